@@ -1,0 +1,52 @@
+"""Checkpoints of training: one folder each, its manifest of hashes written last, the two newest kept."""
+
+import json
+import shutil
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from dermssl.files import sha256_of, whole_folder, write_json
+
+STATE, MANIFEST = "state.ckpt", "manifest.json"
+KEPT = 2
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The state file of the newest checkpoint in `folder` whose hashes hold, or None; damaged ones are passed over."""
+    steps = sorted(folder.glob("step-*"), key=step_of, reverse=True)
+    return next((step / STATE for step in steps if is_whole(step)), None)
+
+
+def step_of(folder: Path) -> int:
+    """The number in `step-N`."""
+    return int(folder.name.removeprefix("step-"))
+
+
+def is_whole(step: Path) -> bool:
+    """Whether every file that the manifest lists is there with its size and hash."""
+    try:
+        listed = json.loads((step / MANIFEST).read_text())["files"]
+        return all(
+            (step / name).stat().st_size == known["size"] and sha256_of(step / name) == known["sha256"]
+            for name, known in listed.items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+class Checkpoints(Callback):
+    """Saves the full state of training at the end of every epoch: model, optimiser, schedule and position."""
+
+    def __init__(self, folder: Path, context: dict[str, object]) -> None:
+        self.folder, self.context = folder, context
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `step-N`, then removes all but the two newest."""
+        step = self.folder / f"step-{trainer.global_step}"
+        with whole_folder(step) as part:
+            trainer.save_checkpoint(part / STATE, weights_only=False)
+            state = {"size": (part / STATE).stat().st_size, "sha256": sha256_of(part / STATE)}
+            write_json(part / MANIFEST, {"files": {STATE: state}, "epochs": trainer.current_epoch + 1} | self.context)
+        for old in sorted(self.folder.glob("step-*"), key=step_of)[:-KEPT]:
+            shutil.rmtree(old)

@@ -1,0 +1,74 @@
+"""Reading pictures: which files are pictures, and one rule for how their pixels lie."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from dermssl.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W) for a mask
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Every picture file in `folder` and below, hidden ones left out, in the order of their names.
+
+    Raises:
+        UserError: If the folder is missing or holds no picture.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; --data takes a folder of images")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise UserError(f"{folder}: no images (looked for {' '.join(SUFFIXES)} in this folder and below)")
+    return found
+
+
+def verify(data: bytes) -> Image.Image:
+    """The upright picture in `data`, decoded to its last byte.
+
+    PIL and not OpenCV: OpenCV fills the missing part of a truncated file with grey and says nothing.
+
+    Raises:
+        OSError: If the picture is truncated or is none.
+    """
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+
+
+def read_rgb(path: Path) -> Pixels:
+    """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are."""
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise UserError(f"{path}: not a picture that can be read; replace or remove it")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def shrink(pixels: Pixels, short_side: int) -> Pixels:
+    """The picture with its shorter side brought down to `short_side` pixels; a smaller one stays as it is.
+
+    Area averaging, which is what shrinking without moiré takes; hairs and rulers are thin.
+    """
+    height, width = pixels.shape[:2]
+    scale = short_side / min(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def difference_hash(picture: Image.Image) -> str:
+    """Sixteen hex digits that near-duplicates share almost wholly: is each of 8 x 8 cells darker than its right one?"""
+    cells = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.packbits(cells[:, :-1] < cells[:, 1:])
+    return bits.tobytes().hex()

@@ -1,0 +1,56 @@
+"""Reading masks: which files are masks, whose they are, and that they say lesion or skin and nothing between."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dermssl.images import Pixels
+
+MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segmentations?($|[_\- ])", re.IGNORECASE)
+MASK_ENDING = re.compile(r"_(segmentation|mask)$", re.IGNORECASE)
+OTHER_ENDING = re.compile(r"_(superpixels|attribute_\w+)$", re.IGNORECASE)
+
+
+def is_mask(path: Path, root: Path) -> bool:
+    """Whether a picture file is a mask: by its folder's name below `root`, or by the ending of its own name."""
+    folders = path.relative_to(root).parts[:-1]
+    return any(MASK_FOLDER.search(folder) for folder in folders) or bool(MASK_ENDING.search(path.stem))
+
+
+def image_id_of(mask: Path) -> str:
+    """The id of the image that a mask file belongs to: `ISIC_0000000_segmentation.png` is that of `ISIC_0000000`."""
+    return MASK_ENDING.sub("", mask.stem)
+
+
+def read_values(path: Path) -> Pixels | None:
+    """A mask's stored grey values, (H, W), upright by its EXIF orientation; None where the file is no picture.
+
+    A colour file is read as grey: an RGBA or RGB mask whose channels agree keeps its two values.
+    """
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if values is None else values.astype(np.uint8, copy=False)
+
+
+def complaint(values: Pixels) -> str | None:
+    """What keeps these values from being a mask, or None: zero and one other value are all that is allowed."""
+    distinct = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    if len(distinct) <= 1 or (len(distinct) == 2 and distinct[0] == 0):
+        return None
+    some = ", ".join(map(str, distinct[:4])) + (", ..." if len(distinct) > 4 else "")
+    return f"mask has {len(distinct)} values ({some}); a mask has two, 0 for skin and 255 for lesion"
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """The lesion as (H, W) booleans; checked by the manifest beforehand, so that a failure here is a changed file."""
+    values = read_values(path)
+    if values is None:
+        raise OSError(f"{path}: not a picture any more")
+    return values > 0
+
+
+def components(mask: NDArray[np.bool_]) -> int:
+    """How many separate regions the lesion has, pixels that touch by a corner counted together."""
+    return int(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0]) - 1

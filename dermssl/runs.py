@@ -1,0 +1,193 @@
+"""Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from dermssl import flags
+from dermssl.errors import UserError
+from dermssl.files import short_hash, whole_file, whole_folder, write_json
+
+LIBRARIES = [
+    "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
+    "umap-learn", "numpy", "scipy", "scikit-learn", "pandas",
+]  # fmt: skip
+
+
+class Options(Protocol):
+    """What every command's config has."""
+
+    @property
+    def out(self) -> Path:
+        """The folder that run folders are made in."""
+
+    @property
+    def resume(self) -> Path | None:
+        """The run folder to continue."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that this process holds."""
+
+    folder: Path
+
+    @property
+    def result(self) -> dict[str, object] | None:
+        """What the finished run found; None while it is unfinished."""
+        return read_result(self.folder)
+
+    def say(self, text: str) -> None:
+        """Prints a line and keeps it in log.txt."""
+        print(text, flush=True)
+        with (self.folder / "log.txt").open("a") as log:
+            log.write(text + "\n")
+
+    def finish(self, result: Mapping[str, object]) -> None:
+        """Writes result.json, which makes the run a finished one; so it is written last."""
+        write_json(self.folder / "result.json", result)
+
+
+def read_result(folder: Path) -> dict[str, object] | None:
+    """The result of the finished run in `folder`, else None."""
+    path = folder / "result.json"
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def identity(config: Options, elsewhere: frozenset[str], **content: object) -> dict[str, object]:
+    """What makes a run this run: its options but for those of place and pace, and the content that they point to.
+
+    Args:
+        config: The resolved options.
+        elsewhere: Options that move or speed the run and do not change what it finds.
+        content: Hashes that stand for the paths among the options: of the data, of the parent encoder.
+    """
+    return {key: value for key, value in flags.plain(config).items() if key not in elsewhere} | content
+
+
+@contextmanager
+def open_run(
+    config: Options, label: str, what: Mapping[str, object], *, standing_is_fine: bool = False
+) -> Iterator[Run]:
+    """Makes the folder `out/label-hash`, or opens it to continue, and holds it against other processes.
+
+    Args:
+        config: The resolved options, kept as config.yaml.
+        label: What a person calls the run.
+        what: The run's identity; its hash ends the folder's name.
+        standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`.
+
+    Raises:
+        UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
+            another process is at it.
+    """
+    folder = config.out / f"{label}-{short_hash(what)}"
+    if config.resume is not None and config.resume.resolve() != folder.resolve():
+        raise UserError(f"--resume {config.resume}: holds another run{differences(config.resume, config)}; "
+                        "leave those flags out, or start anew without --resume")  # fmt: skip
+    if folder.exists() and config.resume is None and not standing_is_fine:
+        done = read_result(folder) is not None
+        remedy = "its results are there; change an option (--seed 1, say) for another run" if done else (
+            f"unfinished; add --resume {folder} to continue")  # fmt: skip
+        raise UserError(f"{folder}: this very run stands there already, {remedy}")
+    if not folder.exists():
+        with whole_folder(folder) as part:
+            flags.write(config, part / "config.yaml")
+            write_json(part / "environment.json", environment())
+    with held(folder):
+        yield Run(folder)
+
+
+def differences(resume: Path, config: Options) -> str:
+    """The options in which the run in `resume` differs from `config`, in brackets."""
+    there = flags.read(resume / "config.yaml")
+    ours = flags.plain(config) | {"resume": None}
+    apart = [
+        f"{key} is {there.get(key)} there and {value} here" for key, value in ours.items() if there.get(key) != value
+    ]
+    return f" ({', '.join(apart)})" if apart else " (its images or its parent encoder have changed)"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a lock on the run folder while the body runs; the system lets go of it however the process ends."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is at this run; wait for it or stop it") from None
+        yield
+
+
+def environment() -> dict[str, object]:
+    """What the result may depend on besides the options: commit, versions, machine."""
+    return {
+        "commit": commit(),
+        "dirty": bool(git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "command": " ".join(sys.argv),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def commit() -> str:
+    """The commit of this code, or nothing where it is no checkout."""
+    return git("rev-parse", "HEAD")
+
+
+def git(*words: str) -> str:
+    """What git says of this checkout; nothing where it says nothing."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def processor() -> str:
+    """The processor's name as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def append_row(path: Path, row: Mapping[str, object], key: str = "epoch") -> None:
+    """Adds a row to a small CSV, whole; rows that a resumed run writes again are replaced."""
+    table = pd.DataFrame([row])
+    if path.exists():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before[key] < row[key]], table], ignore_index=True)
+    with whole_file(path) as part:
+        table.to_csv(part, index=False)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table as CSV or, by its name, as parquet; whole or not at all."""
+    with whole_file(path) as part:
+        if path.suffix == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            table.to_csv(part, index=False)
+
+
+def closing(results: Path, next_command: str) -> str:
+    """The two lines that every command ends with."""
+    return f"results: {results}\nnext:    {next_command}"

@@ -1,0 +1,122 @@
+"""Lightning's Trainer as every training here uses it, with its rates, its waits and its metrics.csv."""
+
+import logging
+import math
+import sys
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Never
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from dermssl.runs import append_row
+
+CHOSEN = [  # what Lightning warns of and is here on purpose
+    ".*does not have many workers.*",  # views are drawn in process: on a CPU a worker takes the core that trains
+    ".*number of training batches.*smaller than the logging interval.*",
+    ".*GPU available but not used.*",
+    ".*`LightningModule` to be in eval.*",
+    ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
+]
+
+
+class Progress(Callback):
+    """A bar on a terminal; a line and a row in metrics.csv at the end of every epoch.
+
+    The row holds the epoch's mean of every scalar that training steps return, the learning rate, images per second,
+    seconds, and the share of the time that was spent waiting for data.
+    """
+
+    def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None]) -> None:
+        self.metrics, self.batch_size, self.say = metrics, batch_size, say
+        self.sums: dict[str, Tensor | float] = defaultdict(float)
+        self.waited, self.began, self.last = 0.0, 0.0, 0.0
+        self.bar: tqdm[Never] | None = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clocks; the first batch is fetched after this."""
+        self.sums.clear()
+        self.waited, self.began = 0.0, time.perf_counter()
+        self.last = self.began
+        if self.bar is None and sys.stderr.isatty():
+            total = int(trainer.estimated_stepping_batches)
+            self.bar = tqdm(total=total, initial=trainer.global_step, unit="step", leave=False)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """What has gone by since the last step ended was spent on data."""
+        self.waited += time.perf_counter() - self.last
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Adds the step's scalars, without asking the device for their values."""
+        assert isinstance(outputs, Mapping)
+        for name, value in outputs.items():
+            self.sums[name] += value.detach()
+        self.last = time.perf_counter()
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"waiting for data {self.waited / (self.last - self.began):.0%}")
+            self.bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the row and says the line."""
+        steps, seconds = int(trainer.num_training_batches), time.perf_counter() - self.began
+        row: dict[str, object] = {"epoch": trainer.current_epoch}
+        row |= {name: float(value) / steps for name, value in self.sums.items()}
+        row |= {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": seconds,
+            "images_per_second": steps * self.batch_size / seconds,
+            "data_wait_share": self.waited / seconds,
+        }
+        append_row(self.metrics, row)
+        self.say(line(row, math.ceil(trainer.max_steps / steps)))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def line(row: Mapping[str, object], epochs: int) -> str:
+    """An epoch in a line: loss, rate, share of waiting, time left."""
+    left = float(str(row["seconds"])) * (epochs - int(str(row["epoch"])) - 1)
+    return (
+        f"epoch {int(str(row['epoch'])) + 1:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
+        f"{row['images_per_second']:.0f} images/s  waiting for data {row['data_wait_share']:.0%}  left {left:.0f} s"
+    )
+
+
+def fit(
+    module: LightningModule,
+    loader: DataLoader[object],
+    *,
+    steps: int,
+    precision: str,
+    callbacks: Sequence[Callback],
+    resume: Path | None,
+) -> Trainer:
+    """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
+    with warnings.catch_warnings():
+        for message in CHOSEN:
+            warnings.filterwarnings("ignore", message=message)
+        trainer = Trainer(
+            max_steps=steps,
+            accelerator="auto",
+            devices=1,
+            precision=precision,  # type: ignore[arg-type]
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,  # ours are whole or absent (dermssl/checkpoint.py)
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+    return trainer

@@ -1,0 +1,1 @@
+"""Fine-tuning of encoders under segmentation decoders, their scores, and prediction."""

@@ -1,0 +1,67 @@
+"""A decoder of segmentation-models-pytorch on an encoder whose weights are proved to be the ones asked for."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+from dermssl.encoder import Start, load_strictly, prove_equal
+from dermssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A segmentation network, and how much of the pretrained encoder is in it."""
+
+    model: nn.Module
+    """uint8-normalised images (B, 3, H, W) to logits (B, 1, H, W)."""
+    tensors_compared: int
+    """Of the encoder, each equal to its origin."""
+    share_used: float
+    """Share of the encoder's parameters that the decoder's output depends on, in (0, 1]."""
+
+
+def build_model(encoder: str, decoder: str, depth: int | None) -> nn.Module:
+    """The architecture with random weights.
+
+    Raises:
+        UserError: If the decoder does not go with this encoder or depth.
+    """
+    options: dict[str, int] = {} if depth is None else {"encoder_depth": depth}
+    if decoder == "pspnet" and depth is not None:
+        options["upsampling"] = 2**depth  # PSPNet enlarges in one go and must be told by how much
+    try:
+        # encoder_weights None and not False, which would download
+        return cast(nn.Module, smp.create_model(decoder, encoder, encoder_weights=None, classes=1, **options))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"--decoder {decoder}: does not go with --encoder {encoder}: {error}") from error
+
+
+def network(start: Start, decoder: str, depth: int | None, seed: int) -> Network:
+    """Puts the encoder of `start` under a decoder whose weights depend on `seed` alone."""
+    torch.manual_seed(seed)
+    model = build_model(start.card.encoder, decoder, depth)
+    inside = cast(nn.Module, model.encoder)
+    given = start.encoder.state_dict()
+    # A shallow decoder's encoder may end early: it must find every tensor of its own, and leaves the rest.
+    load_strictly(
+        inside, {name: given[name] for name in inside.state_dict() if name in given}, f"--init under {decoder}"
+    )
+    return Network(model, prove_equal(inside, given), share_used(model, start.encoder))
+
+
+def share_used(model: nn.Module, whole: nn.Module) -> float:
+    """Share of the parameters of the `whole` encoder that a gradient from the output of `model` reaches.
+
+    Measured and not read off the depth: some encoders keep stages that their decoder never asks for.
+    """
+    training = model.training
+    output = model.eval()(torch.zeros(1, 3, 64, 64))
+    output.sum().backward()
+    encoder = cast(nn.Module, model.encoder)
+    reached = sum(p.numel() for p in encoder.parameters() if p.grad is not None)
+    model.zero_grad(set_to_none=True)
+    model.train(training)
+    return reached / sum(p.numel() for p in whole.parameters())

@@ -1,0 +1,188 @@
+"""The story of a fine-tuning, from an encoder's weights to scores per image."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import seed_everything
+
+from dermssl.cache import PixelCache, cached_images, cached_masks
+from dermssl.checkpoint import Checkpoints, newest_whole
+from dermssl.device import channels_last, prepare
+from dermssl.encoder import Start, start_from
+from dermssl.files import need_room, whole_folder
+from dermssl.images import Pixels
+from dermssl.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.masks import read_mask
+from dermssl.plots import predictions_figure, save_figure, thumbnail
+from dermssl.randomness import CountedRandomness
+from dermssl.runs import Run, closing, commit, identity, open_run, write_table
+from dermssl.scores import count, row, summary
+from dermssl.sources import draw_if_absent, labelled
+from dermssl.splits import make_split
+from dermssl.trainer import Progress, fit
+from finetune.augment import Labelled, labelled_loader
+from finetune.config import FinetuneConfig
+from finetune.inference import ModelCard, Predictor, write_model
+from finetune.model import Network, network
+from finetune.segment import Segment
+
+
+def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
+    """Trains and scores as `config` says; returns the run folder.
+
+    Args:
+        config: The resolved options.
+        standing_is_fine: Whether to continue a run that stands, or to return it finished, without `--resume`.
+
+    Raises:
+        UserError: For everything that can be known to be wrong before training starts.
+    """
+    # Images with masks: found, checked, split by lesion.
+    source = labelled(config.data)
+    device = prepare(config.threads)
+    draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
+    manifest = limited(read_manifest(source.folder), config)
+    refuse_problems(manifest, masks=True)
+    split = make_split(manifest, config.val_fraction, config.split_seed)
+    train, val = manifest.take(split.labelled(config.label_fraction)), manifest.take(split.val)
+
+    # Weights to start from, and the folder that this very run has and no other.
+    start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
+    what = identity(config, config.ELSEWHERE, data=manifest.hash, encoder=start.sha256)
+    with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
+        if work.result is not None:
+            return work.folder
+        net = network(start, config.decoder, config.encoder_depth, config.seed)
+        report_start(work, config, net, f"{len(train)} to train and {len(val)} held out, from {source.why}")
+        split.write(work.folder / "split.json", (config.label_fraction,))
+
+        # Training, a tenth at a time kept.
+        seed_everything(config.seed, verbose=False)
+        pictures = Labelled(
+            cached_images(train, config.cache_size),
+            cached_masks(train, config.cache_size),
+            preset=config.augmentation,
+            padding=config.padding,
+            size=config.image_size,
+            seed=config.seed,
+        )
+        channels_last(net.model)
+        began = time.perf_counter()
+        fit(
+            Segment(net.model, start.normalise, config),
+            labelled_loader(pictures, config.batch_size, config.workers, config.steps),
+            steps=config.steps,
+            precision=config.precision,
+            callbacks=[
+                CountedRandomness(config.seed),
+                Progress(work.folder / "metrics.csv", config.batch_size, work.say),
+                Checkpoints(work.folder / "checkpoints", {"threads": torch.get_num_threads()}),
+            ],
+            resume=newest_whole(work.folder / "checkpoints"),
+        )
+        trained = time.perf_counter() - began
+        write_model(work.folder / "model.safetensors", net.model, card_of(config, start, manifest))
+
+        # Scores of the held-out images, each at its native size; no choice was made by looking at them.
+        predictor = Predictor(
+            net.model.to(device), start.normalise, config.image_size, config.threshold, config.batch_size
+        )
+        scores = score(predictor, val, cached_images(val, config.cache_size), work.folder, config.examples)
+        write_table(work.folder / "scores.parquet", scores)
+        result = summary(scores)
+        work.finish(
+            {
+                **result,
+                "n_train": len(train),
+                "n_val": len(val),
+                "init": start.init,
+                "encoder_sha256": start.sha256,
+                "tensors_compared": net.tensors_compared,
+                "encoder_share_used": net.share_used,
+                "split": split.hash,
+                "seconds": trained,
+            }
+        )
+        work.say(
+            f"held out: mean IoU {result['jaccard']:.3f}, ISIC threshold Jaccard {result['isic_jaccard']:.3f}, "
+            f"Dice {result['dice']:.3f}, failed {result['failure_rate']:.0%} "
+            f"(n = {len(val)} images at native size, seed {config.seed}, split {split.hash})"
+        )
+        work.say(closing(work.folder, f"python -m finetune.predict --model {work.folder} --images DIR --out DIR"))
+    return work.folder
+
+
+def limited(manifest: Manifest, config: FinetuneConfig) -> Manifest:
+    """No more images than `--limit`, with the orphaned masks still known."""
+    ids = manifest.table["image_id"].to_numpy()
+    if config.limit is None or config.limit >= len(ids):
+        return manifest
+    taken = np.random.default_rng([config.split_seed, 0x117]).choice(ids, config.limit, replace=False)
+    return Manifest(manifest.root, manifest.take(sorted(taken.tolist())).table, manifest.orphans)
+
+
+def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -> None:
+    """Says what is about to be trained on what, and stops where the disk is too full for it."""
+    work.say(f"images: {images}")
+    work.say(
+        f"network: {config.decoder} on {config.encoder}, all {net.tensors_compared} encoder tensors compared; "
+        f"the decoder uses {net.share_used:.0%} of the encoder's parameters"
+    )
+    size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
+    need_room(work.folder, 7 * size, "two checkpoints of training and the network")  # weights and two moments, twice
+
+
+def card_of(config: FinetuneConfig, start: Start, manifest: Manifest) -> ModelCard:
+    """What the model file says of itself."""
+    return ModelCard(
+        encoder=config.encoder,
+        decoder=config.decoder,
+        encoder_depth=config.encoder_depth,
+        image_size=config.image_size,
+        mean=start.card.mean,
+        std=start.card.std,
+        init=start.init,
+        encoder_sha256=start.sha256,
+        data=manifest.hash,
+        commit=commit(),
+    )
+
+
+def score(predictor: Predictor, val: Manifest, pixels: PixelCache, folder: Path, examples: int) -> pd.DataFrame:
+    """Scores every held-out image; keeps the first few, and a figure of the best, the median and the worst."""
+    table, paths = val.table, val.paths("mask_path")
+    sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
+    rows, masks = [], {}
+    for index, mask in predictor.masks(lambda i: np.asarray(pixels[i]), sizes):
+        truth = read_mask(paths[index])
+        known = table.iloc[index][["image_id", "lesion_id", "width", "height"]].to_dict()
+        rows.append(known | row(count(truth, mask)))
+        masks[index] = (thumbnail(truth), thumbnail(mask))
+    scores = pd.DataFrame(rows)
+    order = np.argsort(-scores["jaccard"].to_numpy(), kind="stable")
+    middle = max(0, len(order) // 2 - 2)
+    chosen = {"best": order[:4], "median": order[middle : middle + 4], "worst": order[-4:]}
+    drawn = {
+        name: [(thumbnail(np.asarray(pixels[i])), *masks[i], float(scores["jaccard"][i])) for i in indices]
+        for name, indices in chosen.items()
+    }
+    save_figure(predictions_figure(drawn, len(scores)), folder / "figures" / "predictions.png")
+    keep_examples(folder / "examples", scores["image_id"].tolist()[:examples], pixels, masks)
+    return scores
+
+
+def keep_examples(folder: Path, ids: list[str], pixels: PixelCache, masks: dict[int, tuple[Pixels, Pixels]]) -> None:
+    """Leaves small copies of a few images with truth and prediction, so that a report needs no data set."""
+    if folder.exists():
+        return
+    with whole_folder(folder) as part:
+        for index, image_id in enumerate(ids):
+            name = image_id.replace("/", "_")
+            image = cv2.cvtColor(thumbnail(np.asarray(pixels[index])), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(part / f"{name}.jpg"), image)
+            cv2.imwrite(str(part / f"{name}_truth.png"), masks[index][0])
+            cv2.imwrite(str(part / f"{name}_prediction.png"), masks[index][1])

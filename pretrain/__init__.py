@@ -1,0 +1,1 @@
+"""Pretraining of encoders on unlabelled images: one file per method."""

@@ -1,0 +1,13 @@
+"""Pretrain an encoder on unlabelled images: `python -m pretrain --method simclr`."""
+
+from dermssl.errors import one_sentence
+from dermssl.flags import parse_choice
+from dermssl.sources import quick, unlabelled
+from pretrain.config import METHODS
+
+if __name__ == "__main__":
+    with one_sentence("python -m pretrain"):
+        config = parse_choice(METHODS, "method", "python -m pretrain", quick=quick("pretrain", unlabelled(None)))
+        from pretrain.run import run  # torch comes in here, after the flags are known to be right
+
+        run(config)

@@ -1,0 +1,156 @@
+"""The story of a pretraining, from a folder of images to an encoder file."""
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, seed_everything
+
+from dermssl import flags
+from dermssl.cache import cached_images
+from dermssl.checkpoint import Checkpoints, newest_whole
+from dermssl.device import channels_last, prepare, quickest_precision
+from dermssl.encoder import Start, start_from
+from dermssl.encoder_file import Card, write_encoder_file
+from dermssl.errors import UserError
+from dermssl.files import need_room, whole_file
+from dermssl.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.randomness import CountedRandomness
+from dermssl.runs import closing, commit, identity, open_run
+from dermssl.sources import draw_if_absent, unlabelled
+from dermssl.splits import make_split
+from dermssl.trainer import Progress, fit
+from pretrain.config import AnyConfig, MoCoConfig, SimCLRConfig
+from pretrain.moco import MoCo
+from pretrain.simclr import SimCLR
+from pretrain.views import Views, view_loader
+
+
+def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
+    """Pretrains as `config` says; returns the encoder file.
+
+    Args:
+        config: The resolved options.
+        standing_is_fine: Whether to continue a run that stands, or to return its encoder, without `--resume`.
+
+    Raises:
+        UserError: For everything that can be known to be wrong before training starts.
+    """
+    # Images: found, checked, and never those that finetune holds out.
+    source = unlabelled(config.data)
+    device = prepare(config.threads)
+    draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
+    everything = read_manifest(source.folder)
+    refuse_problems(everything, masks=False)
+    manifest = chosen(everything, config)
+    if len(manifest) < config.batch_size:
+        raise UserError(
+            f"{source.folder}: {len(manifest)} images fill no batch of {config.batch_size}; "
+            f"give more images or --batch_size {max(2, len(manifest) // 2)}"
+        )
+
+    # Weights to continue from, and the folder that this very run has and no other.
+    start = start_from(config.init, config.encoder, config.seed)
+    what = identity(config, config.ELSEWHERE, data=manifest.hash, parent=start.sha256)
+    with open_run(config, f"{config.method}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
+        encoder_file = work.folder / "encoder.safetensors"
+        if work.result is not None:
+            return encoder_file
+        work.say(f"images: {len(manifest)} from {source.why}")
+        tensors = len(start.encoder.state_dict())
+        work.say(f"encoder: {config.encoder} from {start.init} weights, all {tensors} tensors compared")
+        need_room(work.folder, 12 * size_of(start), "two checkpoints of training")  # weights and two moments each
+
+        # Views, drawn from pixels that were decoded once.
+        views = Views(cached_images(manifest, config.cache_size), config.views, config.image_size, config.seed)
+        loader = view_loader(views, config.batch_size, config.workers)
+
+        # Training, each epoch kept.
+        seed_everything(config.seed, verbose=False)
+        precision = quickest(start, config) if config.precision == "auto" else config.precision
+        work.say(f"training: {config.method}, {config.epochs} epochs of {len(loader)} steps, {precision}, "
+                 f"{torch.get_num_threads()} threads on {device.type}")  # fmt: skip
+        module = method_of(config, start, steps=config.epochs * len(loader))
+        began = time.perf_counter()
+        fit(
+            module,
+            loader,
+            steps=config.epochs * len(loader),
+            precision=precision,
+            callbacks=[
+                CountedRandomness(config.seed),
+                Progress(work.folder / "metrics.csv", config.batch_size, work.say),
+                Checkpoints(work.folder / "checkpoints", {"precision": precision, "threads": torch.get_num_threads()}),
+            ],
+            resume=newest_whole(work.folder / "checkpoints"),
+        )
+
+        # The encoder, with a card that says what it is.
+        card = write_encoder_file(encoder_file, start.encoder.state_dict(), card_of(config, start, manifest))
+        work.finish({"encoder_sha256": card.sha256, "images": len(manifest), "seconds": time.perf_counter() - began})
+        published = publish(encoder_file, config)
+        init = "ssl" if published != encoder_file else encoder_file
+        work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}"))
+    return encoder_file
+
+
+def chosen(manifest: Manifest, config: AnyConfig) -> Manifest:
+    """The images to train on: without those that finetune holds out, and no more than `--limit`."""
+    ids = manifest.table["image_id"].tolist()
+    if manifest.has_masks and config.hold_out > 0:
+        ids = sorted(make_split(manifest, config.hold_out, seed=0).train)
+    if config.limit is not None and config.limit < len(ids):
+        ids = sorted(np.random.default_rng([config.seed, 0x117]).choice(ids, config.limit, replace=False).tolist())
+    return manifest.take(ids)
+
+
+def quickest(start: Start, config: AnyConfig) -> str:
+    """The precision in which a few steps of this encoder at this size take least time."""
+    images = torch.randint(0, 256, (min(config.batch_size, 32), 3, config.image_size, config.image_size))
+    return quickest_precision(channels_last(start.encoder), start.normalise(images))
+
+
+def method_of(config: AnyConfig, start: Start, steps: int) -> LightningModule:
+    """The method's module around the encoder, in the memory layout that convolutions are fastest in."""
+    match config:
+        case SimCLRConfig():
+            module: LightningModule = SimCLR(start, config, steps)
+        case MoCoConfig():
+            module = MoCo(start, config, steps)
+    channels_last(module)
+    return module
+
+
+def card_of(config: AnyConfig, start: Start, manifest: Manifest) -> Card:
+    """What the encoder file says of itself."""
+    licences = sorted(set(manifest.table["licence"]) - {""})
+    return Card(
+        encoder=config.encoder,
+        method=config.method,
+        mean=start.card.mean,
+        std=start.card.std,
+        image_size=config.image_size,
+        epochs=config.epochs,
+        images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
+        parent=start.init if start.init != "ssl" else start.sha256,
+        config=flags.plain(config),
+        data={"count": len(manifest), "manifest": manifest.hash, "licence": ", ".join(licences) or "unknown"},
+        commit=commit(),
+    )
+
+
+def publish(encoder_file: Path, config: AnyConfig) -> Path:
+    """Copies the encoder to where `--init ssl` looks; returns where a person should look."""
+    if config.checkpoints is None:
+        return encoder_file
+    place = config.checkpoints / config.method / "encoder.safetensors"
+    with whole_file(place) as part:
+        shutil.copyfile(encoder_file, part)
+    return place
+
+
+def size_of(start: Start) -> int:
+    """Bytes of the encoder's tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in start.encoder.state_dict().values())
