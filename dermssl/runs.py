@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
@@ -140,8 +140,16 @@ def environment() -> dict[str, object]:
         "cpu": processor(),
         "cores": os.cpu_count(),
         "command": " ".join(sys.argv),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": {name: installed(name) for name in LIBRARIES},
     }
+
+
+def installed(library: str) -> str:
+    """The library's version, or nothing where it is not there: a node that only trains needs none of the maps."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def commit() -> str:

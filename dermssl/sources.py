@@ -33,6 +33,8 @@ def unlabelled(given: Path | None) -> Source:
 
 def choose(given: Path | None, wanted: list[Path], synthetic: Path) -> Source:
     """The first of these that is there, with the reason in words."""
+    if given == synthetic:
+        return Source(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
     if given is not None:
         if not given.is_dir():
             raise UserError(f"--data {given}: no such folder; give a folder of images, or leave --data out")

@@ -1,0 +1,51 @@
+# Everything a fresh Linux machine needs to know. Needs python3 (3.11 to 3.13), git, make and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-short test test-slow lint format lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install the locked versions into .venv
+
+# pip alone can pair a torch with a torchvision that does not fit it; uv installs exactly what the lock file says.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"dermssl needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; try: make $(MAKECMDGOALS) PYTHON=python3.11")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(RUN) -m uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
+	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps --editable .
+	touch $@
+
+demo: setup  ## pretrain, fine-tune, probe and compare on drawn images; ends with a verdict and a report
+	$(RUN) -m compare --config configs/compare/demo.yaml
+
+demo-short: setup  ## the same path in about a minute, for CI
+	$(RUN) -m compare --config configs/compare/short.yaml
+
+test: setup  ## the fast tests
+	$(RUN) -m pytest -m 'not slow'
+
+test-slow: setup  ## the slow tests as well
+	$(RUN) -m pytest
+
+lint: setup  ## formatting, lint and types
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: setup  ## write the formatting that lint checks
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+lock: setup  ## resolve pyproject.toml anew into requirements.lock
+	$(RUN) -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --upgrade --output-file requirements.lock
+
+clean:  ## remove what runs and tools left; data/ and checkpoints/ stay
+	rm -rf runs .mypy_cache .ruff_cache .pytest_cache
