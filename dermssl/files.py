@@ -96,7 +96,7 @@ def need_room(folder: Path, size: int, purpose: str) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a small text file whole."""
     with whole_file(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:
