@@ -63,6 +63,10 @@ class StudyConfig:
         absent = [init for init in self.contrast if init not in self.init]
         if absent or self.contrast[0] == self.contrast[1]:
             raise ValueError(f"--contrast names two of --init ({', '.join(self.init)}); got {' '.join(self.contrast)}")
+        if min(self.label_fraction) <= 0 or max(self.label_fraction) > 1:
+            raise ValueError(f"--label_fraction are shares in (0, 1], got {list(self.label_fraction)}")
+        if min(self.seed) < 0:
+            raise ValueError(f"--seed must not be negative, got {list(self.seed)}")
         if self.margin <= 0:
             raise ValueError(f"--margin is a difference of IoU above 0, got {self.margin}")
         if self.jobs < 0:

@@ -18,31 +18,26 @@ from finetune.config import FinetuneConfig
 from probe.config import ProbeConfig
 
 
-def execute(tasks: Sequence[Task], jobs: int, tell: Callable[[Task, Outcome], None]) -> list[Outcome]:
-    """Does the tasks, `jobs` at a time; one that fails is recorded and the others go on.
+def execute(pool: ProcessPoolExecutor, tasks: Sequence[Task], tell: Callable[[Task, Outcome], None]) -> None:
+    """Does the tasks, as many at a time as `pool` has processes; one that fails is recorded and the others go on.
 
     Args:
+        pool: Of `pool_of`.
         tasks: Runs that need nothing of each other.
-        jobs: Processes.
         tell: Called in this process as each ends.
 
     Raises:
         UserError: If a worker was killed, as the system does when memory ends; what was finished is kept.
     """
-    outcomes: dict[int, Outcome] = {}
-    with pool_of(min(jobs, len(tasks))) as pool:
-        futures: dict[Future[Outcome], int] = {pool.submit(do, task): i for i, task in enumerate(tasks)}
-        try:
-            for future in as_completed(futures):
-                index = futures[future]
-                outcomes[index] = future.result()
-                tell(tasks[index], outcomes[index])
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker was killed, most likely for want of memory; run the same command again to go on from here, "
-                f"with --jobs {max(1, jobs // 2)} if it happens twice"
-            ) from None
-    return [outcomes[index] for index in range(len(tasks))]
+    futures: dict[Future[Outcome], Task] = {pool.submit(do, task): task for task in tasks}
+    try:
+        for future in as_completed(futures):
+            tell(futures[future], future.result())
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker was killed, most likely for want of memory; run the same command again to go on from here, "
+            "with fewer --jobs if it happens twice"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -10,11 +10,12 @@ import pandas as pd
 import torch
 
 from compare.config import StudyConfig
-from compare.execute import execute
+from compare.execute import execute, pool_of
 from compare.plan import STAGES, Outcome, Stage, Task, plan_table, tasks_of
 from compare.report import Report, write_report
 from dermssl import flags
 from dermssl.files import write_json, write_text
+from dermssl.manifest import read_manifest, refuse_problems
 from dermssl.runs import environment, read_result, write_table
 from dermssl.sources import draw_if_absent, labelled, unlabelled
 
@@ -35,6 +36,12 @@ def run(study: StudyConfig) -> Report:
     threads: dict[Stage, int] = {stage: max(1, cores // min(jobs, counts.get(stage, jobs))) for stage in STAGES}
     tasks = tasks_of(study, threads)
 
+    # Images, drawn here so that no two workers draw them, and checked before the first run.
+    sources = labelled(study.data), unlabelled(study.unlabelled)
+    for source, count, masks in zip(sources, (400, 1000), (True, False), strict=True):
+        draw_if_absent(source, count=count, size=192, workers=cores)
+        refuse_problems(read_manifest(source.folder), masks=masks)
+
     # The study folder: what is asked, and a row for every run.
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "study.yaml", flags.as_yaml(study))
@@ -42,19 +49,15 @@ def run(study: StudyConfig) -> Report:
     ledger = Ledger(folder / "plan.csv", tasks)
     print(f"study {study.name}: {len(tasks)} runs, {jobs} at a time", flush=True)
 
-    # Images, drawn here so that no two workers draw them.
-    sources = labelled(study.data), unlabelled(study.unlabelled)
-    for source, count in zip(sources, (400, 1000), strict=True):
-        draw_if_absent(source, count=count, size=192, workers=cores)
     print(f"images: {sources[0].why}; to pretrain on: {sources[1].why}", flush=True)
     clock = {"images": time.perf_counter() - began}
 
     # The runs, a stage at a time: what is pretrained is what is tuned and probed.
-    for stage in STAGES:
-        start = time.perf_counter()
-        ready = ledger.ready(stage)
-        execute(ready, jobs, ledger.record) if ready else None
-        clock[stage] = time.perf_counter() - start
+    with pool_of(jobs) as pool:
+        for stage in STAGES:
+            start = time.perf_counter()
+            execute(pool, ledger.ready(stage), ledger.record)
+            clock[stage] = time.perf_counter() - start
 
     # Scores of all images of all runs, and the report.
     start = time.perf_counter()

@@ -18,6 +18,11 @@ def newest_whole(folder: Path) -> Path | None:
     return next((step / STATE for step in steps if is_whole(step)), None)
 
 
+def context_of(state: Path) -> dict[str, object]:
+    """What was noted with the checkpoint of this state file: its epochs, threads and precision."""
+    return dict(json.loads((state.parent / MANIFEST).read_text()))
+
+
 def step_of(folder: Path) -> int:
     """The number in `step-N`."""
     return int(folder.name.removeprefix("step-"))
@@ -31,7 +36,7 @@ def is_whole(step: Path) -> bool:
             (step / name).stat().st_size == known["size"] and sha256_of(step / name) == known["sha256"]
             for name, known in listed.items()
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -44,6 +49,8 @@ class Checkpoints(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `step-N`, then removes all but the two newest."""
         step = self.folder / f"step-{trainer.global_step}"
+        if step.exists():  # a damaged one: training went on from an older checkpoint
+            shutil.rmtree(step)
         with whole_folder(step) as part:
             trainer.save_checkpoint(part / STATE, weights_only=False)
             state = {"size": (part / STATE).stat().st_size, "sha256": sha256_of(part / STATE)}

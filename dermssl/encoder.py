@@ -68,10 +68,8 @@ def build_encoder(name: str) -> nn.Module:
     Raises:
         UserError: If neither smp nor timm (names with `tu-`) knows it.
     """
-    known = (
-        timm.list_models(name.removeprefix("tu-").split(".")[0]) if name.startswith("tu-") else smp_encoders.encoders
-    )
-    if not known or (not name.startswith("tu-") and name not in known):
+    timms = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
+    if not timms and name not in smp_encoders.encoders:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
     # None and not False: smp takes False for a request to download
     return cast(nn.Module, smp_encoders.get_encoder(name, weights=None))
@@ -127,7 +125,9 @@ def random_state(name: str, seed: int) -> State:
 
 def newest_encoder_file(checkpoints: Path, name: str) -> Path:
     """The encoder file in `checkpoints` that was written last, among those that hold the encoder `name`."""
-    files = sorted(checkpoints.glob("**/*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    # A copy that was killed leaves a hidden part, which is no encoder.
+    whole = (path for path in checkpoints.glob("**/*.safetensors") if not path.name.startswith("."))
+    files = sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in files:
         if read_card(path).encoder == name:
             return path

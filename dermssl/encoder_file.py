@@ -96,8 +96,9 @@ def write_tensors(path: Path, tensors: Tensors, card: Mapping[str, object]) -> d
     """Writes tensors with any card, to which their hash is added, as one safetensors file; returns that card."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     fields = {**card, "sha256": sha256_of_tensors(held)}
+    text = json.dumps(fields)
     with whole_file(path) as part:
-        save_file(held, part, metadata={"card": json.dumps(fields)})
+        save_file(held, part, metadata={"card": text, "card_sha256": digest_of(text)})
     return fields
 
 
@@ -120,7 +121,15 @@ def read_fields(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; --init takes ssl, imagenet, random or a file of `python -m pretrain`")
     with readable(path), safe_open(path, framework="pt") as file:
-        return dict(json.loads((file.metadata() or {})["card"]))
+        header = file.metadata() or {}
+        if digest_of(header["card"]) != header["card_sha256"]:
+            raise ValueError("the card does not have its hash")
+        return dict(json.loads(header["card"]))
+
+
+def digest_of(text: str) -> str:
+    """Hex digest of a card: a mean that lost a bit would spoil every score and tell nobody."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

@@ -67,10 +67,19 @@ def room_or_sentence(path: Path) -> Iterator[None]:
     """Turns 'no space left' into a sentence that names the disk."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except UserError:
+        raise
+    except Exception as error:
+        if not tells_of_a_full_disk(error, path.parent):
             raise
         raise UserError(f"{path}: no room left on the disk; free some, or write elsewhere with --out") from error
+
+
+def tells_of_a_full_disk(error: Exception, folder: Path) -> bool:
+    """Whether `error` came of a full disk: safetensors says so without an errno, torch and numpy say nothing of it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left" in str(error) or shutil.disk_usage(folder).free < 2**20
 
 
 def flush(path: Path) -> None:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -16,6 +17,10 @@ import yaml
 from dermssl.errors import UserError
 
 C = TypeVar("C")
+
+KINDS = {
+    int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path", NoneType: "None",
+}  # fmt: skip
 
 
 def parse_choice(
@@ -39,17 +44,20 @@ def parse_choice(
     """
     flags = split_flags(sys.argv[1:] if argv is None else argv)
     layers = [*files_of(flags, quick)]
-    named = [str(values[choice]) for _, values in layers if choice in values]
-    name = (flags.get(choice) or named[-1:] or [next(iter(configs))])[0]
+    named = [(f"{path}: ", str(values[choice])) for path, values in layers if choice in values]
+    named += [("", " ".join(flags[choice]))] if choice in flags else []
+    where, name = (named or [("", next(iter(configs)))])[-1]
     if name not in configs:
-        raise UserError(f"--{choice} is one of {', '.join(configs)}; got '{name}'{nearest(name, configs)}")
-    given: dict[str, list[str]] = {}
+        raise UserError(f"{where}--{choice} is one of {', '.join(configs)}; got '{name}'{nearest(name, configs)}")
+    own = {choice: [name]} if choice in option_names(configs[name]) else {}
+    given, origin = dict(own), dict.fromkeys(own, "")
     for path, values in layers:
         refuse_unknown(values, name, configs, where=f"{path}: ")
         given |= {key: as_arguments(value) for key, value in values.items()}
+        origin |= dict.fromkeys(values, f"{path}: ")
     refuse_unknown(flags, name, configs, where="")
-    own = {choice: [name]} if choice in option_names(configs[name]) else {}
-    return fill(configs[name], given | flags | own, prog, f"{choice}: {', '.join(configs)}" if own else "")
+    origin |= dict.fromkeys(flags, "")
+    return fill(configs[name], given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
 
 
 def parse(config: type[C], prog: str, argv: Sequence[str] | None = None, quick: Path | None = None) -> C:
@@ -59,8 +67,11 @@ def parse(config: type[C], prog: str, argv: Sequence[str] | None = None, quick: 
 
 def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The files of options below the flags, lowest first; takes `--config` out of the flags."""
-    resumed = [f"{run}/config.yaml" for run in flags.get("resume", []) if run != "None"]
-    named = [Path(word) for word in flags.pop("config", resumed)]
+    resumed = [Path(run, "config.yaml") for run in flags.get("resume", []) if run != "None"]
+    for path in resumed:
+        if not path.is_file():
+            raise UserError(f"--resume {path.parent}: no run stands there (looked for config.yaml); give its folder")
+    named = [Path(word) for word in flags.pop("config", [])] or resumed
     values = {path: read(path) for path in named}
     says_data = "data" in flags or any(given.get("data") is not None for given in values.values())
     if quick is not None and not says_data:
@@ -80,7 +91,7 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
     for word in argv:
         if word in ("-h", "--help"):
             words = flags.setdefault("help", [])
-        elif word.startswith("--"):
+        elif word.startswith("--") and word != "--":
             name, equals, value = word[2:].partition("=")
             words = flags[name.replace("-", "_")] = [value] if equals else []
         elif words is None:
@@ -93,7 +104,7 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, unchecked.
+    """The options in a YAML file, unchecked; none where it holds nothing but comments.
 
     Raises:
         UserError: If the file is missing, is no YAML, or is not a list of `option: value` lines.
@@ -102,11 +113,13 @@ def read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of options") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected 'option: value' lines, found {type(values).__name__}")
-    return values
+    return {str(key): value for key, value in values.items()}
 
 
 def refuse_unknown(given: Mapping[str, object], name: str, configs: Mapping[str, type[Any]], where: str) -> None:
@@ -135,8 +148,17 @@ def as_arguments(value: object) -> list[str]:
     return [str(value)]
 
 
-def fill(config: type[C], given: Mapping[str, Sequence[str]], prog: str, note: str) -> C:
-    """Lets tyro convert the words to the types of `config`; its errors become one sentence of ours."""
+def fill(config: type[C], given: Mapping[str, Sequence[str]], origin: Mapping[str, str], prog: str, note: str) -> C:
+    """Lets tyro convert the words to the types of `config`; its errors become one sentence of ours.
+
+    Args:
+        config: The class to fill.
+        given: The words of each option.
+        origin: `FILE: ` of each option that a file gave, else nothing.
+        prog: What the user typed.
+        note: Stands in the help.
+    """
+    refuse_miscounted(config, given, origin)
     arguments: list[str] = []
     for key, words in given.items():
         flag = f"--{key}"
@@ -155,7 +177,37 @@ def fill(config: type[C], given: Mapping[str, Sequence[str]], prog: str, note: s
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(sentence(complaint.getvalue())) from None
+        text = sentence(complaint.getvalue())
+        culprit = re.search(r"--(\w+)", text)
+        key = culprit.group(1) if culprit else ""
+        if key in given and re.match(rf"Error parsing --{key}|.* for argument '--{key}'", text):
+            text = f"--{key} takes {expected(get_type_hints(config)[key])}; got '{' '.join(given[key])}'"
+        raise UserError(origin.get(key, "") + text) from None
+
+
+def refuse_miscounted(config: type[Any], given: Mapping[str, Sequence[str]], origin: Mapping[str, str]) -> None:
+    """Stops where an option that must be given is not, or one that takes a single value has none or several."""
+    if "help" in given:
+        return
+    fields, kinds = dataclasses.fields(config), get_type_hints(config)
+    absent = [f"--{f.name}" for f in fields if f.default is dataclasses.MISSING and f.name not in given]
+    if absent:
+        raise UserError(f"{' and '.join(absent)} must be given; --help says what they are")
+    for key, words in given.items():
+        if len(words) != 1 and get_origin(kinds[key]) is not tuple:
+            got = f"{len(words)}: {' '.join(words)}" if words else "none"
+            raise UserError(f"{origin[key]}--{key} takes one value, {expected(kinds[key])}; got {got}")
+
+
+def expected(kind: Any) -> str:
+    """What an option of this type takes, in words."""
+    inner = get_args(kind)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if get_origin(kind) is tuple:
+        count = "values" if inner[-1] is Ellipsis else f"{len(inner)} values"
+        return f"{count}, each {expected(inner[0])}"
+    return " or ".join(map(expected, inner)) if inner else KINDS.get(kind, kind.__name__)
 
 
 def sentence(box: str) -> str:

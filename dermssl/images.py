@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dermssl.errors import UserError
 
@@ -26,7 +26,9 @@ def find_pictures(folder: Path) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_dir()
     )
     if not found:
         raise UserError(f"{folder}: no images (looked for {' '.join(SUFFIXES)} in this folder and below)")
@@ -41,14 +43,20 @@ def verify(data: bytes) -> Image.Image:
     Raises:
         OSError: If the picture is truncated or is none.
     """
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError as error:
+        raise OSError("not a picture") from error  # PIL tells an address in memory instead
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:  # its other ways to say it
+        raise OSError(str(error)) from error
 
 
 def read_rgb(path: Path) -> Pixels:
     """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are."""
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    data = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None  # OpenCV stops at an empty file
     if pixels is None:
         raise UserError(f"{path}: not a picture that can be read; replace or remove it")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Manifest:
     root: Path
     table: pd.DataFrame
     orphans: tuple[str, ...]
-    """Masks without an image, as paths below `root`."""
+    """Masks without an image of their own, as paths below `root`."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -54,7 +54,8 @@ class Manifest:
 
     def take(self, image_ids: Sequence[str]) -> "Manifest":
         """The rows of these images, in the order given."""
-        return Manifest(self.root, self.table.set_index("image_id", drop=False).loc[list(image_ids)], ())
+        taken = self.table.set_index("image_id", drop=False).loc[list(image_ids)]
+        return Manifest(self.root, taken.reset_index(drop=True), ())
 
 
 def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
@@ -75,18 +76,39 @@ def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
     images = [path for path in files if not is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
     if not images:
         raise UserError(f"{root}: {len(files)} masks and no image; --data takes the folder that holds both")
-    masks = {image_id_of(path): path for path in files if is_mask(path, root)}
+    masks, strays = paired(
+        images, [path for path in files if is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
+    )
     kept = (keep_in or kept_folder(root)) / "manifest.parquet"
-    rows = [row_of(image, masks.get(image.stem), root) for image in images]
+    rows = [row_of(image, masks.get(image), root) for image in images]
     table = pd.DataFrame(complete(rows, known_rows(kept), root))
     table["image_id"] = ids_of(images, root)
     table = with_metadata(table, root).sort_values("image_id", ignore_index=True)
     table = table[list(COLUMNS)].astype(COLUMNS)
     with whole_file(kept) as part:
         table.to_parquet(part)
-    stems = {image.stem for image in images}
-    orphans = tuple(str(path.relative_to(root)) for name, path in sorted(masks.items()) if name not in stems)
-    return Manifest(root, table, orphans)
+    return Manifest(root, table, tuple(str(path.relative_to(root)) for path in strays))
+
+
+def paired(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+    """The mask of each image that has one, and the masks that are left over.
+
+    By name; where several images have it, the mask is that of the one nearest in the tree: `a/masks/1.png` belongs to
+    `a/images/1.jpg` and not to `b/images/1.jpg`.
+    """
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        named[image.stem].append(image)
+    pairs: dict[Path, Path] = {}
+    strays = []
+    for mask in masks:
+        candidates = named.get(image_id_of(mask), [])
+        nearest = max(candidates, key=lambda image: len(os.path.commonpath([image, mask])), default=None)
+        if nearest is None or nearest in pairs:
+            strays.append(mask)
+        else:
+            pairs[nearest] = mask
+    return pairs, strays
 
 
 def kept_folder(root: Path) -> Path:
@@ -109,23 +131,33 @@ Row = dict[str, object]
 
 def row_of(image: Path, mask: Path | None, root: Path) -> Row:
     """What a look at the directory tells of an image and its mask."""
-    stat = image.stat()
+    stat = stat_of(image)
     row: Row = {"path": str(image.relative_to(root)), "size": stat.st_size, "mtime": stat.st_mtime_ns}
     row |= {"mask_path": "", "mask_size": 0, "mask_mtime": 0}
     if mask is not None:
-        stat = mask.stat()
+        stat = stat_of(mask)
         row |= {"mask_path": str(mask.relative_to(root)), "mask_size": stat.st_size, "mask_mtime": stat.st_mtime_ns}
     return row
 
 
+def stat_of(path: Path) -> os.stat_result:
+    """Size and time of a file; those of the link itself where it points to nothing, which reading then tells."""
+    return path.stat() if path.exists() else path.lstat()
+
+
 def known_rows(kept: Path) -> Mapping[tuple[object, ...], Row]:
-    """The rows of an earlier look, by what must not have changed; none where the table is of another version."""
-    if not kept.exists():
+    """The rows of an earlier look, by what must not have changed; none where the table is damaged or another version's.
+
+    Rows with a problem are not among them: a file that was unreadable may be readable now and look the same.
+    """
+    try:
+        table = pd.read_parquet(kept)
+    except (OSError, ValueError):  # absent, or no parquet any more: everything is read anew
         return {}
-    table = pd.read_parquet(kept)
     if list(table.columns) != list(COLUMNS):
         return {}
-    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    whole = table[table["problem"] == ""]
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in whole.to_dict("records")]
     return {tuple(row[key] for key in KEY): row for row in rows}
 
 
@@ -137,20 +169,30 @@ def complete(rows: list[Row], known: Mapping[tuple[object, ...], Row], root: Pat
 
 def measure(row: Row, root: Path) -> Row:
     """Size, hashes and problems of an image and its mask."""
-    data = (root / str(row["path"])).read_bytes()
-    found: Row = {"sha256": hashlib.sha256(data).hexdigest(), "width": 0, "height": 0, "dhash": "", "problem": ""}
+    found: Row = {"sha256": "", "width": 0, "height": 0, "dhash": "", "problem": ""}
     found |= {"mask_sha256": "", "mask_area": float("nan"), "mask_components": 0}
     try:
+        data = (root / str(row["path"])).read_bytes()
         picture = verify(data)
-    except (OSError, SyntaxError, ValueError) as error:  # PIL's three ways to say that a file is broken
-        return found | {"problem": f"unreadable or truncated ({error})"}
-    found |= {"width": picture.width, "height": picture.height, "dhash": difference_hash(picture)}
+    except OSError as error:
+        return found | {"problem": f"unreadable or truncated ({error.strerror or error})"}
+    found |= {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "width": picture.width,
+        "height": picture.height,
+        "dhash": difference_hash(picture),
+    }
     return found | (measure_mask(root / str(row["mask_path"]), picture.size) if row["mask_path"] else {})
 
 
 def measure_mask(path: Path, image_size: tuple[int, int]) -> Row:
     """Hash, area share and components of a mask, or what is wrong with it."""
-    found: Row = {"mask_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    try:
+        data = path.read_bytes()
+        verify(data)
+    except OSError as error:
+        return {"problem": f"mask {path.name} is unreadable or truncated ({error.strerror or error})"}
+    found: Row = {"mask_sha256": hashlib.sha256(data).hexdigest()}
     values = read_values(path)
     if values is None:
         return found | {"problem": f"mask {path.name} is unreadable"}
@@ -196,7 +238,21 @@ def metadata_files(root: Path) -> list[Path]:
     """The CSV files with an `image_id` column in `root`, and beside it where `root` is an `images` folder."""
     folders = [root, root.resolve().parent] if root.resolve().name == "images" else [root]
     found = sorted(path for folder in folders for path in folder.glob("*.csv"))
-    return [path for path in found if "image_id" in pd.read_csv(path, nrows=0).columns]
+    return [path for path in found if "image_id" in columns_of(path)]
+
+
+def columns_of(path: Path) -> list[str]:
+    """The names in a CSV's first line; none where it is empty.
+
+    Raises:
+        UserError: If it is no text.
+    """
+    try:
+        return list(pd.read_csv(path, nrows=0).columns)
+    except pd.errors.EmptyDataError:
+        return []
+    except ValueError as error:  # of another encoding, or no table
+        raise UserError(f"{path}: not a CSV table in UTF-8 ({error}); mend it or move it elsewhere") from error
 
 
 def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
@@ -218,6 +274,8 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
         if bare:
             findings.append(f"{len(bare)} images without a mask ({first_ten(bare)})")
         if manifest.orphans:
-            findings.append(f"{len(manifest.orphans)} masks without an image ({first_ten(manifest.orphans)})")
+            findings.append(
+                f"{len(manifest.orphans)} masks without an image of their own ({first_ten(manifest.orphans)})"
+            )
     if findings:
         raise UserError(f"{manifest.root}: {'; '.join(findings)}; mend or remove these files")

@@ -30,7 +30,8 @@ def read_values(path: Path) -> Pixels | None:
 
     A colour file is read as grey: an RGBA or RGB mask whose channels agree keeps its two values.
     """
-    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    data = np.fromfile(path, np.uint8)
+    values = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None  # OpenCV stops at an empty file
     return None if values is None else values.astype(np.uint8, copy=False)
 
 

@@ -4,8 +4,10 @@ So arms of a comparison see the same pictures, the number of workers does not ma
 than the epoch it stopped in.
 """
 
+import random
 from collections.abc import Iterator
 
+import albumentations as A
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +20,15 @@ Draw = tuple[int, int]  # (pass, index): which image, and which of its draws
 def counter_seed(*counters: int) -> int:
     """A seed in [0, 2**32) that is a hash of the counters, each >= 0: near counters give unrelated seeds."""
     return int(np.random.SeedSequence(counters).generate_state(1)[0])
+
+
+def let_draw(pipeline: A.Compose, *counters: int) -> None:
+    """Sets what the transforms of `pipeline` draw next, one after the other from one stream.
+
+    Its own `set_random_seed` gives every transform the same numbers to draw: what is turned is then always dark, say.
+    """
+    seed = counter_seed(*counters)
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
 def order_of(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

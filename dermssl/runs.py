@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -101,12 +102,20 @@ def open_run(
         remedy = "its results are there; change an option (--seed 1, say) for another run" if done else (
             f"unfinished; add --resume {folder} to continue")  # fmt: skip
         raise UserError(f"{folder}: this very run stands there already, {remedy}")
-    if not folder.exists():
+    if config.resume is not None and read_result(folder) is not None:
+        print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
+    made = not folder.exists()
+    if made:
         with whole_folder(folder) as part:
             flags.write(config, part / "config.yaml")
             write_json(part / "environment.json", environment())
     with held(folder):
-        yield Run(folder)
+        try:
+            yield Run(folder)
+        except UserError:
+            if made and not (folder / "checkpoints").exists():  # refused before it began: there is nothing to continue
+                shutil.rmtree(folder)
+            raise
 
 
 def differences(resume: Path, config: Options) -> str:

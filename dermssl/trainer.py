@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import sys
 import time
 import warnings
@@ -36,12 +37,14 @@ class Progress(Callback):
     def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None]) -> None:
         self.metrics, self.batch_size, self.say = metrics, batch_size, say
         self.sums: dict[str, Tensor | float] = defaultdict(float)
+        self.steps = 0
         self.waited, self.began, self.last = 0.0, 0.0, 0.0
         self.bar: tqdm[Never] | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clocks; the first batch is fetched after this."""
         self.sums.clear()
+        self.steps = 0
         self.waited, self.began = 0.0, time.perf_counter()
         self.last = self.began
         if self.bar is None and sys.stderr.isatty():
@@ -59,6 +62,7 @@ class Progress(Callback):
         assert isinstance(outputs, Mapping)
         for name, value in outputs.items():
             self.sums[name] += value.detach()
+        self.steps += 1  # the last epoch may be cut short
         self.last = time.perf_counter()
         if self.bar is not None:
             self.bar.set_postfix_str(f"waiting for data {self.waited / (self.last - self.began):.0%}")
@@ -66,7 +70,7 @@ class Progress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the row and says the line."""
-        steps, seconds = int(trainer.num_training_batches), time.perf_counter() - self.began
+        steps, seconds = self.steps, time.perf_counter() - self.began
         row: dict[str, object] = {"epoch": trainer.current_epoch}
         row |= {name: float(value) / steps for name, value in self.sums.items()}
         row |= {
@@ -76,12 +80,28 @@ class Progress(Callback):
             "data_wait_share": self.waited / seconds,
         }
         append_row(self.metrics, row)
-        self.say(line(row, math.ceil(trainer.max_steps / steps)))
+        self.say(line(row, int(trainer.max_epochs or 0)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the bar away."""
         if self.bar is not None:
             self.bar.close()
+
+
+class LastStep(Callback):
+    """Ends training after `steps`, in the middle of an epoch if need be.
+
+    Lightning's own max_steps would make a resume repeat a part of the epoch that its checkpoint ends.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Lightning looks at `should_stop` after each step and ends the epoch as it ends any other."""
+        trainer.should_stop = trainer.global_step >= self.steps
 
 
 def line(row: Mapping[str, object], epochs: int) -> str:
@@ -108,15 +128,22 @@ def fit(
         for message in CHOSEN:
             warnings.filterwarnings("ignore", message=message)
         trainer = Trainer(
-            max_steps=steps,
+            max_epochs=math.ceil(steps / len(loader)),
             accelerator="auto",
             devices=1,
             precision=precision,  # type: ignore[arg-type]
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, LastStep(steps)],
             logger=False,
             enable_checkpointing=False,  # ours are whole or absent (dermssl/checkpoint.py)
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        except SystemExit as stop:
+            if not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            # Lightning's answer to Ctrl-C is exit code 1 and a process that is deaf to a second one.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
     return trainer

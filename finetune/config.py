@@ -83,6 +83,10 @@ class FinetuneConfig:
             raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
         if self.batch_size < 2:
             raise ValueError(f"--batch_size must be at least 2 for BatchNorm, got {self.batch_size}")
+        if self.seed < 0 or self.split_seed < 0:
+            raise ValueError(f"--seed and --split_seed must not be negative, got {self.seed} and {self.split_seed}")
+        if not self.lr > 0:
+            raise ValueError(f"--lr must be above 0, got {self.lr}")
         if self.steps < 1:
             raise ValueError(f"--steps must be at least 1, got {self.steps}")
         if self.limit is not None and self.limit < 2:

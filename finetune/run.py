@@ -183,6 +183,7 @@ def keep_examples(folder: Path, ids: list[str], pixels: PixelCache, masks: dict[
         for index, image_id in enumerate(ids):
             name = image_id.replace("/", "_")
             image = cv2.cvtColor(thumbnail(np.asarray(pixels[index])), cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(part / f"{name}.jpg"), image)
-            cv2.imwrite(str(part / f"{name}_truth.png"), masks[index][0])
-            cv2.imwrite(str(part / f"{name}_prediction.png"), masks[index][1])
+            truth, prediction = masks[index]
+            drawn = {f"{name}.jpg": image, f"{name}_truth.png": truth, f"{name}_prediction.png": prediction}
+            for file, picture in drawn.items():  # not imwrite, which says nothing of a full disk
+                (part / file).write_bytes(cv2.imencode(Path(file).suffix, picture)[1].tobytes())

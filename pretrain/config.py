@@ -66,6 +66,10 @@ class PretrainConfig:
             raise ValueError(f"--batch_size must be at least 2, for an anchor needs a negative; got {self.batch_size}")
         if self.image_size < 32:
             raise ValueError(f"--image_size must be at least 32, the stride of the last stage; got {self.image_size}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be negative, got {self.seed}")
+        if not self.lr > 0:
+            raise ValueError(f"--lr must be above 0, got {self.lr}")
         if self.epochs < 1:
             raise ValueError(f"--epochs must be at least 1, got {self.epochs}")
         if not 0 <= self.warmup < 1:

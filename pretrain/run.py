@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, seed_everything
 
 from dermssl import flags
 from dermssl.cache import cached_images
-from dermssl.checkpoint import Checkpoints, newest_whole
+from dermssl.checkpoint import Checkpoints, context_of, newest_whole
 from dermssl.device import channels_last, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
@@ -46,9 +46,9 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
     refuse_problems(everything, masks=False)
     manifest = chosen(everything, config)
     if len(manifest) < config.batch_size:
+        fitting = f" or --batch_size {len(manifest) // 2}" if len(manifest) >= 4 else ""
         raise UserError(
-            f"{source.folder}: {len(manifest)} images fill no batch of {config.batch_size}; "
-            f"give more images or --batch_size {max(2, len(manifest) // 2)}"
+            f"{source.folder}: {len(manifest)} images fill no batch of {config.batch_size}; give more images{fitting}"
         )
 
     # Weights to continue from, and the folder that this very run has and no other.
@@ -69,7 +69,8 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
 
         # Training, each epoch kept.
         seed_everything(config.seed, verbose=False)
-        precision = quickest(start, config) if config.precision == "auto" else config.precision
+        newest = newest_whole(work.folder / "checkpoints")
+        precision = precision_of(config, start, device, newest)
         work.say(f"training: {config.method}, {config.epochs} epochs of {len(loader)} steps, {precision}, "
                  f"{torch.get_num_threads()} threads on {device.type}")  # fmt: skip
         module = method_of(config, start, steps=config.epochs * len(loader))
@@ -84,13 +85,13 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
                 Progress(work.folder / "metrics.csv", config.batch_size, work.say),
                 Checkpoints(work.folder / "checkpoints", {"precision": precision, "threads": torch.get_num_threads()}),
             ],
-            resume=newest_whole(work.folder / "checkpoints"),
+            resume=newest,
         )
 
         # The encoder, with a card that says what it is.
         card = write_encoder_file(encoder_file, start.encoder.state_dict(), card_of(config, start, manifest))
-        work.finish({"encoder_sha256": card.sha256, "images": len(manifest), "seconds": time.perf_counter() - began})
         published = publish(encoder_file, config)
+        work.finish({"encoder_sha256": card.sha256, "images": len(manifest), "seconds": time.perf_counter() - began})
         init = "ssl" if published != encoder_file else encoder_file
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}"))
     return encoder_file
@@ -106,10 +107,18 @@ def chosen(manifest: Manifest, config: AnyConfig) -> Manifest:
     return manifest.take(ids)
 
 
-def quickest(start: Start, config: AnyConfig) -> str:
+def precision_of(config: AnyConfig, start: Start, device: torch.device, newest: Path | None) -> str:
+    """The precision that is asked for; `auto` is what the newest checkpoint was trained in, else the quickest."""
+    if config.precision != "auto":
+        return config.precision
+    return quickest(config, start, device) if newest is None else str(context_of(newest)["precision"])
+
+
+def quickest(config: AnyConfig, start: Start, device: torch.device) -> str:
     """The precision in which a few steps of this encoder at this size take least time."""
-    images = torch.randint(0, 256, (min(config.batch_size, 32), 3, config.image_size, config.image_size))
-    return quickest_precision(channels_last(start.encoder), start.normalise(images))
+    shape = (min(config.batch_size, 32), 3, config.image_size, config.image_size)
+    images = torch.randint(0, 256, shape, device=device)
+    return quickest_precision(channels_last(start.encoder), start.normalise.to(device)(images))
 
 
 def method_of(config: AnyConfig, start: Start, steps: int) -> LightningModule:

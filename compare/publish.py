@@ -1,0 +1,46 @@
+"""Put the findings of finished studies into README.md and docs/results.md, so that no number is typed by hand.
+
+python -m compare.publish runs/compare/demo runs/compare/isic2018_cpu
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from compare.report import write_report
+from dermssl.errors import UserError, one_sentence
+from dermssl.files import write_text
+
+
+def publish(studies: list[Path]) -> None:
+    """Writes a line a study between the markers of README.md, and each study's tables between those of the results.
+
+    Raises:
+        UserError: If a study is not there, or a document has lost its markers.
+    """
+    findings, results = [], []
+    for study in studies:
+        report = write_report(study)
+        findings.append(f"* `{study.name}`: {report.sentence}")
+        text = report.markdown.read_text(encoding="utf-8").replace("](report.html)", "](reproducing.md)")
+        results.append(re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE).strip())
+    fill(Path("README.md"), "findings", "\n".join(findings))
+    fill(Path("docs/results.md"), "results", "\n\n".join(results))
+
+
+def fill(document: Path, name: str, text: str) -> None:
+    """Replaces what stands between the markers `<!-- name: begin -->` and `<!-- name: end -->`."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UserError(f"{document}: has no '{begin}' and '{end}' to write between; put them back")
+    write_text(document, f"{before}{begin}\n{text}\n{end}{after}")
+
+
+if __name__ == "__main__":
+    with one_sentence("python -m compare.publish"):
+        folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+        if not folders:
+            raise UserError("give the study folders to publish, such as runs/compare/demo")
+        publish(folders)

@@ -1,0 +1,72 @@
+"""The options of a probe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """What a frozen encoder knows of skin lesions before anybody has trained it on them.
+
+    Classes are told apart by nearest neighbours and by a linear classifier, masks are drawn by a linear map from
+    feature maps, and the features of all images are drawn as a map. Each score is of held-out images.
+    """
+
+    # Where a run lies and how fast it goes is no part of what it is; hashes stand for the images, classes and weights.
+    ELSEWHERE: ClassVar[frozenset[str]] = frozenset(
+        {"init", "checkpoints", "data", "labels", "limit", "batch_size", "threads", "out", "resume"}
+    )
+
+    init: str = "ssl"
+    """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file."""
+    encoder: str = "tu-tf_efficientnet_lite0"
+    """Name in segmentation-models-pytorch, or a timm model as tu-NAME. The default's ImageNet weights are installed."""
+    checkpoints: Path = Path("checkpoints")
+    """Folder that `--init ssl` looks in."""
+    data: Path | None = None
+    """Folder of images, with or without masks. By default data/isic2018, or the synthetic set."""
+    labels: str | None = None
+    """Classes as CSV:COLUMN, the CSV having a column image_id. By default the `dx` of the data set's own metadata."""
+    limit: int | None = None
+    """Take this many images, from both sides of the split in their proportion; all by default."""
+    image_size: int = 224
+    """Side of the square that every picture is brought to, pixels; a multiple of 32."""
+    batch_size: int = 32
+    """Images that go through the encoder at once; memory for speed."""
+    k: int = 20
+    """Nearest neighbours that vote on a held-out image's class."""
+    dense_images: tuple[int, ...] = (10, 50, 200)
+    """Pictures with masks to fit the dense probe on, one probe for each number; few labels tell encoders apart best."""
+    val_fraction: float = 0.2
+    """Share of the lesions to hold out, in (0, 1); finetune with the same share holds out the same images."""
+    split_seed: int = 0
+    """Of the split into training and held-out lesions."""
+    umap: bool = True
+    """Whether to draw the map; its library takes seconds to load."""
+    seed: int = 0
+    """Of random weights, inner folds, resampling and the map."""
+    threads: int = 0
+    """CPU threads; 0 takes all cores. Threads x processes must not exceed the cores."""
+    out: Path = Path("runs/probe")
+    """Folder of run folders."""
+    resume: Path | None = None
+    """Run folder of a probe that was stopped, to do again."""
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32 or self.image_size % 32:
+            raise ValueError(
+                f"--image_size must be a multiple of 32, the stride of the last stage; got {self.image_size}"
+            )
+        if self.batch_size < 1:
+            raise ValueError(f"--batch_size must be at least 1, got {self.batch_size}")
+        if self.k < 1:
+            raise ValueError(f"--k must be at least 1, for somebody has to vote; got {self.k}")
+        if not self.dense_images or min(self.dense_images) < 2:
+            raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
+        if self.limit is not None and self.limit < 2:
+            raise ValueError(f"--limit is a number of images, at least 2 for a split; got {self.limit}")
+        if self.seed < 0 or self.split_seed < 0:
+            raise ValueError(f"--seed and --split_seed must not be negative, got {self.seed} and {self.split_seed}")

@@ -1,0 +1,64 @@
+"""What a frozen encoder sees: pooled features for every picture, feature maps for those that ask."""
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dermssl.cache import PixelCache
+from dermssl.device import channels_last
+from dermssl.encoder import Start, pooled
+from dermssl.images import Pixels
+
+Features = NDArray[np.float32]  # (N, C)
+
+
+class FrozenEncoder:
+    """An encoder that only looks: running statistics, no dropout, no gradients.
+
+    Args:
+        start: The encoder with its weights, and the normalisation that belongs to them.
+        image_size: Side of the square that pictures are brought to, pixels.
+        batch_size: Pictures that go through at once.
+        device: Where.
+    """
+
+    def __init__(self, start: Start, image_size: int, batch_size: int, device: torch.device) -> None:
+        self.encoder = channels_last(start.encoder.to(device)).eval()
+        self.normalise = start.normalise.to(device)
+        self.image_size, self.batch_size, self.device = image_size, batch_size, device
+
+    def features(self, images: PixelCache) -> Features:
+        """The last stage averaged over its positions, a row a picture, in the order of `images`."""
+        with torch.inference_mode():
+            rows = [pooled(self.encoder, batch).float().cpu() for batch in self.batches(images, range(len(images)))]
+        return torch.cat(rows).numpy()
+
+    def stages(self, images: PixelCache, indices: Sequence[int]) -> Iterator[list[Tensor]]:
+        """The feature maps of each of these pictures in turn, one (1, C, h, w) a stage, finest first.
+
+        The encoder's stage 0 is the picture itself and is left out, as are stages without channels, which some
+        transformers have.
+        """
+        for batch in self.batches(images, indices):
+            with torch.inference_mode():
+                maps = [stage.float() for stage in self.encoder(batch)[1:] if stage.shape[1]]
+            for position in range(len(batch)):
+                yield [stage[position : position + 1] for stage in maps]
+
+    def batches(self, images: PixelCache, indices: Sequence[int]) -> Iterator[Tensor]:
+        """These pictures as squares, normalised, (B, 3, S, S)."""
+        for first in range(0, len(indices), self.batch_size):
+            squares = [square(images[index], self.image_size) for index in indices[first : first + self.batch_size]]
+            pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)  # (B, 3, S, S)
+            yield self.normalise(pixels.to(self.device))
+
+
+def square(picture: Pixels, side: int) -> Pixels:
+    """The whole picture squeezed or stretched to a square, so that no part of a lesion is cut away."""
+    shrinks = min(picture.shape[:2]) >= side
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(picture, (side, side), interpolation=how).astype(np.uint8, copy=False)

@@ -1,0 +1,39 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+Draw = Callable[..., Path]
+
+
+@pytest.fixture
+def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
+    """Draws `count` dark discs on skin, two of a lesion, with masks and two classes that colour tells apart."""
+    monkeypatch.delenv("DERMSSL_CACHE", raising=False)
+
+    def drawn(count: int = 12, size: int = 64, masks: bool = True, classes: bool = True) -> Path:
+        root = tmp_path / "set"
+        (root / "images").mkdir(parents=True)
+        (root / "masks").mkdir()
+        rng = np.random.default_rng(0)
+        rows = []
+        for index in range(count):
+            lesion, name = index // 2, f"picture_{index:02d}"
+            image = np.clip(rng.normal((210, 180, 160), 8, (size, size, 3)), 0, 255).astype(np.uint8)
+            mask = np.zeros((size, size), np.uint8)
+            x, y = rng.integers(size // 3, 2 * size // 3, 2).tolist()
+            radius = int(rng.integers(size // 6, size // 3))
+            cv2.circle(mask, (x, y), radius, 255, -1)
+            image[mask > 0] = (90, 40, 30) if lesion % 2 else (60, 60, 120)
+            cv2.imwrite(str(root / "images" / f"{name}.png"), image[..., ::-1])
+            if masks:
+                cv2.imwrite(str(root / "masks" / f"{name}.png"), mask)
+            rows.append({"image_id": name, "lesion_id": f"lesion_{lesion}", "dx": ("nv", "mel")[lesion % 2]})
+        table = pd.DataFrame(rows)
+        (table if classes else table.drop(columns="dx")).to_csv(root / "metadata.csv", index=False)
+        return root
+
+    return drawn

@@ -1,0 +1,128 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dermssl.encoder import start_from
+from dermssl.encoder_file import Card, write_encoder_file
+from dermssl.errors import UserError
+from dermssl.splits import Split
+from probe.config import ProbeConfig
+from probe.run import limited, run
+
+Draw = Callable[..., Path]
+
+
+def options(data: Path, tmp_path: Path, **more: object) -> ProbeConfig:
+    small = {"init": "random", "image_size": 64, "k": 3, "dense_images": (4, 50), "umap": False, "threads": 1}
+    few = {
+        "data": data,
+        "out": tmp_path / "runs",
+        "val_fraction": 0.34,
+        "split_seed": 2,
+    }  # a lesion of each class held out
+    return ProbeConfig(**(small | few | more))
+
+
+def result_of(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "result.json").read_text()))
+
+
+def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
+    draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(options(draw(), tmp_path))
+    result = result_of(folder)
+    assert (result["init"], result["n_images"], result["n_train"], result["n_val"]) == ("random", 12, 8, 4)
+    assert set(result["knn"]) == {"balanced_accuracy", "low", "high", "n", "k", "classes"}
+    assert set(result["linear"]) == {"balanced_accuracy", "low", "high", "n", "C"}
+    assert set(result["dense_by_images"]) == {"4", "8"}
+    assert result["dense"] == result["dense_by_images"]["8"]
+    assert result["skipped"] == {"umap": "not asked for"}
+    scores = pd.read_parquet(folder / "scores.parquet")
+    assert scores.groupby("n_train")["jaccard"].mean()[8] == pytest.approx(result["dense"]["jaccard"])
+    assert (folder / "tables" / "knn_confusion.csv").exists()
+    said = capsys.readouterr().out
+    assert "--dense_images 50: there are 8 masks" in said
+    assert f"results: {folder}\nnext:    python -m finetune" in said
+
+
+def test_two_runs_find_the_same_but_for_the_seconds(draw: Draw, tmp_path: Path) -> None:
+    data = draw()
+    one, two = (run(options(data, tmp_path, out=tmp_path / name)) for name in ("one", "two"))
+    assert one.name == two.name
+    assert result_of(one) | {"seconds": 0} == result_of(two) | {"seconds": 0}
+    assert pd.read_parquet(one / "scores.parquet").equals(pd.read_parquet(two / "scores.parquet"))
+
+
+def test_a_run_that_stands_is_refused_or_returned(draw: Draw, tmp_path: Path) -> None:
+    config = options(draw(), tmp_path)
+    folder = run(config)
+    written = (folder / "result.json").stat().st_mtime_ns
+    with pytest.raises(UserError, match="stands there already"):
+        run(config)
+    assert run(config, standing_is_fine=True) == folder
+    assert (folder / "result.json").stat().st_mtime_ns == written
+
+
+def test_images_without_masks_and_classes_are_said_to_be_so(
+    draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = result_of(run(options(draw(masks=False, classes=False), tmp_path)))
+    assert set(result["skipped"]) == {"knn", "linear", "dense", "umap"}
+    assert "skipped: dense: no masks" in capsys.readouterr().out
+
+
+def test_images_without_a_mask_or_a_class_are_left_out_and_counted(
+    draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = draw()
+    (data / "masks" / "picture_03.png").unlink()
+    table = pd.read_csv(data / "metadata.csv")
+    table.assign(dx=table["dx"].where(~table.index.isin([2, 4]))).to_csv(data / "metadata.csv", index=False)
+    run(options(data, tmp_path, dense_images=(4,)))
+    said = capsys.readouterr().out
+    assert "left out of kNN and linear: 2 images without a class" in said
+    assert "left out of dense: 1 images whose mask is missing or unusable" in said
+
+
+def test_too_many_neighbours_are_clamped_and_said_to_be(
+    draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = result_of(run(options(draw(), tmp_path, k=20)))
+    assert result["knn"]["k"] == 8
+    assert "--k 20: there are 8 images to vote" in capsys.readouterr().out
+
+
+def test_an_encoder_file_is_measured_and_known_as_ssl(draw: Draw, tmp_path: Path) -> None:
+    start = start_from("random", "tu-tf_efficientnet_lite0", seed=0)
+    card = Card(encoder=start.card.encoder, method="simclr", mean=start.card.mean, std=start.card.std)
+    write_encoder_file(tmp_path / "checkpoints" / "simclr.safetensors", start.encoder.state_dict(), card)
+    folder = run(options(draw(), tmp_path, init="ssl", checkpoints=tmp_path / "checkpoints", dense_images=(4,)))
+    assert result_of(folder)["init"] == "ssl"
+    assert result_of(folder)["encoder_sha256"] == start.sha256
+
+
+def test_an_encoder_file_of_another_encoder_is_refused_without_a_trace(draw: Draw, tmp_path: Path) -> None:
+    start = start_from("random", "resnet18", seed=0)
+    path = tmp_path / "encoder.safetensors"
+    write_encoder_file(path, start.encoder.state_dict(), start.card)
+    with pytest.raises(UserError, match="holds 'resnet18'"):
+        run(options(draw(), tmp_path, init=str(path)))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images"):
+        run(options(tmp_path / "empty", tmp_path))
+
+
+def test_a_limit_takes_from_both_sides_and_moves_no_image_across() -> None:
+    split = Split(0, "image", tuple("abcdefgh"), tuple("xy"))
+    assert limited(split, None) is split
+    assert limited(split, 5).train == ("a", "b", "c", "d")
+    assert limited(split, 5).val == ("x",)
+    assert limited(split, 2) == Split(0, "image", ("a",), ("x",))
