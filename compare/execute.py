@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import multiprocessing
+import os
 import signal
 import time
 import traceback
@@ -43,7 +44,9 @@ def execute(pool: ProcessPoolExecutor, tasks: Sequence[Task], tell: Callable[[Ta
 @contextlib.contextmanager
 def pool_of(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes that end with this one, however it ends."""
-    pool = ProcessPoolExecutor(max(1, jobs), mp_context=multiprocessing.get_context("spawn"), initializer=obey)
+    pool = ProcessPoolExecutor(
+        max(1, jobs), mp_context=multiprocessing.get_context("spawn"), initializer=obey, initargs=(os.getpid(),)
+    )
     try:
         yield pool
     except BaseException:
@@ -54,12 +57,14 @@ def pool_of(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def obey() -> None:
-    """In a worker: leaves Ctrl-C to the parent, and dies with it even when it is killed (Linux)."""
+def obey(parent: int) -> None:
+    """In a worker: leaves Ctrl-C to the parent process, and dies with it even when it is killed (Linux)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died while this one was loading its libraries
+        os._exit(1)
 
 
 def do(task: Task) -> Outcome:

@@ -41,8 +41,7 @@ class Task:
         arm = self.method if self.init == "ssl" else self.init
         share = "" if self.label_fraction is None else f"{100 * self.label_fraction:g} % of labels"
         seed = "" if self.seed is None else f"seed {self.seed}"
-        several = self.encoder.removeprefix("tu-")
-        return ", ".join(filter(None, [self.stage, self.decoder, arm, several, share, seed]))
+        return ", ".join(filter(None, [self.stage, self.decoder, arm, self.encoder, share, seed]))
 
     @property
     def pretrained_by(self) -> tuple[str, str] | None:

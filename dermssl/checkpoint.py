@@ -29,10 +29,10 @@ def step_of(folder: Path) -> int:
 
 
 def is_whole(step: Path) -> bool:
-    """Whether every file that the manifest lists is there with its size and hash."""
+    """Whether the manifest lists the state, and every file that it lists is there with its size and hash."""
     try:
         listed = json.loads((step / MANIFEST).read_text())["files"]
-        return all(
+        return STATE in listed and all(
             (step / name).stat().st_size == known["size"] and sha256_of(step / name) == known["sha256"]
             for name, known in listed.items()
         )

@@ -66,13 +66,18 @@ def build_encoder(name: str) -> nn.Module:
     Pretraining this very class means that no tensor is ever renamed on the way to a decoder.
 
     Raises:
-        UserError: If neither smp nor timm (names with `tu-`) knows it.
+        UserError: If neither smp nor timm (names with `tu-`) knows it, or it has no stages that halve the image.
     """
     timms = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
     if not timms and name not in smp_encoders.encoders:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
-    # None and not False: smp takes False for a request to download
-    return cast(nn.Module, smp_encoders.get_encoder(name, weights=None))
+    try:
+        # None and not False: smp takes False for a request to download
+        return cast(nn.Module, smp_encoders.get_encoder(name, weights=None))
+    except (ValueError, AttributeError, RuntimeError) as error:  # a plain transformer, say
+        raise UserError(
+            f"--encoder {name}: has no stages that halve the image, which decoders need ({error}); take another"
+        ) from error
 
 
 def feature_width(encoder: nn.Module) -> int:

@@ -225,7 +225,7 @@ def with_metadata(table: pd.DataFrame, root: Path) -> pd.DataFrame:
         table[column] = ""
     columns = {"lesion_id": "lesion_id", "patient_id": "patient_id", "dx": "label", "licence": "licence"}
     for path in metadata_files(root):
-        given = pd.read_csv(path, dtype=str).drop_duplicates("image_id").set_index("image_id")
+        given = read_csv(path).drop_duplicates("image_id").set_index("image_id")
         for theirs, ours in columns.items():
             if theirs in given:
                 table[ours] = table["image_id"].map(given[theirs]).fillna(table[ours])
@@ -238,20 +238,20 @@ def metadata_files(root: Path) -> list[Path]:
     """The CSV files with an `image_id` column in `root`, and beside it where `root` is an `images` folder."""
     folders = [root, root.resolve().parent] if root.resolve().name == "images" else [root]
     found = sorted(path for folder in folders for path in folder.glob("*.csv"))
-    return [path for path in found if "image_id" in columns_of(path)]
+    return [path for path in found if "image_id" in read_csv(path, rows=0)]
 
 
-def columns_of(path: Path) -> list[str]:
-    """The names in a CSV's first line; none where it is empty.
+def read_csv(path: Path, rows: int | None = None) -> pd.DataFrame:
+    """The first rows of a CSV, or all, as words; nothing where the file is empty.
 
     Raises:
-        UserError: If it is no text.
+        UserError: If it is no text, or no table.
     """
     try:
-        return list(pd.read_csv(path, nrows=0).columns)
+        return pd.read_csv(path, dtype=str, nrows=rows)
     except pd.errors.EmptyDataError:
-        return []
-    except ValueError as error:  # of another encoding, or no table
+        return pd.DataFrame()
+    except ValueError as error:
         raise UserError(f"{path}: not a CSV table in UTF-8 ({error}); mend it or move it elsewhere") from error
 
 

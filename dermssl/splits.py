@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +60,12 @@ def make_split(manifest: Manifest, val_fraction: float, seed: int) -> Split:
     train = tuple(image for group in groups[held:] for image in group)
     grouped_by = "lesion" if (manifest.table["lesion_id"] != manifest.table["image_id"]).any() else "image"
     return Split(seed, grouped_by, train, val)
+
+
+def limited(split: Split, limit: int | None) -> Split:
+    """The heads of both sides, in their proportion and at least one of each: what is held out stays held out."""
+    count = len(split.train) + len(split.val)
+    if limit is None or limit >= count:
+        return split
+    held = min(max(1, round(limit * len(split.val) / count)), limit - 1)
+    return replace(split, train=split.train[: limit - held], val=split.val[:held])

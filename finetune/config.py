@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+# Not smp's dpt: the encoders that it takes have no stages, so that none of them can be pretrained or loaded here.
 Decoder = Literal[
     "unet", "fpn", "pspnet", "linknet", "unetplusplus", "manet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
-    "segformer", "dpt",
+    "segformer",
 ]  # fmt: skip
 
 
@@ -30,7 +31,7 @@ class FinetuneConfig:
     data: Path | None = None
     """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
     limit: int | None = None
-    """Take this many images, drawn by the split's seed; all by default."""
+    """Take this many images, from both sides of the split in their proportion; all by default."""
     val_fraction: float = 0.2
     """Share of the lesions to hold out and score."""
     split_seed: int = 0

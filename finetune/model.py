@@ -29,9 +29,7 @@ def build_model(encoder: str, decoder: str, depth: int | None) -> nn.Module:
     Raises:
         UserError: If the decoder does not go with this encoder or depth.
     """
-    options: dict[str, int] = {} if depth is None else {"encoder_depth": depth}
-    if decoder == "pspnet" and depth is not None:
-        options["upsampling"] = 2**depth  # PSPNet enlarges in one go and must be told by how much
+    options = {} if depth is None else {"encoder_depth": depth, **beside_depth(decoder, depth)}
     try:
         # encoder_weights None and not False, which would download
         return cast(nn.Module, smp.create_model(decoder, encoder, encoder_weights=None, classes=1, **options))
@@ -39,8 +37,25 @@ def build_model(encoder: str, decoder: str, depth: int | None) -> nn.Module:
         raise UserError(f"--decoder {decoder}: does not go with --encoder {encoder}: {error}") from error
 
 
-def network(start: Start, decoder: str, depth: int | None, seed: int) -> Network:
-    """Puts the encoder of `start` under a decoder whose weights depend on `seed` alone."""
+def beside_depth(decoder: str, depth: int) -> dict[str, object]:
+    """What the library must be told beside the depth, for its defaults are those of one depth alone."""
+    match decoder:
+        case "unet" | "unetplusplus" | "manet":
+            return {"decoder_channels": (256, 128, 64, 32, 16)[5 - depth :]}
+        case "pspnet":
+            return {"upsampling": 2**depth}
+        case "fpn":
+            return {"upsampling": 2 ** (depth - 3)}
+        case _:
+            return {}
+
+
+def network(start: Start, decoder: str, depth: int | None, seed: int, image_size: int) -> Network:
+    """Puts the encoder of `start` under a decoder whose weights depend on `seed` alone.
+
+    Raises:
+        UserError: If the decoder does not go with this encoder, depth or image size.
+    """
     torch.manual_seed(seed)
     model = build_model(start.card.encoder, decoder, depth)
     inside = cast(nn.Module, model.encoder)
@@ -49,16 +64,20 @@ def network(start: Start, decoder: str, depth: int | None, seed: int) -> Network
     load_strictly(
         inside, {name: given[name] for name in inside.state_dict() if name in given}, f"--init under {decoder}"
     )
-    return Network(model, prove_equal(inside, given), share_used(model, start.encoder))
+    return Network(model, prove_equal(inside, given), share_used(model, start.encoder, image_size))
 
 
-def share_used(model: nn.Module, whole: nn.Module) -> float:
+def share_used(model: nn.Module, whole: nn.Module, image_size: int) -> float:
     """Share of the parameters of the `whole` encoder that a gradient from the output of `model` reaches.
 
     Measured and not read off the depth: some encoders keep stages that their decoder never asks for.
     """
     training = model.training
-    output = model.eval()(torch.zeros(1, 3, 64, 64))
+    try:
+        output = model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:  # a pool without pixels, a transformer's own size
+        raise UserError(f"--image_size {image_size}: does not go with encoder and decoder: {error}") from error
+    assert output.shape == (1, 1, image_size, image_size), f"{image_size} px in, {tuple(output.shape)} out"
     output.sum().backward()
     encoder = cast(nn.Module, model.encoder)
     reached = sum(p.numel() for p in encoder.parameters() if p.grad is not None)

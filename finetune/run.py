@@ -22,7 +22,7 @@ from dermssl.randomness import CountedRandomness
 from dermssl.runs import Run, closing, commit, identity, open_run, write_table
 from dermssl.scores import count, row, summary
 from dermssl.sources import draw_if_absent, labelled
-from dermssl.splits import make_split
+from dermssl.splits import limited, make_split
 from dermssl.trainer import Progress, fit
 from finetune.augment import Labelled, labelled_loader
 from finetune.config import FinetuneConfig
@@ -45,9 +45,9 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     source = labelled(config.data)
     device = prepare(config.threads)
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
-    manifest = limited(read_manifest(source.folder), config)
+    manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
-    split = make_split(manifest, config.val_fraction, config.split_seed)
+    split = limited(make_split(manifest, config.val_fraction, config.split_seed), config.limit)
     train, val = manifest.take(split.labelled(config.label_fraction)), manifest.take(split.val)
 
     # Weights to start from, and the folder that this very run has and no other.
@@ -56,7 +56,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
-        net = network(start, config.decoder, config.encoder_depth, config.seed)
+        net = network(start, config.decoder, config.encoder_depth, config.seed, config.image_size)
         report_start(work, config, net, f"{len(train)} to train and {len(val)} held out, from {source.why}")
         split.write(work.folder / "split.json", (config.label_fraction,))
 
@@ -114,15 +114,6 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         )
         work.say(closing(work.folder, f"python -m finetune.predict --model {work.folder} --images DIR --out DIR"))
     return work.folder
-
-
-def limited(manifest: Manifest, config: FinetuneConfig) -> Manifest:
-    """No more images than `--limit`, with the orphaned masks still known."""
-    ids = manifest.table["image_id"].to_numpy()
-    if config.limit is None or config.limit >= len(ids):
-        return manifest
-    taken = np.random.default_rng([config.split_seed, 0x117]).choice(ids, config.limit, replace=False)
-    return Manifest(manifest.root, manifest.take(sorted(taken.tolist())).table, manifest.orphans)
 
 
 def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -> None:

@@ -1,6 +1,5 @@
 """The story of a probe, from a frozen encoder to its scores."""
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from dermssl.plots import save_figure
 from dermssl.runs import closing, identity, open_run, write_table
 from dermssl.sources import draw_if_absent
 from dermssl.sources import labelled as labelled_source
-from dermssl.splits import Split, make_split
+from dermssl.splits import limited, make_split
 from probe.config import ProbeConfig
 from probe.dense import Masked, clamped, masked, probe_dense, summaries
 from probe.features import FrozenEncoder
@@ -124,15 +123,6 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(f"took {seconds:.0f} s")
         work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}"))
     return work.folder
-
-
-def limited(split: Split, limit: int | None) -> Split:
-    """The heads of both sides, in their proportion and at least one of each: what is held out stays held out."""
-    count = len(split.train) + len(split.val)
-    if limit is None or limit >= count:
-        return split
-    held = min(max(1, round(limit * len(split.val) / count)), limit - 1)
-    return dataclasses.replace(split, train=split.train[: limit - held], val=split.val[:held])
 
 
 def reasons(config: ProbeConfig, known: Labelled, pictures: Masked, count: int) -> dict[str, str]:
