@@ -53,7 +53,7 @@ class Task:
 class Outcome:
     """What became of a task."""
 
-    state: Literal["planned", "running", "done", "failed"] = "planned"
+    state: Literal["planned", "done", "failed"] = "planned"
     folder: str = ""
     seconds: float | None = None
     error: str = ""

@@ -22,7 +22,7 @@ def publish(studies: list[Path]) -> None:
     for study in studies:
         report = write_report(study)
         findings.append(f"* `{study.name}`: {report.sentence}")
-        text = report.markdown.read_text(encoding="utf-8").replace("](report.html)", "](reproducing.md)")
+        text = re.sub(r"^Figures and pictures: .*\n\n", "", report.markdown.read_text("utf-8"), flags=re.MULTILINE)
         results.append(re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE).strip())
     fill(Path("README.md"), "findings", "\n".join(findings))
     fill(Path("docs/results.md"), "results", "\n\n".join(results))

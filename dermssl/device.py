@@ -7,8 +7,11 @@ import statistics
 import time
 from typing import Literal
 
+import cv2
 import torch
 from torch import nn
+
+from dermssl.encoder import pooled
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -20,7 +23,9 @@ def prepare(threads: int) -> torch.device:
         threads: CPU threads of this process; 0 takes all cores. Threads times processes must not exceed the cores:
             two threads beside anything that keeps the second core busy are up to ten times slower than one.
     """
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    threads = threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
@@ -69,8 +74,8 @@ def time_steps(model: nn.Module, images: torch.Tensor, precision: str, steps: in
     for _ in range(steps + 1):
         start = time.perf_counter()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            features = model(images)[-1]
-        features.float().square().mean().backward()
+            features = pooled(model, images)
+        torch.autograd.backward(features.float().square().mean())
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])
 

@@ -10,6 +10,7 @@ from typing import cast
 import timm
 import torch
 from segmentation_models_pytorch import encoders as smp_encoders
+from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
 
 from dermssl.encoder_file import Card, read_card, read_encoder_file, sha256_of_tensors
@@ -17,6 +18,7 @@ from dermssl.errors import UserError, first_ten
 
 OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
 HUB = "huggingface.co"
+ANY_SIZE = {"dynamic_img_size": True}  # a transformer's positions are interpolated to the image's size
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 State = Mapping[str, Tensor]
@@ -66,18 +68,34 @@ def build_encoder(name: str) -> nn.Module:
     Pretraining this very class means that no tensor is ever renamed on the way to a decoder.
 
     Raises:
-        UserError: If neither smp nor timm (names with `tu-`) knows it, or it has no stages that halve the image.
+        UserError: If neither smp nor timm (names with `tu-`) knows it, or it gives no feature maps.
     """
     timms = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
     if not timms and name not in smp_encoders.encoders:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
     try:
-        # None and not False: smp takes False for a request to download
-        return cast(nn.Module, smp_encoders.get_encoder(name, weights=None))
-    except (ValueError, AttributeError, RuntimeError) as error:  # a plain transformer, say
+        return library_encoder(name, pretrained=False)
+    except (ValueError, AttributeError, RuntimeError) as error:
         raise UserError(
-            f"--encoder {name}: has no stages that halve the image, which decoders need ({error}); take another"
+            f"--encoder {name}: gives no feature maps, which decoders need ({error}); take another"
         ) from error
+
+
+def library_encoder(name: str, *, pretrained: bool) -> nn.Module:
+    """What smp makes of a name; a plain transformer, whose maps are all of one size, becomes the encoder of its DPT."""
+    weights = (True if name.startswith("tu-") else "imagenet") if pretrained else None  # smp takes False for a download
+    try:
+        return cast(nn.Module, smp_encoders.get_encoder(name, weights=weights))
+    except ValueError:
+        if not name.startswith("tu-"):
+            raise
+        return cast(nn.Module, TimmViTEncoder(name.removeprefix("tu-"), pretrained=pretrained, **ANY_SIZE))
+
+
+def feature_maps(encoder: nn.Module, images: Tensor) -> list[Tensor]:
+    """The maps of every stage, (B, C, H, W) each, from images (B, 3, H, W); the first is the image itself in a CNN."""
+    given = encoder(images)
+    return list(given[0] if isinstance(given, tuple) else given)  # a transformer gives its class tokens beside them
 
 
 def feature_width(encoder: nn.Module) -> int:
@@ -87,7 +105,7 @@ def feature_width(encoder: nn.Module) -> int:
 
 def pooled(encoder: nn.Module, images: Tensor) -> Tensor:
     """The mean over the last feature map: (B, 3, H, W) -> (B, C). Equals timm's pooled features exactly."""
-    return cast(Tensor, encoder(images)[-1].mean(dim=(2, 3)))
+    return feature_maps(encoder, images)[-1].mean(dim=(2, 3))
 
 
 def start_from(init: str, name: str, seed: int, checkpoints: Path = Path("checkpoints")) -> Start:
@@ -195,12 +213,10 @@ def imagenet_state(name: str) -> State:
     if not hub_is_near():
         import huggingface_hub.constants
 
-        huggingface_hub.constants.HF_HUB_OFFLINE = (
-            True  # what was fetched before is still found, without half a minute of retries
-        )
+        # What was fetched before is still found, without half a minute of retries.
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
     try:
-        weights = True if name.startswith("tu-") else "imagenet"
-        return cast(State, smp_encoders.get_encoder(name, weights=weights).state_dict())
+        return library_encoder(name, pretrained=True).state_dict()
     except (OSError, RuntimeError, KeyError) as error:
         raise UserError(
             f"--init imagenet: no weights for '{name}' could be had from {HUB} ({type(error).__name__}); "

@@ -20,6 +20,7 @@ from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json
 
+FORMAT = 1  # raised with every change after which an older run must not be taken for one of today's
 LIBRARIES = [
     "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
     "umap-learn", "numpy", "scipy", "scikit-learn", "pandas",
@@ -74,7 +75,8 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
         elsewhere: Options that move or speed the run and do not change what it finds.
         content: Hashes that stand for the paths among the options: of the data, of the parent encoder.
     """
-    return {key: value for key, value in flags.plain(config).items() if key not in elsewhere} | content
+    chosen = {key: value for key, value in flags.plain(config).items() if key not in elsewhere}
+    return {"format": FORMAT, **chosen, **content}
 
 
 @contextmanager

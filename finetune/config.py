@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-# Not smp's dpt: the encoders that it takes have no stages, so that none of them can be pretrained or loaded here.
 Decoder = Literal[
     "unet", "fpn", "pspnet", "linknet", "unetplusplus", "manet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
-    "segformer",
+    "segformer", "dpt",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from dermssl.encoder import Start, load_strictly, prove_equal
+from dermssl.encoder import ANY_SIZE, Start, load_strictly, prove_equal
 from dermssl.errors import UserError
 
 
@@ -29,7 +29,9 @@ def build_model(encoder: str, decoder: str, depth: int | None) -> nn.Module:
     Raises:
         UserError: If the decoder does not go with this encoder or depth.
     """
-    options = {} if depth is None else {"encoder_depth": depth, **beside_depth(decoder, depth)}
+    options: dict[str, object] = {} if depth is None else {"encoder_depth": depth, **beside_depth(decoder, depth)}
+    if decoder == "dpt":
+        options |= ANY_SIZE
     try:
         # encoder_weights None and not False, which would download
         return cast(nn.Module, smp.create_model(decoder, encoder, encoder_weights=None, classes=1, **options))

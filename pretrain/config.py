@@ -37,7 +37,7 @@ class PretrainConfig:
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises from 0 before its cosine descent."""
     batch_size: int = 256
-    """Images per step over all devices; each gives two views."""
+    """Images per step; each gives two views."""
     optimiser: Optimiser = "lars"
     """LARS suits large batches, SGD is MoCo's, AdamW suits transformers and short continuations."""
     lr: float = 0.075

@@ -36,12 +36,12 @@ def dermoscopy(size: int) -> list[A.BasicTransform]:
 
 
 def imagenet(size: int) -> list[A.BasicTransform]:
-    """SimCLR's recipe for photographs (Chen et al. 2020, appendix A) at strength 0.5, as lightly has it."""
+    """SimCLR's recipe for photographs (Chen et al. 2020, appendix A) as lightly's SimCLRTransform has it."""
     sigma = (0.1, 2.0)
     return [
         A.RandomResizedCrop((size, size), scale=(0.08, 1), ratio=(3 / 4, 4 / 3), interpolation=cv2.INTER_LINEAR),
         A.HorizontalFlip(p=0.5),
-        A.ColorJitter(brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.6, 1.4), hue=(-0.1, 0.1), p=0.8),
+        A.ColorJitter(brightness=(0.2, 1.8), contrast=(0.2, 1.8), saturation=(0.2, 1.8), hue=(-0.2, 0.2), p=0.8),
         A.ToGray(p=0.2),
         A.GaussianBlur(sigma_limit=sigma, blur_limit=0, p=0.5),
     ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dermssl.cache import PixelCache
 from dermssl.device import channels_last
-from dermssl.encoder import Start, pooled
+from dermssl.encoder import Start, feature_maps, pooled
 from dermssl.images import Pixels
 
 Features = NDArray[np.float32]  # (N, C)
@@ -45,7 +45,7 @@ class FrozenEncoder:
         """
         for batch in self.batches(images, indices):
             with torch.inference_mode():
-                maps = [stage.float() for stage in self.encoder(batch)[1:] if stage.shape[1]]
+                maps = [stage.float() for stage in feature_maps(self.encoder, batch) if stage.shape[1] > 3]
             for position in range(len(batch)):
                 yield [stage[position : position + 1] for stage in maps]
 

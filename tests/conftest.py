@@ -1,0 +1,56 @@
+"""What tests of several packages draw on: a small data set in ISIC's layout, and a place where nothing else stands."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
+
+
+@pytest.fixture(scope="session")
+def draw_isic() -> Callable[..., Path]:
+    """Draws `count` dark discs on noise, of `size` (height, width), under the names of ISIC 2018 Task 1."""
+
+    def draw(folder: Path, count: int = 6, size: tuple[int, int] = (48, 64), masks: bool = True) -> Path:
+        rng = np.random.default_rng(0)
+        height, width = size
+        (folder / IMAGES).mkdir(parents=True)
+        (folder / MASKS).mkdir() if masks else None
+        for index in range(count):
+            centre = (int(rng.integers(width // 3, 2 * width // 3)), int(rng.integers(height // 3, 2 * height // 3)))
+            mask = np.zeros(size, np.uint8)
+            cv2.circle(mask, centre, int(rng.integers(height // 6, height // 3)), 255, -1)
+            image = rng.normal(190, 20, (height, width, 3))
+            image[mask > 0] -= 110
+            cv2.imwrite(str(folder / IMAGES / f"ISIC_{index:07d}.jpg"), image.clip(0, 255).astype(np.uint8))
+            if masks:
+                cv2.imwrite(str(folder / MASKS / f"ISIC_{index:07d}_segmentation.png"), mask)
+        return folder
+
+    return draw
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory with a cache of its own, so that nothing is read or written anywhere else."""
+    place = tmp_path / "workplace"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    torch.set_num_threads(1)  # what is drawn here is too small for two
+    return place
+
+
+@pytest.fixture(scope="session")
+def files_in() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of a folder, hidden ones too, with its bytes."""
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    return files

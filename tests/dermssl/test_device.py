@@ -1,0 +1,82 @@
+"""Threads, memory layout and precision, set in one place."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dermssl import device
+from dermssl.device import accelerator, channels_last, keep_freed_memory, prepare, quickest_precision
+
+
+class Stages(nn.Module):
+    """A convolution and BatchNorm that answers with feature maps, as an encoder does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolve, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images, self.norm(self.convolve(images))]
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_this_process_has_the_threads_that_are_asked_for() -> None:
+    prepare(1)
+    assert torch.get_num_threads() == 1
+
+
+def test_no_number_means_all_cores() -> None:
+    with patch.object(device.os, "cpu_count", return_value=2):
+        prepare(0)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("there", "name", "word"), [(True, "cuda", "gpu"), (False, "cpu", "cpu")])
+def test_a_gpu_is_taken_where_there_is_one(there: bool, name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    with patch.object(torch, "set_float32_matmul_precision"):
+        found = prepare(1)
+    assert (found.type, accelerator(found)) == (name, word)
+
+
+def test_the_quicker_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for quicker in ("32-true", "bf16-mixed"):
+        monkeypatch.setattr(device, "time_steps", lambda _m, _i, choice, best=quicker: 1.0 if choice == best else 2.0)
+        assert quickest_precision(Stages(), torch.rand(2, 3, 8, 8)) == quicker
+
+
+def test_both_precisions_are_timed_and_the_model_comes_back_as_it_was() -> None:
+    model, images = Stages(), torch.rand(2, 3, 8, 8)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with patch.object(device, "time_steps", wraps=device.time_steps) as timed:
+        assert quickest_precision(model, images) in {"32-true", "bf16-mixed"}
+    assert [call.args[2] for call in timed.call_args_list] == ["32-true", "bf16-mixed"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_trial_moves_the_statistics_that_are_put_back() -> None:
+    model = Stages()
+    device.time_steps(model, torch.rand(2, 3, 8, 8), "32-true")
+    assert model.norm.num_batches_tracked == 4  # three that count and one that does not
+
+
+def test_convolutions_lie_in_memory_with_their_channels_last() -> None:
+    model = channels_last(Stages())
+    assert model.convolve.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr,operator]
+
+
+def test_nothing_happens_where_the_c_library_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("musl", "1.2"))
+    with patch.object(device.ctypes, "CDLL") as library:
+        keep_freed_memory()
+    library.assert_not_called()

@@ -1,0 +1,224 @@
+"""Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dermssl import flags, runs
+from dermssl.errors import UserError
+from dermssl.runs import append_row, closing, environment, identity, open_run, read_result, write_table
+from finetune.config import FinetuneConfig
+
+HOLDER = (
+    "import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "
+    "print('held', flush=True); time.sleep(60)"
+)
+WHAT = {"data": "d1", "encoder": "e1"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> FinetuneConfig:
+    return FinetuneConfig(out=tmp_path / "runs")
+
+
+def what(config: FinetuneConfig, **content: str) -> dict[str, object]:
+    return identity(config, config.ELSEWHERE, **(WHAT | content))
+
+
+def start(config: FinetuneConfig, **options: bool) -> Path:
+    with open_run(config, "unet-ssl", what(config), **options) as work:
+        return work.folder
+
+
+def finish(config: FinetuneConfig) -> Path:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        work.finish({"jaccard": 0.5})
+    return work.folder
+
+
+def refusal(config: FinetuneConfig, **options: bool) -> str:
+    with pytest.raises(UserError) as caught:
+        start(config, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def name_of(config: FinetuneConfig, **content: str) -> str:
+    with open_run(config, "unet-ssl", what(config, **content), standing_is_fine=True) as work:
+        return work.folder.name
+
+
+def stopped_in(config: FinetuneConfig, error: Exception, during: Callable[[Path], object] = lambda _: None) -> None:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        during(work.folder)
+        raise error
+
+
+def test_equal_work_has_an_equal_name_wherever_it_lies_and_however_fast_it_goes(
+    config: FinetuneConfig, tmp_path: Path
+) -> None:
+    other = replace(
+        config, out=tmp_path / "else", threads=7, workers=3, data=Path("x"), init="a file", checkpoints=Path("y")
+    )
+    assert name_of(other) == name_of(config)
+
+
+@pytest.mark.parametrize(
+    "options", [{"lr": 1e-4}, {"seed": 1}, {"encoder_depth": 4}, {"precision": "bf16-mixed"}, {"limit": 9}], ids=str
+)
+def test_another_option_has_another_name(options: dict[str, object], config: FinetuneConfig) -> None:
+    assert name_of(replace(config, **options)) != name_of(config)
+
+
+@pytest.mark.parametrize("content", ["data", "encoder"])
+def test_other_images_or_another_encoder_have_another_name(content: str, config: FinetuneConfig) -> None:
+    assert name_of(config, **{content: "other"}) != name_of(config)
+
+
+def test_a_run_keeps_the_config_that_gives_it_again(config: FinetuneConfig) -> None:
+    folder = start(config)
+    assert folder.parent == config.out
+    assert flags.parse(FinetuneConfig, "test", ["--config", str(folder / "config.yaml")]) == config
+    assert set(json.loads((folder / "environment.json").read_text())) >= {"commit", "dirty", "versions", "cpu"}
+
+
+def test_what_is_said_is_printed_and_kept(config: FinetuneConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        work.say("first")
+        work.say("second")
+    assert capsys.readouterr().out == "first\nsecond\n" == (work.folder / "log.txt").read_text()
+
+
+def test_a_run_is_finished_when_its_result_stands(config: FinetuneConfig) -> None:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        assert work.result is None
+        work.finish({"jaccard": 0.5})
+        assert work.result == {"jaccard": 0.5} == read_result(work.folder)
+
+
+def test_an_unfinished_run_is_refused_with_the_option_that_continues_it(config: FinetuneConfig) -> None:
+    folder = start(config)
+    assert refusal(config) == (
+        f"{folder}: this very run stands there already, unfinished; add --resume {folder} to continue"
+    )
+
+
+def test_a_finished_run_is_refused_with_the_way_to_another(config: FinetuneConfig) -> None:
+    folder = finish(config)
+    assert refusal(config) == (
+        f"{folder}: this very run stands there already, its results are there; "
+        "change an option (--seed 1, say) for another run"
+    )
+
+
+def test_a_study_finds_what_stands_without_being_asked_to_resume(config: FinetuneConfig) -> None:
+    assert start(config) == start(config, standing_is_fine=True)
+
+
+def test_resuming_continues_in_the_same_folder(config: FinetuneConfig) -> None:
+    folder = start(config)
+    (folder / "mark").touch()
+    assert start(replace(config, resume=folder)) == folder
+    assert (folder / "mark").exists()
+
+
+def test_a_run_can_be_resumed_by_another_way_to_its_folder(
+    config: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start(config)
+    monkeypatch.chdir(tmp_path)
+    assert start(replace(config, resume=Path("runs") / ".." / "runs" / folder.name)) == folder
+
+
+def test_resuming_with_other_options_names_the_difference(config: FinetuneConfig) -> None:
+    folder = start(config)
+    assert refusal(replace(config, resume=folder, lr=0.5, seed=3)) == (
+        f"--resume {folder}: holds another run (lr is 0.0003 there and 0.5 here, seed is 0 there and 3 here); "
+        "leave those flags out, or start anew without --resume"
+    )
+    assert [path.name for path in config.out.iterdir()] == [folder.name]
+
+
+def test_resuming_on_other_images_says_that_these_have_changed(config: FinetuneConfig) -> None:
+    folder = start(config)
+    with pytest.raises(UserError, match=r"holds another run \(its images or its parent encoder have changed\)"):
+        name_of(replace(config, resume=folder), data="other")
+
+
+def test_a_run_that_another_holds_is_refused(config: FinetuneConfig) -> None:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        assert refusal(config, standing_is_fine=True) == (
+            f"{work.folder}: another process is at this run; wait for it or stop it"
+        )
+    assert start(config, standing_is_fine=True) == work.folder
+
+
+def test_a_run_is_free_again_when_its_process_is_killed(config: FinetuneConfig) -> None:
+    folder = start(config)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, folder / ".lock"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert "another process is at this run" in refusal(config, standing_is_fine=True)
+        process.kill()
+    start(config, standing_is_fine=True)
+
+
+def test_a_run_that_is_refused_before_it_began_leaves_no_folder(config: FinetuneConfig) -> None:
+    with pytest.raises(UserError, match="too full"):
+        stopped_in(config, UserError("too full"))
+    assert list(config.out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "during"),
+    [
+        (UserError("no room left"), lambda folder: (folder / "checkpoints" / "step-1").mkdir(parents=True)),
+        (ZeroDivisionError(), lambda folder: None),  # noqa: ARG005
+    ],
+    ids=["the disk was full at the second checkpoint", "a bug of ours"],
+)
+def test_a_run_that_had_begun_is_kept(
+    error: Exception, during: Callable[[Path], object], config: FinetuneConfig
+) -> None:
+    with pytest.raises(type(error)):
+        stopped_in(config, error, during)
+    assert len(list(config.out.iterdir())) == 1
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(config: FinetuneConfig) -> None:
+    folder = start(config)
+    with pytest.raises(UserError, match="too full"):
+        stopped_in(replace(config, resume=folder), UserError("too full"))
+    assert (folder / "config.yaml").exists()
+
+
+def test_a_row_that_is_written_again_replaces_it_and_what_came_after(tmp_path: Path) -> None:
+    for epoch, loss in enumerate([3.0, 2.0, 1.0]):
+        append_row(tmp_path / "metrics.csv", {"epoch": epoch, "loss": loss})
+    append_row(tmp_path / "metrics.csv", {"epoch": 1, "loss": 2.5})  # resumed from the checkpoint of epoch 0
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert table.to_dict("list") == {"epoch": [0, 1], "loss": [3.0, 2.5]}
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_is_written_by_its_name(name: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b"], "jaccard": [0.1 + 0.2, 1.0]})
+    write_table(tmp_path / "deep" / name, table)
+    read = pd.read_csv if name.endswith("csv") else pd.read_parquet
+    assert read(tmp_path / "deep" / name).to_dict("list") == table.to_dict("list")
+
+
+def test_the_environment_outside_a_checkout_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "__file__", "/")
+    assert (environment()["commit"], environment()["dirty"]) == ("", False)
+
+
+def test_every_command_ends_with_where_and_what_next() -> None:
+    assert closing(Path("runs/x"), "python -m probe") == "results: runs/x\nnext:    python -m probe"

@@ -1,0 +1,52 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dermssl.cache import PixelCache
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pixels that one module decodes are no other's; one thread, as these networks are too small for two."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def keep() -> Callable[[list[NDArray[np.uint8]]], PixelCache]:
+    """Puts pictures or masks of any size into a pixel cache in memory."""
+
+    def kept(pictures: list[NDArray[np.uint8]]) -> PixelCache:
+        shapes = np.array([(*p.shape[:2], p.size // (p.shape[0] * p.shape[1])) for p in pictures])
+        starts = np.concatenate([[0], shapes.prod(axis=1).cumsum()[:-1]])
+        return PixelCache(np.concatenate([p.ravel() for p in pictures]), starts, shapes)
+
+    return kept
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen dark discs on skin with their masks, in four sizes, two of a lesion."""
+    root = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    rows = ["image_id,lesion_id"]
+    for part in ("images", "masks"):
+        (root / part).mkdir()
+    for index in range(16):
+        height, width = 60 + 10 * (index % 2), 70 + 30 * (index % 4 // 2)
+        mask = np.zeros((height, width), np.uint8)
+        cv2.circle(mask, (int(rng.integers(25, 45)), int(rng.integers(20, 40))), int(rng.integers(8, 18)), 255, -1)
+        image = rng.normal(rng.uniform(170, 230, 3), 6, (height, width, 3))
+        image[mask > 0] -= rng.uniform(60, 120, 3)
+        cv2.imwrite(str(root / "images" / f"picture_{index:02d}.png"), image.clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(root / "masks" / f"picture_{index:02d}.png"), mask)
+        rows.append(f"picture_{index:02d},lesion_{index // 2}")
+    (root / "metadata.csv").write_text("\n".join(rows) + "\n")
+    return root

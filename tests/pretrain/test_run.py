@@ -1,0 +1,376 @@
+"""What every method must hold, on a dozen drawn images of 32 px and timm's smallest encoder."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor
+
+import pretrain.run
+from dermssl import flags
+from dermssl.checkpoint import newest_whole
+from dermssl.encoder import start_from
+from dermssl.encoder_file import Card, read_encoder_file
+from dermssl.errors import UserError
+from dermssl.manifest import read_manifest
+from dermssl.randomness import CountedRandomness
+from dermssl.splits import make_split
+from dermssl.trainer import Progress
+from pretrain.config import METHODS, AnyConfig, SimCLRConfig
+from pretrain.run import card_of, chosen, run
+
+ENCODER, EPOCHS, STEPS = "tu-test_efficientnet", 4, 3
+SMALL = {
+    "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "epochs": EPOCHS, "batch_size": 4,
+    "precision": "32-true", "threads": 1,
+}  # fmt: skip
+OWN: dict[str, dict[str, object]] = {"moco": {"queue_size": 10, "norm_groups": 2, "hidden_dim": 32}}
+
+Draw = Callable[..., Path]
+
+
+class Finished(NamedTuple):
+    """A run that nothing interrupted, and the batches that it saw: a hash by step."""
+
+    config: AnyConfig
+    file: Path
+    batches: dict[int, str]
+
+
+def options(method: str, place: Path, data: Path, **more: object) -> AnyConfig:
+    given = {"data": data, "out": place / "runs", "checkpoints": place / "checkpoints"}
+    return METHODS[method](**(SMALL | OWN.get(method, {}) | given | more))
+
+
+@pytest.fixture(scope="module")
+def photographs(draw_photographs: Draw, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def finished(request: pytest.FixtureRequest, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    config = options(request.param, tmp_path_factory.mktemp("finished"), photographs)
+    with pytest.MonkeyPatch.context() as patch:
+        batches = note_batches(patch)
+        file = run(config)
+    return Finished(config, file, batches)
+
+
+def note_batches(patch: pytest.MonkeyPatch, stop_before: int | None = None) -> dict[int, str]:
+    """Writes down every batch of the coming training; Ctrl-C comes before step `stop_before`."""
+    seen: dict[int, str] = {}
+    original = CountedRandomness.on_train_batch_start
+
+    def noted(self: CountedRandomness, trainer: object, module: object, batch: Tensor, batch_idx: int) -> None:
+        if trainer.global_step == stop_before:
+            raise KeyboardInterrupt
+        seen[trainer.global_step] = hashlib.sha256(batch.numpy().tobytes()).hexdigest()
+        original(self, trainer, module, batch, batch_idx)
+
+    patch.setattr(CountedRandomness, "on_train_batch_start", noted)
+    return seen
+
+
+def stop(config: AnyConfig, step: int) -> Path:
+    """Begins the run and has it interrupted before that step; returns its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        note_batches(patch, stop_before=step)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    [folder] = config.out.iterdir()
+    return folder
+
+
+def again(config: AnyConfig, place: Path, **more: object) -> AnyConfig:
+    """The same run in another place."""
+    moved = {"out": place / "runs", "checkpoints": place / "checkpoints"}
+    return type(config)(**(vars(config) | moved | more))
+
+
+def everything_trained(folder: Path) -> dict[str, Tensor]:
+    """Encoder file, heads, queue, optimiser and schedule at the end of a run."""
+    state = torch.load(newest_whole(folder / "checkpoints"), weights_only=True)
+    optimiser = {
+        f"optimiser {index} {name}": torch.as_tensor(value)
+        for index, values in state["optimizer_states"][0]["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+    rates = {"rate": torch.tensor([group["lr"] for group in state["optimizer_states"][0]["param_groups"]])}
+    _, encoder = read_encoder_file(folder / "encoder.safetensors")
+    return {f"file {name}": tensor for name, tensor in encoder.items()} | state["state_dict"] | optimiser | rates
+
+
+def assert_same_end(folder: Path, other: Path) -> None:
+    ours, theirs = everything_trained(folder), everything_trained(other)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_the_encoder_learned_and_the_loss_stayed_finite(finished: Finished) -> None:
+    metrics = pd.read_csv(finished.file.parent / "metrics.csv")
+    assert metrics["epoch"].tolist() == list(range(EPOCHS))
+    assert np.isfinite(metrics[["loss", "spread", "lr", "images_per_second"]]).all().all()
+    assert (metrics["spread"] > 0.1).all()  # no collapse
+    before = start_from("random", ENCODER, seed=0).encoder.state_dict()
+    _, after = read_encoder_file(finished.file)
+    assert [name for name in before if name.endswith("weight") and torch.equal(before[name], after[name])] == []
+
+
+def test_the_card_says_what_was_done(finished: Finished) -> None:
+    card, _ = read_encoder_file(finished.file)
+    known = (card.encoder, card.method, card.image_size, card.epochs, card.images_seen, card.parent)
+    assert known == (ENCODER, finished.config.method, 32, EPOCHS, EPOCHS * STEPS * 4, "random")
+    assert card.data["count"] == 12
+    assert card.data["manifest"] == read_manifest(finished.config.data).hash
+    assert card.config == flags.plain(finished.config)
+    start = start_from("random", ENCODER, seed=0)
+    assert (tuple(card.mean), tuple(card.std)) == (start.card.mean, start.card.std)
+
+
+def test_the_encoder_loads_strictly_into_a_decoder(finished: Finished) -> None:
+    _, tensors = read_encoder_file(finished.file)
+    encoder = smp.Unet(ENCODER, encoder_weights=None).encoder
+    encoder.load_state_dict(dict(tensors), strict=True)
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in encoder.state_dict().items())
+
+
+def test_the_encoder_is_published_where_init_ssl_looks(finished: Finished) -> None:
+    copy = finished.config.checkpoints / finished.config.method / "encoder.safetensors"
+    assert copy.read_bytes() == finished.file.read_bytes()
+    card, _ = read_encoder_file(finished.file)
+    assert start_from("ssl", ENCODER, 0, finished.config.checkpoints).sha256 == card.sha256
+
+
+def test_two_checkpoints_are_kept(finished: Finished) -> None:
+    kept = {path.name for path in (finished.file.parent / "checkpoints").iterdir()}
+    assert kept == {f"step-{(EPOCHS - 1) * STEPS}", f"step-{EPOCHS * STEPS}"}
+
+
+def test_the_written_config_gives_the_same_config_back(finished: Finished) -> None:
+    argv = ["--config", str(finished.file.parent / "config.yaml")]
+    assert flags.parse_choice(METHODS, "method", "pretrain", argv) == finished.config
+
+
+def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
+    written = {path: path.stat().st_mtime_ns for path in finished.file.parent.rglob("*") if path.name != ".lock"}
+    with pytest.raises(UserError, match="this very run stands there already, its results are there"):
+        run(finished.config)
+    assert run(finished.config, standing_is_fine=True) == finished.file
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_the_same_options_train_the_same_weights(finished: Finished, tmp_path: Path) -> None:
+    file = run(again(finished.config, tmp_path))
+    assert file.parent.name == finished.file.parent.name
+    assert_same_end(file.parent, finished.file.parent)
+
+
+def test_resumed_training_equals_unbroken_training(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = again(finished.config, tmp_path)
+    folder = stop(config, step=2 * STEPS + 1)  # in the middle of the third epoch
+    batches = note_batches(monkeypatch)
+    run(again(config, tmp_path, resume=folder))
+    assert batches == {step: batch for step, batch in finished.batches.items() if step >= 2 * STEPS}
+    assert_same_end(folder, finished.file.parent)
+    metrics, unbroken = (pd.read_csv(path / "metrics.csv") for path in (folder, finished.file.parent))
+    exact = ["epoch", "loss", "spread", "lr"]
+    assert metrics[exact].equals(unbroken[exact])
+
+
+def test_a_damaged_checkpoint_is_passed_over(finished: Finished, tmp_path: Path) -> None:
+    config = again(finished.config, tmp_path)
+    folder = stop(config, step=3 * STEPS)
+    state = folder / "checkpoints" / f"step-{3 * STEPS}" / "state.ckpt"
+    damaged = bytearray(state.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    state.write_bytes(damaged)
+    assert newest_whole(folder / "checkpoints").parent.name == f"step-{2 * STEPS}"
+    run(again(config, tmp_path, resume=folder))
+    assert_same_end(folder, finished.file.parent)
+
+
+@pytest.mark.parametrize("chapter", ["write_encoder_file", "publish"])
+def test_a_run_stopped_after_training_ends_as_if_it_had_not_been(
+    finished: Finished, tmp_path: Path, chapter: str
+) -> None:
+    config = again(finished.config, tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain.run, chapter, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    [folder] = config.out.iterdir()
+    assert run(config, standing_is_fine=True) == folder / "encoder.safetensors"
+    assert_same_end(folder, finished.file.parent)
+    assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == list(range(EPOCHS))
+    published = config.checkpoints / config.method / "encoder.safetensors"
+    assert published.read_bytes() == (folder / "encoder.safetensors").read_bytes()
+
+
+def test_a_queue_survives_a_resume(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = options("moco", tmp_path, photographs, epochs=2)
+    folder = stop(config, step=STEPS + 1)
+    state = torch.load(newest_whole(folder / "checkpoints"), weights_only=True)["state_dict"]
+    found = {}
+
+    def look(self: CountedRandomness, trainer: object, module: torch.nn.Module, *_: object) -> None:
+        found.setdefault("keys", module.queue.keys.clone())
+        found.setdefault("oldest", int(module.queue.oldest))
+
+    monkeypatch.setattr(CountedRandomness, "on_train_batch_start", look)
+    run(again(config, tmp_path, resume=folder))
+    assert torch.equal(found["keys"], state["queue.keys"])
+    assert found["oldest"] == STEPS * 4 % 10
+
+
+def test_a_resumed_run_keeps_the_precision_that_was_timed(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = options("simclr", tmp_path, photographs, epochs=2, precision="auto")
+    monkeypatch.setattr(pretrain.run, "quickest", lambda *_: "bf16-mixed")
+    folder = stop(config, step=STEPS + 1)
+    monkeypatch.setattr(pretrain.run, "quickest", lambda *_: "32-true")
+    run(again(config, tmp_path, resume=folder))
+    manifest = json.loads((newest_whole(folder / "checkpoints").parent / "manifest.json").read_text())
+    assert manifest["precision"] == "bf16-mixed"
+
+
+def test_another_run_is_not_continued(photographs: Path, tmp_path: Path) -> None:
+    folder = stop(options("simclr", tmp_path, photographs, epochs=2), step=STEPS + 1)
+    with pytest.raises(UserError, match=r"holds another run .*epochs is 2 there and 3 here"):
+        run(options("simclr", tmp_path, photographs, epochs=3, resume=folder))
+
+
+def test_an_unfinished_run_says_how_to_go_on(photographs: Path, tmp_path: Path) -> None:
+    config = options("simclr", tmp_path, photographs, epochs=2)
+    folder = stop(config, step=STEPS + 1)
+    with pytest.raises(UserError, match=f"unfinished; add --resume {folder} to continue"):
+        run(config)
+
+
+def test_ctrl_c_is_heard_again_after_it_stopped_a_training(photographs: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop(options("simclr", tmp_path, photographs), step=1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_images_that_finetune_holds_out_are_left_out(draw_photographs: Draw, tmp_path: Path) -> None:
+    data = draw_photographs(tmp_path / "labelled", masks=True)
+    file = run(options("simclr", tmp_path, data, epochs=1, hold_out=0.3))
+    manifest = read_manifest(data)
+    card, _ = read_encoder_file(file)
+    assert card.data["count"] == 8  # of six lesions with two images each, two are left out
+    assert card.data["manifest"] == manifest.take(sorted(make_split(manifest, 0.3, seed=0).train)).hash
+
+
+@pytest.mark.parametrize(("hold_out", "masks", "count"), [(0.5, True, 6), (0.0, True, 12), (0.5, False, 12)])
+def test_nothing_is_left_out_where_nothing_is_held_out(
+    draw_photographs: Draw, tmp_path: Path, hold_out: float, masks: bool, count: int
+) -> None:
+    manifest = read_manifest(draw_photographs(tmp_path / "data", masks=masks))
+    assert len(chosen(manifest, SimCLRConfig(hold_out=hold_out))) == count
+
+
+def test_a_limit_draws_its_images_by_the_seed(photographs: Path) -> None:
+    manifest = read_manifest(photographs)
+    drawn = [chosen(manifest, SimCLRConfig(limit=5, seed=seed)).table["image_id"].tolist() for seed in (0, 0, 1)]
+    assert [len(set(ids)) for ids in drawn] == [5, 5, 5]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_limit_takes_none_of_the_held_out(draw_photographs: Draw, tmp_path: Path) -> None:
+    manifest = read_manifest(draw_photographs(tmp_path / "data", masks=True))
+    held_out = set(make_split(manifest, 0.5, seed=0).val)
+    taken = [set(chosen(manifest, SimCLRConfig(hold_out=0.5, limit=5, seed=s)).table["image_id"]) for s in range(5)]
+    assert [ids & held_out for ids in taken] == [set()] * 5
+
+
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_written(photographs: Path, tmp_path: Path) -> None:
+    config = options("simclr", tmp_path, photographs, batch_size=13)
+    with pytest.raises(UserError, match="12 images fill no batch of 13; give more images or --batch_size 6"):
+        run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_file_is_continued_and_named_as_the_parent(finished: Finished, tmp_path: Path) -> None:
+    card, _ = read_encoder_file(finished.file)
+    config = again(finished.config, tmp_path, init=str(finished.file), epochs=1)
+    continued, _ = read_encoder_file(run(config))
+    assert continued.parent == card.sha256
+
+
+def test_the_licence_of_the_images_stands_on_the_card(photographs: Path) -> None:
+    manifest = read_manifest(photographs)
+    manifest.table["licence"] = ["CC-0"] * 6 + ["CC-BY-NC"] * 6
+    card = card_of(SimCLRConfig(encoder=ENCODER), start_from("random", ENCODER, 0), manifest)
+    assert isinstance(card, Card)
+    assert card.data["licence"] == "CC-0, CC-BY-NC"
+
+
+def test_a_mean_is_over_the_steps_that_an_epoch_had(tmp_path: Path) -> None:
+    class Stub:
+        """A trainer that stopped after two of an epoch's ten steps."""
+
+        num_training_batches, current_epoch, global_step, max_epochs = 10, 0, 2, 1
+        optimizers = (torch.optim.SGD([torch.zeros(1)], lr=0.1),)
+
+    progress = Progress(tmp_path / "metrics.csv", batch_size=4, say=lambda _: None)
+    progress.on_train_epoch_start(Stub(), None)
+    for batch, loss in enumerate((1.0, 3.0)):
+        progress.on_train_batch_start(Stub(), None, None, batch)
+        progress.on_train_batch_end(Stub(), None, {"loss": torch.tensor(loss)}, None, batch)
+    progress.on_train_epoch_end(Stub(), None)
+    assert pd.read_csv(tmp_path / "metrics.csv")["loss"].tolist() == [2.0]
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_the_system_resumes_bit_for_bit(finished: Finished, tmp_path: Path) -> None:
+    config = again(finished.config, tmp_path)
+    written = tmp_path / "options.yaml"
+    flags.write(config, written)
+    command = [sys.executable, "-m", "pretrain", "--config", str(written)]
+    folder = config.out / finished.file.parent.name
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not (folder / "checkpoints" / f"step-{STEPS}").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "result.json").exists()
+    run(again(config, tmp_path, resume=folder))
+    assert_same_end(folder, finished.file.parent)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: Path) -> None:
+    config = options("simclr", tmp_path, photographs, epochs=10_000)
+    written = tmp_path / "options.yaml"
+    flags.write(config, written)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pretrain", "--config", str(written)], stderr=subprocess.PIPE, text=True
+    )
+    while not list(config.out.glob("*/checkpoints/step-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate()
+    assert process.returncode == 130
+    assert complaint.strip() == "python -m pretrain: stopped; what was finished is kept"
