@@ -12,6 +12,8 @@ from pathlib import Path
 
 from dermssl.errors import UserError
 
+ELSEWHERE = "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set"
+
 UMASK = os.umask(0)  # the only way to ask for it is to set it
 os.umask(UMASK)
 
@@ -72,7 +74,7 @@ def room_or_sentence(path: Path) -> Iterator[None]:
     except Exception as error:
         if not tells_of_a_full_disk(error, path.parent):
             raise
-        raise UserError(f"{path}: no room left on the disk; free some, or write elsewhere with --out") from error
+        raise UserError(f"{path}: no room left on the disk; {ELSEWHERE}") from error
 
 
 def tells_of_a_full_disk(error: Exception, folder: Path) -> bool:
@@ -97,8 +99,7 @@ def need_room(folder: Path, size: int, purpose: str) -> None:
     free = shutil.disk_usage(standing).free
     if free < size:
         raise UserError(
-            f"{folder}: {purpose} needs {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
-            "free some, or write elsewhere with --out"
+            f"{folder}: {purpose} needs {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; {ELSEWHERE}"
         )
 
 

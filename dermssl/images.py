@@ -22,7 +22,7 @@ def find_pictures(folder: Path) -> list[Path]:
         UserError: If the folder is missing or holds no picture.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --data takes a folder of images")
+        raise UserError(f"{folder}: no such folder; give a folder of images")
     found = sorted(
         path
         for path in folder.rglob("*")

@@ -75,7 +75,7 @@ def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
     files = find_pictures(root)
     images = [path for path in files if not is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
     if not images:
-        raise UserError(f"{root}: {len(files)} masks and no image; --data takes the folder that holds both")
+        raise UserError(f"{root}: {len(files)} masks and no image; give the folder that holds both")
     masks, strays = paired(
         images, [path for path in files if is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
     )

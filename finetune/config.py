@@ -91,6 +91,15 @@ class FinetuneConfig:
             raise ValueError(f"--steps must be at least 1, got {self.steps}")
         if self.limit is not None and self.limit < 2:
             raise ValueError(f"--limit must leave an image on either side of the split, got {self.limit}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"--warmup is a share of the steps in [0, 1), got {self.warmup}")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"--threshold is a probability in (0, 1), got {self.threshold}")
+        if self.cache_size < 1:
+            raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
+        for name in ("weight_decay", "examples", "workers", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
         if self.encoder_depth not in (None, 3, 4, 5):
             raise ValueError(f"--encoder_depth is 3, 4 or 5, got {self.encoder_depth}")
 
@@ -111,3 +120,11 @@ class PredictConfig:
     """Images at once."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"--threshold is a probability in (0, 1), got {self.threshold}")
+        if self.batch_size < 1 or self.threads < 0:
+            raise ValueError(
+                f"--batch_size must be at least 1 and --threads not negative, got {self.batch_size} and {self.threads}"
+            )

@@ -124,7 +124,8 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
         f"the decoder uses {net.share_used:.0%} of the encoder's parameters"
     )
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
-    need_room(work.folder, 7 * size, "two checkpoints of training and the network")  # weights and two moments, twice
+    # Weights and two moments in each; for a moment there are three, before the oldest is removed.
+    need_room(work.folder, 10 * size, "three checkpoints of training and the network")
 
 
 def card_of(config: FinetuneConfig, start: Start, manifest: Manifest) -> ModelCard:

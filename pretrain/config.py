@@ -78,6 +78,11 @@ class PretrainConfig:
             raise ValueError(f"--limit is a number of images, got {self.limit}")
         if not 0 <= self.hold_out < 1:
             raise ValueError(f"--hold_out is a share in [0, 1), got {self.hold_out}")
+        if self.cache_size < 1:
+            raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
+        for name in ("weight_decay", "workers", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,14 @@ import numpy as np
 import pytest
 import pytorch_lightning
 
+from compare import run as study_of
+from compare.config import StudyConfig
 from dermssl.encoder import normalisation, random_state
 from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig
+from finetune.config import FinetuneConfig, PredictConfig
+from finetune.predict_run import predict
 from finetune.run import run as finetune
 from pretrain.config import METHODS, SimCLRConfig
 from pretrain.run import run as pretrain
@@ -264,7 +267,7 @@ def test_a_disk_that_is_too_full_for_the_work_is_told_before_it(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", full())
     said = getattr(refused, command)(data=isic)
-    assert " GB and the disk has 0.0 GB free; free some, or write elsewhere with --out" in said
+    assert " GB and the disk has 0.0 GB free; free some, or write elsewhere: --out moves runs" in said
 
 
 @pytest.mark.parametrize("command", ["tuning", "pretraining"])
@@ -275,7 +278,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_is_told(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", fill)
-    assert "no room left on the disk; free some, or write elsewhere with --out" in getattr(refused, command)(data=isic)
+    assert "no room left on the disk; free some, or write elsewhere: " in getattr(refused, command)(data=isic)
 
 
 @pytest.mark.parametrize("command", ["finetune", "pretrain"])
@@ -306,6 +309,60 @@ def test_a_run_folder_that_holds_a_run_is_refused_with_the_remedy(
     with pytest.raises(TrainingReachedError):
         run(replace(config, resume=folder))
     assert list(workplace.glob("runs/*/*")) == [folder]
+
+
+@pytest.fixture
+def study(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """A whole study, which stops where its first run would begin."""
+
+    def execute(*_: object, **__: object) -> NoReturn:
+        raise TrainingReachedError
+
+    monkeypatch.setattr(study_of, "execute", execute)
+    return lambda **options: study_of.run(StudyConfig(jobs=1, **options))
+
+
+def test_a_study_of_what_is_right_would_be_done(study: Callable[..., object], isic: Path) -> None:
+    with pytest.raises(TrainingReachedError):
+        study(data=isic, unlabelled=isic)
+
+
+def test_a_study_without_its_folder_is_refused(
+    study: Callable[..., object], refused: Refused, isic: Path, tmp_path: Path
+) -> None:
+    for folders in ({"data": tmp_path / "none", "unlabelled": isic}, {"data": isic, "unlabelled": tmp_path / "none"}):
+        said = refused(lambda folders=folders: study(**folders))  # type: ignore[misc]
+        assert said.startswith(f"--data {tmp_path / 'none'}: no such folder")
+
+
+def test_a_study_checks_its_images_before_its_first_run(
+    study: Callable[..., object], refused: Refused, isic: Path
+) -> None:
+    (isic / MASKS / "ISIC_0000002_segmentation.png").unlink()
+    said = refused(lambda: study(data=isic, unlabelled=isic))
+    assert said == f"{isic}: 1 images without a mask ({IMAGES}/ISIC_0000002.jpg); mend or remove these files"
+
+
+def test_a_study_of_options_that_no_run_takes_is_refused_by_the_options() -> None:
+    with pytest.raises(UserError, match=r"--label_fraction are shares in \(0, 1\], got \[0\.1, 5\.0\]"):
+        parse(StudyConfig, "test", ["--label_fraction", "0.1", "5"])
+    with pytest.raises(UserError, match=r"--seed must not be negative, got \[-1\]"):
+        parse(StudyConfig, "test", ["--seed", "-1"])
+
+
+def test_predicting_without_a_network_or_images_is_refused(refused: Refused, isic: Path, tmp_path: Path) -> None:
+    def predicting(model: Path) -> str:
+        return refused(lambda: predict(PredictConfig(model=model, images=isic, out=tmp_path / "out", threads=1)))
+
+    assert predicting(tmp_path / "none") == (
+        f"--model {tmp_path / 'none'}: no such file; give the run folder of a finished `python -m finetune`"
+    )
+    assert predicting(isic).startswith(f"--model {isic / 'model.safetensors'}: no such file")
+    weights = encoder_file(tmp_path / "encoder.safetensors", "resnet18")
+    assert predicting(weights) == (
+        f"--model {weights}: holds no segmentation network; give a run folder of `python -m finetune`"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_command_that_is_refused_says_one_line_and_ends_with_code_2(

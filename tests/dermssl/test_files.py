@@ -13,6 +13,8 @@ import pytest
 from dermssl.errors import UserError
 from dermssl.files import need_room, sha256_of, short_hash, whole_file, whole_folder, write_json, write_text
 
+ELSEWHERE = "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set"
+
 Writer = Callable[[Path], AbstractContextManager[Path]]
 
 
@@ -101,7 +103,7 @@ def test_others_may_read_what_is_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(writer: Writer, error: Exception, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         break_off(writer, tmp_path / "x", error)
-    assert str(caught.value) == f"{tmp_path / 'x'}: no room left on the disk; free some, or write elsewhere with --out"
+    assert str(caught.value) == f"{tmp_path / 'x'}: no room left on the disk; {ELSEWHERE}"
     assert names(tmp_path) == []
 
 
@@ -127,8 +129,7 @@ def test_work_that_does_not_fit_the_disk_is_not_begun(tmp_path: Path, monkeypatc
     with pytest.raises(UserError) as caught:
         need_room(tmp_path / "not" / "yet", 3 * 10**9 + 1, "a cache")
     assert str(caught.value) == (
-        f"{tmp_path / 'not' / 'yet'}: a cache needs 3.0 GB and the disk has 3.0 GB free; "
-        "free some, or write elsewhere with --out"
+        f"{tmp_path / 'not' / 'yet'}: a cache needs 3.0 GB and the disk has 3.0 GB free; {ELSEWHERE}"
     )
     assert names(tmp_path) == []
 

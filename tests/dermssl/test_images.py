@@ -48,7 +48,7 @@ def test_pictures_are_found_under_a_hidden_folder_that_the_user_names(tmp_path: 
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none: no such folder; --data takes a folder of images"):
+    with pytest.raises(UserError, match="none: no such folder; give a folder of images"):
         find_pictures(tmp_path / "none")
 
 

@@ -176,7 +176,7 @@ def test_two_files_with_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_masks_alone_is_refused(tmp_path: Path) -> None:
     mask(tmp_path / "set" / "masks" / "a.png")
-    with pytest.raises(UserError, match="1 masks and no image; --data takes the folder that holds both"):
+    with pytest.raises(UserError, match="1 masks and no image; give the folder that holds both"):
         read_manifest(tmp_path / "set")
 
 
@@ -211,6 +211,16 @@ def test_a_file_of_equal_size_that_was_touched_is_read_again(draw_isic: Draw, tm
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(0, 0))
+    assert read_manifest(root).hash != before.hash
+
+
+def test_a_file_of_equal_time_that_grew_is_read_again(draw_isic: Draw, tmp_path: Path) -> None:
+    root = draw_isic(tmp_path / "isic", 2)
+    before = read_manifest(root)
+    path = root / IMAGES / "ISIC_0000001.jpg"
+    time = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes() + b"more")
+    os.utime(path, ns=(time, time))
     assert read_manifest(root).hash != before.hash
 
 

@@ -159,6 +159,11 @@ def test_training_moved_every_weight(finished: Finished) -> None:
     assert metrics["loss"].iloc[1] < metrics["loss"].iloc[0]
 
 
+def test_no_batch_is_seen_twice(finished: Finished) -> None:
+    assert list(finished.batches) == list(range(STEPS))
+    assert len(set(finished.batches.values())) == STEPS
+
+
 def test_a_mean_is_over_the_steps_that_an_epoch_had(finished: Finished) -> None:
     loss = pd.read_csv(finished.folder / "metrics.csv")["loss"]
     assert loss.iloc[2] > 0.5 * loss.iloc[1]  # of one step; divided by an epoch's three it would be a third

@@ -129,6 +129,11 @@ def test_the_encoder_learned_and_the_loss_stayed_finite(finished: Finished) -> N
     assert [name for name in before if name.endswith("weight") and torch.equal(before[name], after[name])] == []
 
 
+def test_no_batch_is_seen_twice(finished: Finished) -> None:
+    assert list(finished.batches) == list(range(EPOCHS * STEPS))
+    assert len(set(finished.batches.values())) == EPOCHS * STEPS
+
+
 def test_the_card_says_what_was_done(finished: Finished) -> None:
     card, _ = read_encoder_file(finished.file)
     known = (card.encoder, card.method, card.image_size, card.epochs, card.images_seen, card.parent)
@@ -202,6 +207,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished: Finished, tmp_path: Path)
     assert newest_whole(folder / "checkpoints").parent.name == f"step-{2 * STEPS}"
     run(again(config, tmp_path, resume=folder))
     assert_same_end(folder, finished.file.parent)
+    assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == list(range(EPOCHS))
 
 
 @pytest.mark.parametrize("chapter", ["write_encoder_file", "publish"])
@@ -267,9 +273,9 @@ def test_an_unfinished_run_says_how_to_go_on(photographs: Path, tmp_path: Path) 
 
 
 def test_ctrl_c_is_heard_again_after_it_stopped_a_training(photographs: Path, tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stop(options("simclr", tmp_path, photographs), step=1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_images_that_finetune_holds_out_are_left_out(draw_photographs: Draw, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+import pytest
+
+from pretrain.config import METHODS, MoCoConfig, SimCLRConfig
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_defaults_are_a_recipe_that_is_allowed(method: str) -> None:
+    assert METHODS[method]().method == method
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("batch_size", 1, "--batch_size must be at least 2"),
+        ("image_size", 31, "--image_size must be at least 32"),
+        ("cache_size", 0, "--cache_size is a number of pixels"),
+        ("epochs", 0, "--epochs must be at least 1"),
+        ("lr", 0.0, "--lr must be above 0"),
+        ("lr", float("nan"), "--lr must be above 0"),
+        ("weight_decay", -1e-6, "--weight_decay must not be negative"),
+        ("warmup", 1.0, r"--warmup is a share of the steps in \[0, 1\)"),
+        ("hold_out", 1.0, r"--hold_out is a share in \[0, 1\)"),
+        ("limit", 0, "--limit is a number of images"),
+        ("seed", -1, "--seed must not be negative"),
+        ("workers", -1, "--workers must not be negative"),
+        ("threads", -1, "--threads must not be negative"),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_options_that_no_training_can_obey_are_refused(method: str, option: str, value: float, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        METHODS[method](**{option: value})
+
+
+@pytest.mark.parametrize("config", [SimCLRConfig, MoCoConfig])
+def test_a_temperature_is_above_zero(config: type[SimCLRConfig | MoCoConfig]) -> None:
+    with pytest.raises(ValueError, match="--temperature must be above 0"):
+        config(temperature=0)
+
+
+def test_moco_refuses_a_momentum_that_never_moves() -> None:
+    assert MoCoConfig(momentum=0.0).momentum == 0
+    with pytest.raises(ValueError, match=r"--momentum is a share in \[0, 1\)"):
+        MoCoConfig(momentum=1.0)
+
+
+@pytest.mark.parametrize(("batch_size", "groups"), [(8, 3), (8, 8)])
+def test_moco_refuses_groups_that_batch_norm_cannot_use(batch_size: int, groups: int) -> None:
+    with pytest.raises(ValueError, match="--norm_groups must divide --batch_size into parts of 2 images or more"):
+        MoCoConfig(batch_size=batch_size, norm_groups=groups)
+
+
+def test_moco_refuses_a_queue_that_cannot_hold_a_batch() -> None:
+    assert MoCoConfig(batch_size=16, queue_size=16).queue_size == 16
+    with pytest.raises(ValueError, match=r"--queue_size must hold a batch \(16\), got 15"):
+        MoCoConfig(batch_size=16, queue_size=15)
