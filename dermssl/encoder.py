@@ -75,7 +75,7 @@ def build_encoder(name: str) -> nn.Module:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
     try:
         return library_encoder(name, pretrained=False)
-    except (ValueError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"--encoder {name}: gives no feature maps, which decoders need ({error}); take another"
         ) from error

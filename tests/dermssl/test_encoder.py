@@ -298,7 +298,7 @@ def test_an_unknown_encoder_is_named(name: str, init: str) -> None:
 
 def test_a_network_without_feature_maps_is_no_encoder() -> None:
     assert refusal("random", "tu-mixer_b16_224", 0).startswith(
-        "--encoder tu-mixer_b16_224: has no stages that halve the image, which decoders need ("
+        "--encoder tu-mixer_b16_224: gives no feature maps, which decoders need ("
     )
 
 
