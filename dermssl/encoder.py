@@ -93,9 +93,13 @@ def library_encoder(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def feature_maps(encoder: nn.Module, images: Tensor) -> list[Tensor]:
-    """The maps of every stage, (B, C, H, W) each, from images (B, 3, H, W); the first is the image itself in a CNN."""
+    """The maps of every stage, (B, C, H, W) each and finest first, from images (B, 3, H, W).
+
+    Without what smp puts beside them: stage 0, which is the image itself, stages without channels, and class tokens.
+    """
     given = encoder(images)
-    return list(given[0] if isinstance(given, tuple) else given)  # a transformer gives its class tokens beside them
+    maps = given[0] if isinstance(given, tuple) else given[1:]
+    return [stage for stage in maps if stage.shape[1]]
 
 
 def feature_width(encoder: nn.Module) -> int:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import signal
 import sys
 import time
 import warnings
@@ -143,7 +142,5 @@ def fit(
         except SystemExit as stop:
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise
-            # Lightning's answer to Ctrl-C is exit code 1 and a process that is deaf to a second one.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
+            raise KeyboardInterrupt from None  # Lightning's answer to Ctrl-C is exit code 1 and no word
     return trainer

@@ -38,14 +38,10 @@ class FrozenEncoder:
         return torch.cat(rows).numpy()
 
     def stages(self, images: PixelCache, indices: Sequence[int]) -> Iterator[list[Tensor]]:
-        """The feature maps of each of these pictures in turn, one (1, C, h, w) a stage, finest first.
-
-        The encoder's stage 0 is the picture itself and is left out, as are stages without channels, which some
-        transformers have.
-        """
+        """The feature maps of each of these pictures in turn, one (1, C, h, w) a stage, finest first."""
         for batch in self.batches(images, indices):
             with torch.inference_mode():
-                maps = [stage.float() for stage in feature_maps(self.encoder, batch) if stage.shape[1] > 3]
+                maps = [stage.float() for stage in feature_maps(self.encoder, batch)]
             for position in range(len(batch)):
                 yield [stage[position : position + 1] for stage in maps]
 
