@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from compare.report import write_report
+from compare.study import read_study
 from dermssl.errors import UserError, one_sentence
 from dermssl.files import write_text
 
@@ -21,11 +22,19 @@ def publish(studies: list[Path]) -> None:
     findings, results = [], []
     for study in studies:
         report = write_report(study)
-        findings.append(f"* `{study.name}`: {report.sentence}")
+        findings.append(f"* `{study.name}` ({origin(study)}): {report.sentence}")
         text = re.sub(r"^Figures and pictures: .*\n\n", "", report.markdown.read_text("utf-8"), flags=re.MULTILINE)
         results.append(re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE).strip())
     fill(Path("README.md"), "findings", "\n".join(findings))
     fill(Path("docs/results.md"), "results", "\n\n".join(results))
+
+
+def origin(folder: Path) -> str:
+    """Methods, data and commit of a study, in words."""
+    study = read_study(folder)
+    methods = sorted({method for method in study.plan["method"] if method})
+    commit = str(study.environment.get("commit", ""))[:10] or "unknown"
+    return f"ssl is {' or '.join(methods)}, data {study.options.get('data')}, commit {commit}"
 
 
 def fill(document: Path, name: str, text: str) -> None:

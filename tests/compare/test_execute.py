@@ -127,7 +127,9 @@ def test_a_worker_leaves_ctrl_c_to_its_parent() -> None:
     process = multiprocessing.get_context("fork").Process(target=orphaned, args=(os.getpid(),))
     process.start()
     status = Path(f"/proc/{process.pid}/status")
+    until = time.monotonic() + 10
     while not int(status.read_text().partition("SigIgn:\t")[2].split()[0], 16) >> (signal.SIGINT - 1) & 1:
+        assert time.monotonic() < until
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     process.join(0.3)
@@ -137,7 +139,7 @@ def test_a_worker_leaves_ctrl_c_to_its_parent() -> None:
 
 
 def test_workers_end_with_an_interrupted_study() -> None:
-    workers = []
+    workers, began = [], time.monotonic()
 
     def interrupted() -> None:
         with execute.pool_of(2) as pool:
@@ -150,6 +152,7 @@ def test_workers_end_with_an_interrupted_study() -> None:
         interrupted()
     assert len(workers) == 2
     assert not any(worker.is_alive() for worker in workers)
+    assert time.monotonic() - began < 30  # nobody waited for the minute to end
 
 
 def test_an_outcome_is_planned_until_it_is_known() -> None:

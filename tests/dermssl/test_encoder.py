@@ -24,6 +24,7 @@ from dermssl.encoder import (
     Normalise,
     Start,
     build_encoder,
+    feature_maps,
     feature_width,
     imagenet_state,
     load_strictly,
@@ -165,11 +166,23 @@ def test_every_family_of_encoders_loads_what_it_saved(name: str) -> None:
     assert given.keys() == state.keys()  # native ResNets pop keys out of the dict that they are given
 
 
-@pytest.mark.parametrize("name", [OFFLINE, "resnet18"])
-def test_the_width_of_features_is_that_of_the_last_stage(name: str) -> None:
-    model = build_encoder(name)
-    with torch.inference_mode():
-        assert pooled(model.eval(), seen(name, drawn())).shape == (2, feature_width(model))
+@pytest.mark.parametrize(
+    ("name", "strides"),
+    [
+        (OFFLINE, [2, 4, 8, 16, 32]),
+        ("resnet18", [2, 4, 8, 16, 32]),
+        ("mit_b0", [4, 8, 16, 32]),  # smp gives it a stage without channels
+        ("tu-vit_tiny_patch16_224", [16, 16, 16, 16]),  # and this one class tokens beside the maps
+    ],
+)
+@torch.inference_mode()
+def test_feature_maps_are_the_stages_alone(name: str, strides: list[int]) -> None:
+    model = build_encoder(name).eval()
+    images = seen(name, drawn(side=64))
+    maps = feature_maps(model, images)
+    assert [stage.shape[2:] for stage in maps] == [(64 // stride, 64 // stride) for stride in strides]
+    assert all(stage.shape[1] > 3 for stage in maps)
+    assert pooled(model, images).shape == (2, maps[-1].shape[1]) == (2, feature_width(model))
 
 
 def test_normalised_pixels_have_mean_0_and_deviation_1() -> None:

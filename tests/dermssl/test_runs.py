@@ -76,6 +76,14 @@ def test_another_option_has_another_name(options: dict[str, object], config: Fin
     assert name_of(replace(config, **options)) != name_of(config)
 
 
+def test_runs_of_an_older_format_are_not_taken_for_those_of_today(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = name_of(config)
+    monkeypatch.setattr(runs, "FORMAT", runs.FORMAT + 1)
+    assert name_of(config) != before
+
+
 @pytest.mark.parametrize("content", ["data", "encoder"])
 def test_other_images_or_another_encoder_have_another_name(content: str, config: FinetuneConfig) -> None:
     assert name_of(config, **{content: "other"}) != name_of(config)
