@@ -14,7 +14,7 @@ from dermssl.checkpoint import Checkpoints, newest_whole
 from dermssl.device import channels_last, prepare
 from dermssl.encoder import Start, start_from
 from dermssl.files import need_room, whole_folder
-from dermssl.images import Pixels
+from dermssl.images import Pixels, read_rgb
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.masks import read_mask
 from dermssl.plots import predictions_figure, save_figure, thumbnail
@@ -29,6 +29,8 @@ from finetune.config import FinetuneConfig
 from finetune.inference import ModelCard, Predictor, write_model
 from finetune.model import Network, network
 from finetune.segment import Segment
+
+Masks = dict[int, tuple[Pixels, Pixels]]  # truth and prediction of image i, as thumbnails of its native size
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
@@ -91,8 +93,10 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         predictor = Predictor(
             net.model.to(device), start.normalise, config.image_size, config.threshold, config.batch_size
         )
-        scores = score(predictor, val, cached_images(val, config.cache_size), work.folder, config.examples)
+        scores, masks = score(predictor, val, cached_images(val, config.cache_size))
         write_table(work.folder / "scores.parquet", scores)
+        draw_predictions(work.folder / "figures" / "predictions.png", val, scores, masks)
+        keep_examples(work.folder / "examples", val, masks, config.examples)
         result = summary(scores)
         work.finish(
             {
@@ -144,8 +148,8 @@ def card_of(config: FinetuneConfig, start: Start, manifest: Manifest) -> ModelCa
     )
 
 
-def score(predictor: Predictor, val: Manifest, pixels: PixelCache, folder: Path, examples: int) -> pd.DataFrame:
-    """Scores every held-out image; keeps the first few, and a figure of the best, the median and the worst."""
+def score(predictor: Predictor, val: Manifest, pixels: PixelCache) -> tuple[pd.DataFrame, Masks]:
+    """Scores of every held-out image, a row each, and its truth and prediction as thumbnails."""
     table, paths = val.table, val.paths("mask_path")
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
     rows, masks = [], {}
@@ -154,27 +158,33 @@ def score(predictor: Predictor, val: Manifest, pixels: PixelCache, folder: Path,
         known = table.iloc[index][["image_id", "lesion_id", "width", "height"]].to_dict()
         rows.append(known | row(count(truth, mask)))
         masks[index] = (thumbnail(truth), thumbnail(mask))
-    scores = pd.DataFrame(rows)
-    order = np.argsort(-scores["jaccard"].to_numpy(), kind="stable")
+    return pd.DataFrame(rows), masks
+
+
+def draw_predictions(path: Path, val: Manifest, scores: pd.DataFrame, masks: Masks) -> None:
+    """Saves a figure of the best, the median and the worst held-out images."""
+    photographs, jaccard = val.paths(), scores["jaccard"].to_numpy()
+    order = np.argsort(-jaccard, kind="stable")
     middle = max(0, len(order) // 2 - 2)
     chosen = {"best": order[:4], "median": order[middle : middle + 4], "worst": order[-4:]}
     drawn = {
-        name: [(thumbnail(np.asarray(pixels[i])), *masks[i], float(scores["jaccard"][i])) for i in indices]
+        name: [(thumbnail(read_rgb(photographs[i])), *masks[i], float(jaccard[i])) for i in indices]
         for name, indices in chosen.items()
     }
-    save_figure(predictions_figure(drawn, len(scores)), folder / "figures" / "predictions.png")
-    keep_examples(folder / "examples", scores["image_id"].tolist()[:examples], pixels, masks)
-    return scores
+    save_figure(predictions_figure(drawn, len(scores)), path)
 
 
-def keep_examples(folder: Path, ids: list[str], pixels: PixelCache, masks: dict[int, tuple[Pixels, Pixels]]) -> None:
-    """Leaves small copies of a few images with truth and prediction, so that a report needs no data set."""
+def keep_examples(folder: Path, val: Manifest, masks: Masks, examples: int) -> None:
+    """Leaves small copies of the first few images with truth and prediction, so that a report needs no data set.
+
+    The three pictures of an image have one size: all are made from what has its native size, not from the cache.
+    """
     if folder.exists():
         return
     with whole_folder(folder) as part:
-        for index, image_id in enumerate(ids):
+        for index, (image_id, path) in enumerate(zip(val.table["image_id"][:examples], val.paths(), strict=False)):
             name = image_id.replace("/", "_")
-            image = cv2.cvtColor(thumbnail(np.asarray(pixels[index])), cv2.COLOR_RGB2BGR)
+            image = cv2.cvtColor(thumbnail(read_rgb(path)), cv2.COLOR_RGB2BGR)
             truth, prediction = masks[index]
             drawn = {f"{name}.jpg": image, f"{name}_truth.png": truth, f"{name}_prediction.png": prediction}
             for file, picture in drawn.items():  # not imwrite, which says nothing of a full disk

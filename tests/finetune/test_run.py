@@ -185,7 +185,8 @@ def test_examples_show_truth_and_prediction_as_they_were_scored(finished: Finish
             cv2.imread(str(finished.folder / "examples" / f"{row.image_id}_{what}.png"), cv2.IMREAD_UNCHANGED)
             for what in ("truth", "prediction")
         )
-        assert truth.shape == prediction.shape == (row.height, row.width)
+        photograph = cv2.imread(str(finished.folder / "examples" / f"{row.image_id}.jpg"))
+        assert truth.shape == prediction.shape == photograph.shape[:2] == (row.height, row.width)
         assert {*np.unique(truth), *np.unique(prediction)} <= {0, 255}
         assert (np.count_nonzero(truth), np.count_nonzero(prediction)) == (row.tp + row.fn, row.tp + row.fp)
 
