@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dermssl.split_config import OnLeak
 from finetune.config import Decoder
 
 Init = Literal["ssl", "imagenet", "random"]
@@ -42,6 +43,8 @@ class StudyConfig:
     """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
     unlabelled: Path | None = None
     """Folder of images to pretrain on. By default data/unlabelled, data/isic2018, or the synthetic set."""
+    on_leak: OnLeak = "stop"
+    """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
     pretrain: Path | None = None
     """YAML file of fixed options of pretraining."""
     finetune: Path | None = None

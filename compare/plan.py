@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from compare.config import StudyConfig
 from dermssl.flags import parse, parse_choice
+from dermssl.split_config import SPLIT_OPTIONS
 from finetune.config import FinetuneConfig
 from pretrain.config import METHODS, AnyConfig
 from probe.config import ProbeConfig
@@ -78,7 +79,8 @@ def pretrainings(study: StudyConfig, threads: int) -> list[Task]:
             given = [*file(study.pretrain), "--method", method, "--encoder", encoder, "--seed", str(study.seed[0])]
             config = parse_choice(METHODS, "method", "compare", given)
             folder = study.runs / "pretrain"
-            config = replace(config, data=study.unlabelled, out=folder, checkpoints=None, threads=threads)
+            config = replace(config, data=study.unlabelled, out=folder, checkpoints=None, threads=threads,
+                             protect=study.data, **held_out(study))  # fmt: skip
             tasks.append(Task(stage="pretrain", init="ssl", method=method, encoder=encoder, config=config))
     return tasks
 
@@ -99,6 +101,7 @@ def finetunings(study: StudyConfig, threads: int) -> list[Task]:
                 data=study.data,
                 out=study.runs / "finetune",
                 threads=threads,
+                on_leak=study.on_leak,
             )
             words = {"init": init, "method": method, "encoder": encoder, "decoder": decoder}
             tasks.append(Task(stage="finetune", **words, label_fraction=fraction, seed=seed, config=config))
@@ -115,12 +118,24 @@ def probes(study: StudyConfig, threads: int) -> list[Task]:
             method=method,
             encoder=encoder,
             config=replace(
-                fixed, init=init, encoder=encoder, data=study.data, out=study.runs / "probe", threads=threads
+                fixed,
+                init=init,
+                encoder=encoder,
+                data=study.data,
+                out=study.runs / "probe",
+                threads=threads,
+                **held_out(study),
             ),
         )
         for encoder in study.encoder
         for init, method in study.arms
     ]
+
+
+def held_out(study: StudyConfig) -> dict[str, Any]:
+    """The split of fine-tuning, which pretraining keeps clear of and the probes score on as well."""
+    fixed = parse(FinetuneConfig, "compare", file(study.finetune))
+    return {name: getattr(fixed, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
 
 
 def file(path: Path | None) -> list[str]:

@@ -1,37 +1,56 @@
-"""Commands about data: `python -m dermssl synthesize --count 400 --size 192 --out DIR`."""
+"""Commands about data: `python -m dermssl synthesize | download NAME | check DIR`."""
 
 import sys
-import time
+from collections.abc import Sequence
 
-from dermssl.config import COMMANDS, SynthesizeConfig
+from dermssl.config import COMMANDS, DOWNLOADS, CheckConfig, SynthesizeConfig
 from dermssl.errors import UserError, one_sentence
-from dermssl.files import need_room
-from dermssl.flags import nearest, parse
+from dermssl.flags import nearest, parse, parse_choice
+
+USAGE = f"""usage: python -m dermssl COMMAND [--help]
+
+commands:
+  synthesize              draw dermoscopy-like images with masks
+  download NAME           fetch a data set: {", ".join(DOWNLOADS)}
+  check DIR               look a data set over, and write a cleaned copy with --fix"""
 
 
-def synthesize(config: SynthesizeConfig) -> None:
-    """Draws the set, and says how fast and what to do next."""
-    from dermssl.synthetic import write_dataset  # OpenCV is not needed to parse flags
+def with_flag(words: Sequence[str], option: str) -> list[str]:
+    """The words with `--option` before a first one that stands alone: `download isic2018` names the data set."""
+    return [f"--{option}", *words] if words and not words[0].startswith("-") else list(words)
 
-    if config.out.exists() and any(config.out.iterdir()):
-        raise UserError(f"--out {config.out}: is not empty; give a folder that does not exist")
-    need_room(config.out, config.count * config.size**2, f"a set of {config.count} images")
-    began = time.perf_counter()
-    write_dataset(config.out, config.count, config.size, config.seed, masks=config.masks, workers=config.workers)
-    seconds = time.perf_counter() - began
-    print(f"results: {config.out} ({config.count} images in {seconds:.1f} s, {config.count / seconds:.0f} a second)")
-    next_command = "finetune --init imagenet" if config.masks else "pretrain --method simclr"
-    print(f"next:    python -m {next_command} --data {config.out}")
+
+def do(command: str, words: Sequence[str]) -> None:
+    """Runs one command; what it needs is imported once its options are known to be right."""
+    prog = f"python -m dermssl {command}"
+    match command:
+        case "synthesize":
+            drawing = parse(SynthesizeConfig, prog, words)
+            from dermssl.synthesize import run as synthesize
+
+            synthesize(drawing)
+        case "download":
+            if not words:
+                raise UserError(f"download takes the name of a data set: {', '.join(DOWNLOADS)}")
+            wanted = parse_choice(DOWNLOADS, "name", prog, with_flag(words, "name"))
+            from dermssl.download import run as download
+
+            download(wanted)
+        case "check":
+            if not words:
+                raise UserError("check takes the folder of a data set, such as data/isic2018")
+            looking = parse(CheckConfig, prog, with_flag(words, "data"))
+            from dermssl.check import run as check
+
+            check(looking)
+        case _:
+            raise UserError(f"'{command}' is no command; there is {', '.join(COMMANDS)}{nearest(command, COMMANDS)}")
 
 
 if __name__ == "__main__":
     with one_sentence("python -m dermssl"):
-        command, *rest = sys.argv[1:] or ["--help"]
-        if command in ("-h", "--help"):
-            print(f"usage: python -m dermssl COMMAND [--help]\n\ncommands: {', '.join(COMMANDS)}")
-        elif command in COMMANDS:
-            synthesize(parse(COMMANDS[command], f"python -m dermssl {command}", rest))
+        first, *rest = sys.argv[1:] or ["--help"]
+        if first in ("-h", "--help"):
+            print(USAGE)
         else:
-            raise UserError(
-                f"'{command}' is no command; there is {', '.join(COMMANDS)}{nearest(command, list(COMMANDS))}"
-            )
+            do(first, rest)

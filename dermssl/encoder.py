@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import pandas as pd
 import timm
 import torch
 from segmentation_models_pytorch import encoders as smp_encoders
 from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
 
-from dermssl.encoder_file import Card, read_card, read_encoder_file, sha256_of_tensors
+from dermssl.encoder_file import Card, read_card, read_encoder_file, read_seen, sha256_of_tensors
 from dermssl.errors import UserError, first_ten
 
 OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
@@ -50,6 +51,8 @@ class Start:
     card: Card
     sha256: str
     """Of the tensors, so that equal weights are known as such."""
+    seen: pd.DataFrame | None = None
+    """What is kept of the images that the weights were trained on here (`dermssl.leaks`); None where unknown."""
 
     @property
     def normalise(self) -> Normalise:
@@ -133,7 +136,8 @@ def start_from(init: str, name: str, seed: int, checkpoints: Path = Path("checkp
     card, tensors = read_encoder_file(path)
     if card.encoder != name:
         raise UserError(f"{path}: holds '{card.encoder}' and --encoder is '{name}'; give --encoder {card.encoder}")
-    return Start(load_strictly(build_encoder(name), tensors, str(path)), card, sha256_of_tensors(tensors))
+    encoder = load_strictly(build_encoder(name), tensors, str(path))
+    return Start(encoder, card, sha256_of_tensors(tensors), read_seen(path))
 
 
 def from_state(name: str, state: State, method: str) -> Start:

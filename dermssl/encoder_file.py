@@ -1,7 +1,9 @@
 """The encoder file: weights and a card that describes them, in one safetensors file that holds nothing executable."""
 
+import base64
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -58,9 +61,37 @@ def sha256_of_tensors(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def write_encoder_file(path: Path, tensors: Tensors, card: Card) -> Card:
-    """Writes the file whole or not at all; returns the card with the tensors' hash in it."""
-    return Card(**write_tensors(path, tensors, dataclasses.asdict(card)))
+def write_encoder_file(path: Path, tensors: Tensors, card: Card, seen: pd.DataFrame | None = None) -> Card:
+    """Writes the file whole or not at all; returns the card with the tensors' hash in it.
+
+    Args:
+        path: The file.
+        tensors: The encoder's.
+        card: What the file says of itself.
+        seen: What is kept of the images that it was trained on (`dermssl.leaks.seen_by`), about 100 bytes each.
+    """
+    more = {} if seen is None else {"seen": packed(seen)}
+    return Card(**write_tensors(path, tensors, dataclasses.asdict(card), more))
+
+
+def packed(table: pd.DataFrame) -> str:
+    """A table as parquet in letters, which is what a safetensors header can hold."""
+    return base64.b64encode(table.to_parquet(compression="zstd", index=False)).decode()
+
+
+def read_seen(path: Path) -> pd.DataFrame | None:
+    """What the file keeps of the images that its encoder was trained on; None where it says nothing of them.
+
+    Raises:
+        UserError: If what it says is damaged.
+    """
+    with readable(path), safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        if "seen" not in header:
+            return None
+        if digest_of(header["seen"]) != header["seen_sha256"]:
+            raise ValueError("the list of images does not have its hash")
+        return pd.read_parquet(io.BytesIO(base64.b64decode(header["seen"])))
 
 
 def read_card(path: Path) -> Card:
@@ -92,13 +123,19 @@ def card_from(path: Path, fields: Mapping[str, object]) -> Card:
         raise UserError(f"{path}: not an encoder's card; --init takes a file of `python -m pretrain`") from error
 
 
-def write_tensors(path: Path, tensors: Tensors, card: Mapping[str, object]) -> dict[str, Any]:
-    """Writes tensors with any card, to which their hash is added, as one safetensors file; returns that card."""
+def write_tensors(
+    path: Path, tensors: Tensors, card: Mapping[str, object], more: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Writes tensors with any card, to which their hash is added, as one safetensors file; returns that card.
+
+    `more` are further texts for the header, each kept with its hash.
+    """
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     fields = {**card, "sha256": sha256_of_tensors(held)}
-    text = json.dumps(fields)
+    texts = {"card": json.dumps(fields), **(more or {})}
+    hashes = {f"{name}_sha256": digest_of(text) for name, text in texts.items()}
     with whole_file(path) as part:
-        save_file(held, part, metadata={"card": text, "card_sha256": digest_of(text)})
+        save_file(held, part, metadata=texts | hashes)
     return fields
 
 

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all: write beside, fsync, rename."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -62,6 +63,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds the right to make `path` while the body runs; another process that asks for it waits.
+
+    The system takes the right back however a process ends, and what a killed one left half-made is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".lock-{path.name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for part in path.parent.glob(f".part-{path.name}-*"):
+            shutil.rmtree(part, ignore_errors=True)
+        yield
 
 
 @contextmanager

@@ -56,6 +56,8 @@ def parse_choice(
         given |= {key: as_arguments(value) for key, value in values.items()}
         origin |= dict.fromkeys(values, f"{path}: ")
     refuse_unknown(flags, name, configs, where="")
+    kinds = get_type_hints(configs[name])
+    flags = {key: words or (["True"] if kinds.get(key) is bool else []) for key, words in flags.items()}
     origin |= dict.fromkeys(flags, "")
     return fill(configs[name], given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
 
@@ -85,7 +87,10 @@ def option_names(config: type[Any]) -> list[str]:
 
 
 def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
-    """The words behind each `--option`; `--no-dash` and `--no_dash` are one option, `--a=b` is `--a b`."""
+    """The words behind each `--option`; `--no-dash` and `--no_dash` are one option, `--a=b` is `--a b`.
+
+    An option that is True or False may stand without a word: `--yes` is `--yes True`.
+    """
     flags: dict[str, list[str]] = {}
     words: list[str] | None = None
     for word in argv:

@@ -35,13 +35,18 @@ def read_values(path: Path) -> Pixels | None:
     return None if values is None else values.astype(np.uint8, copy=False)
 
 
+def distinct(values: Pixels) -> list[int]:
+    """The grey values that occur, rising."""
+    return np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist()
+
+
 def complaint(values: Pixels) -> str | None:
     """What keeps these values from being a mask, or None: zero and one other value are all that is allowed."""
-    distinct = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    if len(distinct) <= 1 or (len(distinct) == 2 and distinct[0] == 0):
+    found = distinct(values)
+    if len(found) <= 1 or (len(found) == 2 and found[0] == 0):
         return None
-    some = ", ".join(map(str, distinct[:4])) + (", ..." if len(distinct) > 4 else "")
-    return f"mask has {len(distinct)} values ({some}); a mask has two, 0 for skin and 255 for lesion"
+    some = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")
+    return f"mask has {len(found)} values ({some}); a mask has two, 0 for skin and 255 for lesion"
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -52,6 +57,18 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return values > 0
 
 
-def components(mask: NDArray[np.bool_]) -> int:
+def regions(mask: NDArray[np.bool_]) -> int:
     """How many separate regions the lesion has, pixels that touch by a corner counted together."""
     return int(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0]) - 1
+
+
+def holes(mask: NDArray[np.bool_]) -> int:
+    """How many separate regions of skin the lesion encloses; skin that touches the frame is outside."""
+    outside = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    return int(cv2.connectedComponents(outside, connectivity=4)[0]) - 2  # the ground and the outside are none
+
+
+def border_share(mask: NDArray[np.bool_]) -> float:
+    """The lesion's share of the pixels at the frame, in [0, 1]; 0 where it lies wholly inside."""
+    rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return float(rim.mean())

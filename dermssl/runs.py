@@ -20,7 +20,7 @@ from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json
 
-FORMAT = 1  # raised with every change after which an older run must not be taken for one of today's
+FORMAT = 2  # raised with every change after which an older run must not be taken for one of today's
 LIBRARIES = [
     "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
     "umap-learn", "numpy", "scipy", "scikit-learn", "pandas",

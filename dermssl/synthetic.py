@@ -105,8 +105,8 @@ def draw(seed: int, index: int, size: int = 192) -> Drawing:
     return Drawing(
         image=develop(photo_rng, picture),
         mask=np.where(visible > 0.5, mask, np.uint8(0)),  # nobody outlines what a sticker or a dark corner hides
-        image_id=f"ISIC_{index:07d}",
-        lesion_id=f"DRAWN_{lesion_number:07d}",
+        image_id=f"ISIC_{seed:02d}{index:07d}",  # nine digits: no image of the archive has such a number
+        lesion_id=f"DRAWN_{seed:02d}{lesion_number:07d}",
         dx=traits.dx,
         fitzpatrick=patient.fitzpatrick,
     )

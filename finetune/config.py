@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dermssl.split_config import SPLIT_OPTIONS, SplitConfig
+
 Decoder = Literal[
     "unet", "fpn", "pspnet", "linknet", "unetplusplus", "manet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
     "segformer", "dpt",
@@ -11,13 +13,13 @@ Decoder = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(SplitConfig):
     """An encoder's weights under a segmentation decoder, trained on images with masks and scored on held-out ones."""
 
-    # Where a run lies and how fast it goes is no part of what it is.
-    ELSEWHERE: ClassVar[frozenset[str]] = frozenset(
-        {"data", "init", "out", "checkpoints", "resume", "workers", "threads"}
-    )
+    # Where a run lies and how fast it goes is no part of what it is; hashes stand for images, weights and split.
+    ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
+        "data", "init", "out", "checkpoints", "resume", "workers", "threads",
+    }  # fmt: skip
 
     init: str = "ssl"
     """Weights to start from: ssl (the newest file in --checkpoints for the encoder), imagenet, random, or a file."""
@@ -31,10 +33,6 @@ class FinetuneConfig:
     """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
     limit: int | None = None
     """Take this many images, from both sides of the split in their proportion; all by default."""
-    val_fraction: float = 0.2
-    """Share of the lesions to hold out and score."""
-    split_seed: int = 0
-    """Of the split. Not the run's seed: all seeds are scored on the same images."""
     label_fraction: float = 1.0
     """Share of the training images whose masks are used; smaller shares lie inside larger ones."""
     image_size: int = 256
@@ -75,16 +73,15 @@ class FinetuneConfig:
     """Run folder to continue."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.image_size % 32 or self.image_size < 32:
             raise ValueError(f"--image_size must be a multiple of 32, got {self.image_size}")
         if not 0 < self.label_fraction <= 1:
             raise ValueError(f"--label_fraction is a share in (0, 1], got {self.label_fraction}")
-        if not 0 < self.val_fraction < 1:
-            raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
         if self.batch_size < 2:
             raise ValueError(f"--batch_size must be at least 2 for BatchNorm, got {self.batch_size}")
-        if self.seed < 0 or self.split_seed < 0:
-            raise ValueError(f"--seed and --split_seed must not be negative, got {self.seed} and {self.split_seed}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be negative, got {self.seed}")
         if not self.lr > 0:
             raise ValueError(f"--lr must be above 0, got {self.lr}")
         if self.steps < 1:

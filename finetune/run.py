@@ -14,6 +14,7 @@ from dermssl.checkpoint import Checkpoints, newest_whole
 from dermssl.device import channels_last, prepare
 from dermssl.encoder import Start, start_from
 from dermssl.files import need_room, whole_folder
+from dermssl.held_out import guarded_split
 from dermssl.images import Pixels, read_rgb
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.masks import read_mask
@@ -22,7 +23,7 @@ from dermssl.randomness import CountedRandomness
 from dermssl.runs import Run, closing, commit, identity, open_run, write_table
 from dermssl.scores import count, row, summary
 from dermssl.sources import draw_if_absent, labelled
-from dermssl.splits import limited, make_split
+from dermssl.splits import limited
 from dermssl.trainer import Progress, fit
 from finetune.augment import Labelled, labelled_loader
 from finetune.config import FinetuneConfig
@@ -43,30 +44,39 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
-    # Images with masks: found, checked, split by lesion.
+    # Images with masks: found and checked.
     source = labelled(config.data)
     device = prepare(config.threads)
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
     manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
-    split = limited(make_split(manifest, config.val_fraction, config.split_seed), config.limit)
+
+    # Weights to start from, and images that neither they nor the training have seen.
+    start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
+    guarded = guarded_split(manifest, config, start)
+    split = limited(guarded.split, config.limit)
     train, val = manifest.take(split.labelled(config.label_fraction)), manifest.take(split.val)
 
-    # Weights to start from, and the folder that this very run has and no other.
-    start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
-    what = identity(config, config.ELSEWHERE, data=manifest.hash, encoder=start.sha256)
+    # The folder that this very run has and no other.
+    what = identity(config, config.ELSEWHERE, data=manifest.hash, encoder=start.sha256, split=split.hash)
     with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
         net = network(start, config.decoder, config.encoder_depth, config.seed, config.image_size)
         report_start(work, config, net, f"{len(train)} to train and {len(val)} held out, from {source.why}")
-        split.write(work.folder / "split.json", (config.label_fraction,))
+        work.say(str(guarded))
+        split.write(work.folder / "split.json")
+        if len(guarded.found):
+            write_table(work.folder / "leaks.csv", guarded.found)
 
         # Training, a tenth at a time kept.
         seed_everything(config.seed, verbose=False)
+        used = manifest if config.limit is None else manifest.take(sorted(split.train + split.val))
+        images, masks = cached_images(used, config.cache_size), cached_masks(used, config.cache_size)
+        rows = used.rows(split.labelled(config.label_fraction))
         pictures = Labelled(
-            cached_images(train, config.cache_size),
-            cached_masks(train, config.cache_size),
+            images.take(rows),
+            masks.take(rows),
             preset=config.augmentation,
             padding=config.padding,
             size=config.image_size,
@@ -93,10 +103,10 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         predictor = Predictor(
             net.model.to(device), start.normalise, config.image_size, config.threshold, config.batch_size
         )
-        scores, masks = score(predictor, val, cached_images(val, config.cache_size))
+        scores, drawn = score(predictor, val, images.take(used.rows(split.val)))
         write_table(work.folder / "scores.parquet", scores)
-        draw_predictions(work.folder / "figures" / "predictions.png", val, scores, masks)
-        keep_examples(work.folder / "examples", val, masks, config.examples)
+        draw_predictions(work.folder / "figures" / "predictions.png", val, scores, drawn)
+        keep_examples(work.folder / "examples", val, drawn, config.examples)
         result = summary(scores)
         work.finish(
             {
@@ -108,6 +118,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
                 "tensors_compared": net.tensors_compared,
                 "encoder_share_used": net.share_used,
                 "split": split.hash,
+                "leaks": guarded.summary,
                 "seconds": trained,
             }
         )

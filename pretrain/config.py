@@ -4,24 +4,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dermssl.split_config import SPLIT_OPTIONS, SplitConfig
+
 Optimiser = Literal["lars", "sgd", "adamw"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
+class PretrainConfig(SplitConfig):
     """Options that every method has."""
 
     # Where a run lies and how fast it goes is no part of what it is.
-    ELSEWHERE: ClassVar[frozenset[str]] = frozenset(
-        {"data", "init", "out", "checkpoints", "resume", "workers", "threads"}
-    )
+    # What is held out shows in the images that are left to train on.
+    ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
+        "data", "protect", "init", "out", "checkpoints", "resume", "workers", "threads",
+    }  # fmt: skip
 
     data: Path | None = None
     """Folder of images, searched to any depth. By default data/unlabelled, data/isic2018, or the synthetic set."""
     limit: int | None = None
     """Take this many images, drawn by the seed; all by default."""
-    hold_out: float = 0.2
-    """Share of the lesions to leave out where the folder has masks too: those that finetune holds out by default."""
+    protect: Path | None = None
+    """Labelled images whose held-out part must not be trained on; by default --data where it has masks, else data/isic2018."""  # noqa: E501
     encoder: str = "tu-tf_efficientnet_lite0"
     """Name in segmentation-models-pytorch, or a timm model as tu-NAME. The default's ImageNet weights are installed."""
     init: str = "imagenet"
@@ -62,6 +65,7 @@ class PretrainConfig:
     """Run folder to continue."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch_size < 2:
             raise ValueError(f"--batch_size must be at least 2, for an anchor needs a negative; got {self.batch_size}")
         if self.image_size < 32:
@@ -76,8 +80,6 @@ class PretrainConfig:
             raise ValueError(f"--warmup is a share of the steps in [0, 1), got {self.warmup}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit is a number of images, got {self.limit}")
-        if not 0 <= self.hold_out < 1:
-            raise ValueError(f"--hold_out is a share in [0, 1), got {self.hold_out}")
         if self.cache_size < 1:
             raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
         for name in ("weight_decay", "workers", "threads"):

@@ -4,7 +4,6 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningModule, seed_everything
 
@@ -16,14 +15,15 @@ from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
+from dermssl.leaks import seen_by
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.randomness import CountedRandomness
-from dermssl.runs import closing, commit, identity, open_run
+from dermssl.runs import closing, commit, identity, open_run, write_table
 from dermssl.sources import draw_if_absent, unlabelled
-from dermssl.splits import make_split
 from dermssl.trainer import Progress, fit
 from pretrain.config import AnyConfig, MoCoConfig, SimCLRConfig
 from pretrain.moco import MoCo
+from pretrain.pool import pool_of
 from pretrain.simclr import SimCLR
 from pretrain.views import Views, view_loader
 
@@ -38,18 +38,16 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
-    # Images: found, checked, and never those that finetune holds out.
+    # Images: found, checked, and none that is held out or shows what a held-out one shows.
     source = unlabelled(config.data)
     device = prepare(config.threads)
     draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
     everything = read_manifest(source.folder)
     refuse_problems(everything, masks=False)
-    manifest = chosen(everything, config)
-    if len(manifest) < config.batch_size:
-        fitting = f" or --batch_size {len(manifest) // 2}" if len(manifest) >= 4 else ""
-        raise UserError(
-            f"{source.folder}: {len(manifest)} images fill no batch of {config.batch_size}; give more images{fitting}"
-        )
+    refuse_fewer_than_a_batch(everything, config)
+    pool = pool_of(everything, source, config)
+    manifest = pool.manifest
+    refuse_fewer_than_a_batch(manifest, config)
 
     # Weights to continue from, and the folder that this very run has and no other.
     start = start_from(config.init, config.encoder, config.seed)
@@ -59,12 +57,17 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
         if work.result is not None:
             return encoder_file
         work.say(f"images: {len(manifest)} from {source.why}")
+        work.say(pool.sentence)
+        if pool.verdict is not None and len(pool.verdict.found):
+            write_table(work.folder / "leaks.csv", pool.verdict.found)
         tensors = len(start.encoder.state_dict())
         work.say(f"encoder: {config.encoder} from {start.init} weights, all {tensors} tensors compared")
         need_room(work.folder, 12 * size_of(start), "two checkpoints of training")  # weights and two moments each
 
         # Views, drawn from pixels that were decoded once.
-        views = Views(cached_images(manifest, config.cache_size), config.views, config.image_size, config.seed)
+        pixels = cached_images(manifest if config.limit else everything, config.cache_size)
+        taken = pixels if config.limit else pixels.take(everything.rows(manifest.table["image_id"].tolist()))
+        views = Views(taken, config.views, config.image_size, config.seed)
         loader = view_loader(views, config.batch_size, config.workers)
 
         # Training, each epoch kept.
@@ -89,22 +92,28 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
         )
 
         # The encoder, with a card that says what it is.
-        card = write_encoder_file(encoder_file, start.encoder.state_dict(), card_of(config, start, manifest))
+        seen = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
+        card = write_encoder_file(encoder_file, start.encoder.state_dict(), card_of(config, start, manifest), seen)
         published = publish(encoder_file, config)
-        work.finish({"encoder_sha256": card.sha256, "images": len(manifest), "seconds": time.perf_counter() - began})
+        work.finish(
+            {
+                "encoder_sha256": card.sha256,
+                "images": len(manifest),
+                "leaks": None if pool.verdict is None else pool.verdict.summary,
+                "seconds": time.perf_counter() - began,
+            }
+        )
         init = "ssl" if published != encoder_file else encoder_file
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}"))
     return encoder_file
 
 
-def chosen(manifest: Manifest, config: AnyConfig) -> Manifest:
-    """The images to train on: without those that finetune holds out, and no more than `--limit`."""
-    ids = manifest.table["image_id"].tolist()
-    if manifest.has_masks and config.hold_out > 0:
-        ids = sorted(make_split(manifest, config.hold_out, seed=0).train)
-    if config.limit is not None and config.limit < len(ids):
-        ids = sorted(np.random.default_rng([config.seed, 0x117]).choice(ids, config.limit, replace=False).tolist())
-    return manifest.take(ids)
+def refuse_fewer_than_a_batch(manifest: Manifest, config: AnyConfig) -> None:
+    """Stops where the images do not fill a single batch."""
+    count = len(manifest)
+    if count < config.batch_size:
+        fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
+        raise UserError(f"{manifest.root}: {count} images fill no batch of {config.batch_size}; give more{fitting}")
 
 
 def precision_of(config: AnyConfig, start: Start, device: torch.device, newest: Path | None) -> str:
@@ -145,7 +154,12 @@ def card_of(config: AnyConfig, start: Start, manifest: Manifest) -> Card:
         images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
         parent=start.init if start.init != "ssl" else start.sha256,
         config=flags.plain(config),
-        data={"count": len(manifest), "manifest": manifest.hash, "licence": ", ".join(licences) or "unknown"},
+        data={
+            "count": len(manifest),
+            "manifest": manifest.hash,
+            "licence": ", ".join(licences) or "unknown",
+            "folder": str(manifest.root),
+        },
         commit=commit(),
     )
 

@@ -4,19 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from dermssl.split_config import SPLIT_OPTIONS, SplitConfig
+
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeConfig:
+class ProbeConfig(SplitConfig):
     """What a frozen encoder knows of skin lesions before anybody has trained it on them.
 
     Classes are told apart by nearest neighbours and by a linear classifier, masks are drawn by a linear map from
     feature maps, and the features of all images are drawn as a map. Each score is of held-out images.
     """
 
-    # Where a run lies and how fast it goes is no part of what it is; hashes stand for the images, classes and weights.
-    ELSEWHERE: ClassVar[frozenset[str]] = frozenset(
-        {"init", "checkpoints", "data", "labels", "limit", "batch_size", "threads", "out", "resume"}
-    )
+    # Where a run lies and how fast it goes is no part of it; hashes stand for images, classes, split and weights.
+    ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
+        "init", "checkpoints", "data", "labels", "limit", "batch_size", "threads", "out", "resume",
+    }  # fmt: skip
 
     init: str = "ssl"
     """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file."""
@@ -38,10 +40,6 @@ class ProbeConfig:
     """Nearest neighbours that vote on a held-out image's class."""
     dense_images: tuple[int, ...] = (10, 50, 200)
     """Pictures with masks to fit the dense probe on, one probe for each number; few labels tell encoders apart best."""
-    val_fraction: float = 0.2
-    """Share of the lesions to hold out, in (0, 1); finetune with the same share holds out the same images."""
-    split_seed: int = 0
-    """Of the split into training and held-out lesions."""
     umap: bool = True
     """Whether to draw the map; its library takes seconds to load."""
     seed: int = 0
@@ -54,6 +52,7 @@ class ProbeConfig:
     """Run folder of a probe that was stopped, to do again."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.image_size < 32 or self.image_size % 32:
             raise ValueError(
                 f"--image_size must be a multiple of 32, the stride of the last stage; got {self.image_size}"
@@ -64,9 +63,7 @@ class ProbeConfig:
             raise ValueError(f"--k must be at least 1, for somebody has to vote; got {self.k}")
         if not self.dense_images or min(self.dense_images) < 2:
             raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
-        if not 0 < self.val_fraction < 1:
-            raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
         if self.limit is not None and self.limit < 2:
             raise ValueError(f"--limit is a number of images, at least 2 for a split; got {self.limit}")
-        if self.seed < 0 or self.split_seed < 0:
-            raise ValueError(f"--seed and --split_seed must not be negative, got {self.seed} and {self.split_seed}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be negative, got {self.seed}")

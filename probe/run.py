@@ -11,12 +11,13 @@ from dermssl.cache import cached_images
 from dermssl.device import prepare
 from dermssl.encoder import start_from
 from dermssl.files import short_hash
+from dermssl.held_out import guarded_split
 from dermssl.manifest import read_manifest, refuse_problems
 from dermssl.plots import save_figure
 from dermssl.runs import closing, identity, open_run, write_table
 from dermssl.sources import draw_if_absent
 from dermssl.sources import labelled as labelled_source
-from dermssl.splits import limited, make_split
+from dermssl.splits import limited
 from probe.config import ProbeConfig
 from probe.dense import Masked, clamped, masked, probe_dense, summaries
 from probe.features import FrozenEncoder
@@ -51,29 +52,33 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     """
     began = time.perf_counter()
 
-    # Images, their classes and the split, which is that of finetune.
+    # Images and their classes.
     source = labelled_source(config.data)
     device = prepare(config.threads)
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
     everything = read_manifest(source.folder)
     refuse_problems(everything, masks=False)
     labels = labels_of(everything, config.labels)
-    split = limited(make_split(everything, config.val_fraction, config.split_seed), config.limit)
-    manifest = everything.take(sorted(split.train + split.val))
 
-    # Weights, and the folder that this very run has and no other.
+    # Weights, images that they have not seen, and the folder that this very run has and no other.
     start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
+    guarded = guarded_split(everything, config, start)
+    split = limited(guarded.split, config.limit)
+    manifest = everything.take(sorted(split.train + split.val))
     classes = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
-    what = identity(config, config.ELSEWHERE, data=manifest.hash, labels=classes, encoder_sha256=start.sha256)
+    hashes = {"data": manifest.hash, "labels": classes, "encoder_sha256": start.sha256, "split": split.hash}
+    what = identity(config, config.ELSEWHERE, **hashes)
     with open_run(config, f"{start.init}-{config.encoder}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
         work.say(f"images: {len(manifest)} from {source.why}; {len(split.train)} to fit on, {len(split.val)} held out")
+        work.say(str(guarded))
         tensors = len(start.encoder.state_dict())
         work.say(f"encoder: {config.encoder} with {start.init} weights, all {tensors} tensors compared")
         result: Result = {
             "init": start.init, "encoder": config.encoder, "encoder_sha256": start.sha256, "data": manifest.hash,
-            "split": split.hash, "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
+            "split": split.hash, "leaks": guarded.summary,
+            "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
         }  # fmt: skip
         rows = []
 
@@ -85,7 +90,8 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             work.say(line)
 
         # Features: every picture through the encoder once.
-        images = cached_images(manifest, config.image_size)
+        whole = manifest if config.limit else everything
+        images = cached_images(whole, config.image_size).take(whole.rows(manifest.table["image_id"].tolist()))
         eye = FrozenEncoder(start, config.image_size, config.batch_size, device)
         features = eye.features(images)
 

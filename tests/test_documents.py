@@ -17,7 +17,8 @@ from compare.config import StudyConfig
 from compare.plan import COLUMNS as PLAN
 from compare.tables import ARMS, CONTRASTS
 from dermssl import flags
-from dermssl.config import COMMANDS
+from dermssl.__main__ import with_flag
+from dermssl.config import DOWNLOADS, CheckConfig, SynthesizeConfig
 from dermssl.encoder_file import Card
 from dermssl.manifest import COLUMNS as MANIFEST
 from dermssl.scores import SCORES
@@ -129,9 +130,21 @@ def parse(module: str, *words: str) -> object:
         case "compare":
             return flags.parse(StudyConfig, module, words)
         case "dermssl":
-            return flags.parse(COMMANDS[words[0]], module, words[1:] or ["--out=out"]) if words else None  # type: ignore[index]
+            return parse_dermssl(*words) if words else None
     assert not any(word.startswith("-") for word in words), f"nobody knows the options of {module}"
     return (ROOT / f"{module.replace('.', '/')}.py").stat()
+
+
+def parse_dermssl(command: str, *words: str) -> object:
+    """The same for the commands about data."""
+    match command:
+        case "synthesize":
+            return flags.parse(SynthesizeConfig, command, words or ["--out=out"])
+        case "download":
+            return flags.parse_choice(DOWNLOADS, "name", command, with_flag(words, "name"))
+        case _:
+            assert command == "check"
+            return flags.parse(CheckConfig, command, with_flag(words or ["DIR"], "data"))
 
 
 def test_the_tables_of_the_architecture_name_every_field() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from compare.config import StudyConfig
-from dermssl.config import SynthesizeConfig
+from dermssl.config import CheckConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig, SynthesizeConfig
 from finetune.config import FinetuneConfig, PredictConfig
 from pretrain.config import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
@@ -26,6 +26,10 @@ CONFIGS = {
     "probe": ProbeConfig,
     "compare": StudyConfig,
     "dermssl synthesize": SynthesizeConfig,
+    "dermssl download isic2018": Isic2018Config,
+    "dermssl download ham10000": Ham10000Config,
+    "dermssl download isic-archive": IsicArchiveConfig,
+    "dermssl check": CheckConfig,
 }
 HEAVY = (
     "torch", "torchvision", "albumentations", "segmentation_models_pytorch", "umap", "pytorch_lightning", "timm",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dermssl.manifest import read_manifest, refuse_problems
-from dermssl.splits import make_split
+from dermssl.official import split_of
+from dermssl.split_config import SplitConfig
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -29,9 +30,9 @@ def test_every_isic_2018_image_has_its_mask_and_none_has_a_problem() -> None:
 
 def test_photographs_of_a_ham10000_lesion_stay_on_one_side_of_the_split() -> None:
     manifest = read_manifest(DATA / "ham10000" / "images")
-    split = make_split(manifest, val_fraction=0.2, seed=0)
+    split = split_of(manifest, SplitConfig())
     lesion_of = dict(zip(manifest.table["image_id"], manifest.table["lesion_id"], strict=True))
     assert len(manifest) == 7993
-    assert split.grouped_by == "lesion"
+    assert split.grouped_by == "lesion, near-duplicate"
     assert not {lesion_of[image] for image in split.train} & {lesion_of[image] for image in split.val}
     assert set(manifest.table["label"]) == {"akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"}

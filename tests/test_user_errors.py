@@ -65,7 +65,7 @@ class Refused:
     def pretraining(self, **options: object) -> str:
         small: dict[str, object] = {
             "init": "random", "encoder": "resnet18", "image_size": 32, "batch_size": 2, "threads": 1,
-            "precision": "32-true", "hold_out": 0.0,
+            "precision": "32-true", "on_leak": "allow",
         }  # fmt: skip
         return self(lambda: pretrain(SimCLRConfig(**(small | options))))  # type: ignore[arg-type]
 
@@ -188,7 +188,7 @@ def test_a_single_lesion_cannot_be_split(refused: Refused, draw_isic: Draw, tmp_
     assert "1 lesion cannot be split" in refused.tuning(data=root)
 
 
-@pytest.mark.parametrize(("batch", "remedy"), [(8, "give more images or --batch_size 3"), (7, "--batch_size 3")])
+@pytest.mark.parametrize(("batch", "remedy"), [(8, "give more or --batch_size 3"), (7, "--batch_size 3")])
 def test_fewer_images_than_a_batch_are_told_with_a_batch_that_fits(
     batch: int, remedy: str, refused: Refused, isic: Path
 ) -> None:
@@ -201,7 +201,7 @@ def test_too_few_images_for_any_batch_are_answered_without_a_batch_size(
     refused: Refused, draw_isic: Draw, tmp_path: Path
 ) -> None:
     root = draw_isic(tmp_path / "one", 1)
-    assert refused.pretraining(data=root) == f"{root}: 1 images fill no batch of 2; give more images"
+    assert refused.pretraining(data=root) == f"{root}: 1 images fill no batch of 2; give more"
 
 
 def test_an_encoder_file_of_another_encoder_is_refused_with_the_name_to_give(

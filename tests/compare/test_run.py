@@ -27,7 +27,8 @@ from compare.run import run
 from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.manifest import read_manifest
-from dermssl.splits import make_split
+from dermssl.official import split_of
+from dermssl.split_config import SplitConfig
 
 ROOT = Path(__file__).parents[2]
 ENCODER = "tu-test_efficientnet"
@@ -161,7 +162,7 @@ def test_ssl_runs_start_from_the_pretrained_encoder_and_no_others(finished: Fini
 
 def test_the_scores_hold_every_held_out_image_of_every_run(finished: Finished) -> None:
     scores = pd.read_parquet(finished.folder / "scores.parquet")
-    held_out = make_split(read_manifest(finished.study.data), 0.25, seed=0).val
+    held_out = split_of(read_manifest(finished.study.data), SplitConfig(val_fraction=0.25)).val
     assert set(scores["image_id"]) == set(held_out)
     assert len(scores) == 4 * len(held_out)
     counts = scores.groupby(["init", "method", "encoder", "decoder", "label_fraction", "seed"]).size()

@@ -53,7 +53,12 @@ def test_an_image_equals_the_file_read_and_shrunk(side: int, photographs: Manife
     pixels = cached_images(photographs, side)
     assert len(pixels) == len(SIZES)
     for index, path in enumerate(photographs.paths()):
-        assert np.array_equal(pixels[index], shrink(read_rgb(path), side))
+        whole = shrink(read_rgb(path), side)
+        assert pixels[index].shape == whole.shape
+        if side >= 32:
+            assert np.array_equal(pixels[index], whole)
+        else:  # reduced while it was decoded, which rounds once more; noise is the worst that there is
+            assert np.abs(pixels[index].astype(int) - whole).max() <= 4
 
 
 @pytest.mark.parametrize("side", [8, 32, 500])
@@ -129,7 +134,9 @@ def test_a_build_that_breaks_off_leaves_nothing_that_is_taken_for_a_cache(
     photographs: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "read_rgb", lambda path: never(0) if path.stem == "3" else read_rgb(path))
+        patch.setattr(
+            cache, "read_rgb", lambda path, reduced: never(0) if path.stem == "3" else read_rgb(path, reduced)
+        )
         with pytest.raises(AssertionError):
             cached_images(photographs, 32)
     assert folders(photographs) == []

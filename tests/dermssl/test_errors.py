@@ -44,7 +44,10 @@ def test_ten_culprits_are_shown_and_the_rest_is_counted(count: int, shown: str) 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["dermssl", "synthesise"], "'synthesise' is no command; there is synthesize; did you mean 'synthesize'?"),
+        (
+            ["dermssl", "synthesise"],
+            "'synthesise' is no command; there is synthesize, download, check; did you mean 'synthesize'?",
+        ),
         (["finetune", "--decoder", "pspnt"], "--decoder takes one of unet, fpn, pspnet, linknet, "),
     ],
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermssl.errors import UserError
-from dermssl.images import difference_hash, find_pictures, read_rgb, shrink, verify
+from dermssl.images import find_pictures, perceptual_hash, read_rgb, shrink, tones, verify
 
 Pixels = NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def test_a_folder_without_pictures_says_what_was_looked_for(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF"])
 def test_a_whole_picture_is_verified_and_every_truncation_is_refused(kind: str) -> None:
     data = encoded(noise(20, 30), kind)
-    assert verify(data).size == (30, 20)
+    assert verify(data)[1].size == (30, 20)
     for size in np.linspace(0, len(data) - 24, 40).astype(int):  # the last bytes of a PNG hold no pixels
         with pytest.raises(OSError, match=r"."):
             verify(data[:size])
@@ -90,7 +90,7 @@ def test_both_readers_turn_a_picture_by_its_exif_orientation_alike(orientation: 
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:4, :4] = (255, 0, 0)
     (tmp_path / "a.jpg").write_bytes(turned(pixels, orientation))
-    by_pil, by_cv2 = np.asarray(verify((tmp_path / "a.jpg").read_bytes())), read_rgb(tmp_path / "a.jpg")
+    by_pil, by_cv2 = np.asarray(verify((tmp_path / "a.jpg").read_bytes())[1]), read_rgb(tmp_path / "a.jpg")
     assert by_pil.shape == by_cv2.shape == ((8, 16, 3) if orientation < 5 else (16, 8, 3))
     assert np.abs(by_pil.astype(int) - by_cv2).max() <= 2
 
@@ -134,16 +134,41 @@ def test_shrinking_by_a_whole_number_averages_blocks() -> None:
     assert np.abs(shrink(pixels, 4) - blocks).max() <= 0.5
 
 
-def test_the_difference_hash_is_that_of_its_definition() -> None:
-    cells = np.random.default_rng(0).permutation(72).reshape(8, 9).astype(np.uint8)
-    bits = "".join("1" if row[i] < row[i + 1] else "0" for row in cells.tolist() for i in range(8))
-    picture = Image.fromarray(np.kron(cells, np.ones((10, 10), np.uint8)))
-    assert difference_hash(picture) == f"{int(bits, 2):016x}"
+def waves(size: int = 256) -> Pixels:
+    """A smooth grey picture with waves of every length."""
+    blurred = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(256, 256)), (0, 0), 5)
+    picture = cv2.resize(blurred, (size, size), interpolation=cv2.INTER_AREA)
+    return (128 + 90 * picture / np.abs(picture).max()).astype(np.uint8)
 
 
-def test_the_difference_hash_does_not_see_the_size_but_the_picture() -> None:
-    smooth = cv2.GaussianBlur(noise(256, 256), (0, 0), 20)
-    half = cv2.resize(smooth, (128, 128), interpolation=cv2.INTER_AREA)
-    hashes = [int(difference_hash(Image.fromarray(p)), 16) for p in (smooth, half, smooth[:, ::-1])]
-    assert (hashes[0] ^ hashes[1]).bit_count() <= 4
-    assert (hashes[0] ^ hashes[2]).bit_count() >= 20
+def test_the_perceptual_hash_is_that_of_its_definition() -> None:
+    small = cv2.resize(waves(), (32, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
+    n = np.arange(32)
+    basis = np.cos(np.pi * (2 * n + 1)[None] * np.arange(16)[:, None] / 64)  # (waves, pixels), scale apart
+    signs = (basis @ small @ basis.T > 0).ravel()
+    signs[0] = False  # the mean says nothing of the picture
+    assert perceptual_hash(waves()) == np.packbits(signs).tobytes().hex()
+
+
+def test_the_perceptual_hash_does_not_see_size_brightness_or_contrast_but_the_picture() -> None:
+    def bits(pixels: Pixels) -> int:
+        return int(perceptual_hash(pixels), 16)
+
+    whole = waves()
+    half, dim, other = waves(128), (whole * 0.6 + 20).astype(np.uint8), np.ascontiguousarray(whole[:, ::-1])
+    distances = [(bits(whole) ^ bits(p)).bit_count() for p in (half, dim, other)]
+    assert max(distances[:2]) < 20
+    assert distances[2] > 80
+
+
+def test_the_tones_are_the_means_of_eight_by_eight_cells() -> None:
+    picture = np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8), np.ones((4, 6), np.uint8))
+    assert bytes.fromhex(tones(picture)) == bytes(range(64))
+
+
+def test_how_a_picture_is_stored_is_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    stored, upright = verify((tmp_path / "a.jpg").read_bytes())
+    assert (stored.mode, stored.orientation, upright.size) == ("L", 6, (20, 30))

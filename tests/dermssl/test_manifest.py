@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dermssl import manifest
+from dermssl import measure
 from dermssl.errors import UserError
 from dermssl.manifest import Manifest, kept_folder, read_manifest, refuse_problems
 
@@ -43,13 +43,13 @@ def refusal(root: Path, *, masks: bool = True) -> str:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every file that is decoded from here on."""
     seen: list[bytes] = []
-    verify = manifest.verify
+    verify = measure.verify
 
     def seeing(data: bytes) -> object:
         seen.append(data)
         return verify(data)
 
-    monkeypatch.setattr(manifest, "verify", seeing)
+    monkeypatch.setattr(measure, "verify", seeing)
     return seen
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.masks import complaint, components, image_id_of, is_mask, read_mask, read_values
+from dermssl.masks import complaint, image_id_of, is_mask, read_mask, read_values, regions
 
 
 def squares() -> NDArray[np.uint8]:
@@ -103,6 +103,6 @@ def test_a_file_that_is_no_picture_has_no_values(data: bytes, tmp_path: Path) ->
 
 
 def test_pixels_that_touch_by_a_corner_are_one_component() -> None:
-    assert components(squares() > 0) == 2
-    assert components(np.zeros((4, 4), bool)) == 0
-    assert components(np.ones((4, 4), bool)) == 1
+    assert regions(squares() > 0) == 2
+    assert regions(np.zeros((4, 4), bool)) == 0
+    assert regions(np.ones((4, 4), bool)) == 1

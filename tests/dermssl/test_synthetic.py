@@ -151,10 +151,10 @@ def test_a_size_without_room_for_a_lesion_is_refused(size: int) -> None:
 def test_names_and_folders_are_those_of_isic_2018(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", count=2, size=32, seed=0)
     assert sorted(files_of(tmp_path / "set")) == [
-        "ISIC2018_Task1-2_Training_Input/ISIC_0000000.jpg",
-        "ISIC2018_Task1-2_Training_Input/ISIC_0000001.jpg",
-        "ISIC2018_Task1_Training_GroundTruth/ISIC_0000000_segmentation.png",
-        "ISIC2018_Task1_Training_GroundTruth/ISIC_0000001_segmentation.png",
+        "ISIC2018_Task1-2_Training_Input/ISIC_000000000.jpg",
+        "ISIC2018_Task1-2_Training_Input/ISIC_000000001.jpg",
+        "ISIC2018_Task1_Training_GroundTruth/ISIC_000000000_segmentation.png",
+        "ISIC2018_Task1_Training_GroundTruth/ISIC_000000001_segmentation.png",
         "LICENSE.txt",
         "metadata.csv",
     ]
@@ -163,8 +163,8 @@ def test_names_and_folders_are_those_of_isic_2018(tmp_path: Path) -> None:
 def test_the_files_hold_what_was_drawn(tmp_path: Path) -> None:
     write_dataset(tmp_path, count=1, size=64, seed=7)
     drawing = draw(7, 0, 64)
-    mask = cv2.imread(str(tmp_path / synthetic.MASKS / "ISIC_0000000_segmentation.png"), cv2.IMREAD_UNCHANGED)
-    image = cv2.imread(str(tmp_path / synthetic.IMAGES / "ISIC_0000000.jpg"))
+    mask = cv2.imread(str(tmp_path / synthetic.MASKS / "ISIC_070000000_segmentation.png"), cv2.IMREAD_UNCHANGED)
+    image = cv2.imread(str(tmp_path / synthetic.IMAGES / "ISIC_070000000.jpg"))
     assert image is not None
     assert mask is not None
     assert np.array_equal(mask, drawing.mask)
@@ -174,7 +174,7 @@ def test_the_files_hold_what_was_drawn(tmp_path: Path) -> None:
 def test_metadata_has_a_row_per_picture_and_repeats_lesion_ids(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", count=8, size=32, seed=0)
     rows = metadata_of(tmp_path / "set")
-    assert [row["image_id"] for row in rows] == [f"ISIC_{index:07d}" for index in range(8)]
+    assert [row["image_id"] for row in rows] == [f"ISIC_00{index:07d}" for index in range(8)]
     assert set(rows[0]) == {"image_id", "lesion_id", "dx", "fitzpatrick"}
     assert rows[6]["lesion_id"] == rows[7]["lesion_id"] != rows[5]["lesion_id"]
 

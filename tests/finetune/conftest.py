@@ -45,6 +45,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.circle(mask, (int(rng.integers(25, 45)), int(rng.integers(20, 40))), int(rng.integers(8, 18)), 255, -1)
         image = rng.normal(rng.uniform(170, 230, 3), 6, (height, width, 3))
         image[mask > 0] -= rng.uniform(60, 120, 3)
+        # Bare discs are near-duplicates of one another.
+        image += 40 * cv2.GaussianBlur(rng.normal(size=(height, width, 1)), (0, 0), 3)[..., None]
         cv2.imwrite(str(root / "images" / f"picture_{index:02d}.png"), image.clip(0, 255).astype(np.uint8))
         cv2.imwrite(str(root / "masks" / f"picture_{index:02d}.png"), mask)
         rows.append(f"picture_{index:02d},lesion_{index // 2}")

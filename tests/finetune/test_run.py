@@ -15,16 +15,18 @@ from PIL import Image
 from torch import Tensor
 
 import finetune.run
-from dermssl.cache import cached_images
+from dermssl.cache import cached_images, cached_masks
 from dermssl.checkpoint import newest_whole
 from dermssl.encoder import Normalise, start_from
 from dermssl.encoder_file import read_tensors, write_encoder_file
 from dermssl.errors import UserError
 from dermssl.manifest import read_manifest
 from dermssl.masks import read_mask
+from dermssl.official import split_of
 from dermssl.randomness import CountedRandomness
 from dermssl.scores import count
-from dermssl.splits import make_split
+from dermssl.split_config import SplitConfig
+from finetune.augment import Labelled
 from finetune.config import FinetuneConfig
 from finetune.inference import Predictor, read_model
 from finetune.run import run
@@ -33,7 +35,7 @@ ENCODER = "tu-test_efficientnet"
 PER_EPOCH, STEPS = 3, 7  # the third epoch is cut short after a step
 SMALL = {
     "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "steps": STEPS, "batch_size": 4,
-    "val_fraction": 0.25, "threads": 1, "lr": 3e-3, "examples": 3,
+    "val_fraction": 0.25, "threads": 1, "lr": 3e-3, "examples": 3, "threshold": 0.3,
 }  # fmt: skip
 
 Options = Callable[..., FinetuneConfig]
@@ -97,7 +99,7 @@ def result_of(folder: Path) -> dict[str, object]:
     return dict(json.loads((folder / "result.json").read_text()))
 
 
-def split_of(folder: Path) -> dict[str, list[str]]:
+def split_file(folder: Path) -> dict[str, list[str]]:
     return dict(json.loads((folder / "split.json").read_text()))
 
 
@@ -116,7 +118,7 @@ def test_every_held_out_image_is_scored_at_its_native_size(finished: Finished) -
     scores = pd.read_parquet(finished.folder / "scores.parquet").set_index("image_id")
     manifest = read_manifest(finished.config.data)
     known = manifest.table.set_index("image_id")
-    assert sorted(scores.index) == sorted(make_split(manifest, 0.25, seed=0).val)
+    assert sorted(scores.index) == sorted(split_of(manifest, SplitConfig(val_fraction=0.25)).val)
     assert (scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == scores["width"] * scores["height"]).all()
     assert scores[["width", "height", "lesion_id"]].equals(known.loc[scores.index, ["width", "height", "lesion_id"]])
     lesion = (scores["tp"] + scores["fn"]) / (scores["width"] * scores["height"])
@@ -139,7 +141,7 @@ def test_the_model_file_predicts_what_was_scored(finished: Finished) -> None:
     scores = pd.read_parquet(finished.folder / "scores.parquet")
     val = read_manifest(finished.config.data).take(scores["image_id"].tolist())
     model, card = read_model(finished.folder)
-    predictor = Predictor(model, Normalise(card.mean, card.std), card.image_size, 0.5, batch_size=3)
+    predictor = Predictor(model, Normalise(card.mean, card.std), card.image_size, 0.3, batch_size=3)
     sizes = list(zip(val.table["height"], val.table["width"], strict=True))
     pixels = cached_images(val, finished.config.cache_size)
     for index, mask in predictor.masks(lambda i: np.asarray(pixels[i]), sizes):
@@ -192,12 +194,12 @@ def test_examples_show_truth_and_prediction_as_they_were_scored(finished: Finish
 
 
 def test_the_split_file_says_who_trained_and_who_was_held_out(finished: Finished) -> None:
-    split = split_of(finished.folder)
+    split = split_file(finished.folder)
     lesions = read_manifest(finished.config.data).table.set_index("image_id")["lesion_id"]
     assert len(split["train"]) == 12
     assert len(split["val"]) == 4
     assert not set(lesions[split["train"]]) & set(lesions[split["val"]])
-    assert split["label_fractions"] == {"1.0": 12}
+    assert split["label_fractions"] == {"0.01": 1, "0.02": 1, "0.05": 1, "0.1": 2, "0.25": 3, "0.5": 6, "1.0": 12}
     assert split["hash"] == result_of(finished.folder)["split"]
 
 
@@ -261,7 +263,7 @@ def test_another_seed_sees_other_batches_and_is_scored_on_the_same_images(
     batches = note_batches(monkeypatch)
     folder = run(options(seed=1))
     assert not set(batches.values()) & set(finished.batches.values())
-    assert split_of(folder) == split_of(finished.folder)
+    assert split_file(folder) == split_file(finished.folder)
     ours, theirs = (read_tensors(place / "model.safetensors")[1] for place in (folder, finished.folder))
     assert not torch.equal(ours["segmentation_head.0.weight"], theirs["segmentation_head.0.weight"])
 
@@ -269,26 +271,25 @@ def test_another_seed_sees_other_batches_and_is_scored_on_the_same_images(
 def test_fewer_labels_are_the_same_steps_on_the_head_of_the_training_images(
     finished: Finished, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[list[str]] = []
-    original = finetune.run.cached_masks
+    taken: list[Labelled] = []
+    original = finetune.run.labelled_loader
     monkeypatch.setattr(
-        finetune.run,
-        "cached_masks",
-        lambda manifest, side: (taken.append(manifest.table["image_id"].tolist()), original(manifest, side))[1],
+        finetune.run, "labelled_loader", lambda pictures, *more: (taken.append(pictures), original(pictures, *more))[1]
     )
     folder = run(options(label_fraction=0.25))
-    whole = split_of(finished.folder)
-    assert taken == [whole["train"][:3]]
+    whole = split_file(finished.folder)
+    head = cached_masks(read_manifest(finished.config.data).take(whole["train"][:3]), finished.config.cache_size)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(taken[0].masks, head, strict=True))
     result = result_of(folder)
     assert (result["n_train"], result["n_val"]) == (3, 4)
     ours, theirs = (pd.read_parquet(f / "scores.parquet") for f in (folder, finished.folder))
     assert ours["image_id"].tolist() == theirs["image_id"].tolist()
     assert newest_whole(folder / "checkpoints").parent.name == f"step-{STEPS}"
-    assert split_of(folder)["label_fractions"] == {"0.25": 3}
+    assert result_of(folder)["n_train"] == split_file(folder)["label_fractions"]["0.25"] == 3
 
 
 def test_a_limit_moves_no_held_out_image_into_training(finished: Finished, options: Options) -> None:
-    whole, limited = split_of(finished.folder), split_of(run(options(limit=8, steps=2)))
+    whole, limited = split_file(finished.folder), split_file(run(options(limit=8, steps=2)))
     assert (len(limited["train"]), len(limited["val"])) == (6, 2)
     assert set(limited["train"]) < set(whole["train"])
     assert set(limited["val"]) < set(whole["val"])  # pretraining leaves these out, and no others

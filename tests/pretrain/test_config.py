@@ -19,7 +19,7 @@ def test_a_methods_defaults_are_a_recipe_that_is_allowed(method: str) -> None:
         ("lr", float("nan"), "--lr must be above 0"),
         ("weight_decay", -1e-6, "--weight_decay must not be negative"),
         ("warmup", 1.0, r"--warmup is a share of the steps in \[0, 1\)"),
-        ("hold_out", 1.0, r"--hold_out is a share in \[0, 1\)"),
+        ("val_fraction", 1.0, r"--val_fraction is a share in \(0, 1\)"),
         ("limit", 0, "--limit is a number of images"),
         ("seed", -1, "--seed must not be negative"),
         ("workers", -1, "--workers must not be negative"),

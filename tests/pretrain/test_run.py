@@ -25,11 +25,12 @@ from dermssl.encoder import start_from
 from dermssl.encoder_file import Card, read_encoder_file
 from dermssl.errors import UserError
 from dermssl.manifest import read_manifest
+from dermssl.official import split_of
 from dermssl.randomness import CountedRandomness
-from dermssl.splits import make_split
+from dermssl.split_config import SplitConfig
 from dermssl.trainer import Progress
 from pretrain.config import METHODS, AnyConfig, SimCLRConfig
-from pretrain.run import card_of, chosen, run
+from pretrain.run import card_of, run
 
 ENCODER, EPOCHS, STEPS = "tu-test_efficientnet", 4, 3
 SMALL = {
@@ -280,38 +281,16 @@ def test_ctrl_c_is_heard_again_after_it_stopped_a_training(photographs: Path, tm
 
 def test_images_that_finetune_holds_out_are_left_out(draw_photographs: Draw, tmp_path: Path) -> None:
     data = draw_photographs(tmp_path / "labelled", masks=True)
-    file = run(options("simclr", tmp_path, data, epochs=1, hold_out=0.3))
+    file = run(options("simclr", tmp_path, data, epochs=1, val_fraction=0.3))
     manifest = read_manifest(data)
     card, _ = read_encoder_file(file)
     assert card.data["count"] == 8  # of six lesions with two images each, two are left out
-    assert card.data["manifest"] == manifest.take(sorted(make_split(manifest, 0.3, seed=0).train)).hash
-
-
-@pytest.mark.parametrize(("hold_out", "masks", "count"), [(0.5, True, 6), (0.0, True, 12), (0.5, False, 12)])
-def test_nothing_is_left_out_where_nothing_is_held_out(
-    draw_photographs: Draw, tmp_path: Path, hold_out: float, masks: bool, count: int
-) -> None:
-    manifest = read_manifest(draw_photographs(tmp_path / "data", masks=masks))
-    assert len(chosen(manifest, SimCLRConfig(hold_out=hold_out))) == count
-
-
-def test_a_limit_draws_its_images_by_the_seed(photographs: Path) -> None:
-    manifest = read_manifest(photographs)
-    drawn = [chosen(manifest, SimCLRConfig(limit=5, seed=seed)).table["image_id"].tolist() for seed in (0, 0, 1)]
-    assert [len(set(ids)) for ids in drawn] == [5, 5, 5]
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_a_limit_takes_none_of_the_held_out(draw_photographs: Draw, tmp_path: Path) -> None:
-    manifest = read_manifest(draw_photographs(tmp_path / "data", masks=True))
-    held_out = set(make_split(manifest, 0.5, seed=0).val)
-    taken = [set(chosen(manifest, SimCLRConfig(hold_out=0.5, limit=5, seed=s)).table["image_id"]) for s in range(5)]
-    assert [ids & held_out for ids in taken] == [set()] * 5
+    assert card.data["manifest"] == manifest.take(sorted(split_of(manifest, SplitConfig(val_fraction=0.3)).train)).hash
 
 
 def test_fewer_images_than_a_batch_are_refused_before_anything_is_written(photographs: Path, tmp_path: Path) -> None:
     config = options("simclr", tmp_path, photographs, batch_size=13)
-    with pytest.raises(UserError, match="12 images fill no batch of 13; give more images or --batch_size 6"):
+    with pytest.raises(UserError, match="12 images fill no batch of 13; give more or --batch_size 6"):
         run(config)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,38 @@
+"""The options of a split and of the guard against leaks, which pretraining, fine-tuning and probing share."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OnLeak = Literal["stop", "drop", "allow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Which images are held out, and what happens if one of them leaks into training."""
+
+    split: str = "drawn"
+    """drawn, a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501
+    val_fraction: float = 0.2
+    """Share of the images to hold out and score; patients, lesions and near-duplicates stay together."""
+    folds: int = 0
+    """Folds of a cross-validation, at least 2; 0 holds out val_fraction once."""
+    fold: int = 0
+    """The fold to hold out, counted from 0."""
+    split_seed: int = 0
+    """Of the split. Not the run's seed: all seeds are scored on the same images."""
+    on_leak: OnLeak = "stop"
+    """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
+        if self.fold and not 0 <= self.fold < self.folds:
+            raise ValueError(f"--fold is counted from 0 to --folds less one; got {self.fold} of {self.folds}")
+        if self.split_seed < 0:
+            raise ValueError(f"--split_seed must not be negative, got {self.split_seed}")
+
+
+# What stands for these in a run's name is the split that comes of them.
+SPLIT_OPTIONS = frozenset({"split", "val_fraction", "folds", "fold", "split_seed", "on_leak"})

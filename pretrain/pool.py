@@ -1,0 +1,78 @@
+"""The pool: which images may be trained on without labels. None that is held out, nor a near-duplicate of one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dermssl.errors import UserError
+from dermssl.leaks import Verdict, crossed, guard
+from dermssl.manifest import Manifest, read_manifest
+from dermssl.official import split_of
+from dermssl.sources import Source, labelled
+from pretrain.config import AnyConfig
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images to train on, and how it was made sure that they may be."""
+
+    manifest: Manifest
+    verdict: Verdict | None
+    """None where no labelled images are known that anything could leak into."""
+    left_out: int
+    """Held-out images of the very set that is trained on."""
+
+    @property
+    def sentence(self) -> str:
+        """What was left out and what leaks."""
+        if self.verdict is None:
+            return "leaks: no labelled images are known to cross with; finetune crosses its own with these"
+        left_out = f"; {self.left_out} images of this set are held out and left out" if self.left_out else ""
+        return f"{self.verdict}{left_out}"
+
+
+def pool_of(everything: Manifest, source: Source, config: AnyConfig) -> Pool:
+    """The images to train on: without held-out ones and what leaks into them, and no more than `--limit`.
+
+    Raises:
+        UserError: If images leak and `--on_leak` does not say what to do.
+    """
+    folder = protected(everything, source, config)
+    if folder is None:
+        return Pool(drawn(everything, config), None, 0)
+    same = folder.resolve() == everything.root.resolve()
+    labels = everything if same else read_manifest(folder)
+    split = split_of(labels, config)
+    held = labels.take(sorted(split.val + split.aside))
+    own = set(held.table["image_id"]) if same and config.on_leak != "allow" else set()
+    rest = without(everything, own)
+    found = crossed(rest.table, rest.root, held)
+    verdict = guard(found, len(held), config.on_leak, str(source.folder))
+    return Pool(drawn(without(rest, set(verdict.dropped)), config), verdict, len(own))
+
+
+def protected(everything: Manifest, source: Source, config: AnyConfig) -> Path | None:
+    """The labelled images whose held-out part is not to be trained on; None where there are none."""
+    if config.protect is not None:
+        if not config.protect.is_dir():
+            raise UserError(f"--protect {config.protect}: no such folder; give a folder of images with masks")
+        return config.protect
+    if everything.has_masks:
+        return everything.root
+    default = labelled(None)
+    return default.folder if default.folder.is_dir() and default.synthetic == source.synthetic else None
+
+
+def without(manifest: Manifest, image_ids: set[str]) -> Manifest:
+    """The images but these."""
+    return manifest.take([image for image in manifest.table["image_id"] if image not in image_ids])
+
+
+def drawn(manifest: Manifest, config: AnyConfig) -> Manifest:
+    """No more than `--limit` images, drawn by the seed."""
+    ids = manifest.table["image_id"].tolist()
+    if config.limit is None or config.limit >= len(ids):
+        return manifest.take(ids)
+    chosen = np.random.default_rng([config.seed, 0x117]).choice(ids, config.limit, replace=False)
+    return manifest.take(sorted(chosen.tolist()))
