@@ -1,0 +1,126 @@
+"""Checking, crossing and caching data: `python benchmarks/data.py [--images DIR] [--copies 50000]`.
+
+On copies of the photographs in DIR (by default the synthetic set is drawn), linked into a folder of its own. Ratios are
+taken round by round, the sides taking turns. Nothing is kept.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from timing import conditions
+
+from dermssl.cache import PixelCache, cached_images
+from dermssl.check import run as check
+from dermssl.config import CheckConfig
+from dermssl.device import prepare
+from dermssl.images import find_pictures
+from dermssl.leaks import crossed
+from dermssl.manifest import Manifest, read_manifest
+from dermssl.synthetic import write_dataset
+
+LIBRARIES = ["numpy", "opencv-python-headless", "faiss-cpu", "torch"]
+BATCH = 256
+ROUNDS = 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--copies", type=int, default=50_000)
+    given = parser.parse_args()
+    prepare(0)
+    with tempfile.TemporaryDirectory(prefix="dermssl-bench-") as name:
+        place = Path(name)
+        os.environ["DERMSSL_CACHE"] = str(place / "kept")
+        sources = photographs(given.images, place)
+        some = copies(sources, place / "some", 10_000)
+        rows = [("check 10 000 images", *timed(lambda: look_over(some, place)))]
+        halves = [copies(sources[side::2], place / f"half{side}", 10_000) for side in range(2)]
+        first, second = map(read_manifest, halves)
+        rows.append(("cross 10 000 with 10 000", *timed(lambda: cross(first, second))))
+        many = read_manifest(copies(sources, place / "many", given.copies))
+        rows.append((f"cache {len(many)} images at 256 px", *timed(lambda: cached_images(many, 256))))
+        print(f"| what | seconds | peak memory, MB |\n| --- | --- | --- |\n{table(rows)}\n")
+        print(ratio(many, cached_images(many, 256)))
+        print(f"\n{conditions(LIBRARIES, f'{len(sources)} photographs, medians of {ROUNDS} rounds')}")
+
+
+def photographs(folder: Path | None, place: Path) -> list[Path]:
+    """The pictures to copy: those given, else drawn ones."""
+    if folder is None:
+        folder = place / "drawn"
+        write_dataset(folder, 1000, 200, seed=0, masks=False, workers=os.cpu_count() or 1)
+    return find_pictures(folder)
+
+
+def copies(sources: list[Path], folder: Path, count: int) -> Path:
+    """So many files; those beyond the first of a source get a byte behind their end, so that no two are equal."""
+    folder.mkdir()
+    for number in range(count):
+        source, again = sources[number % len(sources)], number // len(sources)
+        target = folder / f"{folder.name}_{number:06d}{source.suffix}"
+        shutil.copyfile(source, target)
+        if again:
+            with target.open("ab") as file:
+                file.write(again.to_bytes(4, "little"))
+    return folder
+
+
+def look_over(folder: Path, place: Path) -> None:
+    """The whole command, from files that nobody has read before."""
+    with quiet():
+        check(CheckConfig(data=folder, out=place / "reports"))
+
+
+def cross(first: Manifest, second: Manifest) -> None:
+    """Near-duplicates and ids of one set among the other's: their hashes are known, their pictures are read again."""
+    crossed(first.table, first.root, second)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of one go, and the most memory that the process has held until then, MB."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leaves out what the command prints, and its exit code for findings."""
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        yield
+
+
+def ratio(manifest: Manifest, pixels: PixelCache) -> str:
+    """Random batches from the cache against decoding the same files."""
+    rng, paths = np.random.default_rng(0), manifest.paths()
+    rates = []
+    for _ in range(ROUNDS):
+        rows = rng.integers(len(manifest), size=BATCH)
+        cached = timed(lambda rows=rows: [np.array(pixels[row]) for row in rows])[0]
+        decoded = timed(lambda rows=rows: [cv2.imread(str(paths[row])) for row in rows])[0]
+        rates.append((BATCH / cached, BATCH / decoded, decoded / cached))
+    cached, decoded, times = np.median(rates, axis=0)
+    return (f"| random batches of {BATCH} | images/s |\n| --- | --- |\n| from the cache | {cached:.0f} |\n"
+            f"| from the JPEGs | {decoded:.0f} |\n| ratio | {times:.0f} |")  # fmt: skip
+
+
+def table(rows: list[tuple[str, float, float]]) -> str:
+    """The lines of the table."""
+    return "\n".join(f"| {what} | {seconds:.1f} | {memory:.0f} |" for what, seconds, memory in rows)
+
+
+if __name__ == "__main__":
+    main()
