@@ -6,7 +6,7 @@ from typing import cast
 
 import pandas as pd
 
-from compare.study import Study
+from compare.study import Study, run_result
 
 PAIRED = (
     "Every arm was fine-tuned on the same images under the same seeds, and within a seed the order of the images and "
@@ -81,9 +81,27 @@ def provenance(study: Study, arms: pd.DataFrame, when: str) -> list[str]:
         sizes = f"{trained.min():,.0f}" if trained.nunique() == 1 else f"{trained.min():,.0f} to {trained.max():,.0f}"
         facts.append(f"{sizes} training images with masks")
     facts += [f"{key} {study.options[key]}" for key in ("data", "split") if study.options.get(key) is not None]
+    facts += firewall([run_result(folder).get("leaks") for folder in study.plan["folder"]])
     commit = str(study.environment.get("commit") or "unknown")[:10]
     facts.append(f"commit {commit}{' with uncommitted changes' if study.environment.get('dirty') else ''}")
     return [*facts, _states(study), when]
+
+
+def firewall(leaks: Sequence[object]) -> list[str]:
+    """What the leak firewall did in the runs, in a fact or two; nothing where none was guarded.
+
+    Args:
+        leaks: The entry of that name in each run's result.json: of pretraining, or of fine-tuning's two sides.
+    """
+    verdicts = [one for given in leaks if isinstance(given, dict) for one in (given, *given.values())]
+    actions = [str(one["action"]) for one in verdicts if isinstance(one, dict) and "action" in one]
+    said = {
+        "dropped": "leaking images dropped from training",
+        "allowed": "leaks allowed: held-out images, or their near-duplicates, were trained on",
+        "unknown": "an encoder does not say which images it has seen",
+    }
+    found = [f"leak firewall: {words}" for action, words in said.items() if action in actions]
+    return found or (["leak firewall: clean"] if actions else [])
 
 
 def warnings(study: Study) -> list[str]:

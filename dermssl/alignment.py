@@ -25,8 +25,8 @@ def alignment(a: Pixels, b: Pixels) -> float:
 
     Each is evened out first, to the contrast of its neighbourhood: brightness, tint, vignette and the camera's
     settings do not count. -1 where no map is found, or too little is left to compare. The map is sought at half the
-    size; only pictures that agree there are worth the other half. Either is laid on the other, for the search may find the
-    map one way only.
+    size; only pictures that agree there are worth the other half. Either is laid on the other, for the search may find
+    the map one way only.
 
     Source: Evangelidis and Psarakis 2008 (ECC), as OpenCV has it.
     """

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare import report
+from compare import prose, report
 from compare.figures import colours
 from compare.gallery import outline
 from compare.prose import points
@@ -204,3 +204,23 @@ def test_arms_keep_their_colours_and_share_none() -> None:
     arms = ["ssl (moco)", "ssl (simclr)", "imagenet", "random"]
     assert colours(arms)["imagenet"] == colours(["imagenet"])["imagenet"]
     assert len(set(colours(arms).values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("leaks", "fact"),
+    [
+        ([None, {}], []),
+        (
+            [{"action": "clean"}, {"training": {"action": "clean"}, "encoder": {"action": "clean"}}],
+            ["leak firewall: clean"],
+        ),
+        ([{"action": "dropped"}], ["leak firewall: leaking images dropped from training"]),
+        (
+            [{"training": {"action": "clean"}, "encoder": {"action": "unknown"}}],
+            ["leak firewall: an encoder does not say which images it has seen"],
+        ),
+    ],
+    ids=["not guarded", "clean", "dropped", "unknown"],
+)
+def test_the_report_says_what_the_leak_firewall_did(leaks: list[object], fact: list[str]) -> None:
+    assert prose.firewall(leaks) == fact
