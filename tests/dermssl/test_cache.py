@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dermssl import cache
 from dermssl.cache import PixelCache, build, cached_images, cached_masks
 from dermssl.errors import UserError
-from dermssl.images import read_rgb, shrink
+from dermssl.images import read_rgb, reduction, shrink
 from dermssl.manifest import Manifest, kept_folder, read_manifest
 from dermssl.masks import read_mask
 
@@ -49,17 +49,24 @@ def opened(folder: Path) -> PixelCache:
     return PixelCache(pixels, np.load(folder / "starts.npy"), np.load(folder / "shapes.npy"))
 
 
-@pytest.mark.parametrize("side", [8, 32, 500])
+@pytest.mark.parametrize("side", [16, 32, 500])
 def test_an_image_equals_the_file_read_and_shrunk(side: int, photographs: Manifest) -> None:
     pixels = cached_images(photographs, side)
     assert len(pixels) == len(SIZES)
     for index, path in enumerate(photographs.paths()):
-        whole = shrink(read_rgb(path), side)
-        assert pixels[index].shape == whole.shape
-        if side >= 32:
-            assert np.array_equal(pixels[index], whole)
-        else:  # reduced while it was decoded, which rounds once more; noise is the worst that there is
-            assert np.abs(pixels[index].astype(int) - whole).mean() <= 8
+        assert np.array_equal(pixels[index], shrink(read_rgb(path), side))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_large_picture_is_reduced_while_it_is_decoded_and_looks_the_same(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=(400, 600, 3))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 8) * 800 + 128
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), smooth.clip(0, 255).astype(np.uint8))
+    assert reduction(400, 64) == 2
+    whole = shrink(read_rgb(tmp_path / f"a{suffix}"), 64)
+    reduced = shrink(read_rgb(tmp_path / f"a{suffix}", 2), 64)
+    assert reduced.shape == whole.shape
+    assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
 @pytest.mark.parametrize("side", [8, 32, 500])
