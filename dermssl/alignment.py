@@ -20,19 +20,16 @@ STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4)
 Plane = NDArray[np.float32]
 
 
-def alignment(a: Pixels, b: Pixels) -> float:
-    """Correlation of two grey pictures, (SIDE, SIDE), after the affine map that brings `b` onto `a`, at most 1.
+def alignment(a: Plane, b: Plane) -> float:
+    """Correlation of two evened pictures, (SIDE, SIDE), after the affine map that brings `b` onto `a`, at most 1.
 
-    Each is evened out first, to the contrast of its neighbourhood: brightness, tint, vignette and the camera's
-    settings do not count. -1 where no map is found, or too little is left to compare. The map is sought at half the
-    size; only pictures that agree there are worth the other half. Either is laid on the other, for the search may find
-    the map one way only.
+    -1 where no map is found, or too little is left to compare. The map is sought at half the size; only pictures that
+    agree there are worth the other half. Either is laid on the other, for the search may find the map one way only.
 
     Source: Evangelidis and Psarakis 2008 (ECC), as OpenCV has it.
     """
     tries = []
-    both = evened(a), evened(b)
-    for x, y in (both, both[::-1]):
+    for x, y in ((a, b), (b, a)):
         fit = np.eye(2, 3, dtype=np.float32)
         tries.append((fitted(halved(x), halved(y), fit), fit, x, y))
     coarse, fit, x, y = max(tries, key=lambda found: found[0])
@@ -63,7 +60,10 @@ def halved(plane: Plane) -> Plane:
 
 
 def evened(picture: Pixels) -> Plane:
-    """Deviations from the surroundings, in units of how much the surroundings vary; (SIDE, SIDE)."""
+    """Deviations from the surroundings, in units of how much the surroundings vary; (SIDE, SIDE).
+
+    So brightness, tint, vignette and the camera's settings do not count.
+    """
     grey = picture.astype(np.float32)
     deviation: Plane = grey - broad(grey, 8)
     spread: Plane = np.sqrt(broad(deviation**2, 16)) + np.float32(2)

@@ -9,6 +9,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
@@ -187,6 +188,30 @@ def read_receipt(folder: Path) -> dict[str, object] | None:
     except (OSError, ValueError):
         return None
     return told if isinstance(told, dict) and isinstance(told.get("files"), int) else None
+
+
+def is_there(place: Path) -> bool:
+    """Whether a file or folder of the data set is there, whole.
+
+    Raises:
+        UserError: If a folder is there that no receipt tells of, or that has fewer files than its receipt says.
+    """
+    if not place.is_dir():
+        return place.exists()
+    receipt = read_receipt(place)
+    if receipt is None:
+        raise UserError(
+            f"{place}: is there, but this command did not make it; move it elsewhere, or give another --out"
+        )
+    count, wanted = count_files(place), int(str(receipt["files"]))
+    if count < wanted:
+        raise UserError(f"{place}: {count} of its {wanted} files are left; remove it, and the same command fetches it")
+    return True
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def count_files(folder: Path) -> int:

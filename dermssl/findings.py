@@ -1,6 +1,5 @@
 """Findings of a data check: the kinds there are, and how each is read off the manifest."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from dermssl.covariates import FOUND
 from dermssl.errors import UserError
 from dermssl.manifest import Manifest
 from dermssl.masks import image_id_of
+from dermssl.official import sides_in
 
 TINY = 64  # pixels of the shorter side
 FULL = 0.98  # share of the picture
@@ -185,11 +185,7 @@ def read_sides(path: Path, manifest: Manifest) -> dict[str, str]:
     Raises:
         UserError: If it is no split file, or names no image of this set.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        sides = {str(image): side for side in ("train", "val") for image in content[side]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--split {path}: no split file ({error!r}); give the split.json of a run") from error
+    sides = {image: side for side, images in sides_in(path).items() for image in images}
     if not set(sides) & set(manifest.table["image_id"]):
         raise UserError(f"--split {path}: names no image of {manifest.root}; give the split of this data set")
     return sides

@@ -100,12 +100,19 @@ def shrink(pixels: Pixels, short_side: int) -> Pixels:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
+def skin_colour(pixels: Pixels) -> tuple[int, int, int]:
+    """The median colour of the picture's rim, where skin most often is; black corners do not sway a median."""
+    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = np.median(rim, axis=0)
+    return int(red), int(green), int(blue)
+
+
 def perceptual_hash(grey: Pixels) -> str:
     """Sixty-four hex digits that near-duplicates share almost wholly: 256 signs of the picture's slowest waves.
 
     The sign of each of 16 x 16 coefficients of the cosine transform of the picture at 32 x 32 pixels, its mean apart.
     Brightness and contrast do not change it, and those of the mirrored and turned picture follow from it
-    (`dermssl.near`). Of 64 bits, a third of the archive looks alike: there is a dark blob in the middle of them all.
+    (`dermssl.looks`). Of 64 bits, a third of the archive looks alike: there is a dark blob in the middle of them all.
     """
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     waves = cv2.dct(small)[:16, :16]  # rows are waves along y

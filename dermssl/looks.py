@@ -33,10 +33,6 @@ class Looks:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def take(self, rows: NDArray[np.int64]) -> "Looks":
-        """Those of these pictures."""
-        return Looks(self.hashes[rows], self.tones[rows])
-
 
 def looks_of(table: pd.DataFrame) -> Looks:
     """The looks of the images of a manifest's table; of one that could not be read, nothing that is like another."""

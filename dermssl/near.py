@@ -7,6 +7,7 @@ What looks alike by hash and tones (`dermssl.looks`) is confirmed twice: the pic
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermssl.alignment import SIDE, alignment
+from dermssl.alignment import SIDE, Plane, alignment, evened
 from dermssl.encoder import OFFLINE, Start, feature_maps, start_from
 from dermssl.files import short_hash, whole_file
 from dermssl.images import Pixels
@@ -28,6 +29,7 @@ ALIGNED = 0.87  # least correlation of pictures laid on one another; of ISIC 201
 LIKENESS = 0.60  # least correlation of feature maps; most strangers that pass the former fail here
 STAGE = 3  # of the encoder, stride 16: fine enough to know where things lie
 BATCH = 64
+PLANES = 512  # evened views kept in memory, 64 kB each
 COLUMNS = ["image_a", "image_b", "distance", "similarity"]
 FORMAT = 1  # raised when another rule finds other pairs
 
@@ -83,16 +85,28 @@ def confirm(pairs: pd.DataFrame, files_a: Sequence[Path], files_b: Sequence[Path
     """
     left: list[View] = [(files_a[row], 0) for row in pairs["a"]]
     right: list[View] = [(files_b[row], turn) for row, turn in zip(pairs["b"], pairs["turn"], strict=True)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        aligned = np.array(list(pool.map(laid_on, left, right)), dtype=float) >= ALIGNED
-    kept = np.flatnonzero(aligned)
+    kept = np.flatnonzero(alignments(left, right) >= ALIGNED)
     similarity = likeness([left[row] for row in kept], [right[row] for row in kept])
     return pairs.iloc[kept].assign(similarity=similarity).query("similarity >= @LIKENESS")
 
 
-def laid_on(a: View, b: View) -> float:
-    """The alignment of two views."""
-    return alignment(grey_square(a), grey_square(b))
+def alignments(left: Sequence[View], right: Sequence[View]) -> NDArray[np.float64]:
+    """The alignment of each of `left` with the one beside it, at most 1.
+
+    A view of many pairs is not read for each of them: those of one picture stand together in what `alike` gives.
+    """
+    plane = lru_cache(PLANES)(evened_square)
+
+    def laid_on(a: View, b: View) -> float:
+        return alignment(plane(a), plane(b))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.array(list(pool.map(laid_on, left, right)), np.float64)
+
+
+def evened_square(view: View) -> Plane:
+    """The view as it is laid on others."""
+    return evened(grey_square(view))
 
 
 def likeness(left: Sequence[View], right: Sequence[View]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from dermssl.cache import PixelCache
-from dermssl.images import Pixels
+from dermssl.images import Pixels, skin_colour
 from dermssl.randomness import Draw, Order, let_draw
 
 BORDERS = {
@@ -29,13 +29,6 @@ def resized(pixels: Pixels, size: int, *, is_mask: bool = False) -> Pixels:
     if is_mask:
         return (cv2.resize(pixels * 255, (size, size), interpolation=cv2.INTER_AREA) > 127).astype(np.uint8)
     return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def skin_colour(pixels: Pixels) -> tuple[int, int, int]:
-    """The median colour of the picture's rim, where skin most often is; black corners do not sway a median."""
-    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = np.median(rim, axis=0)
-    return int(red), int(green), int(blue)
 
 
 def transforms(preset: str, padding: str, size: int) -> list[A.BasicTransform]:

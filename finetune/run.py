@@ -193,7 +193,8 @@ def keep_examples(folder: Path, val: Manifest, masks: Masks, examples: int) -> N
     if folder.exists():
         return
     with whole_folder(folder) as part:
-        for index, (image_id, path) in enumerate(zip(val.table["image_id"][:examples], val.paths(), strict=False)):
+        first = zip(val.table["image_id"][:examples], val.paths()[:examples], strict=True)
+        for index, (image_id, path) in enumerate(first):
             name = image_id.replace("/", "_")
             image = cv2.cvtColor(thumbnail(read_rgb(path)), cv2.COLOR_RGB2BGR)
             truth, prediction = masks[index]

@@ -6,93 +6,30 @@ import io
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
-import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from dermssl import download, transfer
-from dermssl.catalogue import CLASSES, HAM10000, HAM_CLASSES, HAM_IMAGES, HAM_LESIONS, ISIC2018, MIRROR
-from dermssl.config import Ham10000Config, Isic2018Config, IsicArchiveConfig
+from dermssl import consent, download
+from dermssl.catalogue import CLASSES, HAM10000, HAM_CLASSES, HAM_IMAGES, HAM_LESIONS, ISIC2018
+from dermssl.config import Ham10000Config, Isic2018Config
 from dermssl.download import run
 from dermssl.errors import UserError
+from dermssl.files import alone_in
 from dermssl.manifest import read_manifest
 
 Draw = Callable[..., Path]
 Output = pytest.CaptureFixture[str]
+Server = Any  # of conftest.py
 LICENCE = "CC-0 1.0 Universal\n\nNo copyright.\n"
-
-
-class Mirror(ThreadingHTTPServer):
-    """Serves `files` with ranges; a kilobyte every `pace` seconds."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.files: dict[str, bytes] = {}
-        self.asked: list[tuple[str, str, str]] = []
-        self.pace = 0.0
-        self.over = threading.Event()
-
-    def handle_error(self, *_: object) -> None:
-        """Clients here go away on purpose."""
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        name, where = self.path.lstrip("/"), self.headers.get("Range", "")
-        self.server.asked.append((self.command, name, where))
-        content = self.server.files.get(name)
-        first = int(where.removeprefix("bytes=").rstrip("-") or 0)
-        self.send_response(404 if content is None else 206 if where else 200)
-        if content is not None:
-            self.send_header("Content-Length", str(len(content) - first))
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            if where:
-                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-        self.end_headers()
-        if content is not None and self.command == "GET":
-            self.pour(content[first:])
-
-    def pour(self, body: bytes) -> None:
-        for begin in range(0, len(body), 1024):
-            self.wfile.write(body[begin : begin + 1024])
-            if self.server.pace and self.server.over.wait(self.server.pace):
-                return
-
-
-@pytest.fixture
-def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(transfer, "PAUSE", 0.001)
-    with Mirror() as serving:
-        monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{serving.server_port}/")
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield serving
-        serving.over.set()
-        serving.shutdown()
-        thread.join()
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -108,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def isic(mirror: Mirror, draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+def isic(mirror: Server, draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The training part of ISIC 2018 on the mirror, with the hashes that its drawn files have."""
     drawn = draw_isic(tmp_path / "drawn")
     for file in ISIC2018.parts["train"]:
@@ -122,7 +59,7 @@ def isic(mirror: Mirror, draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def ham(mirror: Mirror, draw_isic: Draw, tmp_path: Path) -> Mirror:
+def ham(mirror: Server, draw_isic: Draw, tmp_path: Path) -> Server:
     """HAM10000 on the mirror: six drawn images, two of one lesion."""
     images = contents(next((draw_isic(tmp_path / "drawn", masks=False)).iterdir()))
     ids = [Path(name).stem for name in images]
@@ -143,7 +80,7 @@ def tree(folder: Path) -> list[str]:
     return sorted(str(path) for path in files if path.suffix not in (".jpg", ".png"))
 
 
-def told_off(config: Isic2018Config | Ham10000Config | IsicArchiveConfig) -> str:
+def told_off(config: Isic2018Config | Ham10000Config) -> str:
     with pytest.raises(UserError) as caught:
         run(config)
     assert "\n" not in str(caught.value)
@@ -154,7 +91,7 @@ IMAGES, MASKS = (file.makes for file in ISIC2018.parts["train"])
 WHOLE = sorted([f"{IMAGES}/.dermssl-download.json", f"{MASKS}/.dermssl-download.json", f"{IMAGES}/LICENSE.txt"])
 
 
-def test_isic2018_comes_in_its_own_folders_and_is_read(isic: Mirror, tmp_path: Path, capsys: Output) -> None:
+def test_isic2018_comes_in_its_own_folders_and_is_read(isic: Server, tmp_path: Path, capsys: Output) -> None:
     out = tmp_path / "set"
     run(Isic2018Config(out=out))
     said = capsys.readouterr().out
@@ -167,7 +104,7 @@ def test_isic2018_comes_in_its_own_folders_and_is_read(isic: Mirror, tmp_path: P
     assert f"{MASKS} brings no licence of its own; the catalogue says: CC BY-NC 4.0 or CC-0" in said
 
 
-def test_the_receipt_tells_archive_hash_size_and_day(isic: Mirror, tmp_path: Path) -> None:
+def test_the_receipt_tells_archive_hash_size_and_day(isic: Server, tmp_path: Path) -> None:
     run(Isic2018Config(out=tmp_path / "set"))
     receipt = json.loads((tmp_path / "set" / IMAGES / ".dermssl-download.json").read_text())
     archive = isic.files[f"{IMAGES}.zip"]
@@ -178,7 +115,7 @@ def test_the_receipt_tells_archive_hash_size_and_day(isic: Mirror, tmp_path: Pat
     }  # fmt: skip
 
 
-def test_what_is_there_is_not_even_asked_for(isic: Mirror, tmp_path: Path, capsys: Output) -> None:
+def test_what_is_there_is_not_even_asked_for(isic: Server, tmp_path: Path, capsys: Output) -> None:
     run(Isic2018Config(out=tmp_path / "set"))
     isic.asked.clear()
     (tmp_path / "set" / f"{MASKS}.zip").write_bytes(b"left by a kill right after unpacking")
@@ -188,7 +125,7 @@ def test_what_is_there_is_not_even_asked_for(isic: Mirror, tmp_path: Path, capsy
     assert tree(tmp_path / "set") == WHOLE
 
 
-def test_one_lost_folder_is_fetched_alone(isic: Mirror, tmp_path: Path) -> None:
+def test_one_lost_folder_is_fetched_alone(isic: Server, tmp_path: Path) -> None:
     out = tmp_path / "set"
     run(Isic2018Config(out=out))
     isic.asked.clear()
@@ -200,14 +137,14 @@ def test_one_lost_folder_is_fetched_alone(isic: Mirror, tmp_path: Path) -> None:
     assert tree(out) == WHOLE
 
 
-def test_a_folder_that_lost_files_is_named(isic: Mirror, tmp_path: Path) -> None:
+def test_a_folder_that_lost_files_is_named(isic: Server, tmp_path: Path) -> None:
     run(Isic2018Config(out=tmp_path / "set"))
     next((tmp_path / "set" / MASKS).glob("*.png")).unlink()
     said = told_off(Isic2018Config(out=tmp_path / "set"))
     assert said == f"{tmp_path / 'set' / MASKS}: 5 of its 6 files are left; remove it, and the same command fetches it"
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(isic: Mirror, tmp_path: Path) -> None:
+def test_a_folder_of_somebody_elses_is_left_alone(isic: Server, tmp_path: Path) -> None:
     (tmp_path / "set" / IMAGES).mkdir(parents=True)
     (tmp_path / "set" / IMAGES / "mine.txt").touch()
     said = told_off(Isic2018Config(out=tmp_path / "set"))
@@ -215,7 +152,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(isic: Mirror, tmp_path: Path) 
     assert tree(tmp_path / "set") == [f"{IMAGES}/mine.txt"]
 
 
-def test_an_archive_that_somebody_put_there_is_verified_and_unpacked(isic: Mirror, tmp_path: Path) -> None:
+def test_an_archive_that_somebody_put_there_is_verified_and_unpacked(isic: Server, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / f"{IMAGES}.zip").write_bytes(isic.files[f"{IMAGES}.zip"])
     run(Isic2018Config(out=tmp_path / "set"))
@@ -223,55 +160,55 @@ def test_an_archive_that_somebody_put_there_is_verified_and_unpacked(isic: Mirro
     assert tree(tmp_path / "set") == WHOLE
 
 
-def test_wrong_content_leaves_nothing(isic: Mirror, tmp_path: Path) -> None:
+def test_wrong_content_leaves_nothing(isic: Server, tmp_path: Path) -> None:
     isic.files[f"{IMAGES}.zip"] = zipped({"a": b"of somebody else"})
     assert "wrong content, expected sha256" in told_off(Isic2018Config(out=tmp_path / "set"))
     assert not (tmp_path / "set").exists()
 
 
-def test_a_file_that_is_not_there_is_told_before_anything_is_made(isic: Mirror, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_told_before_anything_is_made(isic: Server, tmp_path: Path) -> None:
     del isic.files[f"{MASKS}.zip"]
     assert f"/{MASKS}.zip: the server answers 404 (no such file)" in told_off(Isic2018Config(out=tmp_path / "set"))
     assert not (tmp_path / "set").exists()
 
 
-def test_an_archive_that_is_not_safe_leaves_nothing(ham: Mirror, tmp_path: Path) -> None:
+def test_an_archive_that_is_not_safe_leaves_nothing(ham: Server, tmp_path: Path) -> None:
     ham.files[f"{HAM_IMAGES}.zip"] = zipped({"../a.jpg": b"a"})
     assert "would leave the folder" in told_off(Ham10000Config(out=tmp_path / "deep" / "set"))
     assert not (tmp_path / "deep" / "set").exists()
 
 
 def test_a_full_disk_is_told_before_anything_is_made(
-    isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=9))
     assert "the download, unpacked, needs" in told_off(Isic2018Config(out=tmp_path / "set"))
     assert not (tmp_path / "set").exists()
 
 
-def test_what_a_killed_unpacking_left_is_swept_away(isic: Mirror, tmp_path: Path) -> None:
+def test_what_a_killed_unpacking_left_is_swept_away(isic: Server, tmp_path: Path) -> None:
     (tmp_path / "set" / f".part-{IMAGES}-abc").mkdir(parents=True)
     run(Isic2018Config(out=tmp_path / "set"))
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted([IMAGES, MASKS])
 
 
-def test_two_downloads_do_not_work_in_one_folder(isic: Mirror, tmp_path: Path) -> None:
-    with download.alone_in(tmp_path / "set"):
+def test_two_downloads_do_not_work_in_one_folder(isic: Server, tmp_path: Path) -> None:
+    with alone_in(tmp_path / "set", "download"):
         said = told_off(Isic2018Config(out=tmp_path / "set"))
     assert said == f"{tmp_path / 'set'}: another download works there; wait for that one to end"
 
 
-def test_a_place_that_is_a_file_is_one_sentence(isic: Mirror, tmp_path: Path) -> None:
+def test_a_place_that_is_a_file_is_one_sentence(isic: Server, tmp_path: Path) -> None:
     (tmp_path / "set").write_text("mine")
     assert told_off(Isic2018Config(out=tmp_path / "set")).endswith("cannot be made (File exists); give another folder")
 
 
-def large(isic: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "ASK_ABOVE", 1000)
+def large(isic: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent, "ASK_ABOVE", 1000)
 
 
 def test_much_is_not_fetched_unasked_where_nobody_can_be_asked(
-    isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large(isic, monkeypatch)
     monkeypatch.setattr(os, "isatty", lambda _: False)
@@ -282,7 +219,7 @@ def test_much_is_not_fetched_unasked_where_nobody_can_be_asked(
 
 @pytest.mark.parametrize(("answer", "fetched"), [("", False), ("n", False), ("y", True), ("YES", True)])
 def test_much_is_fetched_when_the_user_says_so(
-    isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, fetched: bool
+    isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, fetched: bool
 ) -> None:
     large(isic, monkeypatch)
     asked: list[str] = []
@@ -299,7 +236,7 @@ def test_much_is_fetched_when_the_user_says_so(
     assert (tmp_path / "set").exists() == fetched
 
 
-def test_the_end_of_input_is_a_no(isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_input_is_a_no(isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def end(_: str) -> NoReturn:
         raise EOFError
 
@@ -310,14 +247,14 @@ def test_the_end_of_input_is_a_no(isic: Mirror, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "set").exists()
 
 
-def test_yes_is_not_asked(isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yes_is_not_asked(isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large(isic, monkeypatch)
     run(Isic2018Config(out=tmp_path / "set", yes=True))
     assert tree(tmp_path / "set") == WHOLE
 
 
 def test_ctrl_c_keeps_what_came_and_says_so(
-    isic: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     def press(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -329,7 +266,7 @@ def test_ctrl_c_keeps_what_came_and_says_so(
     assert "the same command goes on from there" in capsys.readouterr().out
 
 
-def test_ham10000_comes_with_a_table_that_the_manifest_reads(ham: Mirror, tmp_path: Path) -> None:
+def test_ham10000_comes_with_a_table_that_the_manifest_reads(ham: Server, tmp_path: Path) -> None:
     out = tmp_path / "ham"
     run(Ham10000Config(out=out))
     table = read_manifest(out, keep_in=tmp_path / "kept").table
@@ -341,156 +278,29 @@ def test_ham10000_comes_with_a_table_that_the_manifest_reads(ham: Mirror, tmp_pa
     assert {path.name for path in out.iterdir()} == {HAM_IMAGES, HAM_CLASSES, HAM_LESIONS, "metadata.csv"}
 
 
-def test_a_table_that_is_there_is_not_written_again(ham: Mirror, tmp_path: Path) -> None:
+def test_a_table_that_is_there_is_not_written_again(ham: Server, tmp_path: Path) -> None:
     run(Ham10000Config(out=tmp_path / "ham"))
     (tmp_path / "ham" / "metadata.csv").write_text("image_id,dx\nmine,nv\n")
     run(Ham10000Config(out=tmp_path / "ham"))
     assert (tmp_path / "ham" / "metadata.csv").read_text() == "image_id,dx\nmine,nv\n"
 
 
-def test_the_program_goes_on_where_it_was_killed(ham: Mirror, tmp_path: Path) -> None:
+def test_the_program_goes_on_where_it_was_killed(ham: Server, tmp_path: Path) -> None:
     name = f"{HAM_IMAGES}.zip"
     ham.files[name] = zipped({f"{HAM_IMAGES}/{i}.jpg": os.urandom(20_000) for i in range(10)})
     command = [sys.executable, "-m", "dermssl", "download", "ham10000", "--out", str(tmp_path / "ham")]
-    part, ham.pace = tmp_path / "ham" / f"{name}.part", 0.02
+    part, ham.always = tmp_path / "ham" / f"{name}.part", ham.turn(pace=0.02)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         deadline = time.monotonic() + 30
         while not (part.exists() and part.stat().st_size > 10_000) and time.monotonic() < deadline:
             time.sleep(0.02)
         child.send_signal(signal.SIGKILL)
-    came, ham.pace = part.stat().st_size, 0
+    came, ham.always = part.stat().st_size, ham.turn()
     assert sorted(path.name for path in (tmp_path / "ham").iterdir()) == [f"{name}.part", f"{name}.part.json"]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # its table lacks these ids: only the images count
     assert ("GET", name, f"bytes={came}-") in ham.asked
     assert len(list((tmp_path / "ham" / HAM_IMAGES).glob("*.jpg"))) == 10
     assert not list((tmp_path / "ham").glob("*.part*"))
-
-
-ISIC = """#!{python}
-import os, sys
-from pathlib import Path
-words = sys.argv[1:]
-out, limit = Path(words[-1]), int([word for word in words if word.startswith("--limit=")][0][8:])
-out.mkdir(exist_ok=True)
-Path(r"{log}").open("a").write(" ".join(words) + "\\n")
-mode = os.environ.get("ISIC_MODE", "")
-for i in range(limit - (mode in ("lost", "killed"))):
-    (out / f"ISIC_{{i}}.jpg").write_bytes(b"x" * 10)
-if mode in ("fails", "killed"):
-    sys.exit(3)
-if mode == "quiet":
-    sys.exit(0)
-rows = 0 if mode == "none" else limit
-(out / "metadata.csv").write_text("isic_id,attribution,copyright_license,diagnosis_3\\n"
-    + "".join(f"ISIC_{{i}},Vienna,CC-0,Nevus\\n" for i in range(rows)))
-(out / "attribution.txt").write_text("Vienna")
-(out / "licenses").mkdir(exist_ok=True)
-(out / "licenses" / "CC-0.txt").write_text("Creative Commons Zero")
-"""
-
-
-@pytest.fixture
-def isic_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program `isic` on the PATH that does as `ISIC_MODE` says; gives the list of its calls."""
-    program, log = tmp_path / "bin" / "isic", tmp_path / "calls"
-    program.parent.mkdir()
-    program.write_text(ISIC.format(python=sys.executable, log=log))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(program.parent))
-    return log
-
-
-def test_the_archives_images_come_with_licences_and_a_table(isic_cli: Path, tmp_path: Path, capsys: Output) -> None:
-    out = tmp_path / "pool"
-    run(IsicArchiveConfig(limit=3, search="age_approx:50", out=out))
-    said = capsys.readouterr().out
-    assert isic_cli.read_text() == f"image download --limit=3 --search=age_approx:50 {tmp_path / '.pool.part'}\n"
-    assert tree(out) == [".dermssl-download.json", "attribution.txt", "licenses/CC-0.txt", "metadata.csv"]
-    header, first, *_ = (out / "metadata.csv").read_text().splitlines()
-    assert header == "image_id,lesion_id,patient_id,dx,licence,isic_id,attribution,copyright_license,diagnosis_3"
-    assert first == "ISIC_0,,,Nevus,CC-0,ISIC_0,Vienna,CC-0,Nevus"
-    assert "fetched 3 images: 3 under CC-0" in said
-    assert f"{out / 'licenses' / 'CC-0.txt'} begins:\n    Creative Commons Zero\n" in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "calls", "pool"]
-
-
-def test_a_pool_that_is_there_is_not_fetched_again(isic_cli: Path, tmp_path: Path) -> None:
-    for _ in range(2):
-        run(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert len(isic_cli.read_text().splitlines()) == 1
-
-
-def test_another_pool_needs_another_folder(isic_cli: Path, tmp_path: Path) -> None:
-    run(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    said = told_off(IsicArchiveConfig(limit=4, out=tmp_path / "pool"))
-    assert said == f"--out {tmp_path / 'pool'}: holds a pool fetched with --limit '3'; give another folder"
-
-
-def test_a_folder_with_other_things_is_left_alone(isic_cli: Path, tmp_path: Path) -> None:
-    (tmp_path / "pool").mkdir()
-    (tmp_path / "pool" / "mine").touch()
-    assert "is not empty; give a folder that does not exist" in told_off(
-        IsicArchiveConfig(limit=3, out=tmp_path / "pool")
-    )
-
-
-@pytest.mark.parametrize("mode", ["fails", "killed", "quiet"])
-def test_a_program_that_does_not_reach_its_end_is_gone_on_with(
-    isic_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    monkeypatch.setenv("ISIC_MODE", mode)
-    said = told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert said.endswith("before its end, see above; what came is kept, and the same command goes on")
-    assert not (tmp_path / "pool").exists()
-    monkeypatch.setenv("ISIC_MODE", "")
-    run(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert len(list((tmp_path / "pool").glob("*.jpg"))) == 3
-
-
-def test_an_image_that_the_program_lost_without_a_word_is_named(
-    isic_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ISIC_MODE", "lost")
-    said = told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert said == "ISIC_2: isic did not bring these of 3 images; the same command goes on"
-    assert not (tmp_path / "pool").exists()
-
-
-def test_images_of_an_earlier_search_are_not_kept(
-    isic_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ISIC_MODE", "fails")
-    told_off(IsicArchiveConfig(limit=5, out=tmp_path / "pool"))
-    (tmp_path / ".pool.part" / ".isic-partial.7.x").touch()
-    monkeypatch.setenv("ISIC_MODE", "")
-    run(IsicArchiveConfig(limit=2, out=tmp_path / "pool"))
-    assert sorted(path.name for path in (tmp_path / "pool").glob("*ISIC*")) == ["ISIC_0.jpg", "ISIC_1.jpg"]
-    assert not list((tmp_path / "pool").glob(".isic*"))
-
-
-def test_a_search_that_finds_nothing_leaves_nothing(
-    isic_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ISIC_MODE", "none")
-    assert "has no image for this --search" in told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "calls"]
-
-
-def test_where_the_program_is_absent_a_sentence_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    said = told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert "get it with `uv tool install isic-cli` (it is no dependency, since" in said
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_many_images_are_asked_for(isic_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "isatty", lambda _: False)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**12))
-    said = told_off(IsicArchiveConfig(limit=10_000, out=tmp_path / "pool"))
-    assert said == "3.0 GB are left to fetch, and there is nobody to ask; give --yes"
-    assert not isic_cli.exists()
 
 
 def test_the_names_of_ham10000s_files_are_those_that_are_read() -> None:

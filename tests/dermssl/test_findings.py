@@ -162,10 +162,10 @@ def test_a_split_file_gives_the_side_of_each_image(clean: Manifest, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no split file"),
-        ("{", "no split file"),
-        ("[]", "no split file"),
-        ('{"train": ["a"]}', "no split file"),
+        (None, "no such file; give a split file"),
+        ("{", "not a split"),
+        ("[]", "not a split"),
+        ('{"train": ["a"]}', "not a split"),
         ('{"train": ["a"], "val": ["b"]}', "names no image of"),
     ],
 )

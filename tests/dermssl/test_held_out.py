@@ -1,6 +1,6 @@
 """What a command scores is crossed with what trains and with what the encoder has seen, before anything is trained."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +20,9 @@ from dermssl.official import split_of
 from dermssl.split_config import SplitConfig
 from dermssl.synthetic import draw
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 IDS = [f"img_{number}" for number in range(8)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What one module keeps is no other's; one thread, as the pictures are small."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def drawn(index: int) -> NDArray[np.uint8]:

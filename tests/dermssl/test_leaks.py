@@ -1,6 +1,5 @@
 """The leak firewall: each way in which a training image can be a held-out one, and what is done about it."""
 
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,19 +19,12 @@ from dermssl.leaks import COLUMNS, SEEN, SHOWN, SURE, WHY, Verdict, accession, c
 from dermssl.manifest import Manifest, read_manifest
 from dermssl.synthetic import draw
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 Leak = tuple[str, str, str]
 
 CARD = Card(encoder="resnet18", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
 TENSORS = {"weight": torch.ones(3)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What one module keeps is no other's; one thread, as the pictures are small."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def row(image: str, **entries: str) -> pd.DataFrame:

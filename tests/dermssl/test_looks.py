@@ -37,6 +37,10 @@ def kept_of(*pictures: Picture) -> Looks:
     return looks_of(table_of(list(pictures)))
 
 
+def chosen(looks: Looks, rows: NDArray[np.int64]) -> Looks:
+    return Looks(looks.hashes[rows], looks.tones[rows])
+
+
 def bits_apart(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
     return int(np.bitwise_count(a ^ b).sum())
 
@@ -62,7 +66,7 @@ def family(rng: np.random.Generator) -> Looks:
     first = strangers(12, rng)
     parts = [first]
     for number in range(48):
-        copy = turned(first.take(np.array([number % 12])), TURNS[rng.integers(8)])
+        copy = turned(chosen(first, np.array([number % 12])), TURNS[rng.integers(8)])
         noise = rng.normal(0, rng.choice([0, 20, 35, 50]), copy.tones.shape)
         tinted = Looks(copy.hashes, (copy.tones * 0.5 + 64 + noise * 0.5).clip(0, 255).astype(np.uint8))
         parts.append(flipped(tinted, int(rng.integers(0, 101)), rng))
@@ -76,7 +80,7 @@ def alike_by_double_loop(a: Looks, b: Looks) -> list[tuple[int, int, int, int]]:
         for j in range(len(b)):
             candidates = []
             for number, turn in enumerate(TURNS):
-                other = turned(b.take(np.array([j])), turn)
+                other = turned(chosen(b, np.array([j])), turn)
                 distance = bits_apart(a.hashes[i], other.hashes[0])
                 agreement = np.corrcoef(a.tones[i].ravel(), other.tones[0].ravel())[0, 1]
                 if distance <= RADIUS and agreement >= TONES:
@@ -111,7 +115,7 @@ def test_what_is_kept_reads_back_row_by_row() -> None:
     pictures = [picture(seed) for seed in range(3)]
     whole = kept_of(*pictures)
     assert len(whole) == 3
-    assert (whole.take(np.array([2])).hashes == kept_of(pictures[2]).hashes).all()
+    assert (chosen(whole, np.array([2])).hashes == kept_of(pictures[2]).hashes).all()
     assert (whole.tones[1] == cv2.resize(pictures[1], (8, 8), interpolation=cv2.INTER_AREA)).all()
 
 
@@ -127,7 +131,7 @@ def test_a_planted_copy_is_found_in_its_turn(number: int) -> None:
 def test_pairs_are_those_of_comparing_all_with_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     everyone, some = family(rng), family(np.random.default_rng(seed))
-    some = some.take(rng.permutation(60)[:25])
+    some = chosen(some, rng.permutation(60)[:25])
     expected = alike_by_double_loop(everyone, some)
     assert len(expected) > 40
     assert rows_of(alike(everyone, some)) == expected

@@ -1,7 +1,5 @@
-"""The table of what a data set holds: its layouts, what is kept, and what is refused."""
+"""The table of what a data set holds: its layouts, and what is refused."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dermssl import measure
 from dermssl.errors import UserError
-from dermssl.manifest import Manifest, kept_folder, read_manifest, refuse_problems
+from dermssl.manifest import Manifest, read_manifest, refuse_problems
 
 Draw = Callable[..., Path]
 
@@ -37,20 +34,6 @@ def refusal(root: Path, *, masks: bool = True) -> str:
         refuse_problems(read_manifest(root), masks=masks)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Every file that is decoded from here on."""
-    seen: list[bytes] = []
-    verify = measure.verify
-
-    def seeing(data: bytes) -> object:
-        seen.append(data)
-        return verify(data)
-
-    monkeypatch.setattr(measure, "verify", seeing)
-    return seen
 
 
 def column(found: Manifest, name: str) -> list[object]:
@@ -180,102 +163,6 @@ def test_a_folder_of_masks_alone_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path / "set")
 
 
-def test_a_second_reading_decodes_nothing_and_finds_the_same(
-    draw_isic: Draw, tmp_path: Path, decoded: list[bytes]
-) -> None:
-    root = draw_isic(tmp_path / "isic", 3)
-    first = read_manifest(root)
-    assert len(decoded) == 6
-    decoded.clear()
-    second = read_manifest(root)
-    assert decoded == []
-    assert second.table.equals(first.table)
-
-
-def test_a_changed_file_alone_is_read_again(draw_isic: Draw, tmp_path: Path, decoded: list[bytes]) -> None:
-    root = draw_isic(tmp_path / "isic", 3)
-    before = read_manifest(root)
-    decoded.clear()
-    changed = picture(root / IMAGES / "ISIC_0000001.jpg", size=(48, 64), seed=9)
-    after = read_manifest(root)
-    assert changed.read_bytes() in decoded
-    assert len(decoded) == 2  # it and its mask
-    assert after.hash != before.hash
-
-
-def test_a_file_of_equal_size_that_was_touched_is_read_again(draw_isic: Draw, tmp_path: Path) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root)
-    path = root / IMAGES / "ISIC_0000001.jpg"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(0, 0))
-    assert read_manifest(root).hash != before.hash
-
-
-def test_a_file_of_equal_time_that_grew_is_read_again(draw_isic: Draw, tmp_path: Path) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root)
-    path = root / IMAGES / "ISIC_0000001.jpg"
-    time = path.stat().st_mtime_ns
-    path.write_bytes(path.read_bytes() + b"more")
-    os.utime(path, ns=(time, time))
-    assert read_manifest(root).hash != before.hash
-
-
-def test_new_metadata_holds_without_reading_a_picture(draw_isic: Draw, tmp_path: Path, decoded: list[bytes]) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root)
-    decoded.clear()
-    (root / "metadata.csv").write_text("image_id,lesion_id\nISIC_0000000,one\nISIC_0000001,one\n")
-    after = read_manifest(root)
-    assert column(after, "lesion_id") == ["one", "one"]
-    assert after.hash != before.hash
-    assert decoded == []
-
-
-def test_the_hash_is_of_content_and_not_of_time_or_place(draw_isic: Draw, tmp_path: Path) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root).hash
-    for path in root.rglob("*.*g"):
-        os.utime(path, ns=(1, 1))
-    assert read_manifest(root).hash == before
-    shutil.copytree(root, tmp_path / "elsewhere" / "copy")
-    assert read_manifest(tmp_path / "elsewhere" / "copy").hash == before
-
-
-@pytest.mark.parametrize("part", ["image", "mask"])
-def test_the_hash_changes_with_an_image_and_with_a_mask(part: str, draw_isic: Draw, tmp_path: Path) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root).hash
-    if part == "image":
-        picture(root / IMAGES / "ISIC_0000001.jpg", size=(48, 64))
-    else:
-        mask(root / MASKS / "ISIC_0000001_segmentation.png", size=(48, 64))
-    assert read_manifest(root).hash != before
-
-
-def test_a_table_that_is_damaged_is_made_again(draw_isic: Draw, tmp_path: Path, decoded: list[bytes]) -> None:
-    root = draw_isic(tmp_path / "isic", 2)
-    before = read_manifest(root)
-    decoded.clear()
-    (kept_folder(root) / "manifest.parquet").write_bytes(b"PAR1 and no more")
-    assert read_manifest(root).hash == before.hash
-    assert len(decoded) == 4
-
-
-def test_a_file_that_could_not_be_read_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[bytes]
-) -> None:
-    picture(tmp_path / "set" / "a.jpg")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-        assert "a.jpg: unreadable or truncated (Permission denied)" in refusal(tmp_path / "set")
-    assert column(read_manifest(tmp_path / "set"), "problem") == [""]
-    assert len(decoded) == 1
-
-
 def test_taking_images_keeps_their_order_and_their_rows(draw_isic: Draw, tmp_path: Path) -> None:
     found = read_manifest(draw_isic(tmp_path / "isic", 3)).take(["ISIC_0000002", "ISIC_0000000"])
     assert column(found, "image_id") == ["ISIC_0000002", "ISIC_0000000"]
@@ -361,41 +248,3 @@ def test_ten_culprits_are_listed_and_the_rest_is_counted(tmp_path: Path) -> None
     assert said.startswith(f"{tmp_path / 'set'}: 13 images without a mask (00.png, 01.png, ")
     assert "09.png and 3 more)" in said
     assert "10.png" not in said
-
-
-def test_the_table_is_kept_beside_the_data_set(
-    draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("DERMSSL_CACHE")
-    root = draw_isic(tmp_path / "isic", 2)
-    read_manifest(root)
-    assert (root / ".dermssl" / "manifest.parquet").is_file()
-    assert len(read_manifest(root)) == 2  # what is kept there is not taken for data
-
-
-def test_a_read_only_data_set_is_not_written_to(
-    draw_isic: Draw,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    files_in: Callable[[Path], dict[str, bytes]],
-    decoded: list[bytes],
-) -> None:
-    monkeypatch.delenv("DERMSSL_CACHE")
-    root = draw_isic(tmp_path / "isic", 2)
-    before = files_in(root)
-    root.chmod(0o555)
-    try:
-        read_manifest(root)
-        assert files_in(root) == before
-        assert kept_folder(root).parent == tmp_path / "xdg" / "dermssl"
-        decoded.clear()
-        read_manifest(root)
-        assert decoded == []
-    finally:
-        root.chmod(0o755)
-
-
-def test_two_data_sets_of_one_name_keep_their_tables_apart(draw_isic: Draw, tmp_path: Path) -> None:
-    one, two = draw_isic(tmp_path / "x" / "isic", 2), draw_isic(tmp_path / "y" / "isic", 3)
-    assert kept_folder(one) != kept_folder(two)
-    assert (len(read_manifest(one)), len(read_manifest(two)), len(read_manifest(one))) == (2, 3, 2)

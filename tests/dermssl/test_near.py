@@ -1,33 +1,25 @@
 """Near-duplicates: copies that are planted among drawn lesions are found, whatever was done to them, and no others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from dermssl import near
 from dermssl.looks import TURNS
 from dermssl.manifest import Manifest, kept_folder, read_manifest
-from dermssl.near import ALIGNED, LIKENESS, confirm, grey_square, laid_on, near_pairs
+from dermssl.near import ALIGNED, LIKENESS, alignments, confirm, grey_square, near_pairs
 from dermssl.synthetic import draw
+
+pytestmark = pytest.mark.usefixtures("apart")
 
 Pixels = NDArray[np.uint8]
 
 STRANGERS = [index for index in range(22) if index % 8 != 7]  # the eighth would show the lesion before it again
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What one module keeps is no other's; one thread, as the pictures are small."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def drawn(index: int) -> Pixels:
@@ -92,7 +84,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def found(planted: Manifest, _apart: None) -> pd.DataFrame:
+def found(planted: Manifest, apart: None) -> pd.DataFrame:
     return near_pairs(planted)
 
 
@@ -200,16 +192,31 @@ def test_pictures_that_lie_on_one_another_are_no_duplicates_where_their_features
     for name, index in (("a", 1), ("b", 2)):
         written(tmp_path / f"{name}.png", drawn(index))
     files = [tmp_path / "a.png", tmp_path / "b.png"]
-    monkeypatch.setattr(near, "laid_on", lambda *_: 1.0)
+    monkeypatch.setattr(near, "alignment", lambda *_: 1.0)
     pairs = pd.DataFrame({"a": [0, 0], "b": [0, 1], "turn": [0, 0], "distance": [0, 0]})
     assert confirm(pairs, files, files)["b"].tolist() == [0]
 
 
 def test_a_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"gone\.jpg: not a picture any more"):
-        laid_on((tmp_path / "gone.jpg", 0), (tmp_path / "gone.jpg", 0))
+        alignments([(tmp_path / "gone.jpg", 0)], [(tmp_path / "gone.jpg", 0)])
 
 
 def test_the_alignment_of_views_tells_a_copy_from_a_stranger(planted: Manifest) -> None:
     a, copy, stranger = ((planted.root / f"{name}.jpg", 0) for name in ("lesion_01", "lesion_01_resized", "lesion_02"))
-    assert laid_on(a, copy) > ALIGNED > laid_on(a, stranger)
+    of_copy, of_stranger = alignments([a, a], [copy, stranger])
+    assert of_copy > ALIGNED > of_stranger
+
+
+def test_a_picture_of_many_pairs_is_read_once(planted: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[near.View] = []
+
+    def seeing(view: near.View) -> Pixels:
+        read.append(view)
+        return grey_square(view)
+
+    monkeypatch.setattr(near, "grey_square", seeing)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # of several threads each may be the first to miss it
+    a, *others = ((planted.root / f"lesion_{number:02d}.jpg", 0) for number in range(6))
+    alignments([a] * 5 + others[:1], [*others, a])
+    assert sorted(read) == sorted([a, *others])

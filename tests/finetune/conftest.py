@@ -1,22 +1,17 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from dermssl.cache import PixelCache
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pixels that one module decodes are no other's; one thread, as these networks are too small for two."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def _apart(apart: None) -> None:
+    """Every module of this folder keeps what it decodes to itself."""
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dermssl.cache import PixelCache
 from dermssl.randomness import order_of
-from finetune.augment import Labelled, collate, labelled_loader, resized, skin_colour
+from dermssl.images import skin_colour
+from finetune.augment import Labelled, collate, labelled_loader, resized
 from finetune.config import FinetuneConfig
 
 Picture = NDArray[np.uint8]
