@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from probe.features import Features
+from dermssl.frozen import Features
 from probe.intervals import Interval, class_mean
 from probe.labels import Labelled, Side
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import torch
 
 from dermssl.cache import cached_images
+from dermssl.dense import Masked, masked, probe_dense
 from dermssl.device import prepare
 from dermssl.encoder import start_from
 from dermssl.files import short_hash
+from dermssl.frozen import FrozenEncoder
 from dermssl.held_out import guarded_split
 from dermssl.manifest import read_manifest, refuse_problems
 from dermssl.plots import save_figure
@@ -19,8 +21,7 @@ from dermssl.sources import draw_if_absent
 from dermssl.sources import labelled as labelled_source
 from dermssl.splits import limited
 from probe.config import ProbeConfig
-from probe.dense import Masked, clamped, masked, probe_dense, summaries
-from probe.features import FrozenEncoder
+from probe.dense import clamped, summaries
 from probe.intervals import Interval
 from probe.knn import probe_neighbours
 from probe.labels import Labelled, labelled, labels_of

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from probe.features import Features
+from dermssl.frozen import Features
 
 NEIGHBOURS = 15  # umap-learn's own default
 FEWEST = 4  # images: fewer have no neighbourhoods to lay out

@@ -9,17 +9,15 @@ from torch import Tensor
 
 from dermssl.cache import PixelCache, cached_images
 from dermssl.encoder import start_from
+from dermssl.frozen import FrozenEncoder, square
 from dermssl.manifest import read_manifest
-from probe.features import FrozenEncoder, square
-
-Draw = Callable[..., Path]
 
 NAME = "tu-tf_efficientnet_lite0"
 
 
 @pytest.fixture
-def images(draw: Draw) -> PixelCache:
-    return cached_images(read_manifest(draw(count=6, size=48)), 48)
+def images(draw_isic: Callable[..., Path], workplace: Path) -> PixelCache:
+    return cached_images(read_manifest(draw_isic(workplace / "set", count=6)), 48)
 
 
 def eye(batch_size: int, seed: int = 0) -> FrozenEncoder:
