@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from typing import cast
 
-from dermssl.config import COMMANDS, DOWNLOADS, CheckConfig, SynthesizeConfig
+from dermssl.config import COMMANDS, DOWNLOADS, CheckConfig, DownloadConfig, SynthesizeConfig
 from dermssl.errors import UserError, one_sentence
 from dermssl.flags import nearest, parse, parse_choice
 
@@ -32,7 +33,7 @@ def do(command: str, words: Sequence[str]) -> None:
         case "download":
             if not words:
                 raise UserError(f"download takes the name of a data set: {', '.join(DOWNLOADS)}")
-            wanted = parse_choice(DOWNLOADS, "name", prog, with_flag(words, "name"))
+            wanted = cast(DownloadConfig, parse_choice(DOWNLOADS, "name", prog, with_flag(words, "name")))
             from dermssl.download import run as download
 
             download(wanted)

@@ -7,6 +7,7 @@ from pathlib import Path
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dermssl.files import sha256_of, whole_folder, write_json
+from dermssl.parallel import rank
 
 STATE, MANIFEST = "state.ckpt", "manifest.json"
 KEPT = 2
@@ -41,19 +42,50 @@ def is_whole(step: Path) -> bool:
 
 
 class Checkpoints(Callback):
-    """Saves the full state of training at the end of every epoch: model, optimiser, schedule and position."""
+    """Saves the full state of training: model, optimiser, schedule and position.
 
-    def __init__(self, folder: Path, context: dict[str, object]) -> None:
-        self.folder, self.context = folder, context
+    Args:
+        folder: Of the checkpoints.
+        context: What is noted with each, beside its epochs.
+        every: Steps between those inside an epoch; 0 saves at the end of epochs alone.
+    """
+
+    def __init__(self, folder: Path, context: dict[str, object], every: int = 0) -> None:
+        self.folder, self.context, self.every = folder, context, every
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Saves between two steps; Lightning counts a step as done only after its own hooks at a step's end."""
+        if self.every and batch_idx and trainer.global_step % self.every == 0:
+            self.save(trainer, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes `step-N`, then removes all but the two newest."""
+        """Saves at the end of every epoch."""
+        self.save(trainer, trainer.current_epoch + 1)
+
+    def save(self, trainer: Trainer, epochs: int) -> None:
+        """Writes `step-N`, then removes all but the two newest; every process must call it."""
         step = self.folder / f"step-{trainer.global_step}"
+        if rank() > 0:
+            trainer.save_checkpoint(step, weights_only=False)  # writes nothing here, but the first process waits for it
+            return
+        if is_whole(step):  # it is the one that this training resumed from
+            return
         if step.exists():  # a damaged one: training went on from an older checkpoint
             shutil.rmtree(step)
         with whole_folder(step) as part:
             trainer.save_checkpoint(part / STATE, weights_only=False)
             state = {"size": (part / STATE).stat().st_size, "sha256": sha256_of(part / STATE)}
-            write_json(part / MANIFEST, {"files": {STATE: state}, "epochs": trainer.current_epoch + 1} | self.context)
+            write_json(part / MANIFEST, {"files": {STATE: state}, "epochs": epochs} | self.context)
         for old in sorted(self.folder.glob("step-*"), key=step_of)[:-KEPT]:
             shutil.rmtree(old)
+
+
+def position(state: Path | None) -> int:
+    """The step that a checkpoint's state was saved after; 0 where there is none."""
+    return 0 if state is None else step_of(state.parent)
+
+
+def changes(state: Path, now: dict[str, object]) -> list[str]:
+    """What differs from when the state was saved: each of these lets its continuation end with other bits."""
+    then = context_of(state)
+    return [f"{name} {then[name]} then, {value} now" for name, value in now.items() if then.get(name, value) != value]

@@ -103,7 +103,7 @@ class CheckConfig:
 
 
 DownloadConfig = Isic2018Config | Ham10000Config | IsicArchiveConfig
-DOWNLOADS: dict[str, type[DownloadConfig]] = {
+DOWNLOADS: dict[str, type[DownloadConfig] | str] = {
     "isic2018": Isic2018Config, "ham10000": Ham10000Config, "isic-archive": IsicArchiveConfig,
 }  # fmt: skip
 COMMANDS = ("synthesize", "download", "check")

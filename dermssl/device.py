@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dermssl.encoder import pooled
+from dermssl.parallel import local_rank, local_world
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -20,16 +21,18 @@ def prepare(threads: int) -> torch.device:
     """Sets threads and allocator for this process; returns the device to train on.
 
     Args:
-        threads: CPU threads of this process; 0 takes all cores. Threads times processes must not exceed the cores:
-            two threads beside anything that keeps the second core busy are up to ten times slower than one.
+        threads: CPU threads of this process; 0 shares all cores between the processes of this host. Threads times
+            processes must not exceed the cores: two threads beside anything that keeps the second core busy are up to ten times slower than one.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = threads or max(1, (os.cpu_count() or 1) // local_world())
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     keep_freed_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
-        return torch.device("cuda")
+        device = torch.device("cuda", local_rank())
+        torch.cuda.set_device(device)
+        return device
     return torch.device("cpu")
 
 

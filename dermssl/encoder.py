@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from dermssl.errors import UserError, first_ten
 OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
 HUB = "huggingface.co"
 ANY_SIZE = {"dynamic_img_size": True}  # a transformer's positions are interpolated to the image's size
+DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 State = Mapping[str, Tensor]
@@ -53,6 +54,8 @@ class Start:
     """Of the tensors, so that equal weights are known as such."""
     seen: pd.DataFrame | None = None
     """What is kept of the images that the weights were trained on here (`dermssl.leaks`); None where unknown."""
+    decoder: State = field(default_factory=dict)
+    """The tensors of the decoder `card.decoder` that was trained with it, under smp's names; mostly none."""
 
     @property
     def normalise(self) -> Normalise:
@@ -136,8 +139,10 @@ def start_from(init: str, name: str, seed: int, checkpoints: Path = Path("checkp
     card, tensors = read_encoder_file(path)
     if card.encoder != name:
         raise UserError(f"{path}: holds '{card.encoder}' and --encoder is '{name}'; give --encoder {card.encoder}")
-    encoder = load_strictly(build_encoder(name), tensors, str(path))
-    return Start(encoder, card, sha256_of_tensors(tensors), read_seen(path))
+    decoder = {key.removeprefix(DECODER): tensor for key, tensor in tensors.items() if key.startswith(DECODER)}
+    own = {key: tensor for key, tensor in tensors.items() if not key.startswith(DECODER)}
+    encoder = load_strictly(build_encoder(name), own, str(path))
+    return Start(encoder, card, card.sha256, read_seen(path), decoder)
 
 
 def from_state(name: str, state: State, method: str) -> Start:

@@ -41,6 +41,8 @@ class Card:
     images_seen: int = 0
     parent: str = ""
     """The init it continued from: imagenet, random, or the sha256 of another encoder."""
+    decoder: str = ""
+    """The decoder that was trained with it, whose tensors stand beside its own as `decoder.NAME`; mostly none."""
     config: Mapping[str, object] = field(default_factory=dict)
     """The resolved options of its pretraining."""
     data: Mapping[str, object] = field(default_factory=dict)

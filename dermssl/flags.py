@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
+from pkgutil import resolve_name
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -24,14 +25,19 @@ KINDS = {
 
 
 def parse_choice(
-    configs: Mapping[str, type[C]], choice: str, prog: str, argv: Sequence[str] | None = None, quick: Path | None = None
+    configs: Mapping[str, type[C] | str],
+    choice: str,
+    prog: str,
+    argv: Sequence[str] | None = None,
+    quick: Path | None = None,
 ) -> C:
     """Fills the config that `--<choice>` names: its defaults, then the `--config` file, then the flags.
 
     `--resume RUN` stands for the file `RUN/config.yaml`.
 
     Args:
-        configs: Config class by name; the first one is taken where neither a flag nor the file names one.
+        configs: Config class by name, or where it stands as `module:Class`, which is imported if it is chosen; the first
+            one is taken where neither a flag nor the file names one.
         choice: The option that picks the class, such as `method`.
         prog: What the user typed, for help and errors.
         argv: The arguments; those of the process by default.
@@ -49,17 +55,20 @@ def parse_choice(
     where, name = (named or [("", next(iter(configs)))])[-1]
     if name not in configs:
         raise UserError(f"{where}--{choice} is one of {', '.join(configs)}; got '{name}'{nearest(name, configs)}")
-    own = {choice: [name]} if choice in option_names(configs[name]) else {}
+    chosen = configs[name]
+    config: type[C] = resolve_name(chosen) if isinstance(chosen, str) else chosen
+    known = {key: other for key, other in configs.items() if not isinstance(other, str)} | {name: config}
+    own = {choice: [name]} if choice in option_names(config) else {}
     given, origin = dict(own), dict.fromkeys(own, "")
-    for path, values in layers:
-        refuse_unknown(values, name, configs, where=f"{path}: ")
+    for path, values in [*layers[:1], *own_quick(layers, quick, name), *layers[1:]]:
+        refuse_unknown(values, name, known, where=f"{path}: ")
         given |= {key: as_arguments(value) for key, value in values.items()}
         origin |= dict.fromkeys(values, f"{path}: ")
-    refuse_unknown(flags, name, configs, where="")
-    kinds = get_type_hints(configs[name])
+    refuse_unknown(flags, name, known, where="")
+    kinds = get_type_hints(config)
     flags = {key: words or (["True"] if kinds.get(key) is bool else []) for key, words in flags.items()}
     origin |= dict.fromkeys(flags, "")
-    return fill(configs[name], given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
+    return fill(config, given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
 
 
 def parse(config: type[C], prog: str, argv: Sequence[str] | None = None, quick: Path | None = None) -> C:
@@ -79,6 +88,14 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
     if quick is not None and not says_data:
         yield quick, read(quick)
     yield from values.items()
+
+
+def own_quick(layers: Sequence[tuple[Path, Mapping[str, Any]]], quick: Path | None, name: str) -> list[tuple[Path, Any]]:
+    """The quick options that one choice has beside those of all, in `quick_NAME.yaml`; none where `quick` is not used."""
+    if quick is None or not layers or layers[0][0] != quick:
+        return []
+    path = quick.with_name(f"{quick.stem}_{name}{quick.suffix}")
+    return [(path, read(path))] if path.is_file() else []
 
 
 def option_names(config: type[Any]) -> list[str]:

@@ -19,6 +19,7 @@ import pandas as pd
 from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json
+from dermssl.parallel import rank
 
 FORMAT = 2  # raised with every change after which an older run must not be taken for one of today's
 LIBRARIES = [
@@ -44,6 +45,8 @@ class Run:
     """A run folder that this process holds."""
 
     folder: Path
+    first: bool = True
+    """Whether this is the first of the processes that train together: it alone speaks and writes."""
 
     @property
     def result(self) -> dict[str, object] | None:
@@ -52,12 +55,16 @@ class Run:
 
     def say(self, text: str) -> None:
         """Prints a line and keeps it in log.txt."""
+        if not self.first:
+            return
         print(text, flush=True)
         with (self.folder / "log.txt").open("a") as log:
             log.write(text + "\n")
 
     def finish(self, result: Mapping[str, object]) -> None:
         """Writes result.json, which makes the run a finished one; so it is written last."""
+        if not self.first:
+            return
         write_json(self.folder / "result.json", result)
 
 
@@ -96,6 +103,9 @@ def open_run(
             another process is at it.
     """
     folder = config.out / f"{label}-{short_hash(what)}"
+    if rank() > 0:
+        yield Run(folder, first=False)
+        return
     if config.resume is not None and config.resume.resolve() != folder.resolve():
         raise UserError(f"--resume {config.resume}: holds another run{differences(config.resume, config)}; "
                         "leave those flags out, or start anew without --resume")  # fmt: skip

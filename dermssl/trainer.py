@@ -5,16 +5,19 @@ import math
 import sys
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from dermssl.errors import UserError
+from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs import append_row
 
 CHOSEN = [  # what Lightning warns of and is here on purpose
@@ -23,6 +26,7 @@ CHOSEN = [  # what Lightning warns of and is here on purpose
     ".*GPU available but not used.*",
     ".*`LightningModule` to be in eval.*",
     ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
+    ".*your dataloader is not resumable.*",  # it is: it begins behind the steps that were done
 ]
 
 
@@ -30,23 +34,32 @@ class Progress(Callback):
     """A bar on a terminal; a line and a row in metrics.csv at the end of every epoch.
 
     The row holds the epoch's mean of every scalar that training steps return, the learning rate, images per second,
-    seconds, and the share of the time that was spent waiting for data.
+    seconds, the share of the time that was spent waiting for data, and what others put into `extra`. It is a part of
+    the checkpoint, so that the row of an epoch that was interrupted is that of the whole epoch.
     """
 
     def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None]) -> None:
         self.metrics, self.batch_size, self.say = metrics, batch_size, say
-        self.sums: dict[str, Tensor | float] = defaultdict(float)
-        self.steps = 0
+        self.sums: dict[str, Tensor] = {}
+        self.extra: dict[str, float] = {}
+        self.steps, self.done = 0, 0  # of this epoch, those before an interruption among them
         self.waited, self.began, self.last = 0.0, 0.0, 0.0
         self.bar: tqdm[Never] | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume in the middle of an epoch needs."""
+        return {"sums": dict(self.sums), "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the sums of an epoch that was interrupted."""
+        self.sums, self.steps = dict(state_dict["sums"]), int(state_dict["steps"])
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clocks; the first batch is fetched after this."""
-        self.sums.clear()
-        self.steps = 0
+        self.done = self.steps
         self.waited, self.began = 0.0, time.perf_counter()
         self.last = self.began
-        if self.bar is None and sys.stderr.isatty():
+        if self.bar is None and sys.stderr.isatty() and rank() == 0:
             total = int(trainer.estimated_stepping_batches)
             self.bar = tqdm(total=total, initial=trainer.global_step, unit="step", leave=False)
 
@@ -60,7 +73,8 @@ class Progress(Callback):
         """Adds the step's scalars, without asking the device for their values."""
         assert isinstance(outputs, Mapping)
         for name, value in outputs.items():
-            self.sums[name] += value.detach()
+            value = value.detach().double()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         self.steps += 1  # the last epoch may be cut short
         self.last = time.perf_counter()
         if self.bar is not None:
@@ -68,18 +82,21 @@ class Progress(Callback):
             self.bar.update()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the row and says the line."""
-        steps, seconds = self.steps, time.perf_counter() - self.began
+        """Writes the row and says the line; what others did between the last step and now is not counted."""
+        steps, seconds = self.steps - self.done, self.last - self.began
         row: dict[str, object] = {"epoch": trainer.current_epoch}
-        row |= {name: float(value) / steps for name, value in self.sums.items()}
+        row |= {name: float(summed(value)) / world() / self.steps for name, value in self.sums.items()}
         row |= {
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": seconds,
             "images_per_second": steps * self.batch_size / seconds,
             "data_wait_share": self.waited / seconds,
+            **self.extra,
         }
-        append_row(self.metrics, row)
-        self.say(line(row, int(trainer.max_epochs or 0)))
+        self.sums, self.steps, self.extra = {}, 0, {}
+        if rank() == 0:
+            append_row(self.metrics, row)
+            self.say(line(row, int(trainer.max_epochs or 0)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the bar away."""
@@ -120,8 +137,13 @@ def fit(
     precision: str,
     callbacks: Sequence[Callback],
     resume: Path | None,
+    smaller: str = "--batch_size or --image_size",
 ) -> Trainer:
-    """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with."""
+    """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with.
+
+    Raises:
+        UserError: If the GPU's memory does not hold it; `smaller` are the options that make it need less.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
     with warnings.catch_warnings():
         for message in CHOSEN:
@@ -129,7 +151,11 @@ def fit(
         trainer = Trainer(
             max_epochs=math.ceil(steps / len(loader)),
             accelerator="auto",
-            devices=1,
+            devices=local_world(),
+            num_nodes=world() // local_world(),
+            strategy="ddp" if world() > 1 else "auto",
+            plugins=[] if world() > 1 else [LightningEnvironment()],  # a cluster's shell is not a call to train on it
+            use_distributed_sampler=False,  # ours give each process its share of the same steps
             precision=precision,  # type: ignore[arg-type]
             callbacks=[*callbacks, LastStep(steps)],
             logger=False,
@@ -139,6 +165,10 @@ def fit(
         )
         try:
             trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU's memory does not hold this training ({str(error).partition('.')[0]}); lower {smaller}"
+            ) from error
         except SystemExit as stop:
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise

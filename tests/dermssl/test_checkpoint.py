@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dermssl.checkpoint import MANIFEST, STATE, Checkpoints, newest_whole
+from dermssl.checkpoint import MANIFEST, STATE, Checkpoints, changes, newest_whole, position
 
 
 def save(folder: Path, step: int, state: bytes = b"state", error: Exception | None = None) -> None:
@@ -106,3 +106,36 @@ def test_the_manifest_says_how_far_and_in_what_circumstances(tmp_path: Path) -> 
     save(tmp_path, 20)
     held = json.loads((tmp_path / "step-20" / MANIFEST).read_text())
     assert (held["epochs"], held["precision"]) == (3, "32-true")
+
+
+def test_a_save_inside_an_epoch_comes_after_so_many_steps_and_never_at_an_epochs_first(tmp_path: Path) -> None:
+    saved: list[int] = []
+
+    class Noting(Checkpoints):
+        def save(self, trainer: object, epochs: int) -> None:
+            saved.append(trainer.global_step)  # type: ignore[attr-defined]
+
+    callback = Noting(tmp_path, {}, every=4)
+    for step in range(20):
+        trainer = SimpleNamespace(global_step=step, current_epoch=step // 8)
+        callback.on_train_batch_start(trainer, None, None, step % 8)  # type: ignore[arg-type]
+    assert saved == [4, 12]  # 8 and 16 are saved as the ends of epochs
+
+
+def test_a_checkpoint_that_training_resumed_from_is_not_written_again(tmp_path: Path) -> None:
+    save(tmp_path, 10)
+    save(tmp_path, 10, state=b"other")
+    assert (tmp_path / "step-10" / STATE).read_bytes() == b"state10"
+
+
+def test_a_position_is_the_step_after_which_was_saved(tmp_path: Path) -> None:
+    save(tmp_path, 20)
+    assert (position(None), position(newest_whole(tmp_path))) == (0, 20)
+
+
+def test_what_has_changed_since_a_checkpoint_is_named(tmp_path: Path) -> None:
+    save(tmp_path, 20)
+    state = newest_whole(tmp_path)
+    assert state is not None
+    assert changes(state, {"precision": "32-true", "threads": 2}) == []
+    assert changes(state, {"precision": "bf16-mixed"}) == ["precision 32-true then, bf16-mixed now"]

@@ -15,7 +15,7 @@ from dermssl.config import SynthesizeConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
 from finetune.config import FinetuneConfig, PredictConfig
-from pretrain.config import METHODS, MoCoConfig, SimCLRConfig
+from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 
 ALL = (SimCLRConfig, MoCoConfig, FinetuneConfig, PredictConfig, ProbeConfig, StudyConfig, SynthesizeConfig)
@@ -83,7 +83,7 @@ def awkward(config: type[Any], turn: int) -> Any:
     """An instance in which every option has an awkward value, as far as the config allows it."""
     made = config(**GIVEN.get(config, {}))
     for key, kind in get_type_hints(config).items():
-        if not hasattr(made, key) or key == "ELSEWHERE":
+        if not hasattr(made, key) or key.isupper():
             continue
         choices = candidates(kind, getattr(made, key))
         for shift in range(len(choices)):
@@ -209,19 +209,21 @@ def test_an_option_that_is_like_no_other_is_answered_with_all_of_them() -> None:
 
 
 def test_an_option_of_another_method_is_refused_with_its_owner(tmp_path: Path) -> None:
-    assert refusal("--queue_size", "8") == "SimCLRConfig has no option 'queue_size'; it belongs to moco"
-    file = written(tmp_path, "method: simclr\nmomentum: 0.9")
-    assert refusal("--config", file) == f"{file}: SimCLRConfig has no option 'momentum'; it belongs to moco"
+    owners = "moco, swav, densecl"
+    assert refusal("--queue_size", "8") == f"SimCLRConfig has no option 'queue_size'; it belongs to {owners}"
+    file = written(tmp_path, "method: simclr\nredundancy: 0.9")
+    assert refusal("--config", file) == f"{file}: SimCLRConfig has no option 'redundancy'; it belongs to barlow_twins"
 
 
 @pytest.mark.parametrize("words", [["simclr", "moco"], ["mocco"], []])
 def test_a_method_that_is_none_is_answered_with_those_that_are(words: list[str]) -> None:
-    assert refusal("--method", *words).startswith(f"--method is one of simclr, moco; got '{' '.join(words)}'")
+    assert refusal("--method", *words).startswith(f"--method is one of {', '.join(METHODS)}; got '{' '.join(words)}'")
 
 
 def test_a_wrong_method_in_a_file_names_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "method: mocco")
-    assert refusal("--config", file) == f"{file}: --method is one of simclr, moco; got 'mocco'; did you mean 'moco'?"
+    known = ", ".join(METHODS)
+    assert refusal("--config", file) == f"{file}: --method is one of {known}; got 'mocco'; did you mean 'moco'?"
 
 
 @pytest.mark.parametrize(
@@ -335,3 +337,20 @@ def test_the_words_of_a_type_say_what_it_takes() -> None:
     assert flags.expected(tuple[Literal["a", "b"], ...]) == "values, each one of a, b"
     assert flags.expected(tuple[int, int]) == "2 values, each a whole number"
     assert flags.expected(Path | None) == "a path or None"
+
+
+def test_quick_options_of_one_method_stand_beside_those_of_all(tmp_path: Path) -> None:
+    quick = tmp_path / "quick.yaml"
+    quick.write_text("epochs: 2\nbatch_size: 16\n")
+    (tmp_path / "quick_moco.yaml").write_text("queue_size: 32\nepochs: 3\n")
+    moco = parse_choice(METHODS, "method", "test", ["--method", "moco"], quick)
+    assert (moco.epochs, moco.batch_size, moco.queue_size) == (3, 16, 32)
+    assert parse_choice(METHODS, "method", "test", ["--method", "simclr"], quick).epochs == 2
+    assert parse_choice(METHODS, "method", "test", ["--method", "moco", "--data", "x"], quick).queue_size == 16_384
+
+
+def test_a_config_may_stand_elsewhere_under_its_name() -> None:
+    choices = {"simclr": METHODS["simclr"], "byol": "pretrain.recipes:BYOLConfig"}
+    assert parse_choice(choices, "method", "test", ["--method", "byol", "--momentum", "0.5"]).momentum == 0.5
+    with pytest.raises(UserError, match="--method is one of simclr, byol"):
+        parse_choice(choices, "method", "test", ["--method", "elsewhere"])
