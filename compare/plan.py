@@ -11,11 +11,12 @@ from compare.config import StudyConfig
 from dermssl.flags import parse, parse_choice
 from dermssl.split_config import SPLIT_OPTIONS
 from finetune.config import FinetuneConfig
-from pretrain.config import METHODS, AnyConfig
+from pretrain.config import PretrainConfig
+from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 
 Stage = Literal["pretrain", "finetune", "probe"]
-RunConfig = AnyConfig | FinetuneConfig | ProbeConfig
+RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig
 STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "probe")
 COLUMNS = [
     "stage", "name", "hash", "state", "seconds", "init", "method", "encoder", "decoder", "label_fraction", "seed",

@@ -21,6 +21,8 @@ class Network:
     """Of the encoder, each equal to its origin."""
     share_used: float
     """Share of the encoder's parameters that the decoder's output depends on, in (0, 1]."""
+    decoder_compared: int = 0
+    """Tensors of a decoder that was pretrained with the encoder; 0 where it starts from random weights."""
 
 
 def build_model(encoder: str, decoder: str, depth: int | None) -> nn.Module:
@@ -53,7 +55,7 @@ def beside_depth(decoder: str, depth: int) -> dict[str, object]:
 
 
 def network(start: Start, decoder: str, depth: int | None, seed: int, image_size: int) -> Network:
-    """Puts the encoder of `start` under a decoder whose weights depend on `seed` alone.
+    """Puts the encoder of `start` under its own decoder, or one whose weights depend on `seed` alone.
 
     Raises:
         UserError: If the decoder does not go with this encoder, depth or image size.
@@ -66,7 +68,11 @@ def network(start: Start, decoder: str, depth: int | None, seed: int, image_size
     load_strictly(
         inside, {name: given[name] for name in inside.state_dict() if name in given}, f"--init under {decoder}"
     )
-    return Network(model, prove_equal(inside, given), share_used(model, start.encoder, image_size))
+    pretrained = start.decoder if start.card.decoder == decoder and depth in (None, 5) else {}
+    if pretrained:
+        load_strictly(cast(nn.Module, model.decoder), pretrained, f"the {decoder} decoder of --init")
+    used = share_used(model, start.encoder, image_size)
+    return Network(model, prove_equal(inside, given), used, len(pretrained))
 
 
 def share_used(model: nn.Module, whole: nn.Module, image_size: int) -> float:

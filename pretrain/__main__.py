@@ -3,7 +3,7 @@
 from dermssl.errors import one_sentence
 from dermssl.flags import parse_choice
 from dermssl.sources import quick, unlabelled
-from pretrain.config import METHODS
+from pretrain.recipes import METHODS
 
 if __name__ == "__main__":
     with one_sentence("python -m pretrain"):

@@ -1,4 +1,6 @@
-"""Scalars that tell learning from collapse."""
+"""Scalars that tell learning from collapse. None of them asks the device for its values."""
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -14,3 +16,80 @@ def spread(z: Tensor) -> Tensor:
     unit = F.normalize(z.float(), dim=1)
     width: float = z.shape[1] ** 0.5
     return unit.std(dim=0).mean() * width
+
+
+@torch.no_grad()
+def rankme(features: Tensor) -> Tensor:
+    """How many dimensions features (N, D) really fill, in [1, min(N, D)], 0 where all are zero.
+
+    The exponential of the entropy of the singular values' shares (Garrido et al. 2023,
+    https://arxiv.org/abs/2210.02885, eq. 1): 1 for points on a line through zero, D for a ball.
+    """
+    values = torch.linalg.svdvals(features.float())
+    shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp() * (values.sum() > 0)
+
+
+@torch.no_grad()
+def alignment(a: Tensor, b: Tensor) -> Tensor:
+    """The mean squared distance of two views' unit features (N, D), in [0, 4]; 0 where each pair is one point.
+
+    Wang and Isola 2020, https://arxiv.org/abs/2005.10242, eq. 6 with alpha = 2.
+    """
+    return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
+
+
+@torch.no_grad()
+def uniformity(z: Tensor) -> Tensor:
+    """How evenly unit features (N, D), N >= 2, cover the sphere: 0 where all are one point, near -4 where they fill it.
+
+    The logarithm of the mean over pairs of exp(-2 |x - y|^2) (Wang and Isola 2020, eq. 7 with t = 2).
+    """
+    unit = F.normalize(z.float(), dim=1)
+    i, j = torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)
+    squared = 2 - 2 * (unit @ unit.T)[i, j]  # |x - y|^2 of unit rows
+    return torch.logsumexp(-2 * squared, dim=0) - torch.log(torch.tensor(float(len(squared)), device=z.device))
+
+
+@torch.no_grad()
+def duplicate_share(views: Tensor) -> Tensor:
+    """The share of images whose two views, of (2B, ...), are the same pixels."""
+    first, second = views.chunk(2)
+    return (first == second).flatten(1).all(dim=1).float().mean()
+
+
+@torch.no_grad()
+def constant_share(views: Tensor) -> Tensor:
+    """The share of views (N, 3, S, S) that show one colour and nothing else."""
+    return (views == views[:, :, :1, :1]).flatten(1).all(dim=1).float().mean()
+
+
+@torch.no_grad()
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """The length of all gradients together; 0 where there are none."""
+    return length([p.grad for p in parameters if p.grad is not None])
+
+
+@torch.no_grad()
+def length(tensors: list[Tensor]) -> Tensor:
+    """The root of the sum of all squares of all tensors."""
+    if not tensors:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
+@torch.no_grad()
+def distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """How far the tensors `a` lie from `b`, as a share of the length of `b`."""
+    return length(list(torch._foreach_sub(a, b))) / length(b)
+
+
+@torch.no_grad()
+def finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Whether no number of these tensors is NaN or infinite."""
+    filled = [tensor for tensor in tensors if tensor.numel() and tensor.is_floating_point()]
+    if not filled:
+        return torch.ones((), dtype=torch.bool)
+    largest = torch._foreach_norm(filled, torch.inf)  # NaN where one is NaN; a sum of squares would overflow
+    return torch.stack([value.float() for value in largest]).isfinite().all()

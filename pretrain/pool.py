@@ -10,7 +10,7 @@ from dermssl.leaks import Verdict, crossed, guard
 from dermssl.manifest import Manifest, read_manifest
 from dermssl.official import split_of
 from dermssl.sources import Source, labelled
-from pretrain.config import AnyConfig
+from pretrain.config import PretrainConfig
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pool:
         return f"{self.verdict}{left_out}"
 
 
-def pool_of(everything: Manifest, source: Source, config: AnyConfig) -> Pool:
+def pool_of(everything: Manifest, source: Source, config: PretrainConfig) -> Pool:
     """The images to train on: without held-out ones and what leaks into them, and no more than `--limit`.
 
     Raises:
@@ -52,7 +52,7 @@ def pool_of(everything: Manifest, source: Source, config: AnyConfig) -> Pool:
     return Pool(drawn(without(rest, set(verdict.dropped)), config), verdict, len(own))
 
 
-def protected(everything: Manifest, source: Source, config: AnyConfig) -> Path | None:
+def protected(everything: Manifest, source: Source, config: PretrainConfig) -> Path | None:
     """The labelled images whose held-out part is not to be trained on; None where there are none."""
     if config.protect is not None:
         if not config.protect.is_dir():
@@ -69,7 +69,7 @@ def without(manifest: Manifest, image_ids: set[str]) -> Manifest:
     return manifest.take([image for image in manifest.table["image_id"] if image not in image_ids])
 
 
-def drawn(manifest: Manifest, config: AnyConfig) -> Manifest:
+def drawn(manifest: Manifest, config: PretrainConfig) -> Manifest:
     """No more than `--limit` images, drawn by the seed."""
     ids = manifest.table["image_id"].tolist()
     if config.limit is None or config.limit >= len(ids):

@@ -3,13 +3,14 @@
 import shutil
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
-from pytorch_lightning import LightningModule, seed_everything
+from pytorch_lightning import seed_everything
 
 from dermssl import flags
 from dermssl.cache import cached_images
-from dermssl.checkpoint import Checkpoints, context_of, newest_whole
+from dermssl.checkpoint import Checkpoints, changes, context_of, newest_whole, position
 from dermssl.device import channels_last, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
@@ -17,18 +18,20 @@ from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.leaks import seen_by
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
 from dermssl.randomness import CountedRandomness
 from dermssl.runs import closing, commit, identity, open_run, write_table
 from dermssl.sources import draw_if_absent, unlabelled
 from dermssl.trainer import Progress, fit
-from pretrain.config import AnyConfig, MoCoConfig, SimCLRConfig
-from pretrain.moco import MoCo
+from pretrain.config import PretrainConfig
+from pretrain.doctor import Doctor
+from pretrain.method import Method
+from pretrain.online import Look
 from pretrain.pool import pool_of
-from pretrain.simclr import SimCLR
 from pretrain.views import Views, view_loader
 
 
-def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
+def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     """Pretrains as `config` says; returns the encoder file.
 
     Args:
@@ -41,13 +44,15 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
     # Images: found, checked, and none that is held out or shows what a held-out one shows.
     source = unlabelled(config.data)
     device = prepare(config.threads)
-    draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
-    everything = read_manifest(source.folder)
-    refuse_problems(everything, masks=False)
-    refuse_fewer_than_a_batch(everything, config)
-    pool = pool_of(everything, source, config)
-    manifest = pool.manifest
-    refuse_fewer_than_a_batch(manifest, config)
+    meet()
+    with first_alone():
+        draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
+        everything = read_manifest(source.folder)
+        refuse_problems(everything, masks=False)
+        refuse_what_does_not_fit(everything, config)
+        pool = pool_of(everything, source, config)
+        manifest = pool.manifest
+        refuse_what_does_not_fit(manifest, config)
 
     # Weights to continue from, and the folder that this very run has and no other.
     start = start_from(config.init, config.encoder, config.seed)
@@ -58,48 +63,61 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
             return encoder_file
         work.say(f"images: {len(manifest)} from {source.why}")
         work.say(pool.sentence)
-        if pool.verdict is not None and len(pool.verdict.found):
+        if pool.verdict is not None and len(pool.verdict.found) and work.first:
             write_table(work.folder / "leaks.csv", pool.verdict.found)
         tensors = len(start.encoder.state_dict())
         work.say(f"encoder: {config.encoder} from {start.init} weights, all {tensors} tensors compared")
-        need_room(work.folder, 12 * size_of(start), "two checkpoints of training")  # weights and two moments each
+        need_room(work.folder.parent, 12 * size_of(start), "two checkpoints of training")  # weights, two moments each
+
+        # Where an earlier training was left, and what is not as it was then.
+        newest = of_the_first(newest_whole(work.folder / "checkpoints"))
+        precision = of_the_first(precision_of(config, start, device, newest))
+        context = context_now(device, precision)
+        if newest is not None:
+            work.say(resuming(newest, context))
 
         # Views, drawn from pixels that were decoded once.
-        pixels = cached_images(manifest if config.limit else everything, config.cache_size)
+        with first_alone():
+            pixels = cached_images(manifest if config.limit else everything, config.cache_size)
         taken = pixels if config.limit else pixels.take(everything.rows(manifest.table["image_id"].tolist()))
-        views = Views(taken, config.views, config.image_size, config.seed)
-        loader = view_loader(views, config.batch_size, config.workers)
+        views = Views(taken, config, device)
+        steps_an_epoch = len(manifest) // config.batch_size
+        loader = view_loader(views, config, skipped=position(newest) % steps_an_epoch)
 
-        # Training, each epoch kept.
+        # Training, watched by the doctor, each epoch kept.
         seed_everything(config.seed, verbose=False)
-        newest = newest_whole(work.folder / "checkpoints")
-        precision = precision_of(config, start, device, newest)
-        work.say(f"training: {config.method}, {config.epochs} epochs of {len(loader)} steps, {precision}, "
-                 f"{torch.get_num_threads()} threads on {device.type}")  # fmt: skip
-        module = method_of(config, start, steps=config.epochs * len(loader))
+        steps = config.epochs * steps_an_epoch
+        work.say(f"training: {config.method}, {config.epochs} epochs of {steps_an_epoch} steps, {precision}, "
+                 f"{torch.get_num_threads()} threads on {device.type}{f', {world()} processes' * (world() > 1)}")  # fmt: skip
+        module = method_of(config, start, steps)
+        progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
+        look = Look(start, taken, manifest, views.unseen, config.image_size, config.seed)
+        doctor = Doctor(config, progress, work.folder / "checkpoints", work.say, look)
+        checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         began = time.perf_counter()
         fit(
             module,
             loader,
-            steps=config.epochs * len(loader),
+            steps=steps,
             precision=precision,
-            callbacks=[
-                CountedRandomness(config.seed),
-                Progress(work.folder / "metrics.csv", config.batch_size, work.say),
-                Checkpoints(work.folder / "checkpoints", {"precision": precision, "threads": torch.get_num_threads()}),
-            ],
+            callbacks=[CountedRandomness(config.seed), doctor, progress, checkpoints],
             resume=newest,
+            smaller="--batch_size, --image_size" + ", --micro_batch" * hasattr(config, "micro_batch"),
         )
+        if rank() > 0:
+            return encoder_file
 
         # The encoder, with a card that says what it is.
         seen = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
-        card = write_encoder_file(encoder_file, start.encoder.state_dict(), card_of(config, start, manifest), seen)
+        tensors_of = {**start.encoder.state_dict(), **module.decoder_tensors()}
+        card = write_encoder_file(encoder_file, tensors_of, card_of(config, start, manifest), seen)
         published = publish(encoder_file, config)
         work.finish(
             {
                 "encoder_sha256": card.sha256,
                 "images": len(manifest),
                 "leaks": None if pool.verdict is None else pool.verdict.summary,
+                "diagnoses": doctor.said,
                 "seconds": time.perf_counter() - began,
             }
         )
@@ -108,40 +126,65 @@ def run(config: AnyConfig, *, standing_is_fine: bool = False) -> Path:
     return encoder_file
 
 
-def refuse_fewer_than_a_batch(manifest: Manifest, config: AnyConfig) -> None:
-    """Stops where the images do not fill a single batch."""
-    count = len(manifest)
-    if count < config.batch_size:
+def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None:
+    """Stops where the images do not fill a single batch, the processes do not share it, or a queue outgrows them."""
+    count, batch_size = len(manifest), config.batch_size
+    if count < batch_size:
         fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
-        raise UserError(f"{manifest.root}: {count} images fill no batch of {config.batch_size}; give more{fitting}")
+        raise UserError(f"{manifest.root}: {count} images fill no batch of {batch_size}; give more{fitting}")
+    if batch_size % world() or batch_size // world() < 2:
+        raise UserError(f"--batch_size {batch_size}: {world()} processes cannot share it; give a multiple of {world()}")
+    queue_size = getattr(config, "queue_size", 0)
+    if queue_size > count:
+        raise UserError(
+            f"--queue_size {queue_size}: {manifest.root} has {count} images, which would be their own negatives; "
+            f"give --queue_size {count // batch_size * batch_size}"
+        )
 
 
-def precision_of(config: AnyConfig, start: Start, device: torch.device, newest: Path | None) -> str:
+def precision_of(config: PretrainConfig, start: Start, device: torch.device, newest: Path | None) -> str:
     """The precision that is asked for; `auto` is what the newest checkpoint was trained in, else the quickest."""
     if config.precision != "auto":
         return config.precision
     return quickest(config, start, device) if newest is None else str(context_of(newest)["precision"])
 
 
-def quickest(config: AnyConfig, start: Start, device: torch.device) -> str:
+def quickest(config: PretrainConfig, start: Start, device: torch.device) -> str:
     """The precision in which a few steps of this encoder at this size take least time."""
     shape = (min(config.batch_size, 32), 3, config.image_size, config.image_size)
     images = torch.randint(0, 256, shape, device=device)
-    return quickest_precision(channels_last(start.encoder), start.normalise.to(device)(images))
+    return quickest_precision(channels_last(start.encoder.to(device)), start.normalise.to(device)(images))
 
 
-def method_of(config: AnyConfig, start: Start, steps: int) -> LightningModule:
+def context_now(device: torch.device, precision: str) -> dict[str, object]:
+    """What the last bits of a training depend on beside its options, noted with each checkpoint."""
+    return {
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "processes": world(),
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "torch": torch.__version__,
+        "layout": "channels_last",
+    }
+
+
+def resuming(newest: Path, context: dict[str, object]) -> str:
+    """Where training goes on, and whether it can end with the bits that an uninterrupted one would have."""
+    apart = changes(newest, context)
+    bits = f"; its last bits will differ from an unbroken run's: {', '.join(apart)}" if apart else ""
+    return f"resuming: after step {position(newest)}{bits}"
+
+
+def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
     """The method's module around the encoder, in the memory layout that convolutions are fastest in."""
-    match config:
-        case SimCLRConfig():
-            module: LightningModule = SimCLR(start, config, steps)
-        case MoCoConfig():
-            module = MoCo(start, config, steps)
+    module: Method = resolve_name(config.MODULE)(start, config, steps)
+    if world() > 1 and module.synced:
+        synced(module)
     channels_last(module)
     return module
 
 
-def card_of(config: AnyConfig, start: Start, manifest: Manifest) -> Card:
+def card_of(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
     """What the encoder file says of itself."""
     licences = sorted(set(manifest.table["licence"]) - {""})
     return Card(
@@ -153,6 +196,7 @@ def card_of(config: AnyConfig, start: Start, manifest: Manifest) -> Card:
         epochs=config.epochs,
         images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
         parent=start.init if start.init != "ssl" else start.sha256,
+        decoder=getattr(config, "decoder", ""),
         config=flags.plain(config),
         data={
             "count": len(manifest),
@@ -164,7 +208,7 @@ def card_of(config: AnyConfig, start: Start, manifest: Manifest) -> Card:
     )
 
 
-def publish(encoder_file: Path, config: AnyConfig) -> Path:
+def publish(encoder_file: Path, config: PretrainConfig) -> Path:
     """Copies the encoder to where `--init ssl` looks; returns where a person should look."""
     if config.checkpoints is None:
         return encoder_file

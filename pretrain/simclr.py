@@ -4,62 +4,70 @@ Chen et al. 2020, A simple framework for contrastive learning of visual represen
 https://arxiv.org/abs/2002.05709.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from lightly.models.modules.heads import SimCLRProjectionHead
-from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from dermssl.encoder import Start, feature_width, pooled
-from dermssl.optimise import groups, optimiser, warmup_and_cosine
-from pretrain.config import SimCLRConfig
+from dermssl.errors import UserError
+from dermssl.parallel import world
+from pretrain.batch import Batch
+from pretrain.gradient_cache import cached_loss
+from pretrain.method import Method
 from pretrain.monitors import spread
-from pretrain.rate import scaled_lr
+from pretrain.nt_xent import nt_xent
+from pretrain.recipes import SimCLRConfig
 
 
-def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
-    """Normalised-temperature cross entropy between two views (eq. 1).
-
-    Args:
-        z_a: Projections of the first views, (B, D); need not be normalised.
-        z_b: Projections of the second views, (B, D); row i shows the same image as `z_a[i]`.
-        temperature: Divides cosine similarities; lower makes hard negatives count more.
-
-    Returns:
-        Mean loss over the 2B anchors, a scalar in nats; log(2B - 1) for constant projections.
+class SimCLR(Method):
+    """Encoder, projection head and their loss.
 
     Raises:
-        ValueError: If the shapes differ, or B < 2 (an anchor needs a negative).
+        UserError: If a micro-batch cannot be shared by the processes, each with an equal part of its images.
     """
-    if z_a.shape != z_b.shape or len(z_a) < 2:
-        raise ValueError(f"nt_xent needs two (B >= 2, D) tensors, got {tuple(z_a.shape)} and {tuple(z_b.shape)}")
-    z = F.normalize(torch.cat([z_a, z_b]).float(), dim=1)  # (2B, D), in float32: bf16 rounds similarities to 1/128
-    logits = z @ z.T / temperature  # (2B, 2B)
-    logits.fill_diagonal_(-torch.inf)  # an anchor is not its own negative
-    positive = torch.arange(len(z), device=z.device).roll(len(z_a))
-    return F.cross_entropy(logits, positive)
-
-
-class SimCLR(LightningModule):
-    """Encoder, projection head and their loss."""
 
     def __init__(self, start: Start, config: SimCLRConfig, steps: int) -> None:
-        super().__init__()
-        self.encoder, self.normalise = start.encoder, start.normalise
+        super().__init__(start, config, steps)
+        if config.micro_batch % world():
+            raise UserError(
+                f"--micro_batch {config.micro_batch}: cannot be shared equally by {world()} processes; "
+                f"give a multiple of {world()}"
+            )
         self.head = SimCLRProjectionHead(feature_width(start.encoder), config.hidden_dim, config.projection_dim)
-        self.config, self.steps = config, steps
+        self.config = config
 
-    def training_step(self, views: Tensor, batch_idx: int) -> Mapping[str, Tensor]:
-        """`views`: (2B, 3, H, W) uint8, the first views and then the second; BatchNorm sees both, as in the paper."""
-        features = pooled(self.encoder, self.normalise(views))  # (2B, C)
-        z_a, z_b = self.head(features).chunk(2)  # (B, D) each
-        return {"loss": nt_xent(z_a, z_b, self.config.temperature), "spread": spread(z_a)}
+    def forward(self, views: Tensor) -> Tensor:
+        """Projections of views: uint8 (N, 3, S, S) -> (N, D)."""
+        return self.head(pooled(self.encoder, self.normalise(views)))  # type: ignore[no-any-return]
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The recipe's optimiser, with warm-up and cosine over all steps."""
-        config = self.config
-        parameters = groups([self.encoder, self.head], config.weight_decay)
-        return warmup_and_cosine(optimiser(config.optimiser, parameters, scaled_lr(config)), self.steps, config.warmup)
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """BatchNorm sees both views at once, as in the paper."""
+        if not self.config.micro_batch:
+            projections = [self(batch.views)]  # (2B, D)
+            return {"loss": self.loss(projections), "spread": spread(first_and_second(projections)[0])}
+        parts = micro_batches(batch.views, self.config.micro_batch // world())
+        loss, projections = cached_loss(self, parts, self.loss)
+        return {"loss": loss, "spread": spread(first_and_second(projections)[0])}
+
+    def loss(self, projections: Sequence[Tensor]) -> Tensor:
+        """NT-Xent of the projections of all micro-batches."""
+        return nt_xent(*first_and_second(projections), self.config.temperature)
+
+
+def micro_batches(views: Tensor, images: int) -> list[Tensor]:
+    """Parts of (2B, 3, S, S) with both views of at most `images` of the B images, (2 * images, 3, S, S).
+
+    A part takes every n-th image: processes that hold B / world images each then have the same images in their
+    parts together as one process has, and with them the same BatchNorm.
+    """
+    firsts, seconds = views.chunk(2)  # (B, 3, S, S) each
+    count = -(-len(firsts) // images)
+    return [torch.cat([firsts[part::count], seconds[part::count]]) for part in range(count)]
+
+
+def first_and_second(projections: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The first views' and the second views' rows, (B, D) each, of parts that hold both."""
+    firsts, seconds = zip(*(part.chunk(2) for part in projections), strict=True)
+    return torch.cat(firsts), torch.cat(seconds)

@@ -1,90 +1,136 @@
-"""Two views of an image: the recipes, and a data set that draws them from the pixel cache."""
+"""Batches of views: which images come when, what is drawn for each, and the engine that paints it."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import albumentations as A
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dermssl.cache import PixelCache
-from dermssl.images import Pixels
-from dermssl.randomness import Draw, Order, let_draw
+from dermssl.parallel import rank, world
+from dermssl.randomness import order_of
+from pretrain.batch import Batch
+from pretrain.config import PretrainConfig
+from pretrain.cpu_views import CpuPainter
+from pretrain.draws import Drawn, draw, numbers
+from pretrain.gpu_views import GpuPainter
+from pretrain.presets import PRESETS
+from pretrain.recipes import MultiCropConfig
 
 VIEWS = 2
+NEVER = 2**32  # an epoch that no training comes to
+Rows = NDArray[np.int64]
 
 
-def dermoscopy(size: int) -> list[A.BasicTransform]:
-    """A lesion has no up, its colour is a sign, and a crop without it says nothing of it.
+@dataclass(frozen=True)
+class Turn:
+    """The images of a step, and the epoch they are drawn for."""
 
-    So: all rotations and both flips (eight symmetries, then a turn of up to 45 degrees that is cropped to real pixels:
-    no border is invented), crops of 35 % of the area and more, hue and saturation moved little, grey rarely.
+    epoch: int
+    images: Rows
+
+
+class Turns(Sampler[Turn]):
+    """Each epoch's steps in its order, the share of this process; images that fill no batch wait for another epoch.
+
+    Args:
+        count: Images.
+        batch_size: Images of a step, over all processes.
+        seed: Of the orders.
+        skipped: Steps of the first epoch that were done before a resume.
     """
-    return [
-        A.SquareSymmetry(p=1),
-        # Without border_mode albumentations' crop leaves a black rim of a pixel in nine of ten turns.
-        A.Rotate(limit=45, interpolation=cv2.INTER_LINEAR, crop_border=True, border_mode=cv2.BORDER_REPLICATE, p=0.5),
-        A.RandomResizedCrop((size, size), scale=(0.35, 1), ratio=(3 / 4, 4 / 3), interpolation=cv2.INTER_LINEAR),
-        A.ColorJitter(brightness=(0.7, 1.3), contrast=(0.7, 1.3), saturation=(0.8, 1.2), hue=(-0.02, 0.02), p=0.8),
-        A.ToGray(p=0.05),
-        A.GaussianBlur(sigma_limit=(0.1, 1.5), blur_limit=0, p=0.3),
-    ]
+
+    def __init__(self, count: int, batch_size: int, seed: int, skipped: int = 0) -> None:
+        self.count, self.batch_size, self.seed, self.skipped = count, batch_size, seed, skipped
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch, also the first one after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Turn]:
+        order = order_of(self.count, self.seed, self.epoch)
+        first, self.skipped = self.skipped, 0
+        for step in range(first, len(self)):
+            whole = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield Turn(self.epoch, np.split(whole, world())[rank()])
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
 
 
-def imagenet(size: int) -> list[A.BasicTransform]:
-    """SimCLR's recipe for photographs (Chen et al. 2020, appendix A) as lightly's SimCLRTransform has it."""
-    sigma = (0.1, 2.0)
-    return [
-        A.RandomResizedCrop((size, size), scale=(0.08, 1), ratio=(3 / 4, 4 / 3), interpolation=cv2.INTER_LINEAR),
-        A.HorizontalFlip(p=0.5),
-        A.ColorJitter(brightness=(0.2, 1.8), contrast=(0.2, 1.8), saturation=(0.2, 1.8), hue=(-0.2, 0.2), p=0.8),
-        A.ToGray(p=0.2),
-        A.GaussianBlur(sigma_limit=sigma, blur_limit=0, p=0.5),
-    ]
+class Views(Dataset[Batch]):
+    """Views of the pictures in a cache, drawn from (seed, epoch, image, view) alone.
 
+    Args:
+        pixels: The pictures.
+        config: Preset, sizes, padding and seed.
+        device: Where they are painted: on a CPU by OpenCV, elsewhere all at once.
+    """
 
-PRESETS = {"dermoscopy": dermoscopy, "imagenet": imagenet}
-
-
-class Views(Dataset[NDArray[np.uint8]]):
-    """Both views of an image, drawn from (seed, epoch, image, view) alone; (2, size, size, 3) uint8."""
-
-    def __init__(self, pixels: PixelCache, preset: str, size: int, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # albumentations merely warns of an argument that it does not know
-            self.pipeline = A.Compose(PRESETS[preset](size), seed=0)
-        self.pixels, self.seed = pixels, seed
+    def __init__(self, pixels: PixelCache, config: PretrainConfig, device: torch.device) -> None:
+        self.pixels, self.config, self.preset = pixels, config, PRESETS[config.views]
+        self.local_crops, self.local_size = 0, 32
+        if isinstance(config, MultiCropConfig):
+            self.local_crops, self.local_size = config.local_crops, config.local_size
+        self.sizes = pixels.shapes[:, 1::-1].astype(np.float64)  # (M, 2), width and height
+        self.painter: CpuPainter | GpuPainter = (
+            CpuPainter(pixels, config.padding, config.colour)
+            if device.type == "cpu"
+            else GpuPainter(pixels, config.padding, config.colour, device)
+        )
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, draw: Draw) -> NDArray[np.uint8]:
-        return np.stack([self.view(*draw, view) for view in range(VIEWS)])
+    def __getitem__(self, turn: Turn) -> Batch:
+        views = [self.drawn(turn, view) for view in range(VIEWS)]
+        crops = [self.drawn(turn, VIEWS + crop) for crop in range(self.local_crops)]
+        return Batch(
+            views=self.painted(views, turn.images, self.config.image_size),
+            local=self.painted(crops, turn.images, self.local_size),
+            maps=torch.from_numpy(np.concatenate([view.maps for view in [*views, *crops]])).float(),
+            images=torch.from_numpy(turn.images),
+        )
 
-    def view(self, epoch: int, index: int, view: int) -> Pixels:
-        """One view, (size, size, 3)."""
-        let_draw(self.pipeline, self.seed, epoch, index, view)
-        drawn: Pixels = self.pipeline(image=np.asarray(self.pixels[index]))["image"]
-        return drawn
+    def unseen(self, images: Rows) -> Batch:
+        """Views of these images, always the same ones, that no training shows."""
+        return self[Turn(NEVER, images)]
+
+    def drawn(self, turn: Turn, view: int) -> Drawn:
+        """One view of each image of a step; from the third on they are small crops."""
+        config = self.config
+        return draw(
+            numbers(config.seed, turn.epoch, turn.images, view),
+            self.sizes[turn.images],
+            self.preset,
+            area=self.preset.area if view < VIEWS else self.preset.local_area,
+            padded=config.padding != "none",
+            solarise=config.solarise if view == 1 else 0.0,
+        )
+
+    def painted(self, views: list[Drawn], images: Rows, size: int) -> Tensor:
+        """(views * B, 3, size, size) uint8, all images of a view behind each other, in memory channels last."""
+        if not views:
+            return torch.empty(0, 3, size, size, dtype=torch.uint8)
+        whole = Drawn(*(np.concatenate(parts) for parts in zip(*(vars(view).values() for view in views), strict=True)))
+        painted = self.painter.paint(whole, np.tile(images, len(views)), size)
+        if isinstance(painted, Tensor):
+            return painted
+        return torch.from_numpy(painted).permute(0, 3, 1, 2)
 
 
-def collate(pairs: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """B pairs of views -> (2B, 3, H, W) uint8, the first views and then the second, in memory channels last."""
-    batch = np.stack(pairs, axis=1)  # (2, B, H, W, 3)
-    return torch.from_numpy(batch.reshape(-1, *batch.shape[2:])).permute(0, 3, 1, 2)
-
-
-def view_loader(views: Views, batch_size: int, workers: int) -> DataLoader[object]:
-    """Batches of views in each epoch's order; images that fill no batch wait for another epoch's order."""
-    order = Order(len(views), views.seed)
+def view_loader(views: Views, config: PretrainConfig, skipped: int = 0) -> DataLoader[Batch]:
+    """The batches of each epoch; `skipped` steps of the first one are left out."""
+    turns = Turns(len(views), config.batch_size, config.seed, skipped)
+    workers = config.workers if isinstance(views.painter, CpuPainter) else 0  # a device belongs to this process
     return DataLoader(
         views,
-        batch_sampler=BatchSampler(order, batch_size, drop_last=True),  # type: ignore[arg-type]
-        collate_fn=collate,
+        sampler=turns,
+        batch_size=None,  # a step's images are drawn and painted together
         num_workers=workers,
         persistent_workers=workers > 0,
     )

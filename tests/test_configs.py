@@ -12,7 +12,7 @@ from compare.config import StudyConfig
 from compare.plan import STAGES, tasks_of
 from dermssl.flags import parse, parse_choice
 from finetune.config import FinetuneConfig
-from pretrain.config import METHODS
+from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import pytest
 from compare.config import StudyConfig
 from dermssl.config import CheckConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig, SynthesizeConfig
 from finetune.config import FinetuneConfig, PredictConfig
-from pretrain.config import MoCoConfig, SimCLRConfig
+from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,7 @@ from dermssl.flags import parse, parse_choice
 from finetune.config import FinetuneConfig, PredictConfig
 from finetune.predict_run import predict
 from finetune.run import run as finetune
-from pretrain.config import METHODS, SimCLRConfig
+from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import run as pretrain
 
 Draw = Callable[..., Path]

@@ -16,7 +16,7 @@ from compare import execute
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
 from finetune.config import FinetuneConfig
-from pretrain.config import SimCLRConfig
+from pretrain.recipes import SimCLRConfig
 
 
 def tuning(seed: int = 0) -> Task:

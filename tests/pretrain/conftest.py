@@ -1,25 +1,26 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermssl.cache import PixelCache
-from dermssl.encoder import Start
+from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card
+from pretrain.batch import Batch
+from pretrain.method import Method
+from pretrain.recipes import MultiCropConfig, recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pixels that one module decodes are no other's; one thread, as these networks are too small for two."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def _apart(apart: None) -> None:
+    """Every module of this folder keeps what it decodes to itself."""
 
 
 class Tiny(nn.Module):
@@ -80,5 +81,66 @@ def draw_photographs() -> Callable[..., Path]:
             rows.append(f"picture_{index:02d},lesion_{index // 2}")
         (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
         return folder
+
+    return draw
+
+
+# What makes a method small enough for a test; those that a method does not have are left out.
+SMALL: dict[str, object] = {
+    "batch_size": 8, "hidden_dim": 32, "projection_dim": 16, "prediction_dim": 8, "bottleneck_dim": 16, "map_dim": 16,
+    "prototypes": 24, "queue_size": 16, "queue_from": 0, "frozen_epochs": 0, "norm_groups": 2,
+    "places": 8, "matches": 4, "image_size": 64, "local_crops": 2, "local_size": 32,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_method() -> Callable[..., Method]:
+    """Builds the method of a name, small, with timm's smallest EfficientNet, all drawn from `seed`."""
+
+    def build(name: str, seed: int = 0, steps: int = 10, **options: object) -> Method:
+        taken = recipe(name)
+        small = {option: value for option, value in SMALL.items() if hasattr(taken, option)}
+        config = taken(**(small | options))  # type: ignore[arg-type]
+        start = start_from("random", "tu-test_efficientnet", seed)
+        torch.manual_seed(seed)
+        method: Method = resolve_name(taken.MODULE)(start, config, steps)
+        return method
+
+    return build
+
+
+def draw_maps(count: int, generator: torch.Generator) -> Tensor:
+    """Crops (count, 2, 3) of a third to all of a picture's side, turned, that stay inside the picture."""
+    side, turn = 0.33 + 0.35 * torch.rand(count, generator=generator), torch.rand(count, generator=generator) * 6.3
+    turned = torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], dim=1).view(-1, 2, 2) * side.view(-1, 1, 1)
+    room = 1 - turned.abs().sum(dim=2)  # (count, 2), what a crop may be shifted by
+    shift = (2 * torch.rand(count, 2, generator=generator) - 1) * room.clamp(min=0)
+    return torch.cat([turned, shift.unsqueeze(2)], dim=2)
+
+
+def cut(pictures: Tensor, maps: Tensor, side: int) -> Tensor:
+    """The crops (N, 3, side, side) uint8, in memory channels last, of pictures in [0, 255], one after the other.
+
+    N is a multiple of the pictures, which repeat.
+    """
+    repeated = pictures.repeat(len(maps) // len(pictures), 1, 1, 1)
+    grid = F.affine_grid(maps, [len(maps), 3, side, side], align_corners=False)
+    crops = F.grid_sample(repeated, grid, padding_mode="reflection", align_corners=False)
+    return crops.byte().contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture(scope="session")
+def draw_batch() -> Callable[..., Batch]:
+    """Draws the batch that a method's options ask for: turned crops of smooth pictures, with their true maps."""
+
+    def draw(config: MultiCropConfig, seed: int = 0) -> Batch:
+        B, local = config.batch_size, getattr(config, "local_crops", 0)
+        generator = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(B, 3, 7, 7, generator=generator)
+        pictures = F.interpolate(coarse, size=(96, 96), mode="bicubic").clamp(0, 1) * 255
+        maps = draw_maps((2 + local) * B, generator)
+        views = cut(pictures, maps[: 2 * B], config.image_size)
+        small = cut(pictures, maps[2 * B :], config.local_size) if local else torch.empty(0, 3, 32, 32).byte()
+        return Batch(views, small, maps, torch.arange(B))
 
     return draw

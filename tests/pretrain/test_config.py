@@ -1,6 +1,6 @@
 import pytest
 
-from pretrain.config import METHODS, MoCoConfig, SimCLRConfig
+from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,103 +1,111 @@
 from collections.abc import Callable
-from math import exp, log
 
 import pytest
 import torch
 from torch import Tensor
 
 from dermssl.encoder import Start, pooled
-from pretrain.config import SimCLRConfig
-from pretrain.simclr import SimCLR, nt_xent
+from dermssl.errors import UserError
+from pretrain import simclr
+from pretrain.batch import Batch
+from pretrain.nt_xent import nt_xent
+from pretrain.recipes import SimCLRConfig
+from pretrain.simclr import SimCLR, first_and_second, micro_batches
+
+Starts = Callable[..., Start]
 
 
-def draw(count: int, dim: int, seed: int) -> Tensor:
-    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
+def small(start: Start, **options: object) -> SimCLR:
+    torch.manual_seed(1)
+    config = {"hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
+    return SimCLR(start, SimCLRConfig(**(config | options)), steps=40)  # type: ignore[arg-type]
 
 
-def nt_xent_by_double_loop(z_a: Tensor, z_b: Tensor, temperature: float) -> float:
-    """Equation 1 of the paper, written as it stands there, in Python's floats."""
-    z = [row.tolist() for row in torch.cat([z_a, z_b])]
-    images, losses = len(z_a), []
-
-    def similarity(i: int, j: int) -> float:
-        dot = sum(x * y for x, y in zip(z[i], z[j], strict=True))
-        return dot / (sum(x * x for x in z[i]) ** 0.5 * sum(y * y for y in z[j]) ** 0.5)
-
-    for i in range(2 * images):
-        others = sum(exp(similarity(i, k) / temperature) for k in range(2 * images) if k != i)
-        losses.append(-log(exp(similarity(i, (i + images) % (2 * images)) / temperature) / others))
-    return sum(losses) / len(losses)
+def batch_of(views: Tensor) -> Batch:
+    B = len(views) // 2
+    return Batch(views, torch.empty(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(2 * B, 2, 3), torch.arange(B))
 
 
-@pytest.mark.parametrize("images", [2, 5])
-def test_constant_projections_give_log_of_the_candidates(images: int) -> None:
-    z = torch.ones(images, 8)
-    assert nt_xent(z, z, temperature=0.1).item() == pytest.approx(log(2 * images - 1))
+def pixels(count: int) -> Tensor:
+    drawn = torch.randint(0, 256, (count, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    return (drawn * torch.linspace(0.1, 1, count).view(-1, 1, 1, 1)).byte()
 
 
-@pytest.mark.parametrize("images", [2, 3, 7])
-def test_nt_xent_matches_its_definition(images: int) -> None:
-    a, b = draw(images, 5, seed=1), draw(images, 5, seed=2)
-    assert nt_xent(a, b, 0.3).item() == pytest.approx(nt_xent_by_double_loop(a, b, 0.3), rel=1e-5)
+def gradients(module: SimCLR, views: Tensor) -> Tensor:
+    module.zero_grad()
+    module.training_step(batch_of(views), 0)["loss"].backward()
+    return torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
 
 
-def test_nt_xent_does_not_ask_how_long_the_rows_are() -> None:
-    a, b = draw(4, 6, seed=1), draw(4, 6, seed=2)
-    lengths = torch.tensor([[0.01], [1.0], [5.0], [300.0]])
-    assert nt_xent(lengths * a, b, 0.1).item() == pytest.approx(nt_xent(a, b, 0.1).item(), rel=1e-5)
+def gap(ours: Tensor, theirs: Tensor) -> float:
+    return ((ours - theirs).norm() / theirs.norm()).item()
 
 
-def test_nt_xent_is_symmetric_in_the_views() -> None:
-    a, b = draw(5, 6, seed=1), draw(5, 6, seed=2)
-    assert nt_xent(a, b, 0.1).item() == pytest.approx(nt_xent(b, a, 0.1).item(), rel=1e-6)
-
-
-def test_views_that_agree_and_differ_from_all_others_cost_nothing() -> None:
-    z = torch.eye(4)
-    assert nt_xent(z, z, 0.05).item() == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize(("a", "b"), [((1, 4), (1, 4)), ((3, 4), (2, 4)), ((3, 4), (3, 5))])
-def test_nt_xent_refuses_what_has_no_negative_or_no_partner(a: tuple[int, int], b: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=r"needs two \(B >= 2, D\) tensors"):
-        nt_xent(torch.ones(a), torch.ones(b), 0.1)
-
-
-def test_half_precision_projections_are_compared_in_float32() -> None:
-    a, b = draw(8, 16, seed=1).bfloat16(), draw(8, 16, seed=2).bfloat16()
-    loss = nt_xent(a, b, 0.1)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(nt_xent(a.double(), b.double(), 0.1).item(), rel=1e-5)
-
-
-def test_the_gradient_is_finite_also_where_a_projection_is_zero() -> None:
-    a, b = draw(3, 4, seed=1), draw(3, 4, seed=2)
-    a[0] = 0
-    a.requires_grad_()
-    nt_xent(a, b, 0.05).backward()
-    assert a.grad is not None
-    assert a.grad.isfinite().all()
-    assert a.grad[1:].abs().sum() > 0
-
-
-def test_a_fixed_batch_is_learned(tiny_start: Callable[..., Start]) -> None:
-    torch.manual_seed(0)
-    module = SimCLR(tiny_start(), SimCLRConfig(hidden_dim=16, projection_dim=8, batch_size=6), steps=40)
+def test_a_fixed_batch_is_learned(tiny_start: Starts) -> None:
+    module = small(tiny_start())
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
     pictures = torch.randint(0, 256, (6, 3, 8, 8))
-    views = torch.cat([pictures, (pictures + 20).clamp(max=255)]).byte()
+    batch = batch_of(torch.cat([pictures, (pictures + 20).clamp(max=255)]).byte())
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        losses.append(module.training_step(views, 0)["loss"])
+        losses.append(module.training_step(batch, 0)["loss"])
         losses[-1].backward()
         optimizer.step()
     assert losses[-1].item() < 0.5 * losses[0].item()
 
 
-def test_the_first_half_of_a_batch_meets_the_second(tiny_start: Callable[..., Start]) -> None:
-    module = SimCLR(tiny_start(norm=False), SimCLRConfig(hidden_dim=16, projection_dim=8), steps=1).eval()
-    views = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("micro_batch", [0, 2])
+def test_the_first_half_of_a_batch_meets_the_second(micro_batch: int, tiny_start: Starts) -> None:
+    module = small(tiny_start(norm=False), micro_batch=micro_batch).eval()
+    views = pixels(8)
     z_a, z_b = (module.head(pooled(module.encoder, module.normalise(half))) for half in (views[:4], views[4:]))
-    loss = module.training_step(views, 0)["loss"]
+    loss = module.training_step(batch_of(views), 0)["loss"]
     assert loss.item() == pytest.approx(nt_xent(z_a, z_b, 0.1).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("micro_batch", [2, 4, 8])
+def test_micro_batches_have_the_gradients_of_the_whole_batch(micro_batch: int, tiny_start: Starts) -> None:
+    whole, parts = small(tiny_start(norm=False)), small(tiny_start(norm=False), micro_batch=micro_batch)
+    for module in (whole, parts):
+        module.head.eval()  # its BatchNorm would see a micro-batch
+    assert gap(gradients(parts, pixels(16)), gradients(whole, pixels(16))) < 1e-5
+
+
+def test_batchnorm_sees_a_micro_batch(tiny_start: Starts) -> None:
+    module, reference = small(tiny_start(), micro_batch=4), small(tiny_start())
+    found = gradients(module, pixels(16))
+    reference.zero_grad()
+    projections = [reference(part) for part in micro_batches(pixels(16), 4)]
+    reference.loss(projections).backward()
+    wanted = torch.cat([p.grad.flatten() for p in reference.parameters() if p.grad is not None])
+    assert gap(found, wanted) < 1e-5
+    assert gap(found, gradients(reference, pixels(16))) > 1e-3
+
+
+def test_a_micro_batch_holds_both_views_of_its_images() -> None:
+    views = torch.arange(16).view(16, 1, 1, 1)  # image i is i and 8 + i
+    parts = micro_batches(views, 2)
+    assert [part.flatten().tolist() for part in parts] == [
+        [0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15],
+    ]  # fmt: skip
+    firsts, seconds = first_and_second(parts)
+    assert torch.equal(firsts + 8, seconds)
+
+
+def test_processes_together_have_the_micro_batches_of_one() -> None:
+    views = torch.arange(16).view(16, 1, 1, 1)
+    first, second = (torch.cat([half.chunk(2)[rank] for half in views.chunk(2)]) for rank in (0, 1))
+    together = zip(micro_batches(first, 1), micro_batches(second, 1), strict=True)
+    alone = micro_batches(views, 2)
+    assert [sorted(torch.cat(parts).flatten().tolist()) for parts in together] == [
+        sorted(part.flatten().tolist()) for part in alone
+    ]
+
+
+def test_a_micro_batch_that_processes_cannot_share_is_refused(
+    tiny_start: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simclr, "world", lambda: 4)
+    with pytest.raises(UserError, match="--micro_batch 2: cannot be shared equally by 4 processes"):
+        small(tiny_start(), micro_batch=2)

@@ -1,0 +1,174 @@
+"""What is wrong with a training, by its signs: each failure's name, its evidence in numbers, and what to do.
+
+A sign is a number of an epoch: a column of metrics.csv. A threshold says where it is from; every one is far from what
+healthy trainings of all methods show (tests/pretrain/test_doctor.py).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pretrain.config import PretrainConfig
+
+Signs = Mapping[str, float]
+
+POINT = 0.1  # spread of embeddings, a mean cosine of 0.99; healthy ones are above 0.25
+RANK_LEFT = 0.2  # of RankMe at the start
+RANK_FEW = 8.0  # dimensions; above it nothing is called collapse, whatever the start was
+STEP = 0.03  # of the encoder's own length in one step; recipes move it by 0.003, AdamW at 2e-3 by 0.006
+BLOWN_UP = 1e3  # times the gradient of the first epoch; it moves by a factor of ten in healthy trainings
+RISEN = 10.0  # times the loss of the first epoch, or nats where that was small; MoCo's doubles as its queue fills
+REPEATED = 0.5  # share of images whose two views are the same pixels; 0 where views are drawn at all
+CONSTANT = 0.1  # share of views of one colour; a crop inside a vignette is one now and then
+TIED = 1e-6  # distance of a slow copy, as a share of the network's length: the rounding of float32
+GAIN = 0.05  # by which pairs lower the loss of strangers, as a share of it
+HOT = 1.0  # the highest temperature of any recipe (MoCo v3)
+SHARED = 0.9  # of a query's companions in BatchNorm; 1 without shuffling, near 1 / groups with it
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A named failure."""
+
+    name: str
+    evidence: str
+    remedy: str
+    fatal: bool = True
+    """Whether nothing useful is learned any more, so that `--on_collapse stop` stops."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.evidence}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Course:
+    """A training so far."""
+
+    config: PretrainConfig
+    start: Signs
+    """Of the look before the first step, and of the first epoch where they are means of steps."""
+    before: Signs
+    """Of the look before the latest."""
+    now: Signs
+    """Of the latest epoch. A sign that was not taken is absent."""
+    done: float
+    """Share of the training, in (0, 1]."""
+
+
+def diagnose(course: Course) -> list[Diagnosis]:
+    """Every failure whose signs are there, causes before consequences."""
+    return [found for rule in RULES for found in rule(course)]
+
+
+def constant_images(course: Course) -> Iterator[Diagnosis]:
+    """Pictures of one colour, of which there is nothing to learn."""
+    share = course.now.get("constant_views", 0.0)
+    if share > CONSTANT:
+        yield Diagnosis(
+            "constant images",
+            f"{share:.0%} of the views show a single colour",
+            f"look at the pictures with `python -m dermssl check{given(course, 'data')}` and remove the empty ones",
+            fatal=share > REPEATED,
+        )
+
+
+def identical_views(course: Course) -> Iterator[Diagnosis]:
+    """Two views that are one: agreeing on them asks for nothing."""
+    share = course.now.get("duplicate_views", 0.0)
+    if share > REPEATED and course.now.get("constant_views", 0.0) <= CONSTANT:
+        yield Diagnosis(
+            "identical views",
+            f"both views of {share:.0%} of the images are the same pixels",
+            "take another recipe of --views, or a seed for each view",
+        )
+
+
+def divergence(course: Course) -> Iterator[Diagnosis]:
+    """Steps that are too long."""
+    lower = f"lower --lr (it is {course.config.lr:g}) tenfold, or raise --warmup ({course.config.warmup:g})"
+    step, gradient = course.now.get("step_size", 0.0), course.now.get("gradient_norm", 0.0)
+    first = course.start.get("gradient_norm", math.inf)
+    loss, before = course.now.get("loss", 0.0), course.start.get("loss", math.inf)
+    if step > STEP:
+        yield Diagnosis("divergence", f"one step moves the encoder by {step:.0%} of its own length", lower)
+    elif gradient > BLOWN_UP * first:
+        yield Diagnosis("divergence", f"gradients are {gradient / first:.0f} times those of the first epoch", lower)
+    elif loss > RISEN * max(1.0, abs(before)):
+        yield Diagnosis("divergence", f"the loss has risen to {loss:.3g} from {before:.3g} in the first epoch", lower)
+
+
+def collapse(course: Course) -> Iterator[Diagnosis]:
+    """All images in one point."""
+    spread = course.now.get("spread", 1.0)
+    if spread < POINT:
+        yield Diagnosis(
+            "collapse",
+            f"the embeddings of all images are one point (spread {spread:.3f}, where 1 fills the sphere)",
+            f"nothing pushes images apart any more: lower --lr (it is {course.config.lr:g}), and see that no gradient "
+            "flows into the side that is predicted",
+        )
+
+
+def dimensional_collapse(course: Course) -> Iterator[Diagnosis]:
+    """Features in a few dimensions of many."""
+    rank, first = course.now.get("rankme", math.inf), course.start.get("rankme", 0.0)
+    if rank < min(RANK_LEFT * first, RANK_FEW):
+        yield Diagnosis(
+            "dimensional collapse",
+            f"features fill {rank:.1f} dimensions, and filled {first:.1f} at the start",
+            f"lower --lr (it is {course.config.lr:g}), or take a method that keeps dimensions apart "
+            "(--method vicreg or barlow_twins)",
+            fatal=False,
+        )
+
+
+def hot_temperature(course: Course) -> Iterator[Diagnosis]:
+    """Similarities that the softmax does not see."""
+    temperature = float(getattr(course.config, "temperature", 0.0))
+    loss, strangers = course.now.get("pair_loss", 0.0), course.now.get("stranger_loss", 0.0)
+    if temperature > HOT and strangers - loss < GAIN * abs(strangers):
+        yield Diagnosis(
+            "temperature too high",
+            f"at --temperature {temperature:g} the loss is {loss:.3f} for views of one image and {strangers:.3f} for "
+            "views of two, so similarities do not matter",
+            "take 0.1 to 0.2",
+        )
+
+
+def leak(course: Course) -> Iterator[Diagnosis]:
+    """Answers that BatchNorm gives away. Not fatal at once: a network needs thousands of steps to make use of it."""
+    share = course.now.get("shared_companions", 0.0)
+    if share > SHARED:
+        accuracy = course.now.get("accuracy", math.nan)
+        yield Diagnosis(
+            "BatchNorm leak",
+            f"{share:.0%} of the images that BatchNorm mixes into a query are mixed into its key too, so the key is "
+            f"found without looking (accuracy {accuracy:.2f})",
+            f"raise --norm_groups (it is {getattr(course.config, 'norm_groups', 0)})",
+            fatal=False,
+        )
+
+
+def tied_copy(course: Course) -> Iterator[Diagnosis]:
+    """A slow copy that is not slow, or does not move."""
+    apart = course.now.get("teacher_distance", math.inf)
+    stands = course.now.get("teacher_length", 0.0) == course.before.get("teacher_length", 1.0)
+    momentum = getattr(course.config, "momentum", math.nan)
+    remedy = f"set --momentum (it is {momentum:g}) to the recipe's default"
+    if course.now.get("step_size", 0.0) <= TIED:
+        return  # nothing moves, at the ends of the schedule
+    if apart < TIED:
+        yield Diagnosis("copied teacher", "the slow copy equals the network that follows it", remedy)
+    elif stands and course.done < 0.9:  # later the momentum of a schedule is 1 but for rounding
+        yield Diagnosis("frozen teacher", "the slow copy has not moved since the last look", remedy)
+
+
+def given(course: Course, name: str) -> str:
+    """An option as it was given, to be typed again; nothing where it was not."""
+    value = getattr(course.config, name)
+    return "" if value is None else f" --{name} {value}"
+
+
+RULES: list[Callable[[Course], Iterator[Diagnosis]]] = [
+    constant_images, identical_views, divergence, collapse, dimensional_collapse, hot_temperature, leak, tied_copy,
+]  # fmt: skip
