@@ -1,0 +1,288 @@
+"""Pretraining, images per second: ours, lightly's SimCLR as its documentation writes it, and torchgeo's where it is.
+
+    python benchmarks/pretrain.py
+    python benchmarks/pretrain.py --encoder tu-tf_efficientnet_lite0
+    python benchmarks/pretrain.py --encoder resnet50 --size 224 --batch 256 --workers 16    # where a GPU is at hand
+
+Every run is a process of its own, so that no side inherits another's allocator or threads; the sides take turns, and
+ratios are taken within a turn. All train the same encoder on the same JPEGs of 600 x 450 px, at the same batch and
+size, with SimCLR's recipe of views, and are timed after the first steps. `roof` is forward and backward of ours on
+tensors that lie ready: no views, no optimiser. lightly's side is its documentation's example: SimCLRTransform,
+LightlyDataset, DataLoader with workers, NTXentLoss, SGD, float32; of the numbers of workers its best counts.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from timing import conditions, ratio, table
+
+IMAGES, WARM = 512, 4  # JPEGs, and steps before the clock starts
+
+
+def main() -> None:
+    asked = options()
+    if asked.side:
+        print(json.dumps(SIDES[asked.side](asked)))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        asked.data = asked.data or draw_jpegs(Path(place) / "jpegs")
+        rates = turns(asked)
+    names = list(rates)
+    peer = max((name for name in names if name.startswith("lightly")), key=lambda name: statistics.median(rates[name]))
+    rows = [
+        [name, f"{statistics.median(rates[name]):.0f}", ratio(rates, name, peer), ratio(rates, name, "roof")]
+        for name in names
+    ]
+    print(f"{asked.encoder}, {asked.size} px, batch {asked.batch}\n")
+    print(table(["side", "images/s", f"times {peer}", "share of the roof"], rows))
+    libraries = ["lightly", "timm", "torch", "torchvision", "pytorch-lightning"]
+    counts = f"medians of {asked.rounds} alternating rounds of {asked.steps} steps (least to largest)"
+    print(f"\n{conditions(libraries, counts)}")
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--encoder", default="resnet18")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2, 8], help="of the peers")
+    parser.add_argument("--views", default="imagenet", help="preset of ours")
+    parser.add_argument("--data", type=Path, help="a folder of JPEGs; drawn by default")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def turns(asked: argparse.Namespace) -> dict[str, list[float]]:
+    """Images per second by side, a number a round."""
+    sides = ["ours", "roof", *(f"lightly, {count} workers" for count in asked.workers)]
+    sides += [f"torchgeo, {count} workers" for count in asked.workers[-1:]] if has("torchgeo") else []
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for number in range(asked.rounds):
+        for side in sides:
+            rates[side].append(one_process(asked, side))
+            print(f"round {number + 1}/{asked.rounds}  {side:20} {rates[side][-1]:7.1f} images/s", file=sys.stderr)
+    return rates
+
+
+def one_process(asked: argparse.Namespace, side: str) -> float:
+    """Images per second of one side in a process of its own."""
+    name, _, count = side.partition(", ")
+    words = [sys.executable, __file__, "--side", name, "--data", str(asked.data), "--views", asked.views]
+    for option in ("encoder", "size", "batch", "steps"):
+        words += [f"--{option}", str(getattr(asked, option))]
+    words += ["--workers", count.partition(" ")[0] or "0"]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def has(module: str) -> bool:
+    """Whether a library can be imported here."""
+    return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def draw_jpegs(folder: Path) -> Path:
+    """Skin as JPEGs of 600 x 450 px; a few drawn ones, mirrored and lit otherwise, make many."""
+    from dermssl.synthetic import draw
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    few = [draw(0, index, 600).image[75:525] for index in range(32)]  # (450, 600, 3)
+    for index in range(IMAGES):
+        picture = few[index % len(few)][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        lit = cv2.convertScaleAbs(np.ascontiguousarray(picture), alpha=rng.uniform(0.7, 1.1))
+        cv2.imwrite(str(folder / f"{index:04d}.jpg"), lit[..., ::-1])
+    return folder
+
+
+def clocked(steps: Iterator[None], asked: argparse.Namespace) -> float:
+    """Images per second over the steps that come after the first few; the device is waited for at both ends."""
+    for _ in range(WARM):
+        next(steps)
+    wait()
+    began = time.perf_counter()
+    for _ in range(asked.steps):
+        next(steps)
+    wait()
+    return float(asked.steps * asked.batch / (time.perf_counter() - began))
+
+
+def wait() -> None:
+    """Lets the device finish."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def ours(asked: argparse.Namespace) -> float:
+    """The loop of `python -m pretrain`, with its callbacks, from a cache that stands."""
+    from pytorch_lightning import Callback
+
+    from dermssl.randomness import CountedRandomness
+    from dermssl.trainer import Progress, fit
+    from pretrain.doctor import Doctor
+    from pretrain.run import method_of
+    from pretrain.views import view_loader
+
+    config, start, views, precision = prepared(asked)
+
+    class Clock(Callback):
+        """Notes when each step ended."""
+
+        def __init__(self) -> None:
+            self.at: list[float] = []
+
+        def on_train_batch_end(self, *_: object) -> None:
+            if len(self.at) in (WARM - 1, WARM + asked.steps - 1):
+                wait()
+            self.at.append(time.perf_counter())
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as place:
+        progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
+        doctor = Doctor(config, progress, Path(place), lambda _: None)
+        steps = WARM + asked.steps
+        callbacks = [CountedRandomness(0), doctor, progress, clock]
+        fit(method_of(config, start, steps), view_loader(views, config), steps=steps, precision=precision,
+            callbacks=callbacks, resume=None)  # fmt: skip
+    return float(asked.steps * asked.batch / (clock.at[WARM + asked.steps - 1] - clock.at[WARM - 1]))
+
+
+def roof(asked: argparse.Namespace) -> float:
+    """Forward and backward of ours on views that lie ready."""
+    from dermssl.device import prepare
+    from pretrain.run import method_of
+    from pretrain.views import Turn
+
+    config, start, views, precision = prepared(asked)
+    device = prepare(0)
+    method = method_of(config, start, 100).to(device)
+    batch = views[Turn(0, np.arange(asked.batch))]
+    batch = type(batch)(*(part.to(device) for part in batch))
+
+    def steps() -> Iterator[None]:
+        while True:
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+                loss = method.training_step(batch, 0)["loss"]
+            loss.backward()
+            method.zero_grad(set_to_none=True)
+            yield
+
+    return clocked(steps(), asked)
+
+
+def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
+    """What a run of ours has before its training: config, encoder, views, precision."""
+    from dermssl.cache import cached_images
+    from dermssl.device import prepare
+    from dermssl.encoder import start_from
+    from dermssl.manifest import read_manifest
+    from pretrain.recipes import SimCLRConfig
+    from pretrain.run import precision_of
+    from pretrain.views import Views
+
+    config = SimCLRConfig(
+        encoder=asked.encoder, init="random", views=asked.views, image_size=asked.size, batch_size=asked.batch,
+        look_every=0,
+    )  # fmt: skip
+    device = prepare(config.threads)
+    start = start_from("random", asked.encoder, 0)
+    manifest = read_manifest(asked.data)
+    pixels = cached_images(manifest, config.cache_size)
+    passes = -(-(WARM + asked.steps + 2) * asked.batch // len(manifest))  # one epoch, so that none ends in between
+    views = Views(pixels.take(list(range(len(manifest))) * passes), config, device)
+    return config, start, views, precision_of(config, start, device, None)
+
+
+def lightly(asked: argparse.Namespace) -> float:
+    """SimCLR as lightly's documentation writes it: https://docs.lightly.ai/self-supervised-learning/examples/simclr.html."""
+    from lightly.data import LightlyDataset
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules import SimCLRProjectionHead
+    from lightly.transforms.simclr_transform import SimCLRTransform
+    from torch import nn
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    backbone, width = peers_encoder(asked.encoder)
+    model = nn.Sequential(backbone, nn.Flatten(), SimCLRProjectionHead(width, 512, 128)).to(device)
+    dataset = LightlyDataset(str(asked.data), transform=SimCLRTransform(input_size=asked.size))
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=asked.batch, shuffle=True, drop_last=True, num_workers=asked.workers[0]
+    )
+    criterion = NTXentLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
+
+    def steps() -> Iterator[None]:
+        while True:
+            for batch in loader:
+                x0, x1 = batch[0]
+                loss = criterion(model(x0.to(device)), model(x1.to(device)))
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                yield
+
+    return clocked(steps(), asked)
+
+
+def peers_encoder(name: str) -> tuple[torch.nn.Module, int]:
+    """The same encoder as the peers' examples build it, pooled, with random weights."""
+    import timm
+    import torchvision
+
+    if name.startswith("tu-"):
+        model = timm.create_model(name.removeprefix("tu-"), num_classes=0)
+        return model, model.num_features
+    resnet = getattr(torchvision.models, name)()
+    return torch.nn.Sequential(*list(resnet.children())[:-1]), resnet.fc.in_features
+
+
+def torchgeo(asked: argparse.Namespace) -> float:
+    """SimCLRTask of torchgeo over a plain folder of pictures, with its own augmentation on the batch."""
+    from pytorch_lightning import Callback, Trainer
+    from torchgeo.trainers import SimCLRTask
+    from torchvision.io import read_image
+
+    class Folder(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        """Pictures as torchgeo's data sets give them."""
+
+        def __init__(self) -> None:
+            self.files = sorted(asked.data.glob("*.jpg")) * (1 + (WARM + asked.steps) * asked.batch // IMAGES)
+
+        def __len__(self) -> int:
+            return len(self.files)
+
+        def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+            return {"image": read_image(str(self.files[index])).float() / 255}
+
+    at: list[float] = []
+
+    class Clock(Callback):
+        """Notes when each step ended."""
+
+        def on_train_batch_end(self, *_: object) -> None:
+            wait()
+            at.append(time.perf_counter())
+
+    loader = torch.utils.data.DataLoader(Folder(), asked.batch, shuffle=True, num_workers=asked.workers[0])
+    task = SimCLRTask(model=asked.encoder.removeprefix("tu-"), in_channels=3, size=asked.size, memory_bank_size=0)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    Trainer(max_steps=WARM + asked.steps, callbacks=[Clock()], **quiet).fit(task, loader)  # type: ignore[arg-type]
+    return float(asked.steps * asked.batch / (at[-1] - at[WARM - 1]))
+
+
+SIDES = {"ours": ours, "roof": roof, "lightly": lightly, "torchgeo": torchgeo}
+
+
+if __name__ == "__main__":
+    main()
