@@ -1,4 +1,4 @@
-"""Checking, crossing and caching data: `python benchmarks/data.py [--images DIR] [--copies 50000]`.
+"""Checking, crossing and caching data: `python -m benchmarks.data [--images DIR] [--copies 50000]`.
 
 On copies of the photographs in DIR (by default the synthetic set is drawn), linked into a folder of its own. Ratios are
 taken round by round, the sides taking turns. Nothing is kept.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from timing import conditions
+from benchmarks.timing import conditions
 
 from dermssl.cache import PixelCache, cached_images
 from dermssl.check import run as check

@@ -1,6 +1,6 @@
 """NT-Xent, forward and backward on one core: ours in chunks against the plain form and lightly's NTXentLoss.
 
-    python benchmarks/nt_xent.py
+    python -m benchmarks.nt_xent
 
 Time is CPU time of alternating rounds in one process for each number of images. Memory is the most that a fresh process
 held beyond its embeddings, in its first two rounds. A side that would take more than half of the memory that is free is
@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 import torch
 import torch.nn.functional as F
 from lightly.loss import NTXentLoss
-from timing import alternate, conditions, one_core, table
+from benchmarks.timing import alternate, conditions, one_core, table
 from torch import Tensor
 
 from pretrain.nt_xent import nt_xent

@@ -1,8 +1,8 @@
 """Pretraining, images per second: ours, lightly's SimCLR as its documentation writes it, and torchgeo's where it is.
 
-    python benchmarks/pretrain.py
-    python benchmarks/pretrain.py --encoder tu-tf_efficientnet_lite0
-    python benchmarks/pretrain.py --encoder resnet50 --size 224 --batch 256 --workers 16    # where a GPU is at hand
+    python -m benchmarks.pretrain
+    python -m benchmarks.pretrain --encoder tu-tf_efficientnet_lite0
+    python -m benchmarks.pretrain --encoder resnet50 --size 224 --batch 256 --workers 16    # where a GPU is at hand
 
 Every run is a process of its own, so that no side inherits another's allocator or threads; the sides take turns, and
 ratios are taken within a turn. All train the same encoder on the same JPEGs of 600 x 450 px, at the same batch and
@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from timing import conditions, ratio, table
+from benchmarks.timing import conditions, ratio, table
 
 IMAGES, WARM = 512, 4  # JPEGs, and steps before the clock starts
 
@@ -79,7 +79,7 @@ def turns(asked: argparse.Namespace) -> dict[str, list[float]]:
 def one_process(asked: argparse.Namespace, side: str) -> float:
     """Images per second of one side in a process of its own."""
     name, _, count = side.partition(", ")
-    words = [sys.executable, __file__, "--side", name, "--data", str(asked.data), "--views", asked.views]
+    words = [sys.executable, "-m", "benchmarks.pretrain", "--side", name, "--data", str(asked.data), "--views", asked.views]
     for option in ("encoder", "size", "batch", "steps"):
         words += [f"--{option}", str(getattr(asked, option))]
     words += ["--workers", count.partition(" ")[0] or "0"]

@@ -1,6 +1,6 @@
 """Drawn pictures per second on one core.
 
-python benchmarks/synthetic.py
+python -m benchmarks.synthetic
 """
 
 import statistics
@@ -8,7 +8,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from timing import alternate, conditions, one_core, table
+from benchmarks.timing import alternate, conditions, one_core, table
 
 from dermssl.synthetic import draw, write_dataset
 

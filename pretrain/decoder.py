@@ -131,7 +131,7 @@ class Decoder(Method):
         found = carried(pictured, inverse(second))
         return torch.stack([points, found]), inside(found) & inside(pictured)
 
-    def decoder_state(self) -> dict[str, Tensor]:
+    def decoder_tensors(self) -> dict[str, Tensor]:
         """The decoder's tensors under the names that they have in smp's whole network, `decoder.` in front."""
         return {f"decoder.{name}": tensor for name, tensor in self.decoder.state_dict().items()}
 

@@ -93,6 +93,11 @@ class DINO(Method):
         self.teacher, self.teacher_head = slow_copy(self.encoder), slow_copy(self.head)
         self.register_buffer("centre", torch.zeros(config.prototypes))
 
+    @property
+    def learned(self) -> nn.Module:
+        """The teacher's encoder, which is better than the student's all along (section 5.1)."""
+        return self.teacher
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The student sees all crops and the teacher the two views; heads see the crops of both sizes at once."""
         images = len(batch.views) // 2

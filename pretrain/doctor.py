@@ -109,11 +109,13 @@ class Doctor(Callback):
         broken = ~outputs["loss"].detach().isfinite() & (self.bad < 0)
         self.bad = torch.where(broken, trainer.global_step, self.bad)
         if pl_module.device.type == "cpu" or trainer.global_step % WATCHED == 0:
-            self.refuse_broken()
+            self.refuse_broken(trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks, adds to the epoch's row, and reports."""
-        self.refuse_broken()
+        self.refuse_broken(trainer.global_step)
+        if not finite(pl_module.parameters()):
+            raise self.broken(trainer.global_step)
         due = self.config.look_every and (trainer.current_epoch + 1) % self.config.look_every == 0
         found = self.signs(trainer, pl_module) if due else {}
         self.progress.extra |= found
@@ -136,12 +138,8 @@ class Doctor(Callback):
         if self.look is None:
             return {}
         found: dict[str, float] = {}
-        pairs = (
-            None
-            if getattr(self.config, "micro_batch", 0)
-            else two_batches(self.look, self.config.batch_size // world())
-        )
-        if pairs is not None:
+        pairs = two_batches(self.look, self.config.batch_size // world())
+        if pairs is not None and not getattr(self.config, "micro_batch", 0):  # whose step asks for gradients inside
             context = trainer.precision_plugin.train_step_context
             found |= losses(method, pairs, context) | slow_copy(method, pairs, context) | companions(method, pairs)
         if rank() == 0:
@@ -167,11 +165,10 @@ class Doctor(Callback):
         if self.verdict:
             raise UserError(f"{self.verdict} (--on_collapse warn trains on)")
 
-    def refuse_broken(self) -> None:
+    def refuse_broken(self, step: int) -> None:
         """Stops where a loss was no number; all processes must ask together."""
-        worst = int(summed((self.bad + 1).double()).item())
-        if worst:
-            raise self.broken(int(self.bad) if world() == 1 else 0)
+        if summed((self.bad >= 0).double()) > 0:
+            raise self.broken(int(self.bad) if self.bad >= 0 else step)
 
     def broken(self, step: int) -> UserError:
         """What to say of a training that has come to no number."""

@@ -148,8 +148,8 @@ def colour_matrices(views: Drawn) -> tuple[Floats, Floats]:
 
     Brightness, contrast, saturation and hue in this order, then grey. Contrast pulls towards the mean grey of the view,
     which only its painter knows: b (1 - c) of it is to be added to each channel. The hue turns about the grey axis,
-    by HSV's angle to a hundredth of a turn; on the way the largest channel moves, which in HSV stays. Nothing is clipped
-    in between, so nothing is lost before the end.
+    by HSV's angle to a hundredth of a turn; the largest channel moves, which in HSV stays. Nothing is clipped in
+    between, so nothing is lost before the end.
     """
     brightness, contrast, saturation, hue = views.factors.T
     to_grey = np.tile(LUMA, (3, 1))  # (3, 3)

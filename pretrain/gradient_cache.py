@@ -39,7 +39,7 @@ def cached_loss(network: nn.Module, parts: Sequence[Tensor], loss: Loss) -> tupl
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     device = parts[0].device
-    # Under no_grad, autocast would keep half-precision weights that know no gradient, and use them in the second pass.
+    # Each pass makes its own half-precision weights: none made without a graph may serve the pass that needs one.
     with torch.autocast(device.type, enabled=torch.is_autocast_enabled(device.type), cache_enabled=False):
         rewind = bookmark(network, device)
         with torch.no_grad():

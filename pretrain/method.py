@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from dermssl.encoder import Start
 from dermssl.optimise import groups, optimiser, warmup_and_cosine
@@ -55,6 +55,11 @@ class Method(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Scalars of a batch, among them `loss`; a mean over this process's own images (dermssl/parallel.py)."""
         raise NotImplementedError
+
+    @property
+    def learned(self) -> nn.Module:
+        """The encoder that goes into the file: the one that is trained, or its slow copy where the paper judges that."""
+        return self.encoder
 
     def decoder_tensors(self) -> dict[str, Tensor]:
         """The tensors of a decoder that was trained with the encoder, as `decoder.NAME`; none by default."""

@@ -27,8 +27,8 @@ def rankme(features: Tensor) -> Tensor:
     """
     values = torch.linalg.svdvals(features.float())
     shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
-    entropy: Tensor = torch.special.entr(shares).sum()
-    return entropy.exp() * (values.sum() > 0)
+    rank: Tensor = torch.special.entr(shares).sum().exp()
+    return torch.where(values.sum() > 0, rank, 0.0)
 
 
 @torch.no_grad()
@@ -76,7 +76,8 @@ def length(tensors: list[Tensor]) -> Tensor:
     """The root of the sum of all squares of all tensors."""
     if not tensors:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    whole: Tensor = torch.stack(torch._foreach_norm(tensors)).norm()
+    return whole
 
 
 @torch.no_grad()

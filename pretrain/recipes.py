@@ -156,11 +156,11 @@ class BarlowTwinsConfig(PretrainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class VICRegConfig(PretrainConfig):
-    """VICReg (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2105.04906)."""
+    """VICReg (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2105.04906), with its code's rate for 100 epochs."""
 
     MODULE: ClassVar[str] = "pretrain.vicreg:VICReg"
     method: Literal["vicreg"] = "vicreg"
-    lr: float = 0.2
+    lr: float = 0.3
     lr_scaling: Scaling = "linear"
     weight_decay: float = 1e-6
     invariance: float = 25.0
@@ -175,6 +175,9 @@ class VICRegConfig(PretrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self, "projection_dim")
+        for name in ("invariance", "variance", "covariance"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} is a weight and must not be negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +245,7 @@ class SwAVConfig(MultiCropConfig):
     lr: float = 0.6
     lr_scaling: Scaling = "linear"
     weight_decay: float = 1e-6
+    warmup: float = 0.0
     temperature: float = 0.1
     """Divides the scores of the prototypes before the softmax."""
     epsilon: float = 0.05

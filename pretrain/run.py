@@ -109,7 +109,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
 
         # The encoder, with a card that says what it is.
         seen = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
-        tensors_of = {**start.encoder.state_dict(), **module.decoder_tensors()}
+        tensors_of = {**module.learned.state_dict(), **module.decoder_tensors()}
         card = write_encoder_file(encoder_file, tensors_of, card_of(config, start, manifest), seen)
         published = publish(encoder_file, config)
         work.finish(

@@ -14,8 +14,9 @@ from dermssl.cache import PixelCache
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card
 from pretrain.batch import Batch
+from pretrain.config import PretrainConfig
 from pretrain.method import Method
-from pretrain.recipes import MultiCropConfig, recipe
+from pretrain.recipes import recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,14 +134,14 @@ def cut(pictures: Tensor, maps: Tensor, side: int) -> Tensor:
 def draw_batch() -> Callable[..., Batch]:
     """Draws the batch that a method's options ask for: turned crops of smooth pictures, with their true maps."""
 
-    def draw(config: MultiCropConfig, seed: int = 0) -> Batch:
+    def draw(config: PretrainConfig, seed: int = 0) -> Batch:
         B, local = config.batch_size, getattr(config, "local_crops", 0)
         generator = torch.Generator().manual_seed(seed)
         coarse = torch.rand(B, 3, 7, 7, generator=generator)
         pictures = F.interpolate(coarse, size=(96, 96), mode="bicubic").clamp(0, 1) * 255
         maps = draw_maps((2 + local) * B, generator)
         views = cut(pictures, maps[: 2 * B], config.image_size)
-        small = cut(pictures, maps[2 * B :], config.local_size) if local else torch.empty(0, 3, 32, 32).byte()
+        small = cut(pictures, maps[2 * B :], config.local_size) if local else views[:0]  # type: ignore[attr-defined]
         return Batch(views, small, maps, torch.arange(B))
 
     return draw

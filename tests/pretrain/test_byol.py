@@ -99,7 +99,7 @@ def test_the_target_learns_nothing_by_gradient(byol: BYOL) -> None:
 
 def test_a_gradient_through_the_target_would_be_another_one(byol: BYOL, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a network that is its own target, where a missing stop would be felt."""
-    monkeypatch.setattr("pretrain.byol.follow", lambda *networks: None)  # it has not to be moved towards itself
+    monkeypatch.setattr("pretrain.byol.follow", lambda *_: None)  # it has not to be moved towards itself
     byol.target_encoder, byol.target_projector = byol.encoder, byol.projector
     weight = byol.projector.layers[-1].weight
     [ours] = torch.autograd.grad(byol.training_step(draw_batch(), 0)["loss"], weight)

@@ -223,7 +223,7 @@ def test_the_decoders_tensors_are_those_of_smps_network(encoder: str, decoder: s
     start = start_from("random", encoder, seed=0)
     method = Decoder(start, DecoderConfig(decoder=decoder, image_size=64, projection_dim=8), steps=1)  # type: ignore[arg-type]
     network = NETWORKS[decoder](encoder, encoder_weights=None).eval()
-    ours = {f"encoder.{name}": tensor for name, tensor in start.encoder.state_dict().items()} | method.decoder_state()
+    ours = {f"encoder.{name}": tensor for name, tensor in start.encoder.state_dict().items()} | method.decoder_tensors()
     theirs = {name for name in network.state_dict() if not name.startswith("segmentation_head")}
     assert ours.keys() == theirs
     network.load_state_dict(network.state_dict() | ours, strict=True)

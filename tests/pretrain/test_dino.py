@@ -10,7 +10,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from dermssl.encoder import Start, pooled
 from pretrain.batch import Batch
 from pretrain.dino import DINO, DINOHead, clip_each, entropy, sharpened
+from pretrain.method import Method
 from pretrain.momentum import rising
+from pretrain.monitors import spread
 from pretrain.recipes import DINOConfig
 from pretrain.swav import crop_features, swapped_prediction
 
@@ -171,11 +173,19 @@ def test_the_prototypes_are_weight_normalised_with_a_norm_of_one() -> None:
 
 
 def test_logits_are_cosines() -> None:
-    head = DINOHead(8, small_config(), norm=True)
-    logits = head(1000 * draw(7, 8).float())
-    assert logits.abs().max() <= 1 + 1e-6
+    head = DINOHead(8, small_config(), norm=False)
+    for scale in (1.0, 1e6):
+        torch.testing.assert_close(head.unit(scale * draw(7, 8).float()).norm(dim=1), torch.ones(7))
     rows = F.normalize(head.prototypes.weight, dim=1)
     torch.testing.assert_close(head.logits(rows).diagonal(), torch.ones(K))
+
+
+def test_the_mlp_starts_with_small_weights_and_no_biases() -> None:
+    head = DINOHead(512, small_config(hidden_dim=512), norm=False)
+    layers = [layer for layer in head.mlp.modules() if isinstance(layer, nn.Linear)]
+    assert len(layers) == 3
+    assert all(layer.weight.std().item() == pytest.approx(0.02, rel=0.05) for layer in layers)
+    assert not any(layer.bias.any() for layer in layers)
 
 
 def test_logits_are_computed_in_float32_under_bf16() -> None:
@@ -218,6 +228,7 @@ def test_a_step_predicts_from_every_crop_of_an_image_what_the_teacher_says_of_it
     centre = module.centre.tolist()
     with torch.no_grad():  # the teacher is no longer the student
         module.teacher_head.prototypes.weight.copy_(draw(K, D, seed=5))
+        module.teacher.convolve.weight.mul_(-2)
         teacher = [module.teacher_head(pooled(module.teacher, module.normalise(crop))).tolist() for crop in crops[:2]]
         student = [module.head(pooled(module.encoder, module.normalise(crop))).tolist() for crop in crops]
     loss = module.training_step(batch, 0)["loss"]
@@ -239,12 +250,17 @@ def test_the_teacher_sees_no_small_crop(tiny_start: Starts) -> None:
 @pytest.mark.parametrize(("kind", "step"), [(DINO, 0), (InFifthStep, 5)])
 def test_the_teacher_follows_slower_and_slower(tiny_start: Starts, kind: type[DINO], step: int) -> None:
     module = dino(tiny_start(), kind, momentum=0.5)
-    old = module.teacher.convolve.weight.clone()
+    pairs = (
+        (module.teacher.convolve, module.encoder.convolve),
+        (module.teacher_head.prototypes, module.head.prototypes),
+    )
+    before = [slow.weight.clone() for slow, _ in pairs]
     with torch.no_grad():
-        module.encoder.convolve.weight.add_(1.0)
+        for _, fast in pairs:
+            fast.weight.add_(1.0)
     module.training_step(draw_batch(), 0)
-    moved = module.teacher.convolve.weight - old
-    torch.testing.assert_close(moved, torch.full_like(moved, 1 - rising(0.5, step, 10)))
+    for (slow, _), old in zip(pairs, before, strict=True):
+        torch.testing.assert_close(slow.weight - old, torch.full_like(old, 1 - rising(0.5, step, 10)))
 
 
 def test_the_centre_moves_towards_the_mean_of_the_teachers_logits_after_they_were_used(tiny_start: Starts) -> None:
@@ -282,9 +298,12 @@ def test_a_checkpoint_carries_teacher_and_centre_to_the_bit(tiny_start: Starts) 
 
 
 def test_spread_is_that_of_the_first_views_unit_vectors(tiny_start: Starts) -> None:
-    module = dino(tiny_start(norm=False))
-    with torch.no_grad():
-        module.encoder.convolve.weight.zero_()
-    scalars = module.training_step(draw_batch(), 0)
-    assert crop_features(module.encoder, module.normalise, draw_batch()).std(dim=0).max() < 1e-6
-    assert scalars["spread"].item() == pytest.approx(0, abs=1e-5)
+    module, batch = dino(tiny_start(norm=False)), draw_batch()
+    z = module.head.unit(crop_features(module.encoder, module.normalise, batch))
+    assert module.training_step(batch, 0)["spread"].item() == pytest.approx(spread(z[:B]).item())
+
+
+def test_the_file_gets_the_teacher(small_method: Callable[..., Method]) -> None:
+    dino, byol = small_method("dino"), small_method("byol")
+    assert dino.learned is dino.teacher
+    assert byol.learned is byol.encoder

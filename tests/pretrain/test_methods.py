@@ -105,10 +105,11 @@ def test_every_scalar_is_finite_and_the_loss_asks_for_a_gradient(method: Method,
 def test_the_loss_falls_on_images_that_are_seen_again_and_again(
     name: str, small_method: Builds, draw_batch: Draws
 ) -> None:
-    """The mean of the last five of forty steps against that of the first five."""
-    method = small_method(name, steps=40, **BRISK)
-    losses = [scalars["loss"] for scalars in train(method, [draw_batch(method.recipe)] * 40)]
-    assert sum(losses[-5:]) < sum(losses[:5]), losses
+    """By a tenth: the mean of the last five of thirty steps against that of the first five that find the queue full."""
+    method = small_method(name, steps=30, **BRISK)
+    losses = [scalars["loss"] for scalars in train(method, [draw_batch(method.recipe)] * 30)]
+    before, after = sum(losses[2:7]) / 5, sum(losses[-5:]) / 5
+    assert after < before - 0.1 * abs(before), losses
 
 
 def test_gradients_reach_every_trained_parameter_and_no_slow_copy(method: Method, batch: Batch) -> None:
