@@ -29,7 +29,8 @@ def optimiser(name: Name, parameters: list[dict[str, object]], lr: float) -> Opt
     if name == "lars":
         return LARS(parameters, lr=lr, momentum=0.9)
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True)
+        # Not fused: torch's fused SGD fails where a parameter gets its first gradient later than others (DINO, SwAV).
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, foreach=True)
     return torch.optim.AdamW(parameters, lr=lr, fused=True)
 
 

@@ -74,7 +74,8 @@ class Doctor(Callback):
         self.bad = self.bad.to(pl_module.device)
         if self.config.look_every and not self.start:
             self.start = self.last = self.signs(trainer, pl_module)
-            self.say(f"doctor: at the start {sentence(self.start)}") if self.start else None
+            if rank() == 0 and self.start:
+                self.say(f"doctor: at the start {sentence(self.start)}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops where the last epoch gave reason to; its checkpoint is written by now."""
