@@ -249,7 +249,7 @@ def peers_encoder(name: str) -> tuple[torch.nn.Module, int]:
 
 def torchgeo(asked: argparse.Namespace) -> float:
     """SimCLRTask of torchgeo over a plain folder of pictures, with its own augmentation on the batch."""
-    from pytorch_lightning import Callback, Trainer
+    from lightning.pytorch import Callback, Trainer
     from torchgeo.trainers import SimCLRTask
     from torchvision.io import read_image
 
@@ -275,7 +275,7 @@ def torchgeo(asked: argparse.Namespace) -> float:
             at.append(time.perf_counter())
 
     loader = torch.utils.data.DataLoader(Folder(), asked.batch, shuffle=True, num_workers=asked.workers[0])
-    task = SimCLRTask(model=asked.encoder.removeprefix("tu-"), in_channels=3, size=asked.size, memory_bank_size=0)
+    task = SimCLRTask(model=asked.encoder.removeprefix("tu-"), in_channels=3, size=asked.size)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     Trainer(max_steps=WARM + asked.steps, callbacks=[Clock()], **quiet).fit(task, loader)  # type: ignore[arg-type]
     return float(asked.steps * asked.batch / (at[-1] - at[WARM - 1]))

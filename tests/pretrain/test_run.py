@@ -20,7 +20,7 @@ from torch import Tensor
 
 import pretrain.run
 from dermssl import flags
-from dermssl.checkpoint import newest_whole
+from dermssl.checkpoint import newest_whole, position
 from dermssl.encoder import start_from
 from dermssl.encoder_file import Card, read_encoder_file
 from dermssl.errors import UserError
@@ -39,6 +39,8 @@ SMALL = {
     "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "epochs": EPOCHS, "batch_size": 4,
     "precision": "32-true", "threads": 1, "warmup": 0.0,
 }  # fmt: skip
+KILLS = 2  # of each method
+ROOT = Path(__file__).parents[2]
 # Of those options that a method has of its own.
 OWN = {
     "queue_size": 10, "queue_from": 1, "norm_groups": 2, "hidden_dim": 32, "projection_dim": 16, "prediction_dim": 8,
@@ -339,21 +341,61 @@ def test_a_mean_is_over_the_steps_that_an_epoch_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_by_the_system_resumes_bit_for_bit(finished: Finished, tmp_path: Path) -> None:
-    config = again(finished.config, tmp_path)
-    written = tmp_path / "options.yaml"
-    flags.write(config, written)
-    command = [sys.executable, "-m", "pretrain", "--config", str(written)]
+@pytest.mark.parametrize("point", range(KILLS))
+def test_a_run_killed_by_the_system_at_any_moment_resumes_bit_for_bit(
+    finished: Finished, tmp_path: Path, point: int
+) -> None:
+    config = again(finished.config, tmp_path, save_every=1)  # most of its time goes into writing checkpoints
     folder = config.out / finished.file.parent.name
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while not (folder / "checkpoints" / f"step-{STEPS}").exists():
+    process = started(config, tmp_path)
+    while not (folder / "checkpoints").exists():
         assert process.poll() is None
         time.sleep(0.001)
+    rng = np.random.default_rng([point, *finished.config.method.encode()])
+    time.sleep(rng.uniform(0, 0.4))
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (folder / "result.json").exists()
     run(again(config, tmp_path, resume=folder))
     assert_same_end(folder, finished.file.parent)
+
+
+# The third checkpoint is killed between its state and the manifest that would make it count.
+KILLER = """
+import os, signal, sys
+import dermssl.checkpoint
+from dermssl.flags import parse_choice
+from pretrain.recipes import METHODS
+from pretrain.run import run
+write, written = dermssl.checkpoint.write_json, []
+def killing(*given):
+    written.append(given)
+    os.kill(os.getpid(), signal.SIGKILL) if len(written) == 3 else write(*given)
+dermssl.checkpoint.write_json = killing
+run(parse_choice(METHODS, "method", "test", ["--config", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_writes_a_checkpoint_resumes_from_the_one_before(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config = again(finished.config, tmp_path, save_every=1)
+    folder = config.out / finished.file.parent.name
+    process = started(config, tmp_path, "-c", KILLER)
+    assert process.wait() == -signal.SIGKILL
+    assert position(newest_whole(folder / "checkpoints")) == 2
+    assert [path for path in (folder / "checkpoints").iterdir() if path.name.startswith(".")]  # what it had begun
+    run(again(config, tmp_path, resume=folder))
+    assert_same_end(folder, finished.file.parent)
+
+
+def started(config: PretrainConfig, place: Path, *program: str) -> subprocess.Popen[bytes]:
+    """The command, or another program, in a process of its own."""
+    written = place / "options.yaml"
+    flags.write(config, written)
+    words = [*(program or ("-m", "pretrain")), *(() if program else ("--config",)), str(written)]
+    return subprocess.Popen([sys.executable, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT)
 
 
 @pytest.mark.slow

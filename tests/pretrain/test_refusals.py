@@ -1,0 +1,104 @@
+"""What a user is told when a pretraining cannot begin, cannot go on, or goes on otherwise than it began."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import pretrain.run
+from dermssl.errors import UserError
+from pretrain.config import PretrainConfig
+from pretrain.recipes import METHODS
+from pretrain.run import run
+from pretrain.simclr import SimCLR
+
+Configure = Callable[..., PretrainConfig]
+
+
+@pytest.fixture
+def configure(draw_photographs: Callable[..., Path], tmp_path: Path) -> Configure:
+    data = draw_photographs(tmp_path / "photographs")
+
+    def configured(method: str = "simclr", **more: object) -> PretrainConfig:
+        small = {
+            "data": data, "encoder": "tu-test_efficientnet", "init": "random", "image_size": 32, "cache_size": 40,
+            "epochs": 2, "batch_size": 4, "precision": "32-true", "threads": 1, "out": tmp_path / "runs",
+            "checkpoints": None, "look_every": 0,
+        }  # fmt: skip
+        return METHODS[method](**(small | more))  # type: ignore[operator]
+
+    return configured
+
+
+@pytest.mark.parametrize("method", ["moco", "densecl", "swav"])
+def test_a_queue_that_outgrows_the_images_is_refused_with_one_that_fits(method: str, configure: Configure) -> None:
+    groups = {} if method == "swav" else {"norm_groups": 2}
+    with pytest.raises(UserError, match=r"--queue_size 16: .*has 12 images.*own negatives; give --queue_size 12"):
+        run(configure(method, queue_size=16, **groups))
+
+
+@pytest.mark.parametrize(("processes", "batch_size"), [(3, 4), (4, 4)])
+def test_a_batch_that_the_processes_cannot_share_is_refused(
+    processes: int, batch_size: int, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(batch_size=batch_size)
+    monkeypatch.setattr(pretrain.run, "world", lambda: processes)
+    monkeypatch.setattr(pretrain.run, "meet", lambda: None)
+    with pytest.raises(UserError, match=f"--batch_size 4: {processes} processes cannot share it"):
+        run(config)
+
+
+def test_a_gpu_that_is_too_small_is_answered_with_the_options_to_lower(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
+
+    monkeypatch.setattr(SimCLR, "training_step", full)
+    said = r"does not hold this training \(CUDA out of memory\); lower --batch_size, --image_size, --micro_batch"
+    with pytest.raises(UserError, match=said):
+        run(configure())
+
+
+def test_a_resume_under_other_circumstances_says_that_bits_will_differ(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain.run, "write_encoder_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    [folder] = config.out.iterdir()
+    run(configure(threads=2, resume=folder))
+    torch.set_num_threads(1)
+    said = capsys.readouterr().out
+    assert "resuming: after step 6; its last bits will differ from an unbroken run's: threads 1 then, 2 now" in said
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("simclr", {"micro_batch": 3}, "--micro_batch must divide --batch_size"),
+        ("dino", {"local_size": 31}, "--local_size must be at least 32"),
+        ("dino", {"local_crops": -1}, "--local_crops must not be negative"),
+        ("decoder", {"places": 1}, "--places must be at least 2"),
+        ("vicreg", {"covariance": -1.0}, "--covariance is a weight and must not be negative"),
+        ("densecl", {"dense_share": 1.5, "norm_groups": 2}, "--dense_share is a share"),
+        ("vicregl", {"global_share": -0.1}, "--global_share is a share"),
+        ("byol", {"momentum": 1.0}, r"--momentum is a share in \[0, 1\)"),
+        ("swav", {"queue_size": 3}, "--queue_size must be 0 or hold a batch"),
+        ("barlow_twins", {"redundancy": 0.0}, "--redundancy must be above 0"),
+        ("simclr", {"solarise": 2.0}, "--solarise is a probability"),
+        ("simclr", {"save_every": -1}, "--save_every must not be negative"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_by_its_name(
+    method: str, options: dict[str, object], said: str, configure: Configure
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        configure(method, **options)
