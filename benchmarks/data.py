@@ -18,8 +18,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from benchmarks.timing import conditions
 
+from benchmarks.timing import conditions
 from dermssl.cache import PixelCache, cached_images
 from dermssl.check import run as check
 from dermssl.config import CheckConfig

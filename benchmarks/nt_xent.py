@@ -17,9 +17,9 @@ from typing import ParamSpec, TypeVar
 import torch
 import torch.nn.functional as F
 from lightly.loss import NTXentLoss
-from benchmarks.timing import alternate, conditions, one_core, table
 from torch import Tensor
 
+from benchmarks.timing import alternate, conditions, one_core, table
 from pretrain.nt_xent import nt_xent
 
 ROUNDS, SIZES, WIDTH, TEMPERATURE = 5, (512, 1024, 2048, 4096, 8192, 16384), 128, 0.1

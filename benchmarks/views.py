@@ -1,6 +1,6 @@
 """Two views of an image, images per second on one core: ours, lightly's SimCLRTransform, and albumentations.
 
-    python benchmarks/views.py
+    python -m benchmarks.views
 
 All sides begin with decoded pixels and end with one normalised float32 batch (2B, 3, S, S). Ours begins with the uint8
 cache (shorter side 256 px), lightly's with PIL images, as its documentation has it: of 600 x 450 px, the size of
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from lightly.transforms import SimCLRTransform
 from PIL import Image
-from timing import alternate, conditions, one_core, ratio, table
 
+from benchmarks.timing import alternate, conditions, one_core, ratio, table
 from dermssl.cache import PixelCache
 from dermssl.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from dermssl.images import Pixels, shrink
