@@ -41,7 +41,7 @@ def main() -> None:
     names = list(rates)
     peer = max((name for name in names if name.startswith("lightly")), key=lambda name: statistics.median(rates[name]))
     rows = [
-        [name, f"{statistics.median(rates[name]):.0f}", ratio(rates, name, peer), ratio(rates, name, "roof")]
+        [name, f"{statistics.median(rates[name]):.0f}", ratio(rates, name, peer, 2), ratio(rates, name, "roof", 2)]
         for name in names
     ]
     print(f"{asked.encoder}, {asked.size} px, batch {asked.batch}\n")
@@ -80,8 +80,8 @@ def turns(asked: argparse.Namespace) -> dict[str, list[float]]:
 def one_process(asked: argparse.Namespace, side: str) -> float:
     """Images per second of one side in a process of its own."""
     name, _, count = side.partition(", ")
-    words = [sys.executable, "-m", "benchmarks.pretrain", "--side", name, "--data", str(asked.data), "--views", asked.views]
-    for option in ("encoder", "size", "batch", "steps"):
+    words = [sys.executable, "-m", "benchmarks.pretrain", "--side", name]
+    for option in ("data", "views", "encoder", "size", "batch", "steps"):
         words += [f"--{option}", str(getattr(asked, option))]
     words += ["--workers", count.partition(" ")[0] or "0"]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
@@ -185,7 +185,7 @@ def roof(asked: argparse.Namespace) -> float:
 def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     """What a run of ours has before its training: config, encoder, views, precision."""
     from dermssl.cache import cached_images
-    from dermssl.device import prepare
+    from dermssl.device import depthwise_in_float32, prepare
     from dermssl.encoder import start_from
     from dermssl.manifest import read_manifest
     from pretrain.recipes import SimCLRConfig
@@ -198,6 +198,8 @@ def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     )  # fmt: skip
     device = prepare(config.threads)
     start = start_from("random", asked.encoder, 0)
+    if device.type == "cpu":
+        depthwise_in_float32(start.encoder)
     manifest = read_manifest(asked.data)
     pixels = cached_images(manifest, config.cache_size)
     passes = -(-(WARM + asked.steps + 2) * asked.batch // len(manifest))  # one epoch, so that none ends in between

@@ -37,10 +37,10 @@ def alternate(sides: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, 
     return rates
 
 
-def ratio(rates: Rates, name: str, peer: str) -> str:
+def ratio(rates: Rates, name: str, peer: str, digits: int = 1) -> str:
     """How many times the peer's rate: the median over rounds, with the least and the largest."""
     times = [ours / theirs for ours, theirs in zip(rates[name], rates[peer], strict=True)]
-    return f"{statistics.median(times):.1f} ({min(times):.1f} to {max(times):.1f})"
+    return f"{statistics.median(times):.{digits}f} ({min(times):.{digits}f} to {max(times):.{digits}f})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

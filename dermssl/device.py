@@ -22,7 +22,8 @@ def prepare(threads: int) -> torch.device:
 
     Args:
         threads: CPU threads of this process; 0 shares all cores between the processes of this host. Threads times
-            processes must not exceed the cores: two threads beside anything that keeps the second core busy are up to ten times slower than one.
+            processes must not exceed the cores: two threads beside anything that keeps the second core busy are up to
+            ten times slower than one.
     """
     threads = threads or max(1, (os.cpu_count() or 1) // local_world())
     torch.set_num_threads(threads)
@@ -81,6 +82,31 @@ def time_steps(model: nn.Module, images: torch.Tensor, precision: str, steps: in
         torch.autograd.backward(features.float().square().mean())
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])
+
+
+class DepthwiseInFloat32(nn.Module):
+    """Laid over a depthwise convolution: half precision is left for it, and taken up again behind it."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The convolution with float32 numbers, whatever autocast says; half precision comes back as such."""
+        with torch.autocast(images.device.type, enabled=False):
+            convolved: torch.Tensor = super().forward(images.float())
+        halved = torch.is_autocast_enabled(images.device.type)
+        return convolved.to(torch.get_autocast_dtype(images.device.type)) if halved else convolved
+
+
+def depthwise_in_float32(model: nn.Module) -> nn.Module:
+    """Lets depthwise convolutions run in float32 under bf16: on a CPU their bf16 kernels are several times slower.
+
+    EfficientNet-lite0 then trains a quarter faster in bf16 than in float32, and not a fifth slower. Names, tensors and
+    float32 results stay as they are.
+    """
+    for child in model.modules():
+        if isinstance(child, nn.Conv2d) and 1 < child.groups == child.in_channels:
+            kind = type(child)
+            if not issubclass(kind, DepthwiseInFloat32):
+                child.__class__ = type(kind.__name__, (DepthwiseInFloat32, kind), {})
+    return model
 
 
 def channels_last(model: nn.Module) -> nn.Module:

@@ -36,8 +36,8 @@ def parse_choice(
     `--resume RUN` stands for the file `RUN/config.yaml`.
 
     Args:
-        configs: Config class by name, or where it stands as `module:Class`, which is imported if it is chosen; the first
-            one is taken where neither a flag nor the file names one.
+        configs: Config class by name, or where it stands as `module:Class`, which is imported if it is chosen; the
+            first one is taken where neither a flag nor the file names one.
         choice: The option that picks the class, such as `method`.
         prog: What the user typed, for help and errors.
         argv: The arguments; those of the process by default.
@@ -90,8 +90,10 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
     yield from values.items()
 
 
-def own_quick(layers: Sequence[tuple[Path, Mapping[str, Any]]], quick: Path | None, name: str) -> list[tuple[Path, Any]]:
-    """The quick options that one choice has beside those of all, in `quick_NAME.yaml`; none where `quick` is not used."""
+def own_quick(
+    layers: Sequence[tuple[Path, Mapping[str, Any]]], quick: Path | None, name: str
+) -> list[tuple[Path, Any]]:
+    """The quick options that one choice has beside those of all, in `quick_NAME.yaml`, where `quick` is used."""
     if quick is None or not layers or layers[0][0] != quick:
         return []
     path = quick.with_name(f"{quick.stem}_{name}{quick.suffix}")

@@ -15,7 +15,7 @@ Name = Literal["lars", "sgd", "adamw"]
 
 
 def groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
-    """Two parameter groups: weights, which decay and LARS adapts, and biases and normalisation, which neither touches."""
+    """Two parameter groups: weights, which decay and LARS adapts, and biases and normalisation, which stay plain."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     flat = [p for p in parameters if p.ndim <= 1]  # biases, and weights of normalisation
     return [

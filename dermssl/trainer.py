@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Never
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm

@@ -137,7 +137,10 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     work.say(
         f"network: {config.decoder} on {config.encoder}, all {net.tensors_compared} encoder tensors compared; "
         f"the decoder uses {net.share_used:.0%} of the encoder's parameters"
-        + (f" and starts from its pretraining, all {net.decoder_compared} tensors compared" * bool(net.decoder_compared))
+        + (
+            f" and starts from its pretraining, all {net.decoder_compared} tensors compared"
+            * bool(net.decoder_compared)
+        )
     )
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
     # Weights and two moments in each; for a moment there are three, before the oldest is removed.

@@ -58,7 +58,7 @@ class Method(LightningModule):
 
     @property
     def learned(self) -> nn.Module:
-        """The encoder that goes into the file: the one that is trained, or its slow copy where the paper judges that."""
+        """The encoder that the file gets: the one that is trained, or its slow copy where the paper judges that."""
         return self.encoder
 
     def decoder_tensors(self) -> dict[str, Tensor]:

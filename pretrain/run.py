@@ -11,7 +11,7 @@ from pytorch_lightning import seed_everything
 from dermssl import flags
 from dermssl.cache import cached_images
 from dermssl.checkpoint import Checkpoints, changes, context_of, newest_whole, position
-from dermssl.device import channels_last, prepare, quickest_precision
+from dermssl.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
@@ -56,6 +56,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
 
     # Weights to continue from, and the folder that this very run has and no other.
     start = start_from(config.init, config.encoder, config.seed)
+    if device.type == "cpu":
+        depthwise_in_float32(start.encoder)
     what = identity(config, config.ELSEWHERE, data=manifest.hash, parent=start.sha256)
     with open_run(config, f"{config.method}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         encoder_file = work.folder / "encoder.safetensors"
@@ -87,8 +89,9 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         # Training, watched by the doctor, each epoch kept.
         seed_everything(config.seed, verbose=False)
         steps = config.epochs * steps_an_epoch
+        together = f", {world()} processes" if world() > 1 else ""
         work.say(f"training: {config.method}, {config.epochs} epochs of {steps_an_epoch} steps, {precision}, "
-                 f"{torch.get_num_threads()} threads on {device.type}{f', {world()} processes' * (world() > 1)}")  # fmt: skip
+                 f"{torch.get_num_threads()} threads on {device.type}{together}")  # fmt: skip
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
         look = Look(start, taken, manifest, views.unseen, config.image_size, config.seed)

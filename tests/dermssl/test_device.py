@@ -1,5 +1,6 @@
 """Threads, memory layout and precision, set in one place."""
 
+import copy
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -8,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from dermssl import device
-from dermssl.device import accelerator, channels_last, keep_freed_memory, prepare, quickest_precision
+from dermssl.device import (
+    accelerator,
+    channels_last,
+    depthwise_in_float32,
+    keep_freed_memory,
+    prepare,
+    quickest_precision,
+)
 
 
 class Stages(nn.Module):
@@ -80,3 +88,37 @@ def test_nothing_happens_where_the_c_library_is_another(monkeypatch: pytest.Monk
     with patch.object(device.ctypes, "CDLL") as library:
         keep_freed_memory()
     library.assert_not_called()
+
+
+def depthwise() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 4, 1))
+
+
+def test_depthwise_convolutions_keep_float32_under_autocast() -> None:
+    model, images = depthwise(), torch.randn(2, 8, 9, 9)
+    exact = model[1](images).bfloat16()
+    depthwise_in_float32(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model[1](images), exact)
+        assert model(torch.randn(2, 3, 9, 9)).dtype == torch.bfloat16
+
+
+def test_depthwise_convolutions_in_float32_change_no_name_no_float32_result_and_no_other_layer() -> None:
+    model, images = depthwise(), torch.randn(2, 3, 9, 9)
+    before, kinds, names = model(images), [type(layer) for layer in model], list(model.state_dict())
+    depthwise_in_float32(depthwise_in_float32(model))
+    assert torch.equal(model(images), before)
+    assert list(model.state_dict()) == names
+    assert [type(layer) is kind for layer, kind in zip(model, kinds, strict=True)] == [True, False, True]
+    assert isinstance(model[1], nn.Conv2d)
+
+
+def test_a_copy_of_a_depthwise_convolution_has_weights_of_its_own() -> None:
+    model = depthwise_in_float32(depthwise())
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        copied[1].weight.zero_()
+        copied[1].bias.zero_()
+    assert copied[1](torch.randn(1, 8, 5, 5)).abs().max() == 0
+    assert model[1](torch.randn(1, 8, 5, 5)).abs().max() > 0

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from lightly.utils.lars import LARS as Lightlys
+from lightly.utils import lars as lightlys
 from torch import nn
 
 from dermssl.lars import LARS
@@ -31,7 +31,7 @@ def test_it_takes_lightlys_steps(weight_decay: float) -> None:
     peer = copy.deepcopy(model)
     ours = trained(model, LARS(groups([model], weight_decay), lr=0.05, momentum=0.9))
     theirs = trained(
-        peer, Lightlys([{k: v for k, v in g.items() if k != "adapted"} for g in groups([peer], weight_decay)],
+        peer, lightlys.LARS([{k: v for k, v in g.items() if k != "adapted"} for g in groups([peer], weight_decay)],
                        lr=0.05, momentum=0.9)
     )  # fmt: skip
     for mine, other in zip(ours, theirs, strict=True):

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from dermssl.cache import PixelCache
-from dermssl.randomness import order_of
 from dermssl.images import skin_colour
+from dermssl.randomness import order_of
 from finetune.augment import Labelled, collate, labelled_loader, resized
 from finetune.config import FinetuneConfig
 

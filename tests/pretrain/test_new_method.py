@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
@@ -19,7 +19,7 @@ FILE, LINE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:2]
 
 
 @pytest.fixture
-def methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+def methods(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """METHODS with the example's line in it, and its file where Python finds it."""
     name, place = re.findall(r'"(\S+)": "(\S+)",', LINE)[0]
     module = place.partition(":")[0]
@@ -29,7 +29,7 @@ def methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     monkeypatch.setitem(sys.modules, module, made)
     exec(compile(FILE, f"{module}.py", "exec"), vars(made))
     monkeypatch.setitem(recipes.METHODS, name, place)
-    yield recipes.METHODS
+    return recipes.METHODS
 
 
 def test_the_example_trains_from_its_flags_to_its_encoder_file(
@@ -46,5 +46,7 @@ def test_the_example_trains_from_its_flags_to_its_encoder_file(
 
 
 def test_an_option_of_the_example_is_checked_like_any_other(methods: dict[str, object]) -> None:
-    with pytest.raises(Exception, match="AgreementConfig has no option 'projection_dims'; did you mean 'projection_dim'"):
+    with pytest.raises(
+        Exception, match="AgreementConfig has no option 'projection_dims'; did you mean 'projection_dim'"
+    ):
         parse_choice(methods, "method", "test", ["--method", "agreement", "--projection_dims", "8"])

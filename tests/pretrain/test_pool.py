@@ -14,8 +14,8 @@ from dermssl.manifest import Manifest, read_manifest
 from dermssl.official import split_of
 from dermssl.sources import SYNTHETIC_UNLABELLED, Source
 from dermssl.synthetic import draw
-from pretrain.recipes import SimCLRConfig
 from pretrain.pool import Pool, pool_of
+from pretrain.recipes import SimCLRConfig
 
 Options = dict[str, object]
 
