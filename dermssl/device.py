@@ -51,11 +51,6 @@ def keep_freed_memory() -> None:
     mallopt(top_pad, 64 * 1024 * 1024)
 
 
-def accelerator(device: torch.device) -> Literal["gpu", "cpu"]:
-    """Lightning's word for the device."""
-    return "gpu" if device.type == "cuda" else "cpu"
-
-
 def quickest_precision(model: nn.Module, images: torch.Tensor) -> Precision:
     """The precision in which forward and backward of `model` take less time on `images`, (B, 3, H, W).
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dermssl import device
 from dermssl.device import (
-    accelerator,
     channels_last,
     depthwise_in_float32,
     keep_freed_memory,
@@ -48,12 +47,14 @@ def test_no_number_means_all_cores() -> None:
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("there", "name", "word"), [(True, "cuda", "gpu"), (False, "cpu", "cpu")])
-def test_a_gpu_is_taken_where_there_is_one(there: bool, name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("there", "name"), [(True, "cuda:1"), (False, "cpu")])
+def test_a_gpu_is_taken_where_there_is_one_by_the_number_of_the_process(
+    there: bool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    with patch.object(torch, "set_float32_matmul_precision"):
-        found = prepare(1)
-    assert (found.type, accelerator(found)) == (name, word)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with patch.object(torch, "set_float32_matmul_precision"), patch.object(torch.cuda, "set_device"):
+        assert str(prepare(1)) == name
 
 
 def test_the_quicker_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
