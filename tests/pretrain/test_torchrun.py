@@ -45,11 +45,10 @@ def test_two_processes_end_where_one_ends(method: str, draw_photographs: Callabl
     two = tmp_path / "two" / one.parent.name / "encoder.safetensors"
     _, ours = read_encoder_file(one)
     _, theirs = read_encoder_file(two)
-    for name, tensor in ours.items():
-        if "running" not in name or method != "moco":  # MoCo's BatchNorm sees each process's own groups
-            torch.testing.assert_close(
-                theirs[name], tensor, rtol=2e-3, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}"
-            )
+    # MoCo's BatchNorm sees each process's own groups, so what it remembers differs.
+    own = {name: tensor for name, tensor in ours.items() if method != "moco" or name.endswith(("weight", "bias"))}
+    for name, tensor in own.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=2e-3, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}")
     metrics = [pd.read_csv(file.parent / "metrics.csv") for file in (one, two)]
     assert metrics[1]["loss"].tolist() == pytest.approx(metrics[0]["loss"].tolist(), rel=1e-3)
     log = (two.parent / "log.txt").read_text()
