@@ -188,7 +188,8 @@ def found(
 ) -> Found:
     """Of every method and number of processes: how far they are from one process, or the error that stopped them."""
     folder = tmp_path_factory.mktemp("processes")
-    asked = [item.callspec.params for item in request.session.items if "found" in getattr(item, "fixturenames", ())]
+    own = [item for item in request.session.items if item.path == request.path]  # others have a `found` of theirs
+    asked = [item.callspec.params for item in own if "found" in getattr(item, "fixturenames", ())]
     methods, alone = {}, {}
     for name in dict.fromkeys(params["name"] for params in asked):  # -k NAME takes that one only
         groups = {"norm_groups": max(WORLDS)} if hasattr(recipe(name), "norm_groups") else {}
