@@ -125,7 +125,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             }
         )
         init = "ssl" if published != encoder_file else encoder_file
-        work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}"))
+        decoder = f" --decoder {card.decoder}" if card.decoder else ""
+        work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
     return encoder_file
 
 
