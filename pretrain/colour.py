@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from pretrain.draws import LUMA
 
 
 def in_order(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) -> Tensor:

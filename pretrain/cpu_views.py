@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dermssl.cache import PixelCache
 from dermssl.images import Pixels, skin_colour
-from pretrain.draws import Drawn, Floats, colour_matrices
+from pretrain.draws import LUMA, Drawn, Floats, colour_matrices
 
 BORDERS = {
     "none": cv2.BORDER_REPLICATE,  # nothing beyond is shown but half a pixel
@@ -15,7 +15,7 @@ BORDERS = {
     "skin": cv2.BORDER_CONSTANT,
     "black": cv2.BORDER_CONSTANT,
 }
-NO_COLOUR = np.tile([[0.299, 0.587, 0.114]], (3, 1))
+NO_COLOUR = np.tile(LUMA, (3, 1))
 LEVELS = np.arange(256, dtype=np.float64)
 
 
@@ -67,8 +67,7 @@ def in_pixels(to_picture: Floats, width: int, height: int, size: int) -> Floats:
 
 def mean_grey(picture: Pixels) -> float:
     """The mean over pixels of their grey."""
-    red, green, blue, _ = cv2.mean(picture)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return float(LUMA @ cv2.mean(picture)[:3])
 
 
 def one_by_one(picture: Pixels, views: Drawn, place: int) -> Pixels:

@@ -32,8 +32,9 @@ def in_float32(function: F) -> F:
 
 def as_float(value: object) -> object:
     """A tensor of half precision in float32; everything else as it is."""
-    halved = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if halved and isinstance(value, Tensor) else value
+    if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+        return value.float()
+    return value
 
 
 class Method(LightningModule):
