@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dermssl.split_config import OnLeak
-from finetune.config import Decoder
+from finetune.decoder_config import Decoder
 
 Init = Literal["ssl", "imagenet", "random"]
 

@@ -2,7 +2,7 @@
 
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from finetune.config import PredictConfig
+from finetune.predict_config import PredictConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m finetune.predict"):

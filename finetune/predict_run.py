@@ -11,8 +11,9 @@ from dermssl.errors import UserError
 from dermssl.files import whole_file
 from dermssl.images import read_rgb
 from dermssl.manifest import read_manifest, refuse_problems
-from finetune.config import PredictConfig
-from finetune.inference import Predictor, read_model
+from finetune.inference import Predictor
+from finetune.model_file import read_model
+from finetune.predict_config import PredictConfig
 
 
 def predict(config: PredictConfig) -> Path:

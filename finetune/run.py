@@ -3,35 +3,29 @@
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pandas as pd
 import torch
 from pytorch_lightning import seed_everything
 
-from dermssl.cache import PixelCache, cached_images, cached_masks
+from dermssl.cache import cached_images, cached_masks
 from dermssl.checkpoint import Checkpoints, newest_whole
 from dermssl.device import channels_last, prepare
 from dermssl.encoder import Start, start_from
-from dermssl.files import need_room, whole_folder
+from dermssl.files import need_room
 from dermssl.held_out import guarded_split
-from dermssl.images import Pixels, read_rgb
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.masks import read_mask
-from dermssl.plots import predictions_figure, save_figure, thumbnail
 from dermssl.randomness import CountedRandomness
 from dermssl.runs import Run, closing, commit, identity, open_run, write_table
-from dermssl.scores import count, row, summary
+from dermssl.scores import summary
 from dermssl.sources import draw_if_absent, labelled
 from dermssl.splits import limited
 from dermssl.trainer import Progress, fit
 from finetune.augment import Labelled, labelled_loader
 from finetune.config import FinetuneConfig
-from finetune.inference import ModelCard, Predictor, write_model
+from finetune.inference import Predictor
 from finetune.model import Network, network
+from finetune.model_file import ModelCard, write_model
+from finetune.score import draw_predictions, keep_examples, score
 from finetune.segment import Segment
-
-Masks = dict[int, tuple[Pixels, Pixels]]  # truth and prediction of image i, as thumbnails of its native size
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
@@ -161,47 +155,3 @@ def card_of(config: FinetuneConfig, start: Start, manifest: Manifest) -> ModelCa
         data=manifest.hash,
         commit=commit(),
     )
-
-
-def score(predictor: Predictor, val: Manifest, pixels: PixelCache) -> tuple[pd.DataFrame, Masks]:
-    """Scores of every held-out image, a row each, and its truth and prediction as thumbnails."""
-    table, paths = val.table, val.paths("mask_path")
-    sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
-    rows, masks = [], {}
-    for index, mask in predictor.masks(lambda i: np.asarray(pixels[i]), sizes):
-        truth = read_mask(paths[index])
-        known = table.iloc[index][["image_id", "lesion_id", "width", "height"]].to_dict()
-        rows.append(known | row(count(truth, mask)))
-        masks[index] = (thumbnail(truth), thumbnail(mask))
-    return pd.DataFrame(rows), masks
-
-
-def draw_predictions(path: Path, val: Manifest, scores: pd.DataFrame, masks: Masks) -> None:
-    """Saves a figure of the best, the median and the worst held-out images."""
-    photographs, jaccard = val.paths(), scores["jaccard"].to_numpy()
-    order = np.argsort(-jaccard, kind="stable")
-    middle = max(0, len(order) // 2 - 2)
-    chosen = {"best": order[:4], "median": order[middle : middle + 4], "worst": order[-4:]}
-    drawn = {
-        name: [(thumbnail(read_rgb(photographs[i])), *masks[i], float(jaccard[i])) for i in indices]
-        for name, indices in chosen.items()
-    }
-    save_figure(predictions_figure(drawn, len(scores)), path)
-
-
-def keep_examples(folder: Path, val: Manifest, masks: Masks, examples: int) -> None:
-    """Leaves small copies of the first few images with truth and prediction, so that a report needs no data set.
-
-    The three pictures of an image have one size: all are made from what has its native size, not from the cache.
-    """
-    if folder.exists():
-        return
-    with whole_folder(folder) as part:
-        first = zip(val.table["image_id"][:examples], val.paths()[:examples], strict=True)
-        for index, (image_id, path) in enumerate(first):
-            name = image_id.replace("/", "_")
-            image = cv2.cvtColor(thumbnail(read_rgb(path)), cv2.COLOR_RGB2BGR)
-            truth, prediction = masks[index]
-            drawn = {f"{name}.jpg": image, f"{name}_truth.png": truth, f"{name}_prediction.png": prediction}
-            for file, picture in drawn.items():  # not imwrite, which says nothing of a full disk
-                (part / file).write_bytes(cv2.imencode(Path(file).suffix, picture)[1].tobytes())

@@ -27,5 +27,6 @@ class Segment(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine over all steps."""
         config = self.config
+        assert config.lr != "auto"  # found before the module is made
         adamw = optimiser("adamw", groups([self.model], config.weight_decay), config.lr)
         return warmup_and_cosine(adamw, config.steps, config.warmup)

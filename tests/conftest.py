@@ -1,7 +1,10 @@
 """What tests of several packages draw on: a small data set in ISIC's layout, and a place where nothing else stands."""
 
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -63,3 +66,13 @@ def files_in() -> Callable[[Path], dict[str, bytes]]:
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     return files
+
+
+@pytest.fixture(scope="session")
+def official_scorer() -> ModuleType:
+    """`isic_challenge_scoring.segmentation`: the challenge's own scores, from folders or zip files of masks."""
+    # Its reader of an odd kind of zip needs a compiler to install; the masks of a segmentation task are in plain ones.
+    sys.modules.setdefault("zipfile_deflate64", zipfile)
+    from isic_challenge_scoring import segmentation
+
+    return segmentation

@@ -23,8 +23,10 @@ from dermssl.encoder_file import Card
 from dermssl.manifest import COLUMNS as MANIFEST
 from dermssl.scores import SCORES
 from dermssl.synthetic import write_dataset
-from finetune.config import Decoder, FinetuneConfig, PredictConfig
-from finetune.inference import ModelCard
+from finetune.config import FinetuneConfig
+from finetune.decoder_config import Decoder
+from finetune.model_file import ModelCard
+from finetune.predict_config import PredictConfig
 from pretrain.recipes import METHODS, recipe
 from probe.config import ProbeConfig
 

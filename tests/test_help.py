@@ -13,7 +13,8 @@ import pytest
 
 from compare.config import StudyConfig
 from dermssl.config import CheckConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig, SynthesizeConfig
-from finetune.config import FinetuneConfig, PredictConfig
+from finetune.config import FinetuneConfig
+from finetune.predict_config import PredictConfig
 from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 

@@ -23,7 +23,8 @@ from dermssl.encoder import normalisation, random_state
 from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig, PredictConfig
+from finetune.config import FinetuneConfig
+from finetune.predict_config import PredictConfig
 from finetune.predict_run import predict
 from finetune.run import run as finetune
 from pretrain.recipes import METHODS, SimCLRConfig

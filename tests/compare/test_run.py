@@ -18,6 +18,7 @@ import pytest
 import compare.report
 import compare.run
 import finetune.run
+import finetune.score
 import pretrain.run
 from compare.config import StudyConfig
 from compare.execute import do
@@ -75,7 +76,7 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     do_it_here(monkeypatch)
-    monkeypatch.setattr(finetune.run, "save_figure", lambda *_: None)  # half of a run's time
+    monkeypatch.setattr(finetune.score, "save_figure", lambda *_: None)  # half of a run's time
 
 
 @pytest.fixture(scope="module")

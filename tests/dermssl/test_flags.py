@@ -14,7 +14,8 @@ from dermssl import flags
 from dermssl.config import SynthesizeConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig, PredictConfig
+from finetune.config import FinetuneConfig
+from finetune.predict_config import PredictConfig
 from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune.config import FinetuneConfig, PredictConfig
+from finetune.config import FinetuneConfig
+from finetune.predict_config import PredictConfig
 
 
 def test_the_defaults_are_a_recipe_that_is_allowed() -> None:

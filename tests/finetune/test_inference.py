@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from dermssl.encoder import Normalise, start_from
 from dermssl.encoder_file import write_encoder_file
 from dermssl.errors import UserError
-from finetune.inference import ModelCard, Predictor, at_native_size, probabilities, read_model, write_model
+from finetune.inference import Predictor, at_native_size, probabilities
 from finetune.model import build_model
+from finetune.model_file import ModelCard, read_model, write_model
 
 ENCODER = "tu-test_efficientnet"
 NORMALISE = Normalise((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

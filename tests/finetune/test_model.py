@@ -6,7 +6,7 @@ import torch
 
 from dermssl.encoder import Start, start_from
 from dermssl.errors import UserError
-from finetune.config import Decoder
+from finetune.decoder_config import Decoder
 from finetune.model import Network, build_model, network
 
 LITE0, RESNET = "tu-tf_efficientnet_lite0", "resnet18"

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dermssl.errors import UserError
-from finetune.config import PredictConfig
-from finetune.inference import ModelCard, write_model
 from finetune.model import build_model
+from finetune.model_file import ModelCard, write_model
+from finetune.predict_config import PredictConfig
 from finetune.predict_run import predict
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import finetune.run
+import finetune.score
 from dermssl.cache import cached_images, cached_masks
 from dermssl.checkpoint import newest_whole
 from dermssl.encoder import Normalise, start_from
@@ -28,7 +29,8 @@ from dermssl.scores import count
 from dermssl.split_config import SplitConfig
 from finetune.augment import Labelled
 from finetune.config import FinetuneConfig
-from finetune.inference import Predictor, read_model
+from finetune.inference import Predictor
+from finetune.model_file import read_model
 from finetune.run import run
 
 ENCODER = "tu-test_efficientnet"
@@ -52,7 +54,7 @@ class Finished(NamedTuple):
 @pytest.fixture
 def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """A config with small defaults, writing below this test's own folder; figures, half of the time, are left out."""
-    monkeypatch.setattr(finetune.run, "save_figure", lambda *_: None)
+    monkeypatch.setattr(finetune.score, "save_figure", lambda *_: None)
 
     def made(**more: object) -> FinetuneConfig:
         place = {"data": photographs, "out": tmp_path / "runs", "checkpoints": tmp_path / "checkpoints"}
