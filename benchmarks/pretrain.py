@@ -14,18 +14,14 @@ LightlyDataset, DataLoader with workers, NTXentLoss, SGD, float32; of the number
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-IMAGES, WARM = 512, 4  # JPEGs, and steps before the clock starts
+from benchmarks.processes import IMAGES, WARM, Steps, clocked, draw_jpegs, has, turns
 
 
 def main() -> None:
@@ -37,7 +33,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         asked.data = asked.data or draw_jpegs(Path(place) / "jpegs")
-        rates = turns(asked)
+        rates = turns("benchmarks.pretrain", asked, sides_of(asked))
     names = list(rates)
     peer = max((name for name in names if name.startswith("lightly")), key=lambda name: statistics.median(rates[name]))
     rows = [
@@ -65,64 +61,11 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def turns(asked: argparse.Namespace) -> dict[str, list[float]]:
-    """Images per second by side, a number a round."""
-    sides = ["ours", "roof", *(f"lightly, {count} workers" for count in asked.workers)]
-    sides += [f"torchgeo, {count} workers" for count in asked.workers[-1:]] if has("torchgeo") else []
-    rates: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(asked.rounds):
-        for side in sides:
-            rates[side].append(one_process(asked, side))
-            print(f"round {number + 1}/{asked.rounds}  {side:20} {rates[side][-1]:7.1f} images/s", file=sys.stderr)
-    return rates
-
-
-def one_process(asked: argparse.Namespace, side: str) -> float:
-    """Images per second of one side in a process of its own."""
-    name, _, count = side.partition(", ")
-    words = [sys.executable, "-m", "benchmarks.pretrain", "--side", name]
-    for option in ("data", "views", "encoder", "size", "batch", "steps"):
-        words += [f"--{option}", str(getattr(asked, option))]
-    words += ["--workers", count.partition(" ")[0] or "0"]
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def has(module: str) -> bool:
-    """Whether a library can be imported here."""
-    return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
-
-
-def draw_jpegs(folder: Path) -> Path:
-    """Skin as JPEGs of 600 x 450 px; a few drawn ones, mirrored and lit otherwise, make many."""
-    from dermssl.synthetic import draw
-
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    few = [draw(0, index, 600).image[75:525] for index in range(32)]  # (450, 600, 3)
-    for index in range(IMAGES):
-        picture = few[index % len(few)][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        lit = cv2.convertScaleAbs(np.ascontiguousarray(picture), alpha=rng.uniform(0.7, 1.1))
-        cv2.imwrite(str(folder / f"{index:04d}.jpg"), lit[..., ::-1])
-    return folder
-
-
-def clocked(steps: Iterator[None], asked: argparse.Namespace) -> float:
-    """Images per second over the steps that come after the first few; the device is waited for at both ends."""
-    for _ in range(WARM):
-        next(steps)
-    wait()
-    began = time.perf_counter()
-    for _ in range(asked.steps):
-        next(steps)
-    wait()
-    return float(asked.steps * asked.batch / (time.perf_counter() - began))
-
-
-def wait() -> None:
-    """Lets the device finish."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def sides_of(asked: argparse.Namespace) -> list[str]:
+    """The sides that can be run here."""
+    peers = [f"lightly, {count} workers" for count in asked.workers]
+    more = [f"torchgeo, {count} workers" for count in asked.workers[-1:]] if has("torchgeo") else []
+    return ["ours", "roof", *peers, *more]
 
 
 def ours(asked: argparse.Namespace) -> float:
@@ -137,18 +80,13 @@ def ours(asked: argparse.Namespace) -> float:
 
     config, start, views, precision = prepared(asked)
 
-    class Clock(Callback):
+    class Clock(Steps, Callback):
         """Notes when each step ended."""
 
-        def __init__(self) -> None:
-            self.at: list[float] = []
-
         def on_train_batch_end(self, *_: object) -> None:
-            if len(self.at) in (WARM - 1, WARM + asked.steps - 1):
-                wait()
-            self.at.append(time.perf_counter())
+            self.note()
 
-    clock = Clock()
+    clock = Clock(asked)
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
         doctor = Doctor(config, progress, Path(place), lambda _: None)
@@ -156,7 +94,7 @@ def ours(asked: argparse.Namespace) -> float:
         callbacks = [CountedRandomness(0), doctor, progress, clock]
         fit(method_of(config, start, steps), view_loader(views, config), steps=steps, precision=precision,
             callbacks=callbacks, resume=None)  # fmt: skip
-    return float(asked.steps * asked.batch / (clock.at[WARM + asked.steps - 1] - clock.at[WARM - 1]))
+    return clock.rate
 
 
 def roof(asked: argparse.Namespace) -> float:
@@ -268,20 +206,18 @@ def torchgeo(asked: argparse.Namespace) -> float:
         def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
             return {"image": read_image(str(self.files[index])).float() / 255}
 
-    at: list[float] = []
-
-    class Clock(Callback):
+    class Clock(Steps, Callback):
         """Notes when each step ended."""
 
         def on_train_batch_end(self, *_: object) -> None:
-            wait()
-            at.append(time.perf_counter())
+            self.note()
 
     loader = torch.utils.data.DataLoader(Folder(), asked.batch, shuffle=True, num_workers=asked.workers[0])
     task = SimCLRTask(model=asked.encoder.removeprefix("tu-"), in_channels=3, size=asked.size)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    Trainer(max_steps=WARM + asked.steps, callbacks=[Clock()], **quiet).fit(task, loader)  # type: ignore[arg-type]
-    return float(asked.steps * asked.batch / (at[-1] - at[WARM - 1]))
+    clock = Clock(asked)
+    Trainer(max_steps=WARM + asked.steps, callbacks=[clock], **quiet).fit(task, loader)  # type: ignore[arg-type]
+    return clock.rate
 
 
 SIDES = {"ours": ours, "roof": roof, "lightly": lightly, "torchgeo": torchgeo}
