@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from compare import figures, prose
 from compare.gallery import gallery, web_picture
+from compare.ranks import rank_table
 from compare.study import Study, read_study
 from compare.tables import FAILURE, arm_table, contrast_table, probe_table, run_table
 from dermssl.files import whole_file
@@ -41,7 +42,9 @@ def write_report(study_folder: Path) -> Report:
     """
     study = read_study(study_folder)
     contrasts, arms = contrast_table(study, DRAWS), arm_table(study, DRAWS)
-    tables = {"contrasts": contrasts, "arms": arms, "runs": run_table(study), "probes": probe_table(study)}
+    probes = probe_table(study)
+    tables = {"contrasts": contrasts, "arms": arms, "runs": run_table(study), "probes": probes}
+    tables["probe_ranks"] = rank_table(study, probes)
     context = _context(study, tables)
     for name, table in tables.items():
         _write(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
@@ -72,6 +75,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "contrasts": contrasts.to_dict("records"),
         "arms": arms.to_dict("records"),
         "probes": probes.to_dict("records"),
+        "ranks": tables["probe_ranks"].to_dict("records"),
         "runs": runs.to_dict("records"),
         "failed": runs[runs["state"] == "failed"].to_dict("records"),
         "colours": figures.colours(study.levels("arm")),

@@ -1,4 +1,4 @@
-"""The four tables of a study: contrasts, arms, runs, probes. All that the report prints comes from them."""
+"""The tables of a study: contrasts, arms, runs, probes. All that the report prints comes from them."""
 
 from math import nan
 from typing import cast

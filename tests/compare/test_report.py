@@ -90,7 +90,7 @@ def test_the_sentence_says_what_the_table_says(written: Report) -> None:
 
 def test_the_tables_are_whole(written: Report) -> None:
     rows = {path.stem: len(pd.read_csv(path)) for path in written.tables.glob("*.csv")}
-    assert rows == {"contrasts": 3 * (1 + 4), "arms": 3 * 4, "runs": 1 + 24 + 3, "probes": 3 * 3}
+    assert rows == {"contrasts": 3 * (1 + 4), "arms": 3 * 4, "runs": 1 + 24 + 3, "probes": 3 * 3, "probe_ranks": 3 * 5}
 
 
 def test_a_pooled_difference_is_the_mean_of_the_cells(whole_study: Path) -> None:

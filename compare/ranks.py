@@ -1,0 +1,52 @@
+"""Does a probe foretell segmentation? The rank correlation of each probe with the IoU that fine-tuning ended at."""
+
+from math import nan
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from compare.study import Study
+
+FEWEST = 3  # encoders: two are always in order or in reverse
+RANKS = ["probe", "measure", "decoder", "label_fraction", "encoders", "rho"]
+
+
+def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's rho between each probe and mean IoU over pretrained encoders, in each cell and over all cells.
+
+    What is ranked are encoders with their weights: an arm on an encoder. One that has no probe or no score in a cell
+    is left out there. A rho of n encoders can lie by chance anywhere between -1 and 1 while n is below ten or so:
+    `encoders` stands beside it.
+
+    Args:
+        study: Complete or not.
+        probes: `compare.tables.probe_table` of it.
+
+    Returns:
+        A row per probe and cell of decoder and label fraction, nan where fewer than three encoders can be ranked or
+        all of them are level; and a row with decoder 'all' and label fraction nan, the mean of rho over the cells
+        that have one.
+    """
+    ends = study.scores.groupby(["decoder", "label_fraction", "arm", "encoder"])["jaccard"].mean()
+    rows = []
+    for (probe, measure), part in probes.groupby(["probe", "measure"], sort=False):
+        values = part.set_index(["arm", "encoder"])["value"]
+        cells = []
+        for (decoder, fraction), cell in ends.groupby(level=["decoder", "label_fraction"]):
+            both = pd.concat([values, cell.droplevel([0, 1])], axis=1, join="inner").dropna()
+            named = {"decoder": decoder, "label_fraction": fraction, "encoders": len(both)}
+            cells.append({"probe": probe, "measure": measure, **named, "rho": spearman(*both.to_numpy(float).T)})
+        rhos = [cell["rho"] for cell in cells if not np.isnan(cell["rho"])]
+        if cells:
+            most = max(cell["encoders"] for cell in cells)
+            whole = {"decoder": "all", "label_fraction": nan, "encoders": most}
+            rows += [*cells, {"probe": probe, "measure": measure, **whole, "rho": np.mean(rhos) if rhos else nan}]
+    return pd.DataFrame(rows, columns=RANKS)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of the ranks of (n,) and (n,), ties sharing a rank; nan for fewer than three or all level."""
+    if len(a) < FEWEST or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return nan
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
