@@ -1,6 +1,7 @@
 """What a frozen encoder sees: pooled features for every picture, feature maps for those that ask."""
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -8,12 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermssl.cache import PixelCache
 from dermssl.device import channels_last
 from dermssl.encoder import Start, feature_maps, pooled
 from dermssl.images import Pixels
 
 Features = NDArray[np.float32]  # (N, C)
+
+
+class Pictures(Protocol):
+    """Pictures of any size by number, such as a `dermssl.cache.PixelCache`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pixels: ...
 
 
 class FrozenEncoder:
@@ -31,13 +39,22 @@ class FrozenEncoder:
         self.normalise = start.normalise.to(device)
         self.image_size, self.batch_size, self.device = image_size, batch_size, device
 
-    def features(self, images: PixelCache) -> Features:
+    def features(self, images: Pictures) -> Features:
         """The last stage averaged over its positions, a row a picture, in the order of `images`."""
         with torch.inference_mode():
             rows = [pooled(self.encoder, batch).float().cpu() for batch in self.batches(images, range(len(images)))]
         return torch.cat(rows).numpy()
 
-    def stages(self, images: PixelCache, indices: Sequence[int]) -> Iterator[list[Tensor]]:
+    def stage_features(self, images: Pictures) -> list[Features]:
+        """Every stage averaged over its positions, finest first, (N, C) each."""
+        with torch.inference_mode():
+            rows = [
+                [stage.mean(dim=(2, 3)).float().cpu() for stage in feature_maps(self.encoder, batch)]
+                for batch in self.batches(images, range(len(images)))
+            ]
+        return [torch.cat(stage).numpy() for stage in zip(*rows, strict=True)]
+
+    def stages(self, images: Pictures, indices: Sequence[int]) -> Iterator[list[Tensor]]:
         """The feature maps of each of these pictures in turn, one (1, C, h, w) a stage, finest first."""
         for batch in self.batches(images, indices):
             with torch.inference_mode():
@@ -45,7 +62,7 @@ class FrozenEncoder:
             for position in range(len(batch)):
                 yield [stage[position : position + 1] for stage in maps]
 
-    def batches(self, images: PixelCache, indices: Sequence[int]) -> Iterator[Tensor]:
+    def batches(self, images: Pictures, indices: Sequence[int]) -> Iterator[Tensor]:
         """These pictures as squares, normalised, (B, 3, S, S)."""
         for first in range(0, len(indices), self.batch_size):
             squares = [square(images[index], self.image_size) for index in indices[first : first + self.batch_size]]

@@ -10,10 +10,10 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from torch import Tensor
 
 from dermssl.encoder import Start, feature_width, pooled
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
 from pretrain.momentum import follow, rising, slow_copy
-from pretrain.monitors import spread
 from pretrain.recipes import BYOLConfig
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from dermssl.encoder import Start
 from dermssl.errors import UserError
 from dermssl.parallel import own_rows, summed, world
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
-from pretrain.monitors import spread
 from pretrain.recipes import DecoderConfig
 
 NEAR = 2  # cells of the decoder's map: places nearer than this in both directions may be interpolated from common cells

@@ -12,10 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dermssl.encoder import Start, feature_width, pooled
 from dermssl.parallel import summed, world
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
 from pretrain.momentum import follow, rising, slow_copy
-from pretrain.monitors import spread
 from pretrain.recipes import DINOConfig
 from pretrain.swav import crop_features, similarities, swapped_prediction
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from dermssl.encoder import Start, feature_maps, feature_width
 from dermssl.errors import UserError
 from dermssl.parallel import gathered, own_rows, world
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
 from pretrain.momentum import follow, slow_copy
-from pretrain.monitors import spread
 from pretrain.recipes import MoCoConfig
 
 

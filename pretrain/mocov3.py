@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from dermssl.encoder import Start, feature_width, pooled
 from dermssl.parallel import gathered, rank
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
 from pretrain.momentum import follow, rising, slow_copy
-from pretrain.monitors import spread
 from pretrain.recipes import MoCoV3Config
 
 

@@ -20,10 +20,11 @@ from dermssl.frozen import FrozenEncoder
 from dermssl.manifest import Manifest
 from dermssl.neighbours import vote
 from dermssl.parallel import own_rows, rank, summed, world
+from dermssl.representation import alignment, rankme, spread, uniformity
 from pretrain.batch import Batch
 from pretrain.method import Method
 from pretrain.moco import MoCo
-from pretrain.monitors import alignment, distance, rankme, spread, uniformity
+from pretrain.monitors import distance
 
 Rows = NDArray[np.int64]
 

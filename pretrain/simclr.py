@@ -13,10 +13,10 @@ from torch import Tensor
 from dermssl.encoder import Start, feature_width, pooled
 from dermssl.errors import UserError
 from dermssl.parallel import world
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.gradient_cache import cached_loss
 from pretrain.method import Method
-from pretrain.monitors import spread
 from pretrain.nt_xent import nt_xent
 from pretrain.recipes import SimCLRConfig
 

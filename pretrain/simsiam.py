@@ -11,9 +11,9 @@ from torch.optim import Optimizer
 
 from dermssl.encoder import Start, feature_width, pooled
 from dermssl.optimise import groups, optimiser, warmup_and_cosine
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
-from pretrain.monitors import spread
 from pretrain.rate import scaled_lr
 from pretrain.recipes import SimSiamConfig
 

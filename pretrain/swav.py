@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from dermssl.encoder import Normalise, Start, feature_width, pooled
 from dermssl.parallel import gathered, own_rows
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
 from pretrain.moco import KeyQueue
-from pretrain.monitors import spread
 from pretrain.recipes import SwAVConfig
 
 

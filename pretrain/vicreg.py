@@ -12,10 +12,10 @@ from torch import Tensor
 
 from dermssl.encoder import Start, feature_width, pooled
 from dermssl.parallel import gathered
+from dermssl.representation import spread
 from pretrain.barlow_twins import off_diagonal_squares, projector
 from pretrain.batch import Batch
 from pretrain.method import Method, in_float32
-from pretrain.monitors import spread
 from pretrain.recipes import VICRegConfig
 
 EPSILON = 1e-4  # under the root of the variance, whose slope at 0 would be infinite

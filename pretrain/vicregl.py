@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from dermssl.encoder import Start, feature_maps, feature_width
+from dermssl.representation import spread
 from pretrain.barlow_twins import projector
 from pretrain.batch import Batch
 from pretrain.method import in_float32
-from pretrain.monitors import spread
 from pretrain.recipes import VICRegLConfig
 from pretrain.vicreg import VICReg, named, vicreg_terms
 

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from dermssl.encoder import Start, pooled
+from dermssl.representation import spread
 from pretrain.batch import Batch
 from pretrain.dino import DINO, DINOHead, clip_each, entropy, sharpened
 from pretrain.method import Method
 from pretrain.momentum import rising
-from pretrain.monitors import spread
 from pretrain.recipes import DINOConfig
 from pretrain.swav import crop_features, swapped_prediction
 
