@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermssl.frozen import Features
-from dermssl.neighbours import vote
+from dermssl.neighbours import nearest, vote_of
 from probe.intervals import Interval, class_mean
 from probe.labels import Labelled
 
@@ -20,6 +20,8 @@ class Neighbours:
     """Balanced: the mean over classes of the share of images recognised."""
     k: int
     """Neighbours that voted: those asked for, or all there are."""
+    recall: float
+    """Share of the true neighbours that were found; 1 where the search was exact, as it is up to 100 000 images."""
     confusion: pd.DataFrame
     """Held-out images by true class (rows) and voted class (columns)."""
 
@@ -34,11 +36,11 @@ def probe_neighbours(features: Features, images: Labelled, k: int, seed: int) ->
         seed: Of the interval.
     """
     k = min(k, len(images.train))
-    votes = vote(features[images.train.rows], images.train.classes, features[images.val.rows], len(images.names), k)
-    voted = votes.argmax(axis=1)
+    near = nearest(features[images.train.rows], features[images.val.rows], k)
+    voted = vote_of(near, images.train.classes, len(images.names)).argmax(axis=1)
     hits = voted == images.val.classes
     accuracy = class_mean(hits, images.val.classes, images.val.lesions, seed)
-    return Neighbours(accuracy, k, confusion(images.val.classes, voted, images.names))
+    return Neighbours(accuracy, k, near.recall, confusion(images.val.classes, voted, images.names))
 
 
 def confusion(truth: NDArray[np.int64], guess: NDArray[np.int64], names: tuple[str, ...]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.frozen import Features
-from dermssl.neighbours import vote
+from dermssl.neighbours import nearest, share_found, vote
 
 
 def vote_by_double_loop(
@@ -43,3 +43,34 @@ def test_at_a_high_temperature_all_neighbours_count_alike() -> None:
 def test_features_of_zeros_are_no_error() -> None:
     zeros = np.zeros((2, 3), np.float32)
     assert vote(zeros, np.array([0, 1]), zeros, 2, k=2) == pytest.approx(np.full((2, 2), 0.5))
+
+
+def clouds(count: int, seed: int = 0) -> Features:
+    """Rows about a hundred centres, as images are about their kinds."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).normal(size=(100, 16))
+    return (centres[rng.integers(100, size=count)] + 0.3 * rng.normal(size=(count, 16))).astype(np.float32)
+
+
+def test_the_nearest_are_those_of_the_largest_cosines() -> None:
+    bank, queries = clouds(50), clouds(5, seed=1)
+    found = nearest(bank, queries, k=7)
+    cosines = (queries / np.linalg.norm(queries, axis=1)[:, None]) @ (bank / np.linalg.norm(bank, axis=1)[:, None]).T
+    assert (found.rows == np.argsort(-cosines, axis=1)[:, :7]).all()
+    assert found.similarities == pytest.approx(-np.sort(-cosines, axis=1)[:, :7], abs=1e-6)
+    assert found.recall == 1
+
+
+def test_a_large_bank_is_searched_in_part_and_the_recall_is_told() -> None:
+    bank, queries = clouds(5000), clouds(400, seed=1)
+    exact, part = nearest(bank, queries, 10), nearest(bank, queries, 10, exact_up_to=1000)
+    found = share_found(exact.rows, part.rows)
+    assert 0.97 < found <= 1
+    assert part.recall == pytest.approx(found, abs=0.01)
+    assert part.similarities[:, 0] == pytest.approx(exact.similarities[:, 0], abs=0.05)
+
+
+def test_rows_without_any_order_are_searched_until_enough_is_found() -> None:
+    rng = np.random.default_rng(0)
+    bank, queries = rng.normal(size=(3000, 64)).astype(np.float32), rng.normal(size=(50, 64)).astype(np.float32)
+    assert nearest(bank, queries, 10, exact_up_to=100).recall >= 0.98
