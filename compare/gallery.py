@@ -5,12 +5,12 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from compare.study import Cell, Study
+from dermssl.outlines import svg_outline
 
 ROWS = 6
 
@@ -52,14 +52,6 @@ def gallery(study: Study) -> list[Sheet]:
     cells = [cell for cell in study.cells if cell[0] == study.cells[0][0]]
     ends = dict.fromkeys([cells[0], cells[-1]]) if cells else {}
     return [sheet for cell in ends if (sheet := _sheet(study, cell)) is not None]
-
-
-def outline(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> str:
-    """SVG path data of a mask's edges, holes included; '' for an empty mask."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    # cv2 names pixels by their corner, SVG draws from it: half a pixel brings the line to the pixels' middle
-    paths = ["M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in points[:, 0]) + "Z" for points in contours]
-    return "".join(paths)
 
 
 def web_picture(path: Path, longest: int) -> tuple[str, int, int]:
@@ -110,10 +102,10 @@ def _row(image_id: str, folders: dict[str, Path], jaccard: "pd.Series[float]") -
     first = next(iter(folders.values()))
     source, width, height = web_picture(first / f"{image_id}.jpg", 256)
     predictions = [
-        Prediction(arm, float(jaccard[(arm, image_id)]), outline(_mask(folder / f"{image_id}_prediction.png")))
+        Prediction(arm, float(jaccard[(arm, image_id)]), svg_outline(_mask(folder / f"{image_id}_prediction.png")))
         for arm, folder in folders.items()
     ]
-    return Row(image_id, source, width, height, outline(_mask(first / f"{image_id}_truth.png")), predictions)
+    return Row(image_id, source, width, height, svg_outline(_mask(first / f"{image_id}_truth.png")), predictions)
 
 
 def _mask(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

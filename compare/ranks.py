@@ -1,6 +1,7 @@
 """Does a probe foretell segmentation? The rank correlation of each probe with the IoU that fine-tuning ended at."""
 
 from math import nan
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -30,19 +31,25 @@ def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
     """
     ends = study.scores.groupby(["decoder", "label_fraction", "arm", "encoder"])["jaccard"].mean()
     rows = []
-    for (probe, measure), part in probes.groupby(["probe", "measure"], sort=False):
-        values = part.set_index(["arm", "encoder"])["value"]
-        cells = []
-        for (decoder, fraction), cell in ends.groupby(level=["decoder", "label_fraction"]):
-            both = pd.concat([values, cell.droplevel([0, 1])], axis=1, join="inner").dropna()
-            named = {"decoder": decoder, "label_fraction": fraction, "encoders": len(both)}
-            cells.append({"probe": probe, "measure": measure, **named, "rho": spearman(*both.to_numpy(float).T)})
-        rhos = [cell["rho"] for cell in cells if not np.isnan(cell["rho"])]
-        if cells:
-            most = max(cell["encoders"] for cell in cells)
-            whole = {"decoder": "all", "label_fraction": nan, "encoders": most}
-            rows += [*cells, {"probe": probe, "measure": measure, **whole, "rho": np.mean(rhos) if rhos else nan}]
-    return pd.DataFrame(rows, columns=RANKS)
+    for key, part in probes.groupby(["probe", "measure"], sort=False):
+        named = dict(zip(("probe", "measure"), cast(tuple[str, str], key), strict=True))
+        cells = in_cells(ends, part.set_index(["arm", "encoder"])["value"])
+        if len(cells):
+            mean, most = cells["rho"].mean(), cells["encoders"].max()  # a mean of those that are not nan
+            whole = {"decoder": "all", "label_fraction": nan, "encoders": most, "rho": mean}
+            rows.append(pd.concat([cells, pd.DataFrame([whole])]).assign(**named))
+    return pd.concat(rows, ignore_index=True)[RANKS] if rows else pd.DataFrame(columns=RANKS)
+
+
+def in_cells(ends: "pd.Series[float]", values: "pd.Series[float]") -> pd.DataFrame:
+    """The rank correlation of a probe with mean IoU in each cell of decoder and label fraction."""
+    rows = []
+    for cell, part in ends.groupby(level=["decoder", "label_fraction"]):
+        decoder, fraction = cast(tuple[str, float], cell)
+        both = pd.concat([values, part.droplevel([0, 1])], axis=1, join="inner").dropna().to_numpy(float)
+        rho = spearman(both[:, 0], both[:, 1])
+        rows.append({"decoder": decoder, "label_fraction": fraction, "encoders": len(both), "rho": rho})
+    return pd.DataFrame(rows)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

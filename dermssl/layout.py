@@ -39,7 +39,7 @@ def paired(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Pa
 
 def kinship(image: Path, mask: Path) -> tuple[int, int]:
     """How near two files lie in the tree: by the path that they share, then by folders of one name."""
-    return len(os.path.commonpath([image, mask])), len(set(image.parts) & set(mask.parts))
+    return len(os.path.commonpath([image.absolute(), mask.absolute()])), len(set(image.parts) & set(mask.parts))
 
 
 def ids_of(images: Sequence[Path], root: Path) -> list[str]:

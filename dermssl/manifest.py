@@ -66,7 +66,7 @@ class Manifest:
         return Manifest(self.root, taken.reset_index(drop=True), ())
 
 
-def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
+def read_manifest(root: Path, keep_in: Path | None = None, masks_in: Path | None = None) -> Manifest:
     """The manifest of the data set in `root`, from what was kept where files have not changed since.
 
     Layouts: ISIC challenge folders, HAM10000, `images/` and `masks/`, or images at any depth; a mask is known by its
@@ -76,6 +76,7 @@ def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
     Args:
         root: Folder of the data set.
         keep_in: Folder that keeps the table; `kept_folder(root)` by default.
+        masks_in: Folder of masks that lie elsewhere; every picture in it is one, and those in `root` are left alone.
 
     Raises:
         UserError: If the folder is missing or empty, or two files have the same path as id.
@@ -84,9 +85,9 @@ def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
     images = [path for path in files if not is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
     if not images:
         raise UserError(f"{root}: {len(files)} masks and no image; give the folder that holds both")
-    masks, strays = paired(
-        images, [path for path in files if is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
-    )
+    own = [path for path in files if is_mask(path, root)]
+    given = own if masks_in is None else find_pictures(masks_in.resolve())
+    masks, strays = paired(images, [path for path in given if not OTHER_ENDING.search(path.stem)])
     kept = (keep_in or kept_folder(root)) / "manifest.parquet"
     rows = [row_of(image, masks.get(image), root) for image in images]
     table = pd.DataFrame(complete(rows, known_rows(kept), root))
@@ -96,7 +97,7 @@ def read_manifest(root: Path, keep_in: Path | None = None) -> Manifest:
     table = table[list(COLUMNS)].astype(COLUMNS)
     with whole_file(kept) as part:
         table.to_parquet(part)
-    return Manifest(root, table, tuple(str(path.relative_to(root)) for path in strays))
+    return Manifest(root, table, tuple(below(path, root) for path in strays))
 
 
 def kept_folder(root: Path) -> Path:
@@ -121,8 +122,13 @@ def row_of(image: Path, mask: Path | None, root: Path) -> Row:
     row |= {"mask_path": "", "mask_size": 0, "mask_mtime": 0}
     if mask is not None:
         stat = stat_of(mask)
-        row |= {"mask_path": str(mask.relative_to(root)), "mask_size": stat.st_size, "mask_mtime": stat.st_mtime_ns}
+        row |= {"mask_path": below(mask, root), "mask_size": stat.st_size, "mask_mtime": stat.st_mtime_ns}
     return row
+
+
+def below(path: Path, root: Path) -> str:
+    """The path below `root`, or as it is where it lies elsewhere: joined to `root`, either leads to the file."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def stat_of(path: Path) -> os.stat_result:

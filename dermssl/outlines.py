@@ -1,4 +1,4 @@
-"""How a lesion's outline was drawn: annotators click polygons, flood-fill pixel by pixel, or draw by hand."""
+"""A lesion's outline: as a line for a page, and how it was drawn, by clicks, pixel by pixel, or by hand."""
 
 from typing import Literal
 
@@ -41,3 +41,17 @@ def smoothed(outline: NDArray[np.float64]) -> NDArray[np.float64]:
     ring = np.concatenate([outline[-reach:], outline, outline[:reach]])
     kernel = np.ones(2 * reach + 1) / (2 * reach + 1)
     return np.stack([np.convolve(ring[:, axis], kernel, "valid") for axis in range(2)], axis=1)
+
+
+def svg_outline(mask: NDArray[np.bool_], across: float = 1.0, down: float = 1.0) -> str:
+    """SVG path data of a mask's edges, holes included; '' for an empty mask.
+
+    Args:
+        mask: (H, W).
+        across: What a pixel's width is in the path's units.
+        down: What its height is.
+    """
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    # OpenCV names pixels by their corner, SVG draws from it: half a pixel brings the line to the pixels' middle.
+    lines = [[f"{(x + 0.5) * across:.4g} {(y + 0.5) * down:.4g}" for x, y in points[:, 0]] for points in contours]
+    return "".join(f"M{'L'.join(line)}Z" for line in lines)

@@ -12,22 +12,28 @@ class ProbeConfig(SplitConfig):
     """What a frozen encoder knows of skin lesions before anybody has trained it on them.
 
     Classes are told apart by nearest neighbours and by a linear classifier, masks are drawn by a linear map from
-    feature maps, and the features of all images are drawn as a map. Each score is of held-out images.
+    feature maps, two views are told from strangers, and the features of all images are drawn as a map. Each score is of
+    held-out images.
     """
 
     # Where a run lies and how fast it goes is no part of it; hashes stand for images, classes, split and weights.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
-        "init", "checkpoints", "data", "labels", "limit", "batch_size", "threads", "out", "resume",
+        "init", "against", "checkpoints", "data", "masks", "predictions", "labels", "limit", "batch_size", "threads",
+        "out", "resume",
     }  # fmt: skip
 
     init: str = "ssl"
     """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file."""
+    against: str = ""
+    """Weights to put beside them, with commas: imagenet,random or files."""
     encoder: str = "tu-tf_efficientnet_lite0"
     """Name in segmentation-models-pytorch, or a timm model as tu-NAME. The default's ImageNet weights are installed."""
     checkpoints: Path = Path("checkpoints")
     """Folder that `--init ssl` looks in."""
     data: Path | None = None
     """Folder of images, with or without masks. By default data/isic2018, or the synthetic set."""
+    masks: Path | None = None
+    """Folder of masks that lie elsewhere than the images, under their names."""
     labels: str | None = None
     """Classes as CSV:COLUMN, the CSV having a column image_id. By default the `dx` of the data set's own metadata."""
     limit: int | None = None
@@ -40,8 +46,16 @@ class ProbeConfig(SplitConfig):
     """Nearest neighbours that vote on a held-out image's class."""
     dense_images: tuple[int, ...] = (10, 50, 200)
     """Pictures with masks to fit the dense probe on, one probe for each number; few labels tell encoders apart best."""
+    pairs: int = 256
+    """Held-out images whose two views are compared with strangers, and whose stages with another encoder's; 0 for none."""  # noqa: E501
     umap: bool = True
     """Whether to draw the map; its library takes seconds to load."""
+    sheets: bool = True
+    """Whether to draw sheets of neighbours and of nearest strangers, and where the encoder looks."""
+    explorer: bool = True
+    """Whether to write explorer.html, a page to look around the map in; needs --umap."""
+    predictions: Path | None = None
+    """Folder of predicted masks (`python -m finetune.predict --out`) for the explorer to show."""
     seed: int = 0
     """Of random weights, inner folds, resampling and the map."""
     threads: int = 0
@@ -65,5 +79,15 @@ class ProbeConfig(SplitConfig):
             raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
         if self.limit is not None and self.limit < 2:
             raise ValueError(f"--limit is a number of images, at least 2 for a split; got {self.limit}")
+        if self.pairs < 0:
+            raise ValueError(f"--pairs must not be negative, got {self.pairs}")
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, got {self.seed}")
+        inits = self.inits
+        if len(set(inits)) < len(inits):
+            raise ValueError(f"--against {self.against}: names an init twice, or --init {self.init} itself")
+
+    @property
+    def inits(self) -> tuple[str, ...]:
+        """All weights to probe, --init first."""
+        return (self.init, *(init.strip() for init in self.against.split(",") if init.strip()))

@@ -1,55 +1,40 @@
-"""The story of a probe, from a frozen encoder to its scores."""
+"""The story of a probe, from frozen encoders to their scores, maps and sheets."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from dermssl.cache import cached_images
-from dermssl.dense import Masked, masked, probe_dense
+from dermssl.dense import masked
 from dermssl.device import prepare
 from dermssl.encoder import start_from
 from dermssl.files import short_hash
 from dermssl.frozen import FrozenEncoder
 from dermssl.held_out import guarded_split
 from dermssl.manifest import read_manifest, refuse_problems
-from dermssl.plots import save_figure
 from dermssl.runs import closing, identity, open_run, write_table
 from dermssl.sources import draw_if_absent
 from dermssl.sources import labelled as labelled_source
 from dermssl.splits import limited
 from probe.config import ProbeConfig
-from probe.dense import clamped, summaries
-from probe.intervals import Interval
-from probe.knn import probe_neighbours
-from probe.labels import Labelled, labelled, labels_of
-from probe.linear import probe_linear
-from probe.umap_map import FEWEST, umap_figure, umap_table
-
-Result = dict[str, object]
-
-
-class Row(NamedTuple):
-    """A score as it is printed."""
-
-    probe: str
-    score: str
-    interval: Interval
-    images: int
-    """Held out."""
+from probe.drawings import Gallery, compare_stages, draw_maps, draw_sheets
+from probe.features import kept_features
+from probe.labels import labelled, labels_of
+from probe.measures import Asked, Probed, as_table, measure
+from probe.remarks import reasons, remarks
 
 
 def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
-    """Probes as `config` says; returns the run folder, with result.json, scores.parquet, tables and figures.
+    """Probes as `config` says; returns the run folder, with result.json, scores, tables, figures and the explorer.
 
     Args:
         config: The resolved options.
         standing_is_fine: Whether to return the folder of a run that stands, and to do a stopped one again.
 
     Raises:
-        UserError: For everything that can be known to be wrong before the encoder sees a picture.
+        UserError: For everything that can be known to be wrong before an encoder sees a picture.
     """
     began = time.perf_counter()
 
@@ -57,121 +42,71 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     source = labelled_source(config.data)
     device = prepare(config.threads)
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
-    everything = read_manifest(source.folder)
+    everything = read_manifest(source.folder, masks_in=config.masks)
     refuse_problems(everything, masks=False)
     labels = labels_of(everything, config.labels)
 
     # Weights, images that they have not seen, and the folder that this very run has and no other.
-    start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
-    guarded = guarded_split(everything, config, start)
-    split = limited(guarded.split, config.limit)
+    starts = {init: start_from(init, config.encoder, config.seed, config.checkpoints) for init in config.inits}
+    guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
+    split = limited(guards[config.init].split, config.limit)
     manifest = everything.take(sorted(split.train + split.val))
     classes = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
-    hashes = {"data": manifest.hash, "labels": classes, "encoder_sha256": start.sha256, "split": split.hash}
-    what = identity(config, config.ELSEWHERE, **hashes)
-    with open_run(config, f"{start.init}-{config.encoder}", what, standing_is_fine=standing_is_fine) as work:
+    hashes = {"data": manifest.hash, "labels": classes, "split": split.hash}
+    weights = [start.sha256 for start in starts.values()]
+    what = identity(config, config.ELSEWHERE, **hashes, encoder_sha256=weights)
+    first = starts[config.init]
+    with open_run(config, f"{first.init}-{config.encoder}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
         work.say(f"images: {len(manifest)} from {source.why}; {len(split.train)} to fit on, {len(split.val)} held out")
-        work.say(str(guarded))
-        tensors = len(start.encoder.state_dict())
-        work.say(f"encoder: {config.encoder} with {start.init} weights, all {tensors} tensors compared")
-        result: Result = {
-            "init": start.init, "encoder": config.encoder, "encoder_sha256": start.sha256, "data": manifest.hash,
-            "split": split.hash, "leaks": guarded.summary,
-            "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
-        }  # fmt: skip
-        rows = []
+        for init, guard in guards.items():
+            work.say(f"{init}: {guard}" if len(guards) > 1 else str(guard))
 
         # What these images allow to be asked, said before the work.
         known = labelled(manifest, split, labels)
         pictures = masked(manifest, split.train, split.val)
-        skipped = reasons(config, known, pictures, len(manifest))
+        lesions = manifest.table["lesion_id"].to_numpy(str)
+        pairs = np.sort(manifest.rows(split.val))[: config.pairs]
+        skipped = reasons(config, known, pictures, lesions[pairs], len(manifest))
         for line in remarks(config, known, pictures, skipped):
             work.say(line)
 
-        # Features: every picture through the encoder once.
+        # Every encoder: features of all pictures, computed once for these weights, and what they are good for.
         whole = manifest if config.limit else everything
-        images = cached_images(whole, config.image_size).take(whole.rows(manifest.table["image_id"].tolist()))
-        eye = FrozenEncoder(start, config.image_size, config.batch_size, device)
-        features = eye.features(images)
+        rows = whole.rows(manifest.table["image_id"].tolist())
+        images = cached_images(whole, config.image_size).take(rows)
+        asked = Asked(config, images, known, pictures, pairs, lesions, skipped)
+        probed: list[Probed] = []
+        for init, start in starts.items():
+            tensors = len(start.encoder.state_dict())
+            work.say(f"encoder: {config.encoder} with {start.init} weights ({init}), all {tensors} tensors compared")
+            eye = FrozenEncoder(start, config.image_size, config.batch_size, device)
+            one = Probed(init, start, eye, kept_features(eye, start.sha256, whole)[rows], first=not probed)
+            measure(one, asked)
+            work.say(as_table(one.rows) if one.rows else "no probe gave a score")
+            for name, table in one.tables.items():
+                write_table(work.folder / one.file(name), table)
+            probed.append(one)
 
-        # Classes: by the vote of neighbours and by a linear classifier.
-        if "knn" not in skipped:
-            neighbours = probe_neighbours(features, known, config.k, config.seed)
-            write_table(work.folder / "tables" / "knn_confusion.csv", neighbours.confusion.reset_index())
-            hits, asked = neighbours.accuracy, len(known.val)
-            result["knn"] = scored("balanced_accuracy", hits, asked, k=neighbours.k, classes=list(known.names))
-            rows.append(Row(f"kNN, k = {neighbours.k}", "balanced accuracy", hits, asked))
-            linear = probe_linear(features, known, config.seed)
-            result["linear"] = scored("balanced_accuracy", linear.accuracy, asked, C=linear.strength)
-            rows.append(Row(f"linear, C = {linear.strength:g}", "balanced accuracy", linear.accuracy, asked))
-
-        # Masks: by a linear map from feature maps, fitted on ever more pictures.
-        if "dense" not in skipped:
-            table = probe_dense(eye, images, pictures, clamped(config.dense_images, len(pictures.train)))
-            write_table(work.folder / "scores.parquet", table)
-            by_images, held = summaries(table, config.seed), len(pictures.val)
-            rows += [Row(f"dense, {size} masks", "IoU per image", by_images[size], held) for size in by_images]
-            dense = {str(size): scored("jaccard", by_images[size], held, n_train=size) for size in by_images}
-            result |= {"dense": dense[str(max(by_images))], "dense_by_images": dense}
-
-        # The map of all images.
+        # What two encoders have in common, what lies beside what, where they look, and the map of all images.
+        drawn = Gallery(work.folder, config, manifest, images, labels, probed)
+        similar = {} if "cka" in skipped else compare_stages(drawn, pairs)
+        if config.sheets:
+            draw_sheets(drawn)
         if "umap" not in skipped:
-            places = umap_table(features, manifest.table["image_id"].tolist(), labels, config.seed)
-            write_table(work.folder / "tables" / "umap.csv", places)
-            title = f"{config.encoder}, {start.card.method} weights, n = {len(manifest)}"
-            legend = config.labels.rpartition(":")[2] if config.labels else "diagnosis"
-            save_figure(umap_figure(places, title, legend), work.folder / "figures" / "umap.png", dpi=200)
+            draw_maps(drawn)
 
         seconds = round(time.perf_counter() - began, 1)
-        work.say(as_table(rows) if rows else "no probe gave a score")
-        work.finish(result | {"skipped": skipped, "left_out": dict(known.left_out), "seconds": seconds})
+        work.finish(
+            {
+                "init": first.init, "encoder": config.encoder, "encoder_sha256": first.sha256, "data": manifest.hash,
+                "split": split.hash, "leaks": guards[config.init].summary,
+                "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
+                **probed[0].result, "encoders": [one.entry for one in probed], "cka": similar,
+                "skipped": skipped, "left_out": dict(known.left_out), "seconds": seconds,
+            }
+        )  # fmt: skip
         work.say(f"took {seconds:.0f} s")
         work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}"))
     return work.folder
-
-
-def reasons(config: ProbeConfig, known: Labelled, pictures: Masked, count: int) -> dict[str, str]:
-    """The probes that these images do not allow or nobody wants, with the reason."""
-    few = f"{count} images are too few for a map" if count < FEWEST else ""
-    every = {
-        "knn": known.refusal,
-        "linear": known.refusal,
-        "dense": pictures.refusal,
-        "umap": few if config.umap else "not asked for",
-    }
-    return {name: reason for name, reason in every.items() if reason}
-
-
-def remarks(config: ProbeConfig, known: Labelled, pictures: Masked, skipped: Mapping[str, str]) -> Iterator[str]:
-    """What a reader of the scores should know beforehand, a line each."""
-    for name, reason in skipped.items():
-        yield f"skipped: {name}: {reason}"
-    if "knn" not in skipped:
-        if known.unknown:
-            yield f"left out of kNN and linear: {known.unknown} images without a class"
-        for name, reason in known.left_out.items():
-            yield f"left out of kNN and linear: class {name} ({reason})"
-        if config.k > len(known.train):
-            yield f"--k {config.k}: there are {len(known.train)} images to vote, and all of them do"
-    if "dense" not in skipped:
-        wanted, there = max(config.dense_images), len(pictures.train)
-        if pictures.without:
-            yield f"left out of dense: {pictures.without} images whose mask is missing or unusable"
-        if wanted > there:
-            yield f"--dense_images {wanted}: there are {there} masks to fit on, and all of them are taken"
-
-
-def scored(score: str, interval: Interval, count: int, **more: object) -> Result:
-    """A score with its interval and the number of images it is of, as result.json holds them."""
-    return {score: interval.mean, "low": interval.low, "high": interval.high, "n": count} | more
-
-
-def as_table(rows: Sequence[Row]) -> str:
-    """The scores for people, a line each."""
-    lines = [f"{'probe':<22}{'score':<20}{'mean':>6}   {'95 % interval':<16}{'images':>6}"]
-    for row in rows:
-        interval = f"{row.interval.low:.3f} to {row.interval.high:.3f}"
-        lines.append(f"{row.probe:<22}{row.score:<20}{row.interval.mean:>6.3f}   {interval:<16}{row.images:>6}")
-    return "\n".join(lines)

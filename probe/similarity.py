@@ -1,6 +1,7 @@
 """Similarity of two encoders, stage by stage: linear CKA of what they see in the same pictures."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -47,6 +48,14 @@ def hsic(k: FloatArray, l: FloatArray) -> float:  # noqa: E741 - the paper's let
 def cka_by_stage(a: list[NDArray[np.floating]], b: list[NDArray[np.floating]]) -> FloatArray:
     """CKA of every stage of one encoder with every stage of another, (stages of a, stages of b)."""
     return np.array([[cka(ours, theirs) for theirs in b] for ours in a])
+
+
+def similarity_table(matrix: FloatArray) -> pd.DataFrame:
+    """A row a stage of the first encoder, a column a stage of the second; 1 is the finest."""
+    stages = [f"stage {stage + 1}" for stage in range(matrix.shape[1])]
+    table = pd.DataFrame(matrix, columns=stages)
+    table.insert(0, "stage", range(1, len(matrix) + 1))
+    return table
 
 
 def similarity_figure(matrix: FloatArray, a: str, b: str, images: int) -> Figure:

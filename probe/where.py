@@ -27,7 +27,7 @@ def maps_of(eye: FrozenEncoder, images: PixelCache, rows: Sequence[int]) -> list
 
 
 def fine_enough(stages: Sequence[Tensor]) -> Tensor:
-    """The last of an image's maps, (1, C, h, w) each, with twelve positions a side; the finest where none has so many."""
+    """The last of an image's maps, (1, C, h, w) each, with twelve positions a side, else the finest."""
     return next((stage for stage in reversed(stages) if min(stage.shape[2:]) >= FINE), stages[0])
 
 

@@ -11,7 +11,6 @@ from drawn_study import Design, draw_study
 
 from compare import prose, report
 from compare.figures import colours
-from compare.gallery import outline
 from compare.prose import points
 from compare.report import Report, write_report
 from compare.study import read_study
@@ -190,14 +189,6 @@ def test_a_report_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pyt
         write_report(folder)
     assert (folder / "report.html").read_text() == before
     assert list(folder.glob(".*")) == list((folder / "tables").glob(".*")) == []
-
-
-def test_an_outline_runs_through_the_edge_pixels() -> None:
-    mask = np.zeros((4, 4), dtype=bool)
-    mask[1:3, 1:3] = True
-    corners = re.findall(r"[\d.]+ [\d.]+", outline(mask))
-    assert sorted(corners) == ["1.5 1.5", "1.5 2.5", "2.5 1.5", "2.5 2.5"]
-    assert outline(np.zeros((4, 4), dtype=bool)) == ""
 
 
 def test_arms_keep_their_colours_and_share_none() -> None:

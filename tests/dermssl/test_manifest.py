@@ -248,3 +248,17 @@ def test_ten_culprits_are_listed_and_the_rest_is_counted(tmp_path: Path) -> None
     assert said.startswith(f"{tmp_path / 'set'}: 13 images without a mask (00.png, 01.png, ")
     assert "09.png and 3 more)" in said
     assert "10.png" not in said
+
+
+def test_masks_may_lie_in_another_folder_and_are_then_the_only_ones(tmp_path: Path) -> None:
+    picture(tmp_path / "photographs" / "a.jpg")
+    picture(tmp_path / "photographs" / "b.jpg", seed=1)
+    mask(tmp_path / "photographs" / "masks" / "b.png")
+    mask(tmp_path / "drawn" / "a_segmentation.png")
+    mask(tmp_path / "drawn" / "stranger.png")
+    found = read_manifest(tmp_path / "photographs", masks_in=tmp_path / "drawn")
+    assert found.paths("mask_path")[0] == tmp_path / "drawn" / "a_segmentation.png"
+    assert column(found, "mask_path")[1] == ""
+    assert found.table["mask_area"][0] == 0.5
+    assert found.orphans == (str(tmp_path / "drawn" / "stranger.png"),)
+    assert read_manifest(tmp_path / "photographs").hash != found.hash

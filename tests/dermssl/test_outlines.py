@@ -1,11 +1,13 @@
-"""An outline's style is told from its shape, at any size."""
+"""An outline's style is told from its shape, at any size; as a line it runs through the edge pixels."""
+
+import re
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.outlines import outline_style
+from dermssl.outlines import outline_style, svg_outline
 
 Mask = NDArray[np.bool_]
 
@@ -45,3 +47,12 @@ def test_an_outline_that_follows_pixels_is_jagged(side: int) -> None:
 @pytest.mark.parametrize("mask", [np.zeros((64, 64), bool), np.ones((64, 64), bool)], ids=["empty", "full"])
 def test_a_mask_without_an_outline_has_no_style(mask: Mask) -> None:
     assert outline_style(mask) == "none"
+
+
+def test_an_outline_runs_through_the_edge_pixels() -> None:
+    mask = np.zeros((4, 4), dtype=bool)
+    mask[1:3, 1:3] = True
+    corners = re.findall(r"[\d.]+ [\d.]+", svg_outline(mask))
+    assert sorted(corners) == ["1.5 1.5", "1.5 2.5", "2.5 1.5", "2.5 2.5"]
+    assert svg_outline(mask, 250, 100).startswith("M375 150L375 250L")
+    assert svg_outline(np.zeros((4, 4), dtype=bool)) == ""

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,5 +36,16 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
         table = pd.DataFrame(rows)
         (table if classes else table.drop(columns="dx")).to_csv(root / "metadata.csv", index=False)
         return root
+
+    return drawn
+
+
+@pytest.fixture
+def keep_drawn() -> Callable[[int], Any]:
+    """So many pictures of clouds, as a cache gives them."""
+
+    def drawn(count: int) -> list[np.ndarray]:
+        rng = np.random.default_rng(0)
+        return [cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (200, 150)) for _ in range(count)]
 
     return drawn

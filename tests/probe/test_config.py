@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
         ("val_fraction", 1.0, "in (0, 1)"),
         ("limit", 1, "at least 2"),
         ("seed", -1, "negative"),
+        ("pairs", -1, "negative"),
+        ("against", "imagenet,imagenet", "names an init twice"),
+        ("against", "imagenet,ssl", "or --init ssl itself"),
     ],
 )
 def test_impossible_options_are_refused_in_a_sentence(option: str, value: object, says: str) -> None:

@@ -16,7 +16,16 @@ Draw = Callable[..., Path]
 
 
 def options(data: Path, tmp_path: Path, **more: object) -> ProbeConfig:
-    small = {"init": "random", "image_size": 64, "k": 3, "dense_images": (4, 50), "umap": False, "threads": 1}
+    small = {
+        "init": "random",
+        "image_size": 64,
+        "k": 3,
+        "dense_images": (4, 50),
+        "umap": False,
+        "sheets": False,
+        "explorer": False,
+        "threads": 1,
+    }
     few = {
         "data": data,
         "out": tmp_path / "runs",
@@ -36,11 +45,15 @@ def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
     folder = run(options(draw(), tmp_path))
     result = result_of(folder)
     assert (result["init"], result["n_images"], result["n_train"], result["n_val"]) == ("random", 12, 8, 4)
-    assert set(result["knn"]) == {"balanced_accuracy", "low", "high", "n", "k", "classes"}
+    assert set(result["knn"]) == {"balanced_accuracy", "low", "high", "n", "k", "classes", "recall"}
     assert set(result["linear"]) == {"balanced_accuracy", "low", "high", "n", "C"}
     assert set(result["dense_by_images"]) == {"4", "8"}
     assert result["dense"] == result["dense_by_images"]["8"]
-    assert result["skipped"] == {"umap": "not asked for"}
+    assert result["skipped"] == {
+        "umap": "not asked for",
+        "cka": "there is one encoder; --against names others",
+    }
+    assert set(result["invariance"]) == {"recognised", "pairs", "strangers", "rankme", "alignment", "uniformity"}
     scores = pd.read_parquet(folder / "scores.parquet")
     assert scores.groupby("n_train")["jaccard"].mean()[8] == pytest.approx(result["dense"]["jaccard"])
     assert (folder / "tables" / "knn_confusion.csv").exists()
@@ -71,7 +84,7 @@ def test_images_without_masks_and_classes_are_said_to_be_so(
     draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = result_of(run(options(draw(masks=False, classes=False), tmp_path)))
-    assert set(result["skipped"]) == {"knn", "linear", "dense", "umap"}
+    assert set(result["skipped"]) == {"knn", "linear", "dense", "umap", "cka"}
     assert "skipped: dense: no masks" in capsys.readouterr().out
 
 
@@ -126,3 +139,34 @@ def test_a_limit_takes_from_both_sides_and_moves_no_image_across() -> None:
     assert limited(split, 5).train == ("a", "b", "c", "d")
     assert limited(split, 5).val == ("x",)
     assert limited(split, 2) == Split(0, "image", ("a",), ("x",))
+
+
+def test_encoders_side_by_side_are_measured_alike_and_compared(draw: Draw, tmp_path: Path) -> None:
+    data = draw()
+    folder = run(options(data, tmp_path, init="imagenet", against="random", sheets=True, dense_images=(4,)))
+    result = result_of(folder)
+    first, second = result["encoders"]
+    assert (first["init"], second["init"]) == ("imagenet", "random")
+    assert first["knn"] == result["knn"]
+    assert first.keys() == second.keys()
+    assert list(result["cka"]) == ["imagenet and random"]
+    assert len(result["cka"]["imagenet and random"]) == 5  # stages
+    tables, figures = ({path.name for path in (folder / kind).iterdir()} for kind in ("tables", "figures"))
+    assert {
+        "knn_confusion.csv",
+        "knn_confusion_random.csv",
+        "cka_imagenet_random.csv",
+        "nearest_strangers.csv",
+    } <= tables
+    assert {"neighbours.png", "neighbours_random.png", "where_it_looks.png", "cka_imagenet_random.png"} <= figures
+    alone = result_of(run(options(data, tmp_path, out=tmp_path / "alone", dense_images=(4,))))
+    assert alone["knn"] == second["knn"]  # beside another or alone: the same
+    assert alone["invariance"] == second["invariance"]
+
+
+def test_masks_may_lie_elsewhere(draw: Draw, tmp_path: Path) -> None:
+    data = draw()
+    (data / "masks").rename(tmp_path / "drawn")
+    assert "dense" in result_of(run(options(data, tmp_path, out=tmp_path / "bare")))["skipped"]
+    result = result_of(run(options(data, tmp_path, masks=tmp_path / "drawn", dense_images=(4,))))
+    assert result["dense"]["n_train"] == 4
