@@ -1,4 +1,4 @@
-"""Scores of segmentation: per image, from pixel counts at the image's native size."""
+"""Scores of segmentation: per image, from pixel counts and boundaries at the image's native size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from dermssl.masks import border_share
+from dermssl.surfaces import surface_scores
 
 ISIC_THRESHOLD = 0.65  # below it the challenge counts a mask as failed (Codella et al. 2019, arXiv:1902.03368)
 
@@ -64,21 +67,62 @@ def specificity(counts: Counts) -> float:
     return ratio(counts.tn, counts.tn + counts.fp)
 
 
+def accuracy(counts: Counts) -> float:
+    """Share of all pixels that are right, in [0, 1]; skin is most of them, so it says little of the lesion."""
+    return ratio(counts.tp + counts.tn, counts.tp + counts.fp + counts.fn + counts.tn)
+
+
 SCORES = {
     "jaccard": jaccard,
     "isic_jaccard": isic_jaccard,
     "dice": dice,
     "sensitivity": sensitivity,
     "specificity": specificity,
+    "accuracy": accuracy,
 }
+SURFACE_SCORES = ("surface_dice", "hd95", "hd95_share")
 
 
 def row(counts: Counts) -> dict[str, float]:
-    """Counts and every score of one image, as scores.parquet holds them."""
+    """Counts of one image and every score that follows from them."""
     return vars(counts) | {name: score(counts) for name, score in SCORES.items()}
 
 
+def measures(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> dict[str, float]:
+    """Everything that is measured of one image, as scores.parquet holds it; never nan.
+
+    `row` of the counts, `surface_scores` of the boundaries, and what the masks are like by themselves: `area` and
+    `area_predicted`, the lesion's share of the image, and `border` and `border_predicted`, its share of the pixels at
+    the frame; all in [0, 1], and 0 where the mask is empty.
+
+    Args:
+        truth: (H, W), at the image's native size.
+        prediction: (H, W).
+
+    Raises:
+        ValueError: If the sizes differ.
+    """
+    counts = count(truth, prediction)
+    masks = {
+        "area": (counts.tp + counts.fn) / truth.size,
+        "area_predicted": (counts.tp + counts.fp) / truth.size,
+        "border": border_share(truth),
+        "border_predicted": border_share(prediction),
+    }
+    return {**row(counts), **surface_scores(truth, prediction), **masks}
+
+
 def summary(table: pd.DataFrame) -> Mapping[str, float]:
-    """Means over images of every score, and the failure rate: the share of images with a Jaccard below 0.65."""
-    means = {name: float(table[name].mean()) for name in SCORES}
-    return means | {"failure_rate": float((table["jaccard"] < ISIC_THRESHOLD).mean())}
+    """Means over images of the scores that the table has, the median of HD95, and the failure rate.
+
+    The failure rate is the share of images with a Jaccard below 0.65. The median stands beside the mean of HD95 because
+    an image without any prediction adds its whole diagonal to the mean.
+
+    Raises:
+        ValueError: If the table has no image.
+    """
+    if table.empty:
+        raise ValueError("no image to sum up; a summary needs at least one")
+    means = {name: float(table[name].mean()) for name in (*SCORES, *SURFACE_SCORES) if name in table}
+    medians = {"hd95_median": float(table["hd95"].median())} if "hd95" in table else {}
+    return {**means, **medians, "failure_rate": float((table["jaccard"] < ISIC_THRESHOLD).mean())}

@@ -1,11 +1,29 @@
 """Scores on masks that a reader can check by eye, and against counting pixel by pixel."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.scores import SCORES, Counts, count, dice, isic_jaccard, jaccard, row, sensitivity, specificity, summary
+from dermssl.masks import border_share
+from dermssl.scores import (
+    SCORES,
+    SURFACE_SCORES,
+    Counts,
+    accuracy,
+    count,
+    dice,
+    isic_jaccard,
+    jaccard,
+    measures,
+    row,
+    sensitivity,
+    specificity,
+    summary,
+)
+from dermssl.surfaces import surface_scores
 
 Mask = NDArray[np.bool_]
 
@@ -38,6 +56,7 @@ def by_loop(truth: Mask, prediction: Mask) -> dict[str, float]:
         "dice": 2 * both / (found + lesion) if found + lesion else 1.0,
         "sensitivity": both / lesion if lesion else 1.0,
         "specificity": left_alone / skin if skin else 1.0,
+        "accuracy": (both + left_alone) / truth.size,
     }
 
 
@@ -53,6 +72,7 @@ def test_a_square_shifted_by_one_overlaps_in_a_third() -> None:
     assert dice(counts) == 4 / 8
     assert sensitivity(counts) == 2 / 4
     assert specificity(counts) == 10 / 12
+    assert accuracy(counts) == 12 / 16
     assert isic_jaccard(counts) == 0
 
 
@@ -64,9 +84,9 @@ def test_a_mask_agrees_with_itself_wholly(mask: Mask) -> None:
 @pytest.mark.parametrize(
     ("truth", "prediction", "expected"),
     [
-        (EMPTY, SQUARE, {"jaccard": 0, "dice": 0, "sensitivity": 1, "specificity": 12 / 16}),
-        (SQUARE, EMPTY, {"jaccard": 0, "dice": 0, "sensitivity": 0, "specificity": 1}),
-        (SQUARE, FULL, {"jaccard": 4 / 16, "dice": 8 / 20, "sensitivity": 1, "specificity": 0}),
+        (EMPTY, SQUARE, {"jaccard": 0, "dice": 0, "sensitivity": 1, "specificity": 12 / 16, "accuracy": 12 / 16}),
+        (SQUARE, EMPTY, {"jaccard": 0, "dice": 0, "sensitivity": 0, "specificity": 1, "accuracy": 12 / 16}),
+        (SQUARE, FULL, {"jaccard": 4 / 16, "dice": 8 / 20, "sensitivity": 1, "specificity": 0, "accuracy": 4 / 16}),
         (FULL, SQUARE, {"jaccard": 4 / 16, "dice": 8 / 20, "sensitivity": 4 / 16, "specificity": 1}),
     ],
     ids=["nothing there", "nothing found", "all found", "all there"],
@@ -118,3 +138,68 @@ def test_the_summary_is_the_mean_over_images_and_not_over_pixels() -> None:
 def test_an_image_at_the_threshold_has_not_failed() -> None:
     table = pd.DataFrame([row(Counts(tp=t, fp=100 - t, fn=0, tn=0)) for t in (64, 65, 90, 100)])
     assert summary(table)["failure_rate"] == 1 / 4
+
+
+CORNER = {"area": 4 / 16, "border": 3 / 12}
+NOTHING = {"area": 0.0, "border": 0.0}
+EVERYTHING = {"area": 1.0, "border": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("mask", "alone"),
+    [(SQUARE, CORNER), (EMPTY, NOTHING), (FULL, EVERYTHING)],
+    ids=["square", "empty", "full"],
+)
+def test_area_and_border_tell_of_each_mask_by_itself(mask: Mask, alone: dict[str, float]) -> None:
+    found, turned = measures(mask, SHIFTED), measures(SHIFTED, mask)
+    assert {name: found[name] for name in alone} == alone
+    assert {name: turned[f"{name}_predicted"] for name in alone} == alone
+    assert (found["area_predicted"], found["border_predicted"]) == (4 / 16, 2 / 12)
+
+
+def test_a_lesion_wholly_inside_does_not_touch_the_border() -> None:
+    assert measures(drawn(".... .##. .##. ...."), EMPTY)["border"] == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_measures_of_an_image_are_counts_boundaries_and_the_masks_themselves(seed: int) -> None:
+    truth, prediction = random_masks(seed)
+    found = measures(truth, prediction)
+    masks = {
+        "area": truth.mean(),
+        "area_predicted": prediction.mean(),
+        "border": border_share(truth),
+        "border_predicted": border_share(prediction),
+    }
+    assert found == {**row(count(truth, prediction)), **surface_scores(truth, prediction), **masks}
+
+
+@pytest.mark.parametrize("truth", [SQUARE, EMPTY, FULL], ids=["square", "empty", "full"])
+@pytest.mark.parametrize("prediction", [SQUARE, EMPTY, FULL], ids=["square", "empty", "full"])
+def test_no_measure_is_ever_nan(truth: Mask, prediction: Mask) -> None:
+    found = measures(truth, prediction)
+    assert all(math.isfinite(value) for value in found.values())
+    shares = set(found) - {"tp", "fp", "fn", "tn", "hd95"}
+    assert all(0 <= found[name] <= 1 for name in shares)
+    assert all(math.isfinite(value) for value in summary(pd.DataFrame([found])).values())
+
+
+def test_the_summary_has_means_of_the_boundary_scores_and_the_median_of_hd95() -> None:
+    pairs = [(SQUARE, SQUARE), (SQUARE, SHIFTED), (SQUARE, EMPTY)]
+    found = summary(pd.DataFrame([measures(*pair) for pair in pairs]))
+    diagonal = math.hypot(4, 4)
+    assert found["surface_dice"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert found["hd95"] == pytest.approx((0 + 1 + diagonal) / 3)
+    assert found["hd95_share"] == pytest.approx((0 + 1 / diagonal + 1) / 3)
+    assert found["hd95_median"] == 1
+
+
+def test_the_summary_of_counts_alone_has_no_boundary_scores() -> None:
+    found = summary(pd.DataFrame([row(count(SQUARE, SHIFTED))]))
+    assert set(found) == {*SCORES, "failure_rate"}
+    assert set(summary(pd.DataFrame([measures(SQUARE, SHIFTED)]))) == {*found, *SURFACE_SCORES, "hd95_median"}
+
+
+def test_a_summary_of_no_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="no image to sum up"):
+        summary(pd.DataFrame(columns=["jaccard"]))
