@@ -1,8 +1,13 @@
-"""The options of the loss."""
+"""The options of the loss, and how a sum of losses is written."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Literal
 
+from dermssl.flags import nearest
+
+LOSSES = ("dice", "jaccard", "bce", "focal", "tversky", "lovasz", "mcc", "boundary")
 Over = Literal["image", "batch"]
 
 
@@ -11,9 +16,64 @@ class LossConfig:
     """What training lowers."""
 
     loss: str = "dice+bce"
-    """A loss or a weighted sum of several, such as dice+0.5*bce."""
+    """One of dice, jaccard, bce, focal, tversky, lovasz, mcc, boundary, or a weighted sum such as dice+0.5*bce."""
     loss_over: Over = "image"
-    """What a loss that counts pixels is taken over: each image, then averaged, or the whole batch as one picture."""
+    """What dice, jaccard, tversky, lovasz and mcc count over: each image, then averaged, or the batch as one picture; bce, focal and boundary are means over pixels either way."""  # noqa: E501
+    focal_gamma: float = 2.0
+    """Of focal: power by which a pixel counts less the surer it is right; 0 is bce, 2 is Lin et al. 2017."""
+    focal_alpha: float | None = None
+    """Of focal: weight of lesion pixels, where skin weighs 1 - alpha; both 1 by default (Lin et al. 2017: 0.25)."""
+    tversky_alpha: float = 0.3
+    """Of tversky: weight of a pixel wrongly called lesion (Salehi et al. 2017: 0.3); 0.5 and 0.5 is dice."""
+    tversky_beta: float = 0.7
+    """Of tversky: weight of a pixel of lesion that was missed (Salehi et al. 2017: 0.7); 1 and 1 is jaccard."""
 
     def __post_init__(self) -> None:
-        """Refuses what is no sum of losses."""
+        """Refuses what is no sum of losses, and options of a loss that is not in it."""
+        used = [name for _, name in terms(self.loss)]
+        for option in fields(LossConfig):
+            owner = option.name.partition("_")[0]
+            if owner in LOSSES and owner not in used and getattr(self, option.name) != option.default:
+                raise ValueError(f"--{option.name} is of {owner}, which is not in --loss {self.loss}; leave it out")
+        if not (self.focal_gamma >= 0 and isfinite(self.focal_gamma)):
+            raise ValueError(f"--focal_gamma must not be negative, got {self.focal_gamma}")
+        if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
+            raise ValueError(f"--focal_alpha is a share in (0, 1), got {self.focal_alpha}")
+        for name in ("tversky_alpha", "tversky_beta"):
+            if not (getattr(self, name) > 0 and isfinite(getattr(self, name))):
+                raise ValueError(f"--{name} must be above 0, got {getattr(self, name)}")
+
+
+def terms(text: str) -> tuple[tuple[float, str], ...]:
+    """The weight and the name of each loss in a sum such as `dice+0.5*bce`, in its order; no weight is weight 1.
+
+    Raises:
+        ValueError: For an unknown loss, a weight that is not above 0, one loss twice, and a term without a loss.
+    """
+    found = tuple(term(part, text) for part in text.split("+"))
+    names = [name for _, name in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"--loss {text}: {twice[0]} stands in it twice; give it one weight")
+    return found
+
+
+def term(part: str, text: str) -> tuple[float, str]:
+    """The weight and the name of one loss of the sum `text`."""
+    weight, star, name = (word.strip() for word in part.rpartition("*"))
+    if not name or (star and not weight):
+        raise ValueError(f"--loss '{text}': a term is empty; write LOSS or WEIGHT*LOSS with + between, as dice+0.5*bce")
+    if name not in LOSSES:
+        hint = nearest(name, LOSSES) or f"; there are {', '.join(LOSSES)}"
+        raise ValueError(f"--loss {text}: no loss is called '{name}'{hint}")
+    if star and not (re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", weight) and 0 < as_number(weight) < float("inf")):
+        raise ValueError(f"--loss {text}: the weight of {name} is a number above 0, as 0.5*{name}; got '{weight}'")
+    return as_number(weight) if star else 1.0, name
+
+
+def as_number(word: str) -> float:
+    """The number that `word` writes, or 0 where it writes none."""
+    try:
+        return float(word)
+    except ValueError:
+        return 0.0

@@ -1,31 +1,61 @@
-"""The loss of fine-tuning, in float32 whatever the network computes in.
+"""The loss of fine-tuning: a weighted sum of named losses, in float32 whatever the network computes in."""
 
-segmentation-models-pytorch's Dice pools the batch, has no gradient where all masks are empty, and is NaN in half
-precision from 256 px on.
-"""
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor
 
-SMOOTH = 1.0  # pixels; what an empty prediction of an empty mask scores by
+from finetune.boundary_loss import boundary_loss
+from finetune.float32 import Loss
+from finetune.loss_config import LossConfig, terms
+from finetune.lovasz import lovasz_loss
+from finetune.pixel_losses import bce_loss, focal_loss
+from finetune.region_losses import dice_loss, jaccard_loss, mcc_loss, tversky_loss
 
 
-def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """One minus the soft Dice of each image, averaged over the batch (Milletari et al. 2016, per image).
+@dataclass(frozen=True)
+class LossSum:
+    """What a training step lowers, and the parts of it that metrics.csv shows."""
 
-    Args:
-        logits: (B, 1, H, W), any float type.
-        truth: (B, 1, H, W), 0 or 1.
+    terms: tuple[tuple[float, str, Loss], ...]
+    """Weight, name and function of each; at least one."""
 
-    Returns:
-        A scalar in [0, 1); near 0 for an empty prediction of an empty mask, with a gradient towards it.
-    """
-    probabilities, truth = logits.float().sigmoid().flatten(1), truth.float().flatten(1)  # (B, H * W)
-    overlap = (probabilities * truth).sum(dim=1)
-    total = probabilities.sum(dim=1) + truth.sum(dim=1)
-    return (1 - (2 * overlap + SMOOTH) / (total + SMOOTH)).mean()
+    def __call__(self, logits: Tensor, truth: Tensor) -> Mapping[str, Tensor]:
+        """The weighted sum as `loss`, and where it has several terms, each by its name, unweighted and detached.
+
+        Args:
+            logits: (B, 1, H, W), any float type.
+            truth: (B, 1, H, W), 0 or 1, any type.
+
+        Returns:
+            Scalars in float32, on the device of the logits.
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
+        values = {name: loss(logits, truth) for _, name, loss in self.terms}
+        first, *others = (weight * values[name] for weight, name, _ in self.terms)
+        parts = {name: value.detach() for name, value in values.items()} if others else {}
+        return {"loss": sum(others, start=first), **parts}
 
 
-def dice_and_bce(logits: Tensor, truth: Tensor) -> Tensor:
-    """The sum of `dice_loss` and the mean binary cross entropy over pixels (Isensee et al. 2021, nnU-Net)."""
-    return dice_loss(logits, truth) + F.binary_cross_entropy_with_logits(logits.float(), truth.float())
+def loss_of(config: LossConfig) -> LossSum:
+    """The loss that the options describe."""
+    named = functions(config)
+    return LossSum(tuple((weight, name, named[name]) for weight, name in terms(config.loss)))
+
+
+def functions(config: LossConfig) -> dict[str, Loss]:
+    """Every loss by its name, with its options."""
+    over = config.loss_over
+    return {
+        "dice": partial(dice_loss, over=over),
+        "jaccard": partial(jaccard_loss, over=over),
+        "bce": bce_loss,
+        "focal": partial(focal_loss, gamma=config.focal_gamma, alpha=config.focal_alpha),
+        "tversky": partial(tversky_loss, over=over, alpha=config.tversky_alpha, beta=config.tversky_beta),
+        "lovasz": partial(lovasz_loss, over=over),
+        "mcc": partial(mcc_loss, over=over),
+        "boundary": boundary_loss,
+    }
