@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 
 import albumentations as A
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,40 +14,10 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from dermssl.cache import PixelCache
 from dermssl.images import Pixels, skin_colour
 from dermssl.randomness import Draw, Order, let_draw
-
-BORDERS = {
-    "skin": cv2.BORDER_CONSTANT,
-    "black": cv2.BORDER_CONSTANT,
-    "reflect": cv2.BORDER_REFLECT_101,
-    "edge": cv2.BORDER_REPLICATE,
-}
-
-
-def resized(pixels: Pixels, size: int, *, is_mask: bool = False) -> Pixels:
-    """The whole picture as a square of `size` pixels, its aspect given up, as every network input here is."""
-    if is_mask:
-        return (cv2.resize(pixels * 255, (size, size), interpolation=cv2.INTER_AREA) > 127).astype(np.uint8)
-    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def transforms(preset: str, padding: str, size: int) -> list[A.BasicTransform]:
-    """The pipeline of a preset; its input and output are squares of `size` pixels."""
-    if preset == "none":
-        return []
-    if preset == "light":
-        return [A.SquareSymmetry(p=1)]
-    colour = A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(-0.02, 0.02), p=0.8)
-    if padding == "none":  # zooms in until no corner is uncovered
-        turn: list[A.BasicTransform] = [
-            # Without border_mode albumentations' crop leaves a black rim of a pixel in nine of ten turns.
-            A.Rotate(limit=45, crop_border=True, border_mode=cv2.BORDER_REPLICATE, p=0.5),
-            A.RandomResizedCrop((size, size), scale=(0.6, 1), ratio=(3 / 4, 4 / 3)),
-        ]
-    else:
-        border = BORDERS[padding]
-        shift = {"x": (-0.1, 0.1), "y": (-0.1, 0.1)}
-        turn = [A.Affine(scale=(0.8, 1.25), translate_percent=shift, rotate=(-45, 45), border_mode=border, p=0.8)]
-    return [A.SquareSymmetry(p=1), *turn, colour]
+from finetune.augment_config import FitName, Padding
+from finetune.borders import bordered
+from finetune.fit import Fit
+from finetune.recipe import steps_of
 
 
 class Labelled(Dataset[tuple[Pixels, Pixels]]):
@@ -57,33 +26,51 @@ class Labelled(Dataset[tuple[Pixels, Pixels]]):
     Args:
         images: Their pixels.
         masks: Theirs, in the same order and sizes.
-        preset: none, light or dermoscopy.
-        padding: What fills uncovered corners.
+        preset: none, light, dermoscopy, strong, or a YAML file (`finetune.recipe`).
+        padding: What fills uncovered corners, and what a letterbox adds.
         size: Side of the square, pixels.
         seed: Of the draws.
+        fit: How a picture becomes a square before it is augmented.
+
+    Raises:
+        UserError: If the YAML file or one of its entries is wrong.
     """
 
     def __init__(
-        self, images: PixelCache, masks: PixelCache, *, preset: str, padding: str, size: int, seed: int
+        self,
+        images: PixelCache,
+        masks: PixelCache,
+        *,
+        preset: str,
+        padding: Padding,
+        size: int,
+        seed: int,
+        fit: FitName = "resize",
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations merely warns of an argument that it does not know
-            self.pipeline = A.Compose(transforms(preset, padding, size), seed=0)
-        self.images, self.masks, self.size, self.seed = images, masks, size, seed
-        self.filled_with_skin = [t for t in self.pipeline.transforms if isinstance(t, A.Affine) and padding == "skin"]
+            self.pipeline = A.Compose(steps_of(preset, padding, size), seed=0)
+        self.images, self.masks, self.seed, self.fit = images, masks, seed, Fit(fit, size, padding)
+        self.filled_with_skin = [*bordered(self.pipeline.transforms)] if padding == "skin" else []
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> tuple[Pixels, Pixels]:
         number, index = draw
-        image = resized(np.asarray(self.images[index]), self.size)
-        mask = resized(np.asarray(self.masks[index]), self.size, is_mask=True)
-        for transform in self.filled_with_skin:
-            transform.fill = skin_colour(image)
+        image, mask = self.squares(index)
+        if self.filled_with_skin:
+            colour = skin_colour(image)
+            for transform in self.filled_with_skin:
+                transform.fill = colour
         let_draw(self.pipeline, self.seed, number, index)
         drawn = self.pipeline(image=image, mask=mask)
         return drawn["image"], drawn["mask"]
+
+    def squares(self, index: int) -> tuple[Pixels, Pixels]:
+        """Image and mask as squares, before augmentation."""
+        image, mask = np.asarray(self.images[index]), np.asarray(self.masks[index])
+        return self.fit.square(image), self.fit.square_mask(mask)
 
 
 def collate(pairs: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dermssl.flags import nearest
+
 Padding = Literal["skin", "black", "reflect", "edge", "none"]
 FitName = Literal["resize", "letterbox", "crop"]
+PRESETS = ("none", "light", "dermoscopy", "strong")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,16 +17,22 @@ class AugmentConfig:
     image_size: int = 256
     """Side of the network's input, pixels. Scores are at each image's native size."""
     fit: FitName = "resize"
-    """How a picture becomes a square: resize gives its aspect up, letterbox fills what is missing, crop cuts the middle."""  # noqa: E501
+    """How a picture becomes a square: resize gives its aspect up, letterbox keeps it and fills what is missing as --padding says, crop shows the middle square alone and calls the rest skin."""  # noqa: E501
     cache_size: int = 512
     """Shorter side of the pictures that training reads, pixels; larger ones are shrunk once and kept."""
     augmentation: str = "dermoscopy"
-    """none, light: the eight symmetries of the square, dermoscopy: these with turns, zoom, shifts and mild colour, strong, or a YAML file of albumentations."""  # noqa: E501
+    """none, light: the eight symmetries of the square, dermoscopy: these with turns, zoom, shifts and mild colour, strong: more of each with bending, blur, noise and hair-like lines, or a YAML file of albumentations."""  # noqa: E501
     padding: Padding = "skin"
-    """What fills corners that a turn uncovers; reflect mirrors lesions into being, none turns by zooming in."""
+    """What fills corners that a turn uncovers: skin is the median colour of the picture's rim; reflect mirrors lesions into being and edge smears them; none turns by zooming in."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        if self.image_size % 32 or self.image_size < 32:
-            raise ValueError(f"--image_size must be a multiple of 32, got {self.image_size}")
+        if self.image_size < 32 or self.image_size % 32:
+            size = max(32, -(-self.image_size // 32) * 32)
+            raise ValueError(f"--image_size must be a multiple of 32, got {self.image_size}; the next is {size}")
         if self.cache_size < 1:
             raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
+        if self.augmentation not in PRESETS and not self.augmentation.endswith((".yaml", ".yml")):
+            raise ValueError(
+                f"--augmentation is one of {', '.join(PRESETS)} or a YAML file of albumentations, got "
+                f"'{self.augmentation}'{nearest(self.augmentation, PRESETS)}"
+            )
