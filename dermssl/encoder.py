@@ -1,9 +1,12 @@
 """The encoder that all commands share, and where its weights come from: ssl, imagenet, random, or a file."""
 
+import inspect
 import os
 import socket
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +22,6 @@ from dermssl.errors import UserError, first_ten
 
 OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
 HUB = "huggingface.co"
-ANY_SIZE = {"dynamic_img_size": True}  # a transformer's positions are interpolated to the image's size
 DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -81,7 +83,7 @@ def build_encoder(name: str) -> nn.Module:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
     try:
         return library_encoder(name, pretrained=False)
-    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         raise UserError(
             f"--encoder {name}: gives no feature maps, which decoders need ({error}); take another"
         ) from error
@@ -90,12 +92,32 @@ def build_encoder(name: str) -> nn.Module:
 def library_encoder(name: str, *, pretrained: bool) -> nn.Module:
     """What smp makes of a name; a plain transformer, whose maps are all of one size, becomes the encoder of its DPT."""
     weights = (True if name.startswith("tu-") else "imagenet") if pretrained else None  # smp takes False for a download
-    try:
-        return cast(nn.Module, smp_encoders.get_encoder(name, weights=weights))
-    except ValueError:
-        if not name.startswith("tu-"):
-            raise
-        return cast(nn.Module, TimmViTEncoder(name.removeprefix("tu-"), pretrained=pretrained, **ANY_SIZE))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+        try:
+            return cast(nn.Module, smp_encoders.get_encoder(name, weights=weights, **any_size(name)))
+        except ValueError:
+            if not name.startswith("tu-"):
+                raise
+            return cast(nn.Module, TimmViTEncoder(name.removeprefix("tu-"), pretrained=pretrained, **any_size(name)))
+
+
+@cache
+def any_size(name: str) -> Mapping[str, bool]:
+    """What timm must be told of an encoder so that it takes images of any size, where it can; mostly nothing.
+
+    Positions of a plain transformer are then interpolated to the image's size, and Swin's windows are padded. No
+    parameter depends on it, and features at the transformer's own size stay what they are.
+    """
+    if not name.startswith("tu-"):
+        return {}
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                model = timm.create_model(name.removeprefix("tu-"), pretrained=False)
+        except RuntimeError:  # it reads a value while it is built
+            model = timm.create_model(name.removeprefix("tu-"), pretrained=False)
+    return {"dynamic_img_size": True} if "dynamic_img_size" in inspect.signature(type(model)).parameters else {}
 
 
 def feature_maps(encoder: nn.Module, images: Tensor) -> list[Tensor]:

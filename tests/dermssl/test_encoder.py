@@ -23,6 +23,7 @@ from dermssl.encoder import (
     OFFLINE,
     Normalise,
     Start,
+    any_size,
     build_encoder,
     feature_maps,
     feature_width,
@@ -185,6 +186,28 @@ def test_feature_maps_are_the_stages_alone(name: str, strides: list[int]) -> Non
     assert pooled(model, images).shape == (2, maps[-1].shape[1]) == (2, feature_width(model))
 
 
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+@torch.inference_mode()
+def test_what_lets_a_transformer_take_any_size_changes_nothing_at_its_own(name: str) -> None:
+    ours, theirs = build_encoder(f"tu-{name}").eval(), timm.create_model(name).eval()
+    state = {key.removeprefix("model.").replace("layers_", "layers."): t for key, t in ours.state_dict().items()}
+    assert theirs.load_state_dict(state, strict=False).unexpected_keys == []
+    images = seen(f"tu-{name}", drawn(1, 224))
+    maps = theirs.forward_intermediates(images, intermediates_only=True)
+    assert torch.equal(feature_maps(ours, images)[-1], maps[-1])
+    assert feature_maps(ours, seen(f"tu-{name}", drawn(1, 96)))[-1].isfinite().all()
+
+
+def test_asking_what_lets_a_transformer_take_any_size_draws_nothing() -> None:
+    any_size.cache_clear()
+    asked, known = (sha256_of_tensors(random_state("tu-test_vit", 0)) for _ in range(2))
+    assert asked == known
+
+
+def test_smps_own_names_for_timms_weights_are_taken_without_a_warning() -> None:
+    assert feature_width(build_encoder("timm-tf_efficientnet_lite0")) == feature_width(build_encoder(OFFLINE))
+
+
 def test_normalised_pixels_have_mean_0_and_deviation_1() -> None:
     mean, std = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
     of_mean = torch.tensor(mean).view(1, 3, 1, 1).mul(255).round().to(torch.uint8).expand(1, 3, 2, 2)
@@ -310,8 +333,8 @@ def test_an_unknown_encoder_is_named(name: str, init: str) -> None:
 
 
 def test_a_network_without_feature_maps_is_no_encoder() -> None:
-    assert refusal("random", "tu-mixer_b16_224", 0).startswith(
-        "--encoder tu-mixer_b16_224: gives no feature maps, which decoders need ("
+    assert refusal("random", "tu-visformer_tiny", 0).startswith(
+        "--encoder tu-visformer_tiny: gives no feature maps, which decoders need ("
     )
 
 
