@@ -4,10 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dermssl.files import sha256_of, whole_folder, write_json
-from dermssl.parallel import rank
+from dermssl.parallel import rank, world
 
 STATE, MANIFEST = "state.ckpt", "manifest.json"
 KEPT = 2
@@ -89,3 +90,22 @@ def changes(state: Path, now: dict[str, object]) -> list[str]:
     """What differs from when the state was saved: each of these lets its continuation end with other bits."""
     then = context_of(state)
     return [f"{name} {then[name]} then, {value} now" for name, value in now.items() if then.get(name, value) != value]
+
+
+def context_now(device: torch.device, precision: str) -> dict[str, object]:
+    """What the last bits of a training depend on beside its options, noted with each checkpoint."""
+    return {
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "processes": world(),
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "torch": torch.__version__,
+        "layout": "channels_last",
+    }
+
+
+def resuming(newest: Path, context: dict[str, object]) -> str:
+    """Where training goes on, and whether it can end with the bits that an uninterrupted one would have."""
+    apart = changes(newest, context)
+    bits = f"; its last bits will differ from an unbroken run's: {', '.join(apart)}" if apart else ""
+    return f"resuming: after step {position(newest)}{bits}"

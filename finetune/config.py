@@ -18,7 +18,7 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
 
     # Where a run lies and how fast it goes is no part of what it is; hashes stand for images, weights and split.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
-        "data", "init", "out", "checkpoints", "resume", "workers", "threads",
+        "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads",
     }  # fmt: skip
 
     init: str = "ssl"

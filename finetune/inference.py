@@ -1,57 +1,116 @@
-"""Masks at native size from a trained network."""
+"""Probabilities at native size from a trained network, and the masks that they become."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dermssl.device import Precision
 from dermssl.encoder import Normalise
 from dermssl.images import Pixels
-from finetune.augment import resized
+from finetune.ahead import in_order
+from finetune.fit import Fit
+from finetune.symmetries import over_symmetries
+from finetune.tidy import tidied
 
+Probability = NDArray[np.float32]  # of lesion, in [0, 1]
 Mask = NDArray[np.bool_]
 
 
-@torch.inference_mode()
-def probabilities(model: nn.Module, normalise: Normalise, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-    """Probability of lesion, (B, S, S), for squares of S pixels; the model is put into eval mode, all of it."""
-    model.eval()
-    device = next(model.parameters()).device
-    pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).to(device)
-    logits = model(normalise.to(device)(pixels)).float()
-    found: NDArray[np.float32] = logits.sigmoid()[:, 0].cpu().numpy()
-    return found
+class Segmenter(Protocol):
+    """A trained network in whatever form."""
+
+    @property
+    def beside(self) -> bool:
+        """Whether it computes beside the CPU, so that pictures can be read meanwhile."""
+
+    def __call__(self, squares: Pixels) -> Probability:
+        """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
 
 
-def at_native_size(probability: NDArray[np.float32], height: int, width: int, threshold: float) -> Mask:
-    """Probabilities (S, S) enlarged bilinearly to (height, width), and only then cut at the threshold."""
-    native: Mask = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
-    return native
+class TorchSegmenter:
+    """A network of torch, on the device that it lies on; put into eval mode, all of it, at every call.
+
+    Args:
+        model: Normalised images (B, 3, S, S) to logits (B, 1, S, S).
+        normalise: uint8 pixels to what the model takes.
+        precision: bf16-mixed runs the network under autocast; probabilities are float32 always.
+    """
+
+    def __init__(self, model: nn.Module, normalise: Normalise, precision: Precision = "32-true") -> None:
+        self.device = next(model.parameters()).device
+        self.model, self.normalise = model, normalise.to(self.device)
+        self.halved = precision == "bf16-mixed"
+
+    @property
+    def beside(self) -> bool:
+        """True on a GPU."""
+        return self.device.type != "cpu"
+
+    @torch.inference_mode()
+    def __call__(self, squares: Pixels) -> Probability:
+        """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
+        self.model.eval()
+        pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
+            logits = self.model(self.normalise(pixels))
+        found: Probability = logits.float().sigmoid()[:, 0].cpu().numpy()
+        return found
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with all it takes to go from pictures to masks."""
+    """A network with all it takes to go from pictures to probabilities."""
 
-    model: nn.Module
-    normalise: Normalise
-    image_size: int
-    threshold: float
+    network: Segmenter
+    fit: Fit
+    """How pictures become the network's squares, and its answers theirs."""
     batch_size: int
+    """Squares at once."""
+    symmetries: bool = False
+    """Whether to average over the eight symmetries of the square."""
 
-    def masks(self, picture: Callable[[int], Pixels], sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Mask]]:
-        """Index and mask of every picture, a batch at a time.
+    def on_squares(self, squares: Sequence[Pixels]) -> Probability:
+        """Probabilities (B, S, S) of squares (S, S, 3)."""
+        stacked: Pixels = np.stack(squares)
+        return over_symmetries(self.network, stacked) if self.symmetries else self.network(stacked)
+
+    def probabilities(
+        self, picture: Callable[[int], Pixels], sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, Probability]]:
+        """Index and probability, (H, W), of every picture in order, in memory that does not grow with their number.
 
         Args:
-            picture: Gives picture i, (H, W, 3), at any size.
+            picture: Gives picture i, (h, w, 3), at any size of the native aspect, such as that of a pixel cache.
             sizes: Native (height, width) of each.
         """
-        for first in range(0, len(sizes), self.batch_size):
-            batch = range(first, min(first + self.batch_size, len(sizes)))
-            found = probabilities(self.model, self.normalise, [resized(picture(i), self.image_size) for i in batch])
+        batches = (
+            range(first, min(first + self.batch_size, len(sizes))) for first in range(0, len(sizes), self.batch_size)
+        )
+
+        def found_in(batch: range) -> tuple[range, Probability]:
+            return batch, self.on_squares([self.fit.square(picture(index)) for index in batch])
+
+        for batch, found in in_order(found_in, batches, ahead=int(self.network.beside)):
             for index, probability in zip(batch, found, strict=True):
-                yield index, at_native_size(probability, *sizes[index], self.threshold)
+                yield index, self.fit.native(probability, *sizes[index])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How probabilities become a mask: cut at native size, then tidied."""
+
+    threshold: float
+    """Probability above which a pixel is lesion."""
+    largest: bool = False
+    """Whether the largest region alone is kept."""
+    fill_holes: bool = False
+    """Whether skin that a lesion encloses becomes a part of it."""
+
+    def __call__(self, probability: Probability) -> Mask:
+        """The mask (H, W) of probabilities (H, W)."""
+        return tidied(probability > self.threshold, largest=self.largest, fill_holes=self.fill_holes)

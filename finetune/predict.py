@@ -9,4 +9,4 @@ if __name__ == "__main__":
         config = parse(PredictConfig, "python -m finetune.predict")
         from finetune.predict_run import predict  # torch comes in here, after the flags are known to be right
 
-        predict(config)
+        raise SystemExit(predict(config).exit_code)

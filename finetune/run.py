@@ -1,31 +1,36 @@
 """The story of a fine-tuning, from an encoder's weights to scores per image."""
 
-import time
 from pathlib import Path
 
+import numpy as np
 import torch
-from pytorch_lightning import seed_everything
 
 from dermssl.cache import cached_images, cached_masks
-from dermssl.checkpoint import Checkpoints, newest_whole
-from dermssl.device import channels_last, prepare
+from dermssl.device import prepare
 from dermssl.encoder import Start, start_from
-from dermssl.files import need_room
+from dermssl.files import need_room, write_text
 from dermssl.held_out import guarded_split
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.randomness import CountedRandomness
+from dermssl.masks import read_mask
+from dermssl.memory import forget_peak, peak_memory
 from dermssl.runs import Run, closing, commit, identity, open_run, write_table
 from dermssl.scores import summary
 from dermssl.sources import draw_if_absent, labelled
 from dermssl.splits import limited
-from dermssl.trainer import Progress, fit
-from finetune.augment import Labelled, labelled_loader
+from finetune.augment_config import PRESETS
+from finetune.calibration import calibration_error
 from finetune.config import FinetuneConfig
-from finetune.inference import Predictor
+from finetune.decoder_config import options_of
+from finetune.figures import best_median_worst, draw_figures
+from finetune.inference import Cut
+from finetune.inner_part import Parts, set_aside
 from finetune.model import Network, network
 from finetune.model_file import ModelCard, write_model
-from finetune.score import draw_predictions, keep_examples, score
-from finetune.segment import Segment
+from finetune.recipe import augmentation_of
+from finetune.score import keep_examples, score
+from finetune.threshold import best_of, threshold_curve
+from finetune.training import Material, Trained, train
+from finetune.transfer import schedule_of
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
@@ -38,9 +43,11 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
-    # Images with masks: found and checked.
+    # Images with masks: found and checked, and so is what augmentation would make of them.
+    augmentation = augmentation_of(config)
     source = labelled(config.data)
     device = prepare(config.threads)
+    forget_peak()
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
     manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
@@ -49,63 +56,44 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
     guarded = guarded_split(manifest, config, start)
     split = limited(guarded.split, config.limit)
-    train, val = manifest.take(split.labelled(config.label_fraction)), manifest.take(split.val)
+    parts = parts_of(manifest, split.labelled(config.label_fraction), config)
+    schedule = schedule_of(config, len(parts.train))
 
     # The folder that this very run has and no other.
-    what = identity(config, config.ELSEWHERE, data=manifest.hash, encoder=start.sha256, split=split.hash)
+    hashes = {"data": manifest.hash, "encoder": start.sha256, "split": split.hash, "augmentation": augmentation}
+    what = identity(config, config.ELSEWHERE, **hashes)
     with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
-        net = network(start, config.decoder, config.encoder_depth, config.seed, config.image_size)
-        report_start(work, config, net, f"{len(train)} to train and {len(val)} held out, from {source.why}")
+        net = network(start, config)
+        report_start(work, config, net, f"{sentence_of(parts)} and {len(split.val)} held out, from {source.why}")
         work.say(str(guarded))
         split.write(work.folder / "split.json")
+        keep_augmentation(work, config)
         if len(guarded.found):
             write_table(work.folder / "leaks.csv", guarded.found)
 
         # Training, a tenth at a time kept.
-        seed_everything(config.seed, verbose=False)
         used = manifest if config.limit is None else manifest.take(sorted(split.train + split.val))
         images, masks = cached_images(used, config.cache_size), cached_masks(used, config.cache_size)
-        rows = used.rows(split.labelled(config.label_fraction))
-        pictures = Labelled(
-            images.take(rows),
-            masks.take(rows),
-            preset=config.augmentation,
-            padding=config.padding,
-            size=config.image_size,
-            seed=config.seed,
-        )
-        channels_last(net.model)
-        began = time.perf_counter()
-        fit(
-            Segment(net.model, start.normalise, config),
-            labelled_loader(pictures, config.batch_size, config.workers, config.steps),
-            steps=config.steps,
-            precision=config.precision,
-            callbacks=[
-                CountedRandomness(config.seed),
-                Progress(work.folder / "metrics.csv", config.batch_size, work.say),
-                Checkpoints(work.folder / "checkpoints", {"threads": torch.get_num_threads()}),
-            ],
-            resume=newest_whole(work.folder / "checkpoints"),
-        )
-        trained = time.perf_counter() - began
-        write_model(work.folder / "model.safetensors", net.model, card_of(config, start, manifest))
+        given = Material(config, start, net, schedule, used, images, masks, device)
+        trained = train(work, given, parts.train, parts.inner)
+        cut = Cut(threshold_of(work, given, trained, parts), config.largest, config.fill_holes)
+        write_model(work.folder / "model.safetensors", trained.model, card_of(config, start, manifest, cut))
 
         # Scores of the held-out images, each at its native size; no choice was made by looking at them.
-        predictor = Predictor(
-            net.model.to(device), start.normalise, config.image_size, config.threshold, config.batch_size
-        )
-        scores, drawn = score(predictor, val, images.take(used.rows(split.val)))
-        write_table(work.folder / "scores.parquet", scores)
-        draw_predictions(work.folder / "figures" / "predictions.png", val, scores, drawn)
-        keep_examples(work.folder / "examples", val, drawn, config.examples)
-        result = summary(scores)
+        val, pixels = given.part(split.val)
+        scored = score(given.predictor(trained.model), cut, val, pixels, torch.get_num_threads())
+        write_table(work.folder / "scores.parquet", scored.table)
+        write_table(work.folder / "tables" / "calibration.csv", scored.calibration)
+        keep_examples(work.folder / "examples", val, scored.masks, config.examples)
+        draw_figures(work.folder, best_median_worst(val, scored.table, scored.masks))
+        result = summary(scored.table)
         work.finish(
             {
                 **result,
-                "n_train": len(train),
+                "n_train": len(parts.train),
+                "n_inner": len(parts.inner),
                 "n_val": len(val),
                 "init": start.init,
                 "encoder_sha256": start.sha256,
@@ -113,7 +101,10 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
                 "encoder_share_used": net.share_used,
                 "split": split.hash,
                 "leaks": guarded.summary,
-                "seconds": trained,
+                "threshold": cut.threshold,
+                "calibration_error": calibration_error(scored.calibration),
+                **trained.facts,
+                **peak_memory(),
             }
         )
         work.say(
@@ -123,6 +114,25 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         )
         work.say(closing(work.folder, f"python -m finetune.predict --model {work.folder} --images DIR --out DIR"))
     return work.folder
+
+
+def parts_of(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:
+    """The images that train, and those of them that are set aside where something is to be chosen by them."""
+    if not (config.patience or config.threshold_search):
+        return Parts(train, ())
+    return set_aside(manifest, train, config.inner_fraction, config.split_seed)
+
+
+def sentence_of(parts: Parts) -> str:
+    """How many images train, and how many are set aside."""
+    aside = f", {len(parts.inner)} set aside to choose by" if parts.inner else ""
+    return f"{len(parts.train)} to train{aside}"
+
+
+def keep_augmentation(work: Run, config: FinetuneConfig) -> None:
+    """Leaves a copy of an augmentation of one's own, for the file may change."""
+    if config.augmentation not in PRESETS:
+        write_text(work.folder / "augmentation.yaml", Path(config.augmentation).read_text(encoding="utf-8"))
 
 
 def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -> None:
@@ -141,15 +151,39 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     need_room(work.folder, 10 * size, "three checkpoints of training and the network")
 
 
-def card_of(config: FinetuneConfig, start: Start, manifest: Manifest) -> ModelCard:
+def threshold_of(work: Run, given: Material, trained: Trained, parts: Parts) -> float:
+    """The threshold that is asked for; with `threshold_search` the one that suits the inner images best."""
+    config = given.config
+    if not config.threshold_search:
+        return config.threshold
+    images, pixels = given.part(parts.inner)
+    sizes = list(zip(images.table["height"].tolist(), images.table["width"].tolist(), strict=True))
+    found = given.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
+    curve = threshold_curve((probability for _, probability in found), map(read_mask, images.paths("mask_path")))
+    write_table(work.folder / "tables" / "threshold.csv", curve)
+    best = best_of(curve)
+    work.say(f"threshold: {best:.2f} is the best of 0.01 to 0.99 on {len(images)} inner images")
+    return best
+
+
+def card_of(config: FinetuneConfig, start: Start, manifest: Manifest, cut: Cut) -> ModelCard:
     """What the model file says of itself."""
+    options = options_of(config)
     return ModelCard(
         encoder=config.encoder,
         decoder=config.decoder,
         encoder_depth=config.encoder_depth,
+        decoder_options={name: value for name, value in options.items() if name != "encoder_depth"},
         image_size=config.image_size,
         mean=start.card.mean,
         std=start.card.std,
+        fit=config.fit,
+        padding=config.padding,
+        cache_size=config.cache_size,
+        threshold=cut.threshold,
+        symmetries=config.symmetries,
+        largest=cut.largest,
+        fill_holes=cut.fill_holes,
         init=start.init,
         encoder_sha256=start.sha256,
         data=manifest.hash,

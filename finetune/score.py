@@ -1,6 +1,10 @@
 """Scores of the held-out images, each at its native size, and what is kept to look at them."""
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -11,40 +15,73 @@ from dermssl.files import whole_folder
 from dermssl.images import Pixels, read_rgb
 from dermssl.manifest import Manifest
 from dermssl.masks import read_mask
-from dermssl.plots import predictions_figure, save_figure, thumbnail
-from dermssl.scores import count, row
-from finetune.inference import Predictor
+from dermssl.plots import thumbnail
+from dermssl.scores import measures
+from finetune.calibration import Binned, binned, calibration_table
+from finetune.inference import Cut, Predictor, Probability
 
-Masks = dict[int, tuple[Pixels, Pixels]]  # truth and prediction of image i, as thumbnails of its native size
+Item = TypeVar("Item")
 
 
-def score(predictor: Predictor, val: Manifest, pixels: PixelCache) -> tuple[pd.DataFrame, Masks]:
-    """Scores of every held-out image, a row each, and its truth and prediction as thumbnails."""
+class Masks(NamedTuple):
+    """Truth and prediction of an image as PNGs of their thumbnails: a few hundred bytes, for there may be thousands."""
+
+    truth: bytes
+    prediction: bytes
+
+
+class Scored(NamedTuple):
+    """What the held-out images gave."""
+
+    table: pd.DataFrame
+    """A row an image: ids, native size, and all of `dermssl.scores.measures`."""
+    calibration: pd.DataFrame
+    """`finetune.calibration.calibration_table` of all their pixels."""
+    masks: list[Masks]
+    """Of each image, in the order of the table."""
+
+
+def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, threads: int = 1) -> Scored:
+    """Scores every held-out image.
+
+    Args:
+        predictor: Gives probabilities at native size.
+        cut: Makes masks of them.
+        val: The held-out images, at least one.
+        pixels: Their pictures, in the same order.
+        threads: Images that are measured side by side, while the network waits; so many are in memory at native size.
+    """
     table, paths = val.table, val.paths("mask_path")
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
-    rows, masks = [], {}
-    for index, mask in predictor.masks(lambda i: np.asarray(pixels[i]), sizes):
-        truth = read_mask(paths[index])
-        known = table.iloc[index][["image_id", "lesion_id", "width", "height"]].to_dict()
-        rows.append(known | row(count(truth, mask)))
-        masks[index] = (thumbnail(truth), thumbnail(mask))
-    return pd.DataFrame(rows), masks
+
+    def judged(found: tuple[int, Probability]) -> tuple[dict[str, float], Binned, Masks]:
+        index, probability = found
+        truth, mask = read_mask(paths[index]), cut(probability)
+        return (
+            measures(truth, mask),
+            binned(probability, truth),
+            Masks(*(encoded(".png", thumbnail(one)) for one in (truth, mask))),
+        )
+
+    rows, masks, total = [], [], np.zeros(())
+    with ThreadPoolExecutor(threads) as pool:
+        for some in groups(predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes), threads):
+            for row, shares, drawn in pool.map(judged, some):
+                rows.append(row)
+                masks.append(drawn)
+                total = total + shares
+    known = table[["image_id", "lesion_id", "width", "height"]].reset_index(drop=True)
+    return Scored(pd.concat([known, pd.DataFrame(rows)], axis=1), calibration_table(total / len(rows)), masks)
 
 
-def draw_predictions(path: Path, val: Manifest, scores: pd.DataFrame, masks: Masks) -> None:
-    """Saves a figure of the best, the median and the worst held-out images."""
-    photographs, jaccard = val.paths(), scores["jaccard"].to_numpy()
-    order = np.argsort(-jaccard, kind="stable")
-    middle = max(0, len(order) // 2 - 2)
-    chosen = {"best": order[:4], "median": order[middle : middle + 4], "worst": order[-4:]}
-    drawn = {
-        name: [(thumbnail(read_rgb(photographs[i])), *masks[i], float(jaccard[i])) for i in indices]
-        for name, indices in chosen.items()
-    }
-    save_figure(predictions_figure(drawn, len(scores)), path)
+def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one perhaps shorter."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
-def keep_examples(folder: Path, val: Manifest, masks: Masks, examples: int) -> None:
+def keep_examples(folder: Path, val: Manifest, masks: list[Masks], examples: int) -> None:
     """Leaves small copies of the first few images with truth and prediction, so that a report needs no data set.
 
     The three pictures of an image have one size: all are made from what has its native size, not from the cache.
@@ -52,11 +89,14 @@ def keep_examples(folder: Path, val: Manifest, masks: Masks, examples: int) -> N
     if folder.exists():
         return
     with whole_folder(folder) as part:
-        first = zip(val.table["image_id"][:examples], val.paths()[:examples], strict=True)
-        for index, (image_id, path) in enumerate(first):
+        for image_id, path, drawn in zip(val.table["image_id"][:examples], val.paths(), masks, strict=False):
             name = image_id.replace("/", "_")
-            image = cv2.cvtColor(thumbnail(read_rgb(path)), cv2.COLOR_RGB2BGR)
-            truth, prediction = masks[index]
-            drawn = {f"{name}.jpg": image, f"{name}_truth.png": truth, f"{name}_prediction.png": prediction}
-            for file, picture in drawn.items():  # not imwrite, which says nothing of a full disk
-                (part / file).write_bytes(cv2.imencode(Path(file).suffix, picture)[1].tobytes())
+            image = np.ascontiguousarray(thumbnail(read_rgb(path))[..., ::-1])  # OpenCV writes BGR
+            (part / f"{name}.jpg").write_bytes(encoded(".jpg", image))
+            (part / f"{name}_truth.png").write_bytes(drawn.truth)
+            (part / f"{name}_prediction.png").write_bytes(drawn.prediction)
+
+
+def encoded(suffix: str, picture: Pixels) -> bytes:
+    """A picture as the bytes of its file; not by imwrite, which says nothing of a full disk."""
+    return cv2.imencode(suffix, picture)[1].tobytes()

@@ -11,11 +11,11 @@ class TransferConfig:
     steps: int = 4000
     """Optimiser steps, the same at every label fraction: fewer labels are not less training."""
     epochs: int | None = None
-    """Passes over the training images, in place of --steps."""
+    """Passes over the training images; where given, --steps does not count."""
     batch_size: int = 16
     """Images per step."""
     lr: float | Literal["auto"] = 3e-4
-    """Peak learning rate of AdamW; auto finds it by a range test before training."""
+    """Peak learning rate of AdamW; auto finds it by a range test on the first batches, before training."""
     encoder_lr: float | None = None
     """Peak learning rate of the encoder; --lr by default."""
     layer_decay: float = 1.0
@@ -27,22 +27,46 @@ class TransferConfig:
     freeze: bool = False
     """Train the decoder alone: nothing of the encoder moves, nor BatchNorm's statistics; no Dropout, no DropPath."""
     thaw_after: int | None = None
-    """Passes over the training images after which a frozen encoder is trained as well; never by default."""
+    """Passes over the training images after which what --freeze froze is trained as well; never by default."""
     ema: float = 0.0
-    """Share of the old mean that a moving average of the weights keeps at each step; 0 for none."""
+    """Share of itself that a moving average of the weights keeps at each step, say 0.999; it is what is scored and kept. 0 for none."""  # noqa: E501
     patience: int = 0
-    """Epochs of metrics.csv without a better inner score after which training ends, and the best weights are kept; 0 never ends early."""  # noqa: E501
+    """Rows of metrics.csv (tenths of the training) without a better inner score after which training ends, and the best weights are kept; 0 never ends early."""  # noqa: E501
     inner_fraction: float = 0.1
     """Share of the training images set aside for --patience and --threshold_search; held-out ones are never looked at."""  # noqa: E501
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:
             raise ValueError(f"--batch_size must be at least 2 for BatchNorm, got {self.batch_size}")
-        if self.lr != "auto" and not self.lr > 0:
-            raise ValueError(f"--lr must be above 0, got {self.lr}")
         if self.steps < 1:
             raise ValueError(f"--steps must be at least 1, got {self.steps}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"--epochs must be at least 1, got {self.epochs}")
+        if self.lr != "auto" and not self.lr > 0:
+            raise ValueError(f"--lr must be above 0, got {self.lr}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup is a share of the steps in [0, 1), got {self.warmup}")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise ValueError(f"--weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"--ema is a share in [0, 1), got {self.ema}")
+        if self.patience < 0:
+            raise ValueError(f"--patience must not be negative, got {self.patience}")
+        if not 0 < self.inner_fraction < 1:
+            raise ValueError(f"--inner_fraction is a share in (0, 1), got {self.inner_fraction}")
+        self.refuse_what_a_frozen_encoder_ignores()
+
+    def refuse_what_a_frozen_encoder_ignores(self) -> None:
+        """Options of an encoder's training must not be given where it is never trained, nor a thaw without frost."""
+        if self.encoder_lr is not None and not self.encoder_lr > 0:
+            raise ValueError(f"--encoder_lr must be above 0, got {self.encoder_lr}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"--layer_decay is a factor in (0, 1], got {self.layer_decay}")
+        if self.thaw_after is not None and self.thaw_after < 1:
+            raise ValueError(f"--thaw_after must be at least 1, got {self.thaw_after}")
+        if self.thaw_after is not None and not self.freeze:
+            raise ValueError(f"--thaw_after {self.thaw_after} thaws what nothing froze; add --freeze")
+        for name, default in (("encoder_lr", None), ("layer_decay", 1.0)):
+            given = getattr(self, name)
+            if self.freeze and self.thaw_after is None and given != default:
+                raise ValueError(f"--{name} {given} has no effect on an encoder that stays frozen; add --thaw_after")

@@ -10,7 +10,7 @@ from pytorch_lightning import seed_everything
 
 from dermssl import flags
 from dermssl.cache import cached_images
-from dermssl.checkpoint import Checkpoints, changes, context_of, newest_whole, position
+from dermssl.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
 from dermssl.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
@@ -158,25 +158,6 @@ def quickest(config: PretrainConfig, start: Start, device: torch.device) -> str:
     shape = (min(config.batch_size, 32), 3, config.image_size, config.image_size)
     images = torch.randint(0, 256, shape, device=device)
     return quickest_precision(channels_last(start.encoder.to(device)), start.normalise.to(device)(images))
-
-
-def context_now(device: torch.device, precision: str) -> dict[str, object]:
-    """What the last bits of a training depend on beside its options, noted with each checkpoint."""
-    return {
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "processes": world(),
-        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
-        "layout": "channels_last",
-    }
-
-
-def resuming(newest: Path, context: dict[str, object]) -> str:
-    """Where training goes on, and whether it can end with the bits that an uninterrupted one would have."""
-    apart = changes(newest, context)
-    bits = f"; its last bits will differ from an unbroken run's: {', '.join(apart)}" if apart else ""
-    return f"resuming: after step {position(newest)}{bits}"
 
 
 def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:

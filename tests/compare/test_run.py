@@ -18,7 +18,7 @@ import pytest
 import compare.report
 import compare.run
 import finetune.run
-import finetune.score
+import finetune.training
 import pretrain.run
 from compare.config import StudyConfig
 from compare.execute import do
@@ -76,7 +76,8 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     do_it_here(monkeypatch)
-    monkeypatch.setattr(finetune.score, "save_figure", lambda *_: None)  # half of a run's time
+    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)  # half of a run's time
+    monkeypatch.setattr(finetune.training, "show_pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def test_a_study_done_again_trains_nothing_and_says_the_same(
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(finetune.run, "fit", never)
+    monkeypatch.setattr(finetune.training, "fit", never)
     monkeypatch.setattr(pretrain.run, "fit", never)
     report = run(finished.study)
     assert plan_of(finished.study)["state"].tolist() == ["done"] * 5

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dermssl.plots import PREDICTION, SIDE, TRUTH, Shown, outlined, predictions_figure, save_figure, thumbnail
+from dermssl.plots import PREDICTION, SIDE, TRUTH, Shown, outlined, panels, predictions_figure, save_figure, thumbnail
 
 GREY = np.full((100, 200, 3), 128, np.uint8)
 
@@ -20,7 +20,7 @@ def disc(x: int, height: int = 100, width: int = 200) -> NDArray[np.uint8]:
 
 
 def shown(count: int) -> list[Shown]:
-    return [(GREY, disc(60), disc(80), 0.1 * index) for index in range(count)]
+    return [Shown(GREY, disc(60), disc(80), 0.1 * index, f"picture_{index}") for index in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,38 @@ def test_masks_of_another_size_than_the_picture_are_drawn_at_their_place() -> No
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_figure_of_predictions_says_how_many_and_how_well(count: int) -> None:
-    figure = predictions_figure({"best": shown(count), "worst": shown(1)}, images=9)
+def test_a_figure_of_predictions_says_which_how_many_and_how_well(count: int) -> None:
+    figure = predictions_figure({"best": shown(count), "worst": shown(1)}, images=9, title="a run, seed 3")
     titles = [axis.get_title() for axis in figure.axes]
     assert len(titles) == 2 * count
-    assert titles[0] == "best: IoU 0.00"
-    assert titles[count] == "worst: IoU 0.00"
+    assert titles[0] == "best: IoU 0.00\npicture_0"
+    assert titles[count] == "worst: IoU 0.00\npicture_0"
     assert "(n = 9)" in figure.get_suptitle()
+    assert "a run, seed 3" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(("count", "rows"), [(4, 1), (5, 2), (8, 2)])
+def test_more_than_four_pictures_go_on_in_a_row_of_their_own(count: int, rows: int) -> None:
+    figure = predictions_figure({"best": shown(count), "worst": shown(count)}, images=20)
+    titles = [axis.get_title().split(":")[0] for axis in figure.axes]
+    assert len(titles) == 2 * rows * 4
+    assert [title for title in titles if title] == ["best"] * count + ["worst"] * count
+
+
+def test_an_outline_stands_out_from_skin_of_its_own_colour() -> None:
+    for colour in (TRUTH, PREDICTION):
+        ground = np.full((100, 200, 3), colour, np.uint8)
+        drawn = outlined(ground, disc(60), disc(140))
+        for half in (drawn[:, :SIDE], drawn[:, SIDE:]):
+            assert (half.reshape(-1, 3) == (0, 0, 0)).all(axis=1).any()
+
+
+def test_panels_lie_below_each_other_on_one_axis() -> None:
+    figure, axes = panels(3, 2.0, "a title")
+    axes[0].plot([1, 2, 30], [0, 0, 0])
+    assert [axis.get_xlim() for axis in axes] == [axes[0].get_xlim()] * 3
+    assert figure.get_suptitle() == "a title"
+    assert not axes[0].spines["top"].get_visible()
 
 
 def test_a_figure_is_written_as_a_picture_that_opens(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_defaults_are_a_recipe_that_is_allowed() -> None:
         ("warmup", 1.0, r"--warmup is a share of the steps in \[0, 1\)"),
         ("threshold", 1.0, r"--threshold is a probability in \(0, 1\)"),
         ("limit", 1, "--limit must leave an image on either side"),
-        ("encoder_depth", 2, "--encoder_depth is 3, 4 or 5"),
+        ("encoder_depth", 2, "--encoder_depth 2: unet takes 3 to 5 stages"),
         ("seed", -1, "--seed must not be negative"),
         ("split_seed", -1, "--split_seed must not be negative"),
         ("weight_decay", -1e-2, "--weight_decay must not be negative"),

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 import finetune.run
-import finetune.score
+import finetune.training
 from dermssl.cache import cached_images, cached_masks
 from dermssl.checkpoint import newest_whole
-from dermssl.encoder import Normalise, start_from
+from dermssl.encoder import start_from
 from dermssl.encoder_file import read_tensors, write_encoder_file
 from dermssl.errors import UserError
 from dermssl.manifest import read_manifest
@@ -29,7 +29,7 @@ from dermssl.scores import count
 from dermssl.split_config import SplitConfig
 from finetune.augment import Labelled
 from finetune.config import FinetuneConfig
-from finetune.inference import Predictor
+from finetune.inference import Cut, Predictor, TorchSegmenter
 from finetune.model_file import read_model
 from finetune.run import run
 
@@ -54,7 +54,8 @@ class Finished(NamedTuple):
 @pytest.fixture
 def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """A config with small defaults, writing below this test's own folder; figures, half of the time, are left out."""
-    monkeypatch.setattr(finetune.score, "save_figure", lambda *_: None)
+    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
+    monkeypatch.setattr(finetune.training, "show_pictures", lambda *_: {})
 
     def made(**more: object) -> FinetuneConfig:
         place = {"data": photographs, "out": tmp_path / "runs", "checkpoints": tmp_path / "checkpoints"}
@@ -143,11 +144,12 @@ def test_the_model_file_predicts_what_was_scored(finished: Finished) -> None:
     scores = pd.read_parquet(finished.folder / "scores.parquet")
     val = read_manifest(finished.config.data).take(scores["image_id"].tolist())
     model, card = read_model(finished.folder)
-    predictor = Predictor(model, Normalise(card.mean, card.std), card.image_size, 0.3, batch_size=3)
+    predictor = Predictor(TorchSegmenter(model, card.normalise), card.fitted, batch_size=3)
+    assert card.cut == Cut(0.3)
     sizes = list(zip(val.table["height"], val.table["width"], strict=True))
     pixels = cached_images(val, finished.config.cache_size)
-    for index, mask in predictor.masks(lambda i: np.asarray(pixels[i]), sizes):
-        found = vars(count(read_mask(val.paths("mask_path")[index]), mask))
+    for index, probability in predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes):
+        found = vars(count(read_mask(val.paths("mask_path")[index]), card.cut(probability)))
         assert found == scores.loc[index, ["tp", "fp", "fn", "tn"]].to_dict()
     assert (scores["tp"] + scores["fp"]).sum() > 0  # something was called lesion
 
@@ -173,10 +175,14 @@ def test_a_mean_is_over_the_steps_that_an_epoch_had(finished: Finished) -> None:
     assert loss.iloc[2] > 0.5 * loss.iloc[1]  # of one step; divided by an epoch's three it would be a third
 
 
-def test_the_figure_opens_and_examples_are_kept(finished: Finished) -> None:
-    with Image.open(finished.folder / "figures" / "predictions.png") as figure:
-        figure.load()
-        assert min(figure.size) > 300
+def test_the_figures_open_and_examples_are_kept(finished: Finished) -> None:
+    drawn = sorted((finished.folder / "figures").iterdir())
+    names = ["augmentation", "calibration", "iou_histogram", "learning_curves", "predictions"]
+    assert [path.stem for path in drawn] == names
+    for path in drawn:
+        with Image.open(path) as figure:
+            figure.load()
+            assert min(figure.size) > 300
     scored = pd.read_parquet(finished.folder / "scores.parquet")["image_id"].tolist()
     kept = {path.name for path in (finished.folder / "examples").iterdir()}
     assert kept == {f"{name}{end}" for name in scored[:3] for end in (".jpg", "_truth.png", "_prediction.png")}
@@ -221,7 +227,7 @@ def test_resumed_training_equals_unbroken_training(
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"step-6", "step-7"}
 
 
-@pytest.mark.parametrize("chapter", ["write_model", "write_table", "keep_examples"])
+@pytest.mark.parametrize("chapter", ["write_model", "write_table", "draw_figures"])
 def test_a_run_stopped_after_training_ends_as_if_it_had_not_been(
     finished: Finished, options: Options, chapter: str
 ) -> None:
@@ -274,10 +280,9 @@ def test_fewer_labels_are_the_same_steps_on_the_head_of_the_training_images(
     finished: Finished, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Labelled] = []
-    original = finetune.run.labelled_loader
-    monkeypatch.setattr(
-        finetune.run, "labelled_loader", lambda pictures, *more: (taken.append(pictures), original(pictures, *more))[1]
-    )
+    load = finetune.training.labelled_loader
+    noting = lambda pictures, *more: (taken.append(pictures), load(pictures, *more))[1]  # noqa: E731
+    monkeypatch.setattr(finetune.training, "labelled_loader", noting)
     folder = run(options(label_fraction=0.25))
     whole = split_file(finished.folder)
     head = cached_masks(read_manifest(finished.config.data).take(whole["train"][:3]), finished.config.cache_size)
@@ -318,6 +323,39 @@ def test_init_ssl_takes_the_file_that_pretraining_left(options: Options) -> None
 
 def test_what_does_not_fit_is_refused_without_a_trace(options: Options) -> None:
     config = options(decoder="pan")
-    with pytest.raises(UserError, match="--image_size 32: does not go with encoder and decoder"):
+    with pytest.raises(UserError, match="--image_size 32: .* under pan takes none so small; the next is 128"):
         run(config)
     assert not list(config.out.iterdir())
+
+
+def test_the_threshold_is_found_on_training_images_and_kept_with_the_network(
+    finished: Finished, options: Options
+) -> None:
+    folder = run(options(threshold_search=True, inner_fraction=0.3, steps=3))
+    result, curve = result_of(folder), pd.read_csv(folder / "tables" / "threshold.csv")
+    assert result["n_train"] + result["n_inner"] == 12
+    assert result["n_inner"] == curve["images"][0] > 0
+    assert curve["jaccard"][(curve["threshold"] - result["threshold"]).abs().argmin()] == curve["jaccard"].max()
+    assert read_model(folder)[1].threshold == result["threshold"]
+    assert split_file(folder) == split_file(finished.folder)  # held-out images have no part in it
+
+
+def test_an_augmentation_of_ones_own_is_known_by_what_it_says(options: Options, tmp_path: Path) -> None:
+    for name, entry in (("a", "HorizontalFlip"), ("b", "HorizontalFlip"), ("c", "VerticalFlip")):
+        (tmp_path / f"{name}.yaml").write_text(f"- {entry}: {{p: 0.5}}\n")
+    one, other = (run(options(augmentation=str(tmp_path / name), steps=2)) for name in ("a.yaml", "c.yaml"))
+    assert one != other
+    with pytest.raises(UserError, match="this very run stands there already"):
+        run(options(augmentation=str(tmp_path / "b.yaml"), steps=2))
+
+
+def test_what_a_run_has_held_in_memory_stands_in_its_result(finished: Finished) -> None:
+    assert 100 < float(str(result_of(finished.folder)["memory_mb"])) < 20_000
+
+
+def test_a_mistake_in_an_augmentation_is_told_before_anything_is_decoded(options: Options, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("- HorizontalFlop: {p: 0.5}\n")
+    config = options(augmentation=str(tmp_path / "mine.yaml"))
+    with pytest.raises(UserError, match="did you mean 'HorizontalFlip'"):
+        run(config)
+    assert not config.out.exists()

@@ -1,0 +1,25 @@
+"""The options of exporting a network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """The network of a finished run as an ONNX file, which programs without torch can run.
+
+    Its input `pixels` is (B, 3, S, S), RGB, uint8, any B: normalisation is in the graph. Its output `probability` is (B, 1, S, S).
+    """  # noqa: E501
+
+    model: Path
+    """Run folder of `python -m finetune`, or its model.safetensors."""
+    out: Path
+    """File to write, such as model.onnx."""
+    threads: int = 0
+    """CPU threads; 0 takes all cores."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix != ".onnx":
+            raise ValueError(f"--out {self.out}: an ONNX file ends with .onnx; give such a name")
+        if self.threads < 0:
+            raise ValueError(f"--threads must not be negative, got {self.threads}")
