@@ -1,4 +1,4 @@
-"""Commands about data: `python -m dermssl synthesize | download NAME | check DIR`."""
+"""Commands about data and encoder files: `python -m dermssl synthesize | download | check | import | export`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,14 +6,18 @@ from typing import cast
 
 from dermssl.config import COMMANDS, DOWNLOADS, CheckConfig, DownloadConfig, SynthesizeConfig
 from dermssl.errors import UserError, one_sentence
+from dermssl.export_config import ExportConfig
 from dermssl.flags import nearest, parse, parse_choice
+from dermssl.import_config import ImportConfig, as_options
 
 USAGE = f"""usage: python -m dermssl COMMAND [--help]
 
 commands:
   synthesize              draw dermoscopy-like images with masks
   download NAME           fetch a data set: {", ".join(DOWNLOADS)}
-  check DIR               look a data set over, and write a cleaned copy with --fix"""
+  check DIR               look a data set over, and write a cleaned copy with --fix
+  import FILE --as NAME   turn a checkpoint of another library into an encoder file
+  export FILE --to NAME   write an encoder file as another library takes it"""
 
 
 def with_flag(words: Sequence[str], option: str) -> list[str]:
@@ -44,6 +48,20 @@ def do(command: str, words: Sequence[str]) -> None:
             from dermssl.check import run as check
 
             check(looking)
+        case "import":
+            if not words:
+                raise UserError("import takes a checkpoint and the encoder in it, such as moco.pth.tar --as resnet50")
+            bringing = parse(ImportConfig, prog, as_options(words))
+            from dermssl.importing import run as bring
+
+            bring(bringing)
+        case "export":
+            if not words:
+                raise UserError("export takes an encoder file and a library, such as encoder.safetensors --to timm")
+            handing = parse(ExportConfig, prog, with_flag(words, "file"))
+            from dermssl.export import run as hand_over
+
+            hand_over(handing)
         case _:
             raise UserError(f"'{command}' is no command; there is {', '.join(COMMANDS)}{nearest(command, COMMANDS)}")
 

@@ -106,4 +106,4 @@ DownloadConfig = Isic2018Config | Ham10000Config | IsicArchiveConfig
 DOWNLOADS: dict[str, type[DownloadConfig] | str] = {
     "isic2018": Isic2018Config, "ham10000": Ham10000Config, "isic-archive": IsicArchiveConfig,
 }  # fmt: skip
-COMMANDS = ("synthesize", "download", "check")
+COMMANDS = ("synthesize", "download", "check", "import", "export")

@@ -20,13 +20,18 @@ from dermssl import flags
 from dermssl.__main__ import with_flag
 from dermssl.config import DOWNLOADS, CheckConfig, SynthesizeConfig
 from dermssl.encoder_file import Card
+from dermssl.export_config import ExportConfig as EncoderExportConfig
+from dermssl.import_config import ImportConfig, as_options
 from dermssl.manifest import COLUMNS as MANIFEST
 from dermssl.scores import SCORES
 from dermssl.synthetic import write_dataset
 from finetune.config import FinetuneConfig
 from finetune.decoder_config import Decoder
+from finetune.ensemble_config import EnsembleConfig
+from finetune.export_config import ExportConfig
 from finetune.model_file import ModelCard
 from finetune.predict_config import PredictConfig
+from finetune.preview_config import PreviewConfig
 from pretrain.recipes import METHODS, recipe
 from probe.config import ProbeConfig
 
@@ -127,6 +132,12 @@ def parse(module: str, *words: str) -> object:
             return flags.parse(FinetuneConfig, module, words)
         case "finetune.predict":
             return flags.parse(PredictConfig, module, words or ["--model=run", "--images=dir", "--out=out"])
+        case "finetune.ensemble":
+            return flags.parse(EnsembleConfig, module, words or ["--models", "run", "--images=dir", "--out=out"])
+        case "finetune.export":
+            return flags.parse(ExportConfig, module, words or ["--model=run", "--out=model.onnx"])
+        case "finetune.preview":
+            return flags.parse(PreviewConfig, module, words)
         case "probe":
             return flags.parse(ProbeConfig, module, words)
         case "compare":
@@ -145,6 +156,10 @@ def parse_dermssl(command: str, *words: str) -> object:
             return flags.parse(SynthesizeConfig, command, words or ["--out=out"])
         case "download":
             return flags.parse_choice(DOWNLOADS, "name", command, with_flag(words, "name"))
+        case "import":
+            return flags.parse(ImportConfig, command, as_options(words or ["FILE", "--as", "resnet18"]))
+        case "export":
+            return flags.parse(EncoderExportConfig, command, with_flag(words or ["FILE", "--to", "timm"], "file"))
         case _:
             assert command == "check"
             return flags.parse(CheckConfig, command, with_flag(words or ["DIR"], "data"))

@@ -13,8 +13,13 @@ import pytest
 
 from compare.config import StudyConfig
 from dermssl.config import CheckConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig, SynthesizeConfig
+from dermssl.export_config import ExportConfig as EncoderExportConfig
+from dermssl.import_config import ImportConfig
 from finetune.config import FinetuneConfig
+from finetune.ensemble_config import EnsembleConfig
+from finetune.export_config import ExportConfig
 from finetune.predict_config import PredictConfig
+from finetune.preview_config import PreviewConfig
 from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 
@@ -24,6 +29,9 @@ CONFIGS = {
     "pretrain --method moco": MoCoConfig,
     "finetune": FinetuneConfig,
     "finetune.predict": PredictConfig,
+    "finetune.ensemble": EnsembleConfig,
+    "finetune.export": ExportConfig,
+    "finetune.preview": PreviewConfig,
     "probe": ProbeConfig,
     "compare": StudyConfig,
     "dermssl synthesize": SynthesizeConfig,
@@ -31,6 +39,8 @@ CONFIGS = {
     "dermssl download ham10000": Ham10000Config,
     "dermssl download isic-archive": IsicArchiveConfig,
     "dermssl check": CheckConfig,
+    "dermssl import": ImportConfig,
+    "dermssl export": EncoderExportConfig,
 }
 HEAVY = (
     "torch", "torchvision", "albumentations", "segmentation_models_pytorch", "umap", "pytorch_lightning", "timm",

@@ -28,6 +28,9 @@ PARSING = [name for name in MODULES if name.endswith(("config", ".__main__"))] +
     "dermssl.errors",
     "dermssl.sources",
     "finetune.predict",
+    "finetune.ensemble",
+    "finetune.export",
+    "finetune.preview",
 ]
 
 
