@@ -70,7 +70,7 @@ def sides_of(asked: argparse.Namespace) -> list[str]:
 
 
 def smp(asked: argparse.Namespace) -> float:
-    """smp's example of binary segmentation, on this folder: https://github.com/qubvel-org/segmentation_models.pytorch."""
+    """The example of binary segmentation of segmentation-models-pytorch, on this folder."""
     import segmentation_models_pytorch
     from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -156,3 +156,86 @@ def peers_loader(asked: argparse.Namespace, form: str) -> torch.utils.data.DataL
     return torch.utils.data.DataLoader(
         Folder(), batch_size=asked.batch, shuffle=True, num_workers=asked.workers[0], drop_last=True
     )
+
+
+def ours(asked: argparse.Namespace) -> float:
+    """The loop of `python -m finetune`, with its callbacks, from a cache that stands."""
+    from pytorch_lightning import Callback
+
+    from dermssl.randomness import CountedRandomness
+    from dermssl.trainer import Progress, fit
+    from finetune.augment import labelled_loader
+    from finetune.segment import Segment
+
+    class Clock(Steps, Callback):
+        """Notes when each step ended."""
+
+        def on_train_batch_end(self, *_: object) -> None:
+            self.note()
+
+    given, ids = prepared(asked)
+    clock, config = Clock(asked), given.config
+    steps = WARM + asked.steps
+    with tempfile.TemporaryDirectory() as place:
+        progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
+        loader = labelled_loader(given.pictures(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
+        module = Segment(given.net.model, given.start.normalise, config, given.schedule)
+        callbacks = [CountedRandomness(0), progress, clock]
+        fit(module, loader, steps=steps, precision=config.precision, callbacks=callbacks, resume=None)
+    return clock.rate
+
+
+def roof(asked: argparse.Namespace) -> float:
+    """Forward, loss and backward of ours on a batch that lies ready."""
+    from finetune.augment import labelled_loader
+    from finetune.segment import Segment
+
+    given, ids = prepared(asked)
+    batch = next(iter(labelled_loader(given.pictures(ids), asked.batch, 0, 100)))
+    images, masks = (part.to(given.device) for part in batch)  # type: ignore[attr-defined]
+    module = Segment(given.net.model, given.start.normalise, given.config, given.schedule).to(given.device).train()
+
+    def steps() -> Iterator[None]:
+        while True:
+            halved = asked.precision == "bf16-mixed"
+            with torch.autocast(given.device.type, torch.bfloat16, enabled=halved):
+                loss = module.training_step((images, masks), 0)["loss"]
+            loss.backward()
+            module.zero_grad(set_to_none=True)
+            yield
+
+    return clocked(steps(), asked)
+
+
+def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
+    """What a run of ours has before its training, and the images that it trains on."""
+    from dermssl.cache import cached_images, cached_masks
+    from dermssl.device import channels_last, depthwise_in_float32, prepare
+    from dermssl.encoder import start_from
+    from dermssl.manifest import read_manifest
+    from finetune.config import FinetuneConfig
+    from finetune.model import network
+    from finetune.training import Material
+    from finetune.transfer import Schedule
+
+    config = FinetuneConfig(
+        encoder=asked.encoder, init="random", image_size=asked.size, cache_size=2 * asked.size,
+        batch_size=asked.batch, steps=WARM + asked.steps, precision=asked.precision,
+    )  # fmt: skip
+    device = prepare(config.threads)
+    start = start_from("random", asked.encoder, 0)
+    net = network(start, config)
+    channels_last(net.model)
+    if device.type == "cpu" and asked.precision == "bf16-mixed":
+        depthwise_in_float32(net.model)
+    manifest = read_manifest(asked.data)
+    caches = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
+    given = Material(config, start, net, Schedule(config.steps), manifest, *caches, device)
+    return given, manifest.table["image_id"].tolist()
+
+
+SIDES = {"ours": ours, "roof": roof, "smp": smp, "torchgeo": torchgeo}
+
+
+if __name__ == "__main__":
+    main()

@@ -41,8 +41,11 @@ def main() -> None:
         eye = FrozenEncoder(start, asked.size, 32, device)
         first, again = (timed(lambda: kept_features(eye, start.sha256, manifest))[1] for _ in range(2))
     named = f"{len(manifest)} pictures, {asked.encoder}, {asked.size} px"
-    rows = [[f"manifest of {len(manifest)} pictures", f"{manifest_seconds:.1f}", ""],
-            [f"features of {named}", f"{first:.1f}", ""], ["the same from what was kept", f"{again:.1f}", ""]]  # fmt: skip
+    rows = [
+        [f"manifest of {len(manifest)} pictures", f"{manifest_seconds:.1f}", ""],
+        [f"features of {named}", f"{first:.1f}", ""],
+        ["the same from what was kept", f"{again:.1f}", ""],
+    ]
     bank, queries = clouds(asked.bank, 0), clouds(asked.queries, 1)
     for name, limit in (("exact", len(bank)), ("as the probe does", EXACT)):
         found, seconds = timed(lambda limit=limit: nearest(bank, queries, 20, limit))  # type: ignore[misc]
