@@ -178,6 +178,6 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(
-            f"{path}: damaged, or not an encoder file of `python -m pretrain` ({type(error).__name__}); "
+            f"{path}: damaged, or no file of `python -m pretrain` or `finetune` ({type(error).__name__}); "
             "copy it or make it again"
         ) from error

@@ -66,7 +66,7 @@ def parse_choice(
         origin |= dict.fromkeys(values, f"{path}: ")
     refuse_unknown(flags, name, known, where="")
     kinds = get_type_hints(config)
-    flags = {key: words or (["True"] if kinds.get(key) is bool else []) for key, words in flags.items()}
+    flags = {key: words or (["True"] if kinds.get(key) in (bool, bool | None) else []) for key, words in flags.items()}
     origin |= dict.fromkeys(flags, "")
     return fill(config, given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
 

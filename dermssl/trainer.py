@@ -25,6 +25,7 @@ CHOSEN = [  # what Lightning warns of and is here on purpose
     ".*number of training batches.*smaller than the logging interval.*",
     ".*GPU available but not used.*",
     ".*`LightningModule` to be in eval.*",
+    ".*in eval mode at the start of training.*",  # a frozen encoder is, and an average of weights
     ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
     ".*your dataloader is not resumable.*",  # it is: it begins behind the steps that were done
 ]

@@ -26,9 +26,8 @@ class AugmentConfig:
     """What fills corners that a turn uncovers: skin is the median colour of the picture's rim; reflect mirrors lesions into being and edge smears them; none turns by zooming in."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        if self.image_size < 32 or self.image_size % 32:
-            size = max(32, -(-self.image_size // 32) * 32)
-            raise ValueError(f"--image_size must be a multiple of 32, got {self.image_size}; the next is {size}")
+        if self.image_size < 32:  # which sizes divide, the network says
+            raise ValueError(f"--image_size must be at least 32 pixels, got {self.image_size}")
         if self.cache_size < 1:
             raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
         if self.augmentation not in PRESETS and not self.augmentation.endswith((".yaml", ".yml")):

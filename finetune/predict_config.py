@@ -32,7 +32,7 @@ class PredictOptions:
     device: Device = "auto"
     """Where the network runs; auto takes a GPU where there is one."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of the network; bf16-mixed is quicker on a GPU and moves probabilities by about 0.01."""
+    """Of the network; bf16-mixed is quicker on a GPU and moves probabilities a little."""
     batch_size: int = 16
     """Images at once."""
     threads: int = 0

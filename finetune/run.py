@@ -8,7 +8,7 @@ import torch
 from dermssl.cache import cached_images, cached_masks
 from dermssl.device import prepare
 from dermssl.encoder import Start, start_from
-from dermssl.files import need_room, write_text
+from dermssl.files import need_room, short_hash, write_text
 from dermssl.held_out import guarded_split
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.masks import read_mask
@@ -61,7 +61,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
 
     # The folder that this very run has and no other.
     hashes = {"data": manifest.hash, "encoder": start.sha256, "split": split.hash, "augmentation": augmentation}
-    what = identity(config, config.ELSEWHERE, **hashes)
+    what = identity(config, config.ELSEWHERE, **hashes, inner=short_hash(sorted(parts.inner)))
     with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
@@ -147,8 +147,9 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
         )
     )
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
-    # Weights and two moments in each; for a moment there are three, before the oldest is removed.
-    need_room(work.folder, 10 * size, "three checkpoints of training and the network")
+    # Weights and two moments in each, and the average and the best weights; for a moment there are three of them.
+    copies = 10 + 4 * bool(config.ema) + 4 * bool(config.patience)
+    need_room(work.folder, copies * size, "three checkpoints of training and the network")
 
 
 def threshold_of(work: Run, given: Material, trained: Trained, parts: Parts) -> float:

@@ -25,13 +25,10 @@ class Segment(LightningModule):
         schedule: Steps of the training, `finetune.transfer.schedule_of`.
     """
 
-    def __init__(
-        self, model: nn.Module, normalise: Normalise, config: FinetuneConfig, schedule: Schedule | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, normalise: Normalise, config: FinetuneConfig, schedule: Schedule) -> None:
         super().__init__()
-        assert schedule is not None or (config.epochs is None and config.thaw_after is None)
         self.model, self.normalise, self.config = model, normalise, config
-        self.schedule, self.loss = schedule or Schedule(config.steps), loss_of(config)
+        self.schedule, self.loss = schedule, loss_of(config)
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.frozen = False
         if config.freeze:

@@ -198,7 +198,18 @@ def test_what_lets_a_transformer_take_any_size_changes_nothing_at_its_own(name: 
     assert feature_maps(ours, seen(f"tu-{name}", drawn(1, 96)))[-1].isfinite().all()
 
 
-def test_asking_what_lets_a_transformer_take_any_size_draws_nothing() -> None:
+@pytest.mark.parametrize("values_are_read", [False, True])
+def test_asking_what_lets_a_transformer_take_any_size_draws_nothing(
+    values_are_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = timm.create_model
+
+    def create(*words: object, **options: object) -> nn.Module:
+        if values_are_read and torch.empty(0).is_meta:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        return real(*words, **options)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(timm, "create_model", create)
     any_size.cache_clear()
     asked, known = (sha256_of_tensors(random_state("tu-test_vit", 0)) for _ in range(2))
     assert asked == known

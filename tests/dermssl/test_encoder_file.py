@@ -151,7 +151,7 @@ def test_what_is_no_encoder_file_is_refused(
     write: Callable[[Path], object], read: Callable[[Path], object], tmp_path: Path
 ) -> None:
     write(tmp_path / "weights")
-    assert "damaged, or not an encoder file of `python -m pretrain`" in refusal(tmp_path / "weights", read)
+    assert "damaged, or no file of `python -m pretrain` or `finetune`" in refusal(tmp_path / "weights", read)
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:

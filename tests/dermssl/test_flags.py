@@ -355,3 +355,11 @@ def test_a_config_may_stand_elsewhere_under_its_name() -> None:
     assert parse_choice(choices, "method", "test", ["--method", "byol", "--momentum", "0.5"]).momentum == 0.5
     with pytest.raises(UserError, match="--method is one of simclr, byol"):
         parse_choice(choices, "method", "test", ["--method", "elsewhere"])
+
+
+def test_a_switch_that_may_be_left_to_the_model_needs_no_word() -> None:
+    config = flags.parse(
+        PredictConfig, "python -m finetune.predict", [*["--model", "m", "--images", "i", "--out", "o"], "--largest"]
+    )
+    assert config.largest is True
+    assert config.symmetries is None

@@ -78,11 +78,12 @@ def test_one_tensor_less_is_not_the_encoder(cut: str, want: Wanted) -> None:
     assert [re.split(" {2,}", row.strip()) for row in rows] == [[cut, str(tuple(want.tensors[cut].shape)), "nothing"]]
 
 
-def test_one_tensor_of_another_shape_is_not_the_encoder(want: Wanted) -> None:
-    tensors = without_values("torchvision", "resnet18") | {"conv1.weight": torch.zeros(64, 3, 3, 3)}
+@pytest.mark.parametrize("shape", [(64, 3, 3, 3), (3, 64, 7, 7)])  # of a smaller kernel; with axes exchanged
+def test_one_tensor_of_another_shape_is_not_the_encoder(shape: tuple[int, ...], want: Wanted) -> None:
+    tensors = without_values("torchvision", "resnet18") | {"conv1.weight": torch.zeros(shape)}
     assert not encoders_in(file_of(tensors), want)
     *_, row = lines(refuse(file_of(tensors), want, None))
-    assert re.split(" {2,}", row.strip()) == ["conv1.weight", "(64, 3, 7, 7)", "(64, 3, 3, 3)"]
+    assert re.split(" {2,}", row.strip()) == ["conv1.weight", "(64, 3, 7, 7)", str(shape)]
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
@@ -163,6 +164,13 @@ def test_equal_copies_are_one_encoder(want: Wanted) -> None:
     whole = without_values("torchvision", "resnet18").items()
     tensors = {f"{place}.{name}": filled(tensor) for place in ("model", "embedding.model") for name, tensor in whole}
     assert only(encoders_in(file_of(tensors), want)).prefix == ("model",)
+
+
+def test_copies_that_differ_in_one_tensor_are_two_encoders(want: Wanted) -> None:
+    whole = without_values("torchvision", "resnet18").items()
+    tensors = {f"{place}.{name}": filled(tensor) for place in ("left", "right") for name, tensor in whole}
+    tensors["right.bn1.bias"] = torch.ones(64)
+    assert [fit.prefix for fit in encoders_in(file_of(tensors), want)] == [("left",), ("right",)]
 
 
 def test_layers_by_number_are_those_of_the_row_that_lightly_trains(want: Wanted) -> None:

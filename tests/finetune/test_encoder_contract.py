@@ -40,6 +40,7 @@ SLOW = [
 ]  # fmt: skip
 OWN_SIZE = {
     "tu-coatnet_pico_rw_224": 224,
+    "tu-efficientformerv2_s0": 224,
     "tu-maxvit_nano_rw_256": 256,
     "inceptionresnetv2": 96,
     "inceptionv4": 96,

@@ -204,7 +204,7 @@ def test_a_preview_draws_and_counts_without_training(
     [
         ({"draws": 0}, "--draws is a number of pictures"),
         ({"out": Path("sheet.jpg")}, "--out is a PNG file"),
-        ({"image_size": 33}, "a multiple of 32"),
+        ({"image_size": 31}, "at least 32 pixels"),
         ({"augmentation": "strng"}, "did you mean 'strong'"),
     ],
 )

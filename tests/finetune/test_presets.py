@@ -1,6 +1,7 @@
 """The presets, and a YAML of one's own: what is drawn, and what is refused before training."""
 
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -91,7 +92,7 @@ def test_strong_turns_in_every_direction_and_dermoscopy_to_45_degrees() -> None:
 
 
 def test_bending_uncovers_no_more_than_a_row_and_a_column_at_any_size() -> None:
-    """Albumentations' normalised grid leaves a last row and column out, whatever the size, if four steps divide it."""
+    """Albumentations' normalised grid leaves a last row and column out at most, whatever the size."""
     for size in (32, 96, 224, 512):
         bent = next(t for t in preset("strong", "black", size) if isinstance(t, A.GridDistortion))
         assert bent.border_mode == cv2.BORDER_REPLICATE
@@ -182,6 +183,13 @@ def test_a_mistake_in_a_recipe_is_one_sentence_with_file_and_entry(recipe: Calla
         steps_of(recipe(text), "skin", SIZE)
     assert "own.yaml: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_albumentations_warns_of_is_refused_where_nobody_heeds_warnings(recipe: Callable[[str], str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(UserError, match="Please use Affine"):
+            steps_of(recipe("- ShiftScaleRotate"), "skin", SIZE)
 
 
 def test_a_missing_recipe_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+import finetune.range_test
 from dermssl.encoder import Normalise
 from dermssl.errors import UserError
 from finetune.config import FinetuneConfig
@@ -82,8 +83,8 @@ def test_only_groups_that_are_swept_take_the_rates_and_by_their_own_share() -> N
 def test_what_breaks_at_high_rates_does_not_move_the_choice() -> None:
     rng = np.random.default_rng(0)
     losses = 1.5 - 1 / (1 + (1e-3 / RATES) ** 1.5) + rng.normal(0, 0.03, len(RATES))
-    broken = np.where(RATES > 2e-2, 10.0 ** (6 + rng.random(len(RATES))), losses)
-    assert steepest(drawn(losses)) == steepest(drawn(broken))
+    broken = np.where(RATES > 5e-3, 10.0 ** (6 + rng.random(len(RATES))), losses)
+    assert rate_of(drawn(broken)) == pytest.approx(rate_of(drawn(losses)), rel=0.3)
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.05, 0.1])
@@ -95,7 +96,7 @@ def test_the_steepest_rate_is_found_through_noise(noise: float) -> None:
 
 def test_waves_behind_the_descent_are_not_taken_for_it() -> None:
     descent = 1.5 - 1 / (1 + (1e-3 / RATES) ** 1.5)
-    waves = np.where(RATES > 1e-2, np.sin(np.log(RATES / 1e-2)) ** 2 - 0.1, 0)
+    waves = np.where(RATES > 1e-2, np.sin(np.log(RATES / 1e-2)) ** 2 - 0.05 * np.log(RATES / 1e-2), 0)
     curve = drawn(descent + waves)
     assert np.gradient(curve["smoothed"]).argmin() > (RATES < 1e-2).sum()  # the waves are steeper
     assert rate_of(curve) == pytest.approx(rate_of(drawn(descent)), rel=0.2)
@@ -125,7 +126,9 @@ def squares() -> DataLoader[object]:
 
 
 @pytest.mark.parametrize("options", [{}, {"freeze": True, "thaw_after": 1, "encoder_lr": 1e-3, "ema": 0.9}])
-def test_a_range_test_leaves_weights_statistics_and_random_state(options: dict[str, object]) -> None:
+def test_a_range_test_leaves_weights_statistics_and_random_state(
+    options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     module, loader = segment(**options), squares()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     random, modes = torch.get_rng_state(), [part.training for part in module.modules()]
@@ -136,8 +139,9 @@ def test_a_range_test_leaves_weights_statistics_and_random_state(options: dict[s
     assert torch.equal(torch.get_rng_state(), random)
     assert [part.training for part in module.modules()] == modes
     assert not any(parameter.grad is not None for parameter in module.parameters())
-    if not options:
-        assert curve.equals(range_test(module, loader, CPU))
+    monkeypatch.setattr(finetune.range_test, "RATES", RATES[:20])
+    again = range_test(module, loader, CPU)
+    assert again["loss"].tolist() == curve["loss"].tolist()[:20]
 
 
 def test_a_run_keeps_its_range_test_and_reads_it_again(tmp_path: Path) -> None:

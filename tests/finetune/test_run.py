@@ -323,7 +323,7 @@ def test_init_ssl_takes_the_file_that_pretraining_left(options: Options) -> None
 
 def test_what_does_not_fit_is_refused_without_a_trace(options: Options) -> None:
     config = options(decoder="pan")
-    with pytest.raises(UserError, match="--image_size 32: .* under pan takes none so small; the next is 128"):
+    with pytest.raises(UserError, match=r"--image_size 32: .* under pan takes none so small; the next is 128"):
         run(config)
     assert not list(config.out.iterdir())
 
@@ -351,6 +351,13 @@ def test_an_augmentation_of_ones_own_is_known_by_what_it_says(options: Options, 
 
 def test_what_a_run_has_held_in_memory_stands_in_its_result(finished: Finished) -> None:
     assert 100 < float(str(result_of(finished.folder)["memory_mb"])) < 20_000
+
+
+def test_a_size_that_does_not_divide_is_refused_with_the_next_that_do(options: Options) -> None:
+    config = options(image_size=100)
+    with pytest.raises(UserError, match="takes multiples of 32; the next are 96 and 128"):
+        run(config)
+    assert not list(config.out.iterdir())
 
 
 def test_a_mistake_in_an_augmentation_is_told_before_anything_is_decoded(options: Options, tmp_path: Path) -> None:

@@ -139,13 +139,10 @@ def test_a_thawed_encoder_trains_from_its_step_on() -> None:
 
 
 @pytest.mark.parametrize("stop", [3, 6])  # ends of epochs, where checkpoints are; the thaw lies between them
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_training_resumed_on_either_side_of_the_thaw_ends_with_the_same_bits(
-    tmp_path: Path, stop: int, ema: float
-) -> None:
+def test_a_training_resumed_on_either_side_of_the_thaw_ends_with_the_same_bits(tmp_path: Path, stop: int) -> None:
     def made() -> Segment:
         return segment(
-            schedule=Schedule(9, thaw=4), freeze=True, thaw_after=1, ema=ema, layer_decay=0.7, encoder_lr=3e-3
+            schedule=Schedule(9, thaw=4), freeze=True, thaw_after=1, ema=0.9, layer_decay=0.7, encoder_lr=3e-3
         )
 
     unbroken, broken, resumed = made(), made(), made()

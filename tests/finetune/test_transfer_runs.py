@@ -82,6 +82,7 @@ def test_a_frozen_run_leaves_the_encoder_as_it_was_given(options: Options) -> No
     assert pd.read_csv(folder / "metrics.csv")["loss"].iloc[-1] < pd.read_csv(folder / "metrics.csv")["loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_a_run_with_every_option_resumes_bit_for_bit(options: Options, tmp_path: Path) -> None:
     everything = {
         "freeze": True, "thaw_after": 1, "layer_decay": 0.7, "encoder_lr": 1e-3, "ema": 0.9, "patience": 3,
