@@ -47,6 +47,8 @@ class Card:
     """The resolved options of its pretraining."""
     data: Mapping[str, object] = field(default_factory=dict)
     """Fingerprint of its images: how many, the manifest's hash, their licence."""
+    seen_whole: bool = True
+    """Whether the list of images that the file keeps is whole: not where it continued from weights that keep none."""
     version: str = dermssl.__version__
     commit: str = ""
     sha256: str = ""

@@ -70,4 +70,7 @@ def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Ver
         f"pretrain it anew with --protect {held.root} and the same split options, which leaves held-out images out "
         "(--on-leak drop, near-duplicates as well)"
     )
-    return guard(crossed(start.seen, folder, held), len(held), config.on_leak, "the encoder's pretraining", remedy)
+    found = crossed(start.seen, folder, held)
+    if not len(found) and not start.card.seen_whole:
+        return Verdict(nothing, len(held), "unknown")
+    return guard(found, len(held), config.on_leak, "the encoder's pretraining", remedy)

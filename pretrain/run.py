@@ -189,6 +189,7 @@ def card_of(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
             "licence": ", ".join(licences) or "unknown",
             "folder": str(manifest.root),
         },
+        seen_whole=start.init != "ssl" or (start.seen is not None and start.card.seen_whole),
         commit=commit(),
     )
 

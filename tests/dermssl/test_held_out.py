@@ -182,6 +182,20 @@ def test_an_encoder_file_that_says_nothing_is_unknown(twins: Manifest, pretraine
     assert "nothing could be crossed" in str(guarded)
 
 
+def test_an_encoder_that_continued_from_one_that_says_nothing_is_unknown_but_a_leak_is_told(
+    twins: Manifest, pretrained: Callable[..., Start]
+) -> None:
+    split = split_of(twins, SplitConfig())
+    for side, action in ((split.train, "unknown"), (split.val, "stop")):
+        start = pretrained(twins.take(side).table, folder=twins.root)
+        partly = replace(start, card=replace(start.card, seen_whole=False))
+        if action == "stop":
+            with pytest.raises(UserError, match="the encoder's pretraining"):
+                guarded_split(twins, SplitConfig(), partly)
+        else:
+            assert guarded_split(twins, SplitConfig(), partly).encoder.action == action
+
+
 @pytest.mark.parametrize("init", ["random", "imagenet"])
 def test_weights_that_were_never_pretrained_here_have_seen_nothing(init: str, twins: Manifest, beginner: Start) -> None:
     start = replace(beginner, card=replace(beginner.card, method=init))
