@@ -65,3 +65,16 @@ def test_one_lesion_to_fit_on_is_refused_with_the_reason(drawn: Callable[..., Ma
     manifest = drawn(6, 32)
     ids = manifest.table["image_id"].tolist()
     assert "two lesions" in masked(manifest, ids[:1], ids[1:]).refusal
+
+
+def test_masks_of_other_pictures_are_not_found(drawn: Callable[..., Manifest]) -> None:
+    manifest = drawn(24, 128)
+    ids = manifest.table["image_id"].tolist()
+    images, own = cached_images(manifest, 128), masked(manifest, ids[:16], ids[16:])
+    shuffled = manifest.table.assign(
+        mask_path=manifest.table["mask_path"].to_numpy()[list(range(7, 24)) + list(range(7))]
+    )
+    mixed = masked(Manifest(manifest.root, shuffled, ()), ids[:16], ids[16:])
+    planted, nothing = (probe_dense(colours(128), images, pictures, (16,))["jaccard"] for pictures in (own, mixed))
+    assert planted.mean() > 0.9
+    assert nothing.mean() < 0.5
