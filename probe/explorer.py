@@ -71,7 +71,7 @@ def write_explorer(path: Path, explored: Explored, title: str) -> None:
         title=title,
         count=len(explored.manifest),
         columns=[name for name in explored.columns.columns if name != "image_id"],
-        bokeh=Resources(mode="inline", components=["bokeh", "bokeh-gl"]).render_js(),
+        bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
         script=script,
         maps=maps,
         data=as_json(contents(explored)),
@@ -90,9 +90,12 @@ def source_of(explored: Explored) -> ColumnDataSource:
 
 
 def map_of(view: View, place: int, source: ColumnDataSource) -> figure:
-    """One encoder's map, drawn by WebGL where the browser has it; what is hovered is told to the page."""
+    """One encoder's map; what is hovered is told to the page.
+
+    On a canvas and not by WebGL, which is five times slower where a machine without a GPU does it in software.
+    """
     tools = "pan,wheel_zoom,box_zoom,lasso_select,tap,reset"
-    plot = figure(title=view.name, tools=tools, active_scroll="wheel_zoom", output_backend="webgl", match_aspect=True,
+    plot = figure(title=view.name, tools=tools, active_scroll="wheel_zoom", match_aspect=True,
                   sizing_mode="stretch_both", min_width=320, min_height=320, name=f"map{place}",
                   background_fill_alpha=0, border_fill_alpha=0)  # fmt: skip
     size = float(np.clip(260 / np.sqrt(len(view.places)), 4, 12))
