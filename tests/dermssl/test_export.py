@@ -207,7 +207,7 @@ def test_a_file_that_is_no_encoder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file; export takes"):
         run(ExportConfig(file=tmp_path / "none.safetensors", to="timm", out=tmp_path / "a"))
     (tmp_path / "note.safetensors").write_text("not weights")
-    with pytest.raises(UserError, match="not an encoder file"):
+    with pytest.raises(UserError, match="damaged, or no file of"):
         run(ExportConfig(file=tmp_path / "note.safetensors", to="timm", out=tmp_path / "a"))
 
 

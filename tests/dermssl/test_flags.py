@@ -15,6 +15,7 @@ from dermssl.config import SynthesizeConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
 from finetune.config import FinetuneConfig
+from finetune.decoder_config import ARGUMENTS
 from finetune.predict_config import PredictConfig
 from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
@@ -62,6 +63,15 @@ def refusal(*argv: str, config: type[Any] | None = None) -> str:
     return str(caught.value)
 
 
+SPECIAL: dict[str, list[Any]] = {  # options of words that only some words are allowed for
+    "augmentation": ["none", "strong", "my own: 1.yaml"],
+    "loss": ["dice", "0.5*focal + tversky", "lovasz+boundary"],
+    "submission": [Path("a b.zip")],
+}
+OF_SOME = {*ARGUMENTS, "focal_gamma", "focal_alpha", "tversky_alpha", "tversky_beta", "freeze", "thaw_after"}
+"""Options that go with some decoders, losses or other options only; tests/finetune has tests of their own."""
+
+
 def candidates(kind: Any, default: Any) -> list[Any]:
     """Awkward values of a type; the config itself says which of them it allows."""
     inner = get_args(kind)
@@ -70,11 +80,13 @@ def candidates(kind: Any, default: Any) -> list[Any]:
     if get_origin(kind) is tuple and inner[-1] is not Ellipsis:
         return [tuple(reversed(default))]
     if get_origin(kind) is tuple:
-        values = candidates(inner[0], default[0])
+        values = candidates(inner[0], default[0] if default else None)
         wordy = [word for word in values if word and not str(word).startswith("-")]
         return [tuple(values[:1]), tuple(reversed(wordy)), (*default, *default)]
     if type(None) in inner:
         return [None, *candidates(inner[0], default)]
+    if len(inner) > 1:  # a number or a word
+        return [value for part in inner for value in candidates(part, default)]
     if kind is int:
         return [2 * (default or 2), 4, 1_000_000]
     return {str: WORDS, Path: PATHS, float: SHARES, bool: [True, False]}[kind]
@@ -86,7 +98,7 @@ def awkward(config: type[Any], turn: int) -> Any:
     for key, kind in get_type_hints(config).items():
         if not hasattr(made, key) or key.isupper():
             continue
-        choices = candidates(kind, getattr(made, key))
+        choices = SPECIAL.get(key) or candidates(kind, getattr(made, key))
         for shift in range(len(choices)):
             try:
                 made = dataclasses.replace(made, **{key: choices[(turn + shift) % len(choices)]})
@@ -170,7 +182,7 @@ def test_the_awkward_values_reach_every_option(config: type[Any]) -> None:
     still = [
         f.name for f in dataclasses.fields(config) if all(getattr(m, f.name) == getattr(plain, f.name) for m in made)
     ]
-    assert set(still) <= {"method"}
+    assert set(still) - OF_SOME <= {"method"}
 
 
 @pytest.mark.parametrize(

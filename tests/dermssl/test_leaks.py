@@ -331,5 +331,5 @@ def test_a_damaged_list_of_images_is_refused(how: str, two_thousand: pd.DataFram
     save_file(TENSORS, path, metadata=header)
     with pytest.raises(UserError) as caught:
         read_seen(path)
-    assert str(caught.value).startswith(f"{path}: damaged, or not an encoder file")
+    assert str(caught.value).startswith(f"{path}: damaged, or no file of")
     assert "\n" not in str(caught.value)
