@@ -242,7 +242,7 @@ def test_a_run_that_fails_is_recorded_and_the_others_go_on(
         ("finetune", "random", "pan"): "failed",
     }
     assert plan.loc[("finetune", "ssl", "pan"), "error"].endswith("under pan takes none so small; the next is 128")
-    assert "failed: --image_size 32: does not go with" in capsys.readouterr().out
+    assert "failed: --image_size 32: tu-test_efficientnet under pan takes" in capsys.readouterr().out
     assert set(pd.read_parquet(study.out / study.name / "scores.parquet")["decoder"]) == {"unet"}
     assert "pan" in report.markdown.read_text()
 
