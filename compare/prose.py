@@ -17,10 +17,10 @@ PAIRED = (
 )
 INTERVAL = (
     "Intervals are hierarchical bootstrap intervals ({draws:,} draws): lesions are resampled with all their images, "
-    "and across them the fine-tuning seeds, one unit fewer than there are at both levels; percentiles are widened by "
-    "Student's t with Satterthwaite's degrees of freedom. Where seeds disagree and are few, intervals are therefore "
-    "wide, and a third or fourth seed narrows them more than any number of images. p is from a paired permutation test "
-    "that flips the sign of each lesion's difference, adjusted by Holm's method within {families}."
+    "and the part of the fine-tuning seeds is drawn from its distribution given how far these seeds differ "
+    "(docs/statistics.md). Where seeds disagree and are few, intervals are therefore wide, and a third or fourth seed "
+    "narrows them more than any number of images. p is from a paired permutation test that flips the sign of each "
+    "lesion's difference and adds the seeds' part, adjusted by Holm's method within {families}."
 )
 RULE = (
     "A contrast is called better or worse if its 95 % interval excludes 0 and its adjusted p is below 0.05; equivalent "

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from compare.pairs import complete_pairs
+from compare.resolution import resolvable_difference
 from compare.statistics import (
     FloatArray,
     Interval,
     hierarchical_bootstrap,
     holm,
     paired_permutation,
-    smallest_detectable_difference,
     verdict,
 )
 from compare.study import Cell, Study, run_result
@@ -148,7 +148,7 @@ def _contrast(a: FloatArray, b: FloatArray, lesions: "pd.Series[str]", draws: in
         "standard_error": error,
         "degrees_of_freedom": freedom,
         "p": paired_permutation(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws),
-        "smallest_detectable": smallest_detectable_difference(error, freedom),
+        "smallest_detectable": resolvable_difference(boot.components) if boot.components else nan,
     }
 
 

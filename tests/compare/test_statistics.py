@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from compare.paired import components, lesion_sums, seed_part
 from compare.pairs import complete_pairs
 from compare.statistics import (
     Interval,
     equivalence,
+    equivalence_p,
     hierarchical_bootstrap,
     holm,
     paired_permutation,
@@ -56,21 +58,65 @@ def test_seeds_alone_give_the_standard_error_of_their_mean() -> None:
     assert boot.degrees_of_freedom == approx(2)
 
 
-def test_bootstrap_matches_a_loop_over_lesions_and_seeds() -> None:
-    a, b = draw_scores(3, 12)
+def test_one_seed_matches_a_loop_over_drawn_lesions() -> None:
+    a, b = draw_scores(1, 12)
     lesions = np.array(list("aabbbcdefghh"))
     boot = hierarchical_bootstrap(a, b, lesions, rng(), draws=20_000)
     source, names, means = np.random.default_rng(5), sorted(set(lesions)), []
-    for _ in range(3000):
-        drawn_seeds = source.integers(3, size=2)
+    for _ in range(4000):
         gaps = []
         for name in source.choice(names, size=len(names) - 1):
-            for image in np.flatnonzero(lesions == name):
-                gaps += [a[seed, image] - b[seed, image] for seed in drawn_seeds]
-        means.append(np.mean(gaps))
+            gaps += [a[0, image] - b[0, image] for image in np.flatnonzero(lesions == name)]
+        widening = (7 / source.chisquare(7)) ** 0.5  # a normal deviation becomes one of Student's t
+        means.append((np.mean(gaps) - (a - b).mean()) * widening)
     assert boot.difference == approx((a - b).mean())
-    assert boot.standard_error == approx(np.std(means), rel=0.05)
-    assert np.quantile(boot.deviations, 0.9) == approx(np.quantile(means, 0.9) - (a - b).mean(), rel=0.1)
+    assert np.quantile(boot.deviations, [0.1, 0.9]) == approx(np.quantile(means, [0.1, 0.9]), rel=0.1)
+
+
+def test_few_lesions_are_resampled_without_bias() -> None:
+    a, b = draw_scores(1, 9)
+    boot = hierarchical_bootstrap(a, b, own_lesions(9), rng(), 100_000)
+    student = (8 / 6) ** 0.5  # standard deviation of Student's t with 8 degrees of freedom
+    assert boot.deviations.std() == approx(student * (a - b).std(ddof=1) / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_reach_as_far_to_one_side_as_to_the_other(seeds: int) -> None:
+    gaps = np.random.default_rng(0).exponential(0.05, (seeds, 30))  # skewed, as failures make them
+    low, high = interval_of(gaps)
+    assert (low + high) / 2 == approx(gaps.mean())
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_where_lesions_explain_nothing_it_is_students_t_on_the_seeds_means(seeds: int) -> None:
+    gaps = np.random.default_rng(seeds).normal(0.01, 0.01, (seeds, 1)) + np.zeros(40)
+    expected = stats.t.interval(0.95, seeds - 1, gaps[:, 0].mean(), stats.sem(gaps[:, 0]))
+    assert interval_of(gaps) == approx(expected, rel=1e-3)
+
+
+def test_where_seeds_agree_it_is_students_t_on_the_lesions() -> None:
+    gap = np.random.default_rng(1).normal(0.01, 0.05, 40)
+    gaps = np.stack([gap, gap, gap])  # no training differs from the next
+    expected = stats.t.interval(0.95, 39, gap.mean(), stats.sem(gap))
+    assert interval_of(gaps) == approx(expected, rel=0.05)
+
+
+def test_what_neither_lesions_nor_seeds_explain_counts_once() -> None:
+    gaps = np.random.default_rng(2).normal(0, 0.05, (10, 200))
+    boot = hierarchical_bootstrap(gaps, np.zeros_like(gaps), own_lesions(200), rng())
+    errors = [
+        hierarchical_bootstrap(g, np.zeros_like(g), own_lesions(200), rng(), 10).standard_error for g in noise(60)
+    ]
+    assert np.mean(np.square(errors)) == approx(0.05**2 / 2000, rel=0.15)  # not three times that
+    assert np.quantile(boot.deviations, 0.84) == approx(boot.standard_error, rel=0.2)
+
+
+def noise(studies: int) -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 0.05, (studies, 10, 200))
+
+
+def interval_of(gaps: np.ndarray) -> tuple[float, float]:
+    return hierarchical_bootstrap(gaps, np.zeros_like(gaps), own_lesions(gaps.shape[1]), rng(), 20_000).interval()
 
 
 def test_photographing_every_lesion_twice_tells_nothing_new() -> None:
@@ -137,7 +183,7 @@ def test_95_percent_intervals_cover_about_95_percent(seeds: int, seed_effect: fl
         gaps, lesions = nested_gaps(source, seeds, seed_effect)
         low, high = hierarchical_bootstrap(gaps, np.zeros_like(gaps), lesions, source, draws=500).interval()
         covered += low <= 0 <= high
-    assert covered / 200 >= 0.91
+    assert 0.91 <= covered / 200 <= 0.99
 
 
 def test_a_t_test_over_all_scores_finds_differences_that_are_not_there() -> None:
@@ -151,14 +197,41 @@ def test_a_t_test_over_all_scores_finds_differences_that_are_not_there() -> None
 
 @pytest.mark.parametrize("lesions", ["abcdef", "aabbcc", "abcdefghij"])
 def test_permutation_counts_every_sign_pattern(lesions: str) -> None:
-    a, b = draw_scores(2, len(lesions), lift=0.02)
-    gap = (a - b).mean(axis=0)
+    a, b = draw_scores(1, len(lesions), lift=0.02)
+    gap = (a - b)[0]
     names = sorted(set(lesions))
     reached = []
     for signs in product([-1, 1], repeat=len(names)):
         flipped = [signs[names.index(lesion)] * gap[i] for i, lesion in enumerate(lesions)]
         reached.append(abs(np.mean(flipped)) >= abs(gap.mean()) - 1e-12)
     assert paired_permutation(a, b, list(lesions), rng()) == approx(np.mean(reached))
+
+
+@pytest.mark.parametrize("lesions", [5, 60])
+def test_permutation_adds_the_seeds_to_every_pattern(lesions: int) -> None:
+    lift = np.array([[0.0], [0.14], [0.07]])
+    a, b = draw_scores(3, lesions, lift=0.0)
+    a = a + lift + np.random.default_rng(6).normal(0, 0.06, lesions)
+    parts = components(*lesion_sums(a - b, own_lesions(lesions)))
+    source = np.random.default_rng(4)
+    signs = source.choice([-1, 1], size=(200_000, lesions))
+    weights, scales, degrees = seed_part(parts).terms
+    term = source.choice(len(weights), p=weights, size=200_000)
+    seeds = scales[term] * source.standard_t(degrees[term])
+    gap = (a - b).mean(axis=0)
+    # the lesions' own part of the square of the difference, as their part of its variance
+    by_lesions = min(1.0, gap.var(ddof=1) / lesions / (parts.lesions + parts.seeds))
+    square = gap.var() + by_lesions * gap.mean() ** 2
+    flipped = signs @ gap / lesions * (square / (gap**2).mean()) ** 0.5
+    drawn = flipped * parts.share**0.5 + seeds
+    expected = (np.abs(drawn) >= abs(gap.mean())).mean()
+    assert paired_permutation(a, b, own_lesions(lesions), rng(), 20_000) == approx(expected, abs=0.003)
+
+
+def test_seeds_that_disagree_are_no_evidence_however_many_lesions_gain() -> None:
+    b = np.full((2, 500), 0.5)
+    a = b + np.array([[0.005], [0.035]])  # every lesion gains under both seeds
+    assert paired_permutation(a, b, own_lesions(500), rng(), 500) > 0.3
 
 
 def test_six_lesions_that_all_gain_give_two_patterns_in_sixty_four() -> None:
@@ -197,6 +270,40 @@ def test_holm_matches_its_definition() -> None:
     p = np.random.default_rng(2).uniform(0, 0.3, 9)
     for value, adjusted in zip(p, holm(p), strict=True):
         assert adjusted == approx(max(min(1, sum(p >= other) * other) for other in p[p <= value]))
+
+
+def test_equivalence_p_is_below_five_percent_where_the_90_percent_interval_is_inside() -> None:
+    a, b = draw_scores(3, 60)
+    boot = hierarchical_bootstrap(a, b, own_lesions(60), rng())
+    low, high = boot.interval(0.9)
+    end = max(-low, high)
+    assert equivalence_p(boot, 1.01 * end) < 0.05 < equivalence_p(boot, 0.99 * end)
+
+
+def test_equivalence_p_is_high_where_the_difference_is_the_margin() -> None:
+    b = np.full((2, 30), 0.5)
+    boot = hierarchical_bootstrap(b + 0.01, b, own_lesions(30), rng(), 100)
+    assert equivalence_p(boot, 0.009) == 1
+    assert equivalence_p(boot, 0.011) == 1 / (len(boot.deviations) + 1)
+
+
+def test_false_claim_is_students_t_for_one_training() -> None:
+    a, b = draw_scores(1, 80, lift=0.008)
+    gap = (a - b)[0]
+    expected = stats.t.cdf(-abs(gap.mean()) / stats.sem(gap), 79)
+    claim = hierarchical_bootstrap(a, b, own_lesions(80), rng()).false_claim()
+    assert claim == approx(expected, abs=0.01)
+    assert hierarchical_bootstrap(b, a, own_lesions(80), rng()).false_claim() == claim
+
+
+def test_a_claim_about_arms_that_are_the_same_is_false_half_of_the_time() -> None:
+    _, b = draw_scores(2, 30)
+    assert hierarchical_bootstrap(b, b, own_lesions(30), rng()).false_claim() == 0.5
+
+
+def test_a_certain_gain_is_no_false_claim() -> None:
+    _, b = draw_scores(2, 30)
+    assert hierarchical_bootstrap(b + 0.01, b, own_lesions(30), rng()).false_claim() == 0
 
 
 def test_equivalence_needs_both_ends_inside_the_margin() -> None:
