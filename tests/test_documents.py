@@ -280,7 +280,9 @@ def tiny(words: list[str]) -> list[str]:
 
 
 def with_places(words: list[str], workshop: Path) -> list[str]:
-    """The words with a finished run for RUN, the images for the first DIR, and a new folder for the second."""
+    """The words with a finished run for RUN, an encoder for FILE, the images for the first DIR, a new one for the next."""
     runs = sorted(workshop.glob("runs/finetune/*"), key=lambda run: run.stat().st_mtime)
     places = iter([str(workshop / "data" / "unlabelled"), str(workshop / "masks")])
-    return [str(runs[-1]) if word == "RUN" else next(places) if word == "DIR" else word for word in words]
+    encoders = sorted(workshop.glob("checkpoints/*/encoder.safetensors"))
+    known = {"RUN": runs[-1:], "FILE": encoders[:1]}
+    return [next(places) if word == "DIR" else str(*known[word]) if word in known else word for word in words]
