@@ -280,7 +280,7 @@ def tiny(words: list[str]) -> list[str]:
 
 
 def with_places(words: list[str], workshop: Path) -> list[str]:
-    """The words with a finished run for RUN, an encoder for FILE, the images for the first DIR, a new one for the next."""
+    """The words with a finished run for RUN, an encoder for FILE, the images for the first DIR, then a new one."""
     runs = sorted(workshop.glob("runs/finetune/*"), key=lambda run: run.stat().st_mtime)
     places = iter([str(workshop / "data" / "unlabelled"), str(workshop / "masks")])
     encoders = sorted(workshop.glob("checkpoints/*/encoder.safetensors"))
