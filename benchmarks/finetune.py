@@ -14,7 +14,6 @@ the preset dermoscopy says, which the others do not.
 
 import argparse
 import json
-import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.processes import IMAGES, WARM, Steps, clocked, draw_jpegs, has, turns
+from benchmarks.processes import IMAGES, WARM, Steps, clocked, draw_jpegs, has, print_rates, turns
 
 
 def main() -> None:
@@ -30,22 +29,12 @@ def main() -> None:
     if asked.side:
         print(json.dumps(SIDES[asked.side](asked)))
         return
-    from benchmarks.timing import conditions, ratio, table  # with what it imports of ours, it stays out of the peers
-
     with tempfile.TemporaryDirectory() as place:
         asked.data = asked.data or draw_jpegs(Path(place) / "pictures", masks=True)
         rates = turns("benchmarks.finetune", asked, sides_of(asked))
-    names = list(rates)
-    peer = max((name for name in names if name.startswith("smp")), key=lambda name: statistics.median(rates[name]))
-    rows = [
-        [name, f"{statistics.median(rates[name]):.1f}", ratio(rates, name, peer, 2), ratio(rates, name, "roof", 2)]
-        for name in names
-    ]
     print(f"unet on {asked.encoder}, {asked.size} px, batch {asked.batch}\n")
-    print(table(["side", "images/s", f"times {peer}", "share of the roof"], rows))
     libraries = ["segmentation-models-pytorch", "timm", "albumentations", "torch", "pytorch-lightning"]
-    counts = f"medians of {asked.rounds} alternating rounds of {asked.steps} steps (least to largest)"
-    print(f"\n{conditions(libraries, counts)}")
+    print_rates(rates, "smp", asked, libraries)
 
 
 def options() -> argparse.Namespace:

@@ -13,7 +13,7 @@ LightlyDataset, DataLoader with workers, NTXentLoss, SGD, float32; of the number
 
 import argparse
 import json
-import statistics
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.processes import IMAGES, WARM, Steps, clocked, draw_jpegs, has, turns
+from benchmarks.processes import IMAGES, WARM, Steps, clocked, draw_jpegs, has, print_rates, turns
 
 
 def main() -> None:
@@ -29,22 +29,13 @@ def main() -> None:
     if asked.side:
         print(json.dumps(SIDES[asked.side](asked)))
         return
-    from benchmarks.timing import conditions, ratio, table  # with what it imports of ours, it stays out of the peers
-
     with tempfile.TemporaryDirectory() as place:
+        os.environ["DERMSSL_CACHE"] = str(Path(place) / "cache")  # among the JPEGs lightly takes it for a class
         asked.data = asked.data or draw_jpegs(Path(place) / "jpegs")
         rates = turns("benchmarks.pretrain", asked, sides_of(asked))
-    names = list(rates)
-    peer = max((name for name in names if name.startswith("lightly")), key=lambda name: statistics.median(rates[name]))
-    rows = [
-        [name, f"{statistics.median(rates[name]):.0f}", ratio(rates, name, peer, 2), ratio(rates, name, "roof", 2)]
-        for name in names
-    ]
     print(f"{asked.encoder}, {asked.size} px, batch {asked.batch}\n")
-    print(table(["side", "images/s", f"times {peer}", "share of the roof"], rows))
     libraries = ["lightly", "timm", "torch", "torchvision", "pytorch-lightning"]
-    counts = f"medians of {asked.rounds} alternating rounds of {asked.steps} steps (least to largest)"
-    print(f"\n{conditions(libraries, counts)}")
+    print_rates(rates, "lightly", asked, libraries)
 
 
 def options() -> argparse.Namespace:

@@ -1,10 +1,11 @@
 """Sides that train, each in a process of its own, so that none inherits another's allocator or threads."""
 
 import argparse
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -40,6 +41,30 @@ def one_process(module: str, asked: argparse.Namespace, side: str) -> float:
     words += ["--workers", count.partition(" ")[0] or "0"]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.splitlines()[-1])
+
+
+def print_rates(
+    rates: Mapping[str, Sequence[float]], peers: str, asked: argparse.Namespace, libraries: Sequence[str]
+) -> None:
+    """Prints the sides with their medians, against the best peer and the roof, and where it was measured.
+
+    Args:
+        rates: Of `turns`; one of the sides is `roof`.
+        peers: How the names of the peers begin, the best of which the others are held against.
+        asked: The options.
+        libraries: Whose versions are told.
+    """
+    from benchmarks.timing import conditions, ratio, table  # with what it imports of ours, it stays out of the peers
+
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    peer = max((name for name in medians if name.startswith(peers)), key=lambda name: medians[name])
+    rows = []
+    for name, median in medians.items():
+        shown = f"{median:.0f}" if median >= 100 else f"{median:.1f}"
+        rows.append([name, shown, ratio(rates, name, peer, 2), ratio(rates, name, "roof", 2)])
+    print(table(["side", "images/s", f"times {peer}", "share of the roof"], rows))
+    counts = f"medians of {asked.rounds} alternating rounds of {asked.steps} steps (least to largest)"
+    print(f"\n{conditions(libraries, counts)}")
 
 
 def has(module: str) -> bool:

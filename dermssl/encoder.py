@@ -13,6 +13,7 @@ from typing import cast
 import pandas as pd
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
 from segmentation_models_pytorch import encoders as smp_encoders
 from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
@@ -182,9 +183,12 @@ def random_state(name: str, seed: int) -> State:
 
 
 def newest_encoder_file(checkpoints: Path, name: str) -> Path:
-    """The encoder file in `checkpoints` that was written last, among those that hold the encoder `name`."""
+    """The encoder file in `checkpoints` that was written last, among those that hold the encoder `name`.
+
+    Weights of other makers, which have no card, are passed over.
+    """
     # A copy that was killed leaves a hidden part, which is no encoder.
-    whole = (path for path in checkpoints.glob("**/*.safetensors") if not path.name.startswith("."))
+    whole = (path for path in checkpoints.glob("**/*.safetensors") if not path.name.startswith(".") and has_card(path))
     files = sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in files:
         if read_card(path).encoder == name:
@@ -193,6 +197,15 @@ def newest_encoder_file(checkpoints: Path, name: str) -> Path:
     raise UserError(
         f"--init ssl: {checkpoints} {there}; run `python -m pretrain --method simclr --encoder {name}` first"
     )
+
+
+def has_card(path: Path) -> bool:
+    """Whether a safetensors file is one of ours; a damaged one may be, and whoever reads its card is told so."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "card" in (file.metadata() or {})
+    except SafetensorError:
+        return True
 
 
 def load_strictly(encoder: nn.Module, tensors: State, origin: str) -> nn.Module:

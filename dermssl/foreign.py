@@ -167,13 +167,12 @@ def refusal(file: Path, complaint: str) -> str:
         reason = complaint.partition("error: ")[2] or complaint
         return f"{file}: damaged, or no checkpoint of torch ({reason.splitlines()[0]}); copy it again"
     what = f"an object of {stranger.group(1)}" if stranger else "a format that holds programs"
+    clean = "torch.save(model.state_dict(), 'clean.pt')"
     if stranger and stranger.group(1).split(".")[0] == "lightly_train":
-        remedy = f"lightly_train.export(out='clean.pt', checkpoint='{file}', part='model', format='torch_state_dict')"
-    else:
-        remedy = f"torch.save(torch.load('{file}', weights_only=False)['state_dict'], 'clean.pt')"
+        clean = f"lightly_train.export(out='clean.pt', checkpoint='{file}', part='model', format='torch_state_dict')"
     return (
         f"{file}: holds {what}, which cannot be read without running code that is in the file; "
-        f"if you trust it, make a clean one where it was made: `{remedy}`"
+        f"where it was made, save its tensors alone: `{clean}`"
     )
 
 

@@ -1,5 +1,6 @@
 """Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,21 +8,28 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import pandas as pd
 
 from dermssl import flags
 from dermssl.errors import UserError
-from dermssl.files import short_hash, whole_file, whole_folder, write_json
-from dermssl.parallel import rank
+from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
+from dermssl.parallel import rank, world
+from dermssl.seal import RESULT, seal
 
-FORMAT = 2  # raised with every change after which an older run must not be taken for one of today's
+# Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
+# results tell what they cost.
+FORMAT = 3
+LOCK = ".lock"
+POLL = 0.5  # seconds between two looks at a run that another process holds
 LIBRARIES = [
     "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
     "umap-learn", "numpy", "scipy", "scikit-learn", "pandas",
@@ -62,15 +70,20 @@ class Run:
             log.write(text + "\n")
 
     def finish(self, result: Mapping[str, object]) -> None:
-        """Writes result.json, which makes the run a finished one; so it is written last."""
+        """Seals what stands in the folder and writes result.json, which makes the run a finished one; so it comes last.
+
+        Whatever is written later but log.txt and figures breaks the seal.
+        """
         if not self.first:
             return
-        write_json(self.folder / "result.json", result)
+        text = json.dumps(result, indent=2, allow_nan=True) + "\n"
+        seal(self.folder, text.encode())
+        write_text(self.folder / RESULT, text)
 
 
 def read_result(folder: Path) -> dict[str, object] | None:
     """The result of the finished run in `folder`, else None."""
-    path = folder / "result.json"
+    path = folder / RESULT
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 
@@ -96,11 +109,13 @@ def open_run(
         config: The resolved options, kept as config.yaml.
         label: What a person calls the run.
         what: The run's identity; its hash ends the folder's name.
-        standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`.
+        standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`. One
+            that another process is at is then waited for, and is finished afterwards or is continued here: equal work
+            is done once. Its seal is not looked at.
 
     Raises:
         UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
-            another process is at it.
+            another process is at it and nobody asked to wait.
     """
     folder = config.out / f"{label}-{short_hash(what)}"
     if rank() > 0:
@@ -116,18 +131,48 @@ def open_run(
         raise UserError(f"{folder}: this very run stands there already, {remedy}")
     if config.resume is not None and read_result(folder) is not None:
         print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
-    made = not folder.exists()
-    if made:
-        with whole_folder(folder) as part:
-            flags.write(config, part / "config.yaml")
-            write_json(part / "environment.json", environment())
-    with held(folder):
+    wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
+    with made_or_found(folder, config, wait=wait) as made:
         try:
             yield Run(folder)
         except UserError:
             if made and not (folder / "checkpoints").exists():  # refused before it began: there is nothing to continue
-                shutil.rmtree(folder)
+                remove_held(folder)
             raise
+
+
+@contextmanager
+def made_or_found(folder: Path, config: Options, *, wait: bool) -> Iterator[bool]:
+    """Holds the run folder, made where it is missing; yields whether this process has made it."""
+    while True:
+        made = not folder.exists() and make(folder, config)
+        with held(folder, wait=wait) as ours:
+            if ours:
+                yield made
+                return
+
+
+def make(folder: Path, config: Options) -> bool:
+    """Makes a run folder with what is known before the run; False where another process was quicker."""
+    try:
+        with whole_folder(folder) as part:
+            flags.write(config, part / "config.yaml")
+            write_json(part / "environment.json", environment())
+            made = part.stat().st_ino
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    with suppress(FileNotFoundError):  # the quicker one was refused meanwhile, and has removed its own
+        return folder.stat().st_ino == made
+    return False
+
+
+def remove_held(folder: Path) -> None:
+    """Removes a run folder that this process holds, in one step for those who wait for it."""
+    gone = tempfile.mkdtemp(prefix=f".part-{folder.name}-", dir=folder.parent)
+    folder.rename(gone)
+    shutil.rmtree(gone)
 
 
 def differences(resume: Path, config: Options) -> str:
@@ -141,14 +186,44 @@ def differences(resume: Path, config: Options) -> str:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a lock on the run folder while the body runs; the system lets go of it however the process ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is at this run; wait for it or stop it") from None
-        yield
+def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Holds a lock on the run folder while the body runs; the system lets go of it however the process ends.
+
+    Yields whether it is held: not where the folder is gone, perhaps because the one that was waited for was refused.
+
+    Raises:
+        UserError: If another process holds it and it is not to be waited for.
+    """
+    try:
+        lock = (folder / LOCK).open("w")
+    except FileNotFoundError:
+        yield False
+        return
+    with lock:
+        if not claimed(lock):
+            if not wait:
+                raise UserError(f"{folder}: another process is at this run; wait for it or stop it")
+            print(f"{folder}: another process is at this run; waiting", flush=True)
+            while not claimed(lock):
+                time.sleep(POLL)
+        yield is_still(folder / LOCK, lock)
+
+
+def claimed(lock: IO[str]) -> bool:
+    """Takes the lock where it is free; says whether it was."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_still(path: Path, handle: IO[str]) -> bool:
+    """Whether the open file is the one that the path names: not where it was removed or made anew meanwhile."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def environment() -> dict[str, object]:

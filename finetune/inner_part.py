@@ -18,7 +18,7 @@ from dermssl.splits import draw_split
 from finetune.inference import Cut, Predictor
 
 TAG = 0x1AAE  # makes the draw another one than that of the held-out images
-INSTEAD = "take more labelled images, or leave --patience and --threshold_search out"
+INSTEAD = "take more labelled images, or leave --patience, --threshold_search and --score_on inner out"
 
 
 class Parts(NamedTuple):

@@ -16,7 +16,7 @@ from dermssl.memory import forget_peak, peak_memory
 from dermssl.runs import Run, closing, commit, identity, open_run, write_table
 from dermssl.scores import summary
 from dermssl.sources import draw_if_absent, labelled
-from dermssl.splits import limited
+from dermssl.splits import Split, limited
 from finetune.augment_config import PRESETS
 from finetune.calibration import calibration_error
 from finetune.config import FinetuneConfig
@@ -74,27 +74,31 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             write_table(work.folder / "leaks.csv", guarded.found)
 
         # Training, a tenth at a time kept.
-        used = manifest if config.limit is None else manifest.take(sorted(split.train + split.val))
+        used = pictured(manifest, split, config)
         images, masks = cached_images(used, config.cache_size), cached_masks(used, config.cache_size)
         given = Material(config, start, net, schedule, used, images, masks, device)
         trained = train(work, given, parts.train, parts.inner)
         cut = Cut(threshold_of(work, given, trained, parts), config.largest, config.fill_holes)
-        write_model(work.folder / "model.safetensors", trained.model, card_of(config, start, manifest, cut))
 
-        # Scores of the held-out images, each at its native size; no choice was made by looking at them.
-        val, pixels = given.part(split.val)
-        scored = score(given.predictor(trained.model), cut, val, pixels, torch.get_num_threads())
+        # Scores, each at its native size: of the held-out images, which nothing was chosen by, or of inner ones, so
+        # that something is chosen and held-out images stay unseen. Then there is nothing but numbers to keep.
+        inner = config.score_on == "inner"
+        taken, pixels = given.part(parts.inner if inner else split.val)
+        scored = score(given.predictor(trained.model), cut, taken, pixels, torch.get_num_threads())
         write_table(work.folder / "scores.parquet", scored.table)
         write_table(work.folder / "tables" / "calibration.csv", scored.calibration)
-        keep_examples(work.folder / "examples", val, scored.masks, config.examples)
-        draw_figures(work.folder, best_median_worst(val, scored.table, scored.masks))
+        if not inner:
+            write_model(work.folder / "model.safetensors", trained.model, card_of(config, start, manifest, cut))
+            keep_examples(work.folder / "examples", taken, scored.masks, config.examples)
+            draw_figures(work.folder, best_median_worst(taken, scored.table, scored.masks))
         result = summary(scored.table)
         work.finish(
             {
                 **result,
+                "scored": config.score_on,
                 "n_train": len(parts.train),
                 "n_inner": len(parts.inner),
-                "n_val": len(val),
+                "n_val": 0 if inner else len(taken),
                 "init": start.init,
                 "encoder_sha256": start.sha256,
                 "tensors_compared": net.tensors_compared,
@@ -108,17 +112,35 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             }
         )
         work.say(
-            f"held out: mean IoU {result['jaccard']:.3f}, ISIC threshold Jaccard {result['isic_jaccard']:.3f}, "
-            f"Dice {result['dice']:.3f}, failed {result['failure_rate']:.0%} "
-            f"(n = {len(val)} images at native size, seed {config.seed}, split {split.hash})"
+            f"{'inner images' if inner else 'held out'}: mean IoU {result['jaccard']:.3f}, "
+            f"ISIC threshold Jaccard {result['isic_jaccard']:.3f}, Dice {result['dice']:.3f}, "
+            f"failed {result['failure_rate']:.0%} (n = {len(taken)} images at native size, seed {config.seed}, "
+            f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
-        work.say(closing(work.folder, f"python -m finetune.predict --model {work.folder} --images DIR --out DIR"))
+        work.say(closing(work.folder, next_command(work.folder, config)))
     return work.folder
+
+
+def pictured(manifest: Manifest, split: Split, config: FinetuneConfig) -> Manifest:
+    """The images that are decoded: the whole set, so that its cache serves every split; its training side for a choice.
+
+    With `--limit` the images of both sides that it leaves.
+    """
+    if config.score_on == "inner":
+        return manifest.take(sorted(split.train))
+    return manifest if config.limit is None else manifest.take(sorted(split.train + split.val))
+
+
+def next_command(folder: Path, config: FinetuneConfig) -> str:
+    """What a person would do now: segment with the network, or score what was chosen."""
+    if config.score_on == "inner":
+        return f"python -m finetune --config {folder / 'config.yaml'} --score_on held_out"
+    return f"python -m finetune.predict --model {folder} --images DIR --out DIR"
 
 
 def parts_of(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:
     """The images that train, and those of them that are set aside where something is to be chosen by them."""
-    if not (config.patience or config.threshold_search):
+    if not (config.patience or config.threshold_search or config.score_on == "inner"):
         return Parts(train, ())
     return set_aside(manifest, train, config.inner_fraction, config.split_seed)
 

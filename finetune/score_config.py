@@ -1,11 +1,15 @@
-"""The options of how probabilities become masks."""
+"""The options of how probabilities become masks, and of whose are scored."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
-    """How probabilities become the masks that are scored."""
+    """Which images are scored, and how probabilities become their masks."""
+
+    score_on: Literal["held_out", "inner"] = "held_out"
+    """Images to score: held_out, or inner, which is --inner_fraction of the training images, set aside. For a choice on the training side: no held-out image is looked at, and no network is kept."""  # noqa: E501
 
     threshold: float = 0.5
     """Probability above which a pixel is lesion."""

@@ -1,6 +1,6 @@
 """The training itself: its learning rate, its loop, its end, and the network that comes of it."""
 
-import time
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,12 +10,15 @@ from torch import nn
 
 from dermssl.cache import PixelCache
 from dermssl.checkpoint import Checkpoints, context_now, newest_whole, resuming
+from dermssl.costs import costs, usual_rate
 from dermssl.device import channels_last, depthwise_in_float32
 from dermssl.encoder import Start
+from dermssl.files import write_json
 from dermssl.manifest import Manifest
 from dermssl.plots import save_figure
 from dermssl.randomness import CountedRandomness
 from dermssl.runs import Run
+from dermssl.spending import Spending
 from dermssl.trainer import Progress, fit
 from finetune.augment import Labelled, labelled_loader
 from finetune.config import FinetuneConfig
@@ -23,7 +26,7 @@ from finetune.early_stopping import EarlyStopping
 from finetune.fit import Fit
 from finetune.inference import Cut, Predictor, TorchSegmenter
 from finetune.inner_part import mean_iou
-from finetune.mirrored import count_invented
+from finetune.mirrored import Invented, count_invented
 from finetune.model import Network
 from finetune.range_test import learning_rate
 from finetune.segment import Segment
@@ -87,7 +90,8 @@ def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Seque
     config, net = given.config, given.net
     seed_everything(config.seed, verbose=False)
     pictures = given.pictures(train_ids)
-    invented = show_pictures(work, pictures, train_ids, config)
+    shown = config.score_on == "held_out"  # a trial of a search is looked at by its number
+    invented = show_pictures(work, pictures, train_ids, config) if shown else None
     channels_last(net.model)
     if given.device.type == "cpu" and config.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
@@ -106,8 +110,8 @@ def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Seque
     progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
     early = early_stopping(work, given, inner_ids, progress)
     callbacks: list[Callback] = [CountedRandomness(config.seed), *([early] if early else []), progress]
-    callbacks.append(Checkpoints(work.folder / "checkpoints", context))
-    began = time.perf_counter()
+    spending = Spending()
+    callbacks += [spending, Checkpoints(work.folder / "checkpoints", context)]
     fit(
         module,
         loader,
@@ -117,20 +121,28 @@ def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Seque
         resume=newest,
         smaller="--batch_size or --image_size",
     )
-    seconds = time.perf_counter() - began
+    spent = costs(spending.spent, usual_rate(progress.metrics))
     if early is not None:
         early.restore(module)
-    facts = {"lr": chosen.lr, "steps": given.schedule.steps, "invented_lesions": invented, "seconds": seconds}
+    facts = {"lr": chosen.lr, "steps": given.schedule.steps, "invented_lesions": invented, **spent}
     return Trained(module.trained, facts | ({} if early is None else early.summary))
 
 
 def show_pictures(work: Run, pictures: Labelled, names: Sequence[str], config: FinetuneConfig) -> dict[str, object]:
-    """Leaves a sheet of what training is about to see, and says it where padding invents lesions."""
-    found = count_invented(pictures)
+    """Leaves a sheet of what training is about to see, and says it where padding invents lesions.
+
+    Sheet and count of an earlier attempt stand: they are a function of the run's options and images.
+    """
+    drawn, counted = work.folder / "figures" / "augmentation.png", work.folder / "tables" / "invented_lesions.json"
+    if drawn.exists() and counted.exists():
+        found = Invented(**json.loads(counted.read_text()))
+    else:
+        found = count_invented(pictures)
+        title = f"--augmentation {config.augmentation} --padding {config.padding} --fit {config.fit}"
+        save_figure(sheet(pictures, names, title), drawn, dpi=110)
+        write_json(counted, found._asdict())
     if warning := found.warning(config.padding):
         work.say(warning)
-    title = f"--augmentation {config.augmentation} --padding {config.padding} --fit {config.fit}"
-    save_figure(sheet(pictures, names, title), work.folder / "figures" / "augmentation.png", dpi=110)
     return found._asdict()
 
 

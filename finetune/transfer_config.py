@@ -33,7 +33,7 @@ class TransferConfig:
     patience: int = 0
     """Rows of metrics.csv (tenths of the training) without a better inner score after which training ends, and the best weights are kept; 0 never ends early."""  # noqa: E501
     inner_fraction: float = 0.1
-    """Share of the training images set aside for --patience and --threshold_search; held-out ones are never looked at."""  # noqa: E501
+    """Share of the training images set aside for --patience, --threshold_search and --score_on inner; held-out ones are never looked at."""  # noqa: E501
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:

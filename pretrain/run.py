@@ -1,7 +1,6 @@
 """The story of a pretraining, from a folder of images to an encoder file."""
 
 import shutil
-import time
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -11,6 +10,7 @@ from pytorch_lightning import seed_everything
 from dermssl import flags
 from dermssl.cache import cached_images
 from dermssl.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
+from dermssl.costs import costs, usual_rate
 from dermssl.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
@@ -18,10 +18,12 @@ from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.leaks import seen_by
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.memory import forget_peak
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
 from dermssl.randomness import CountedRandomness
 from dermssl.runs import closing, commit, identity, open_run, write_table
 from dermssl.sources import draw_if_absent, unlabelled
+from dermssl.spending import Spending
 from dermssl.trainer import Progress, fit
 from pretrain.config import PretrainConfig
 from pretrain.doctor import Doctor
@@ -44,6 +46,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     # Images: found, checked, and none that is held out or shows what a held-out one shows.
     source = unlabelled(config.data)
     device = prepare(config.threads)
+    forget_peak()
     meet()
     with first_alone():
         draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
@@ -97,18 +100,19 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         look = Look(start, taken, manifest, views.unseen, config.image_size, config.seed)
         doctor = Doctor(config, progress, work.folder / "checkpoints", work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
-        began = time.perf_counter()
+        spending = Spending()
         fit(
             module,
             loader,
             steps=steps,
             precision=precision,
-            callbacks=[CountedRandomness(config.seed), doctor, progress, checkpoints],
+            callbacks=[CountedRandomness(config.seed), doctor, progress, spending, checkpoints],
             resume=newest,
             smaller="--batch_size, --image_size" + ", --micro_batch" * hasattr(config, "micro_batch"),
         )
         if rank() > 0:
             return encoder_file
+        spent = costs(spending.spent, usual_rate(progress.metrics))
 
         # The encoder, with a card that says what it is.
         seen = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
@@ -121,7 +125,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
                 "images": len(manifest),
                 "leaks": None if pool.verdict is None else pool.verdict.summary,
                 "diagnoses": doctor.said,
-                "seconds": time.perf_counter() - began,
+                **spent,
             }
         )
         init = "ssl" if published != encoder_file else encoder_file

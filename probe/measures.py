@@ -121,12 +121,12 @@ def masks(one: Probed, asked: Asked) -> None:
     sizes = clamped(asked.config.dense_images, len(pictures.train))
     table = probe_dense(one.eye, asked.images, pictures, sizes)
     one.tables["scores.parquet"] = table
+    found: Result = {}
     for size, interval in summaries(table, asked.config.seed).items():
         row = Row(f"dense, {size} masks", "IoU per image", interval, len(pictures.val))
         one.add("dense", row, "jaccard", n_train=size)  # the largest stands last and stays
-        by_images = one.result.setdefault("dense_by_images", {})
-        assert isinstance(by_images, dict)
-        by_images[str(size)] = one.result["dense"]
+        found[str(size)] = one.result["dense"]
+    one.result["dense_by_images"] = found
 
 
 def invariance(one: Probed, asked: Asked) -> None:

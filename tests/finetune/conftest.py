@@ -4,9 +4,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dermssl.cache import PixelCache
+from finetune.model import build_model
+from finetune.model_file import ModelCard, write_model
+
+FIELDS = {
+    "encoder": "tu-test_efficientnet", "decoder": "unet", "image_size": 32, "mean": (0.5, 0.5, 0.5),
+    "std": (0.25, 0.25, 0.25), "init": "random", "encoder_sha256": "", "data": "", "commit": "",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,3 +55,20 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"picture_{index:02d},lesion_{index // 2}")
     (root / "metadata.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The run folder of a network, from fields of its card and a seed; it finds islands, two of them with a hole."""
+
+    def model(seed: int = 3, **fields: object) -> Path:
+        torch.manual_seed(seed)
+        card = ModelCard(**FIELDS | fields)  # type: ignore[arg-type]
+        folder = tmp_path_factory.mktemp("run")
+        network = build_model(card.encoder, card.decoder, card.options)
+        with torch.no_grad():
+            network.segmentation_head[0].weight.mul_(100)  # sure of itself: its probabilities are far apart
+        write_model(folder / "model.safetensors", network, card)
+        return folder
+
+    return model

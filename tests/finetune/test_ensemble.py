@@ -6,40 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from dermssl.errors import UserError
 from dermssl.flags import parse
 from finetune.ensemble_config import EnsembleConfig
 from finetune.ensemble_run import ensemble
 from finetune.inference import Mask
-from finetune.model import build_model
-from finetune.model_file import ModelCard, read_model, write_model
+from finetune.model_file import read_model
 from finetune.predict_config import PredictConfig
 from finetune.predict_run import predict
 
-FIELDS = {
-    "encoder": "tu-test_efficientnet", "decoder": "unet", "image_size": 32, "mean": (0.5, 0.5, 0.5),
-    "std": (0.25, 0.25, 0.25), "init": "random", "encoder_sha256": "", "data": "", "commit": "",
-}  # fmt: skip
 Made = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The run folder of a network; fields of its card and a seed."""
-
-    def model(seed: int = 3, **fields: object) -> Path:
-        torch.manual_seed(seed)
-        card = ModelCard(**FIELDS | fields)  # type: ignore[arg-type]
-        folder = tmp_path_factory.mktemp("run")
-        network = build_model(card.encoder, card.decoder, card.options)
-        with torch.no_grad():
-            network.segmentation_head[0].weight.mul_(100)  # sure of itself: its probabilities are far apart
-        write_model(folder / "model.safetensors", network, card)
-        return folder
-
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -80,8 +80,10 @@ def test_too_few_images_left_are_refused(manifest: Manifest) -> None:
             found.append(len(set_aside(lopsided, table["image_id"].tolist(), 0.1, seed).inner))
         except UserError as error:
             found.append(str(error))
-    refusal = ("--inner_fraction 0.1: lesions stay whole, so 14 of 16 training images would be set aside and 2 left to "
-               "train on; take more labelled images, or leave --patience and --threshold_search out")  # fmt: skip
+    refusal = (
+        "--inner_fraction 0.1: lesions stay whole, so 14 of 16 training images would be set aside and 2 left to train "
+        "on; take more labelled images, or leave --patience, --threshold_search and --score_on inner out"
+    )
     assert set(found) == {2, refusal}
 
 

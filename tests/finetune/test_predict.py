@@ -19,39 +19,17 @@ from dermssl.images import read_rgb
 from dermssl.manifest import read_manifest
 from finetune import predict_run, prediction
 from finetune.inference import Predictor, TorchSegmenter
-from finetune.model import build_model
 from finetune.model_file import ModelCard, read_model, write_model
 from finetune.overlay import overlaid
 from finetune.predict_config import PredictConfig
 from finetune.predict_run import predict
 
-FIELDS = {
-    "encoder": "tu-test_efficientnet", "decoder": "unet", "image_size": 32, "mean": (0.5, 0.5, 0.5),
-    "std": (0.25, 0.25, 0.25), "init": "random", "encoder_sha256": "", "data": "", "commit": "",
-}  # fmt: skip
 Made = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The model file of a network, from fields of its card and a seed; it finds islands, two of them with a hole."""
-
-    def model(seed: int = 3, **fields: object) -> Path:
-        torch.manual_seed(seed)
-        card = ModelCard(**FIELDS | fields)  # type: ignore[arg-type]
-        path = tmp_path_factory.mktemp("model") / "model.safetensors"
-        network = build_model(card.encoder, card.decoder, card.options)
-        with torch.no_grad():
-            network.segmentation_head[0].weight.mul_(100)
-        write_model(path, network, card)
-        return path
-
-    return model
-
-
-@pytest.fixture(scope="module")
 def model(made: Made) -> Path:
-    return made()
+    return made() / "model.safetensors"
 
 
 @pytest.fixture

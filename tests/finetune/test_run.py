@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from dermssl.masks import read_mask
 from dermssl.official import split_of
 from dermssl.randomness import CountedRandomness
 from dermssl.scores import count
+from dermssl.seal import broken, hashes
 from dermssl.split_config import SplitConfig
 from finetune.augment import Labelled
 from finetune.config import FinetuneConfig
@@ -349,8 +351,36 @@ def test_an_augmentation_of_ones_own_is_known_by_what_it_says(options: Options, 
         run(options(augmentation=str(tmp_path / "b.yaml"), steps=2))
 
 
-def test_what_a_run_has_held_in_memory_stands_in_its_result(finished: Finished) -> None:
-    assert 100 < float(str(result_of(finished.folder)["memory_mb"])) < 20_000
+def test_a_finished_run_is_sealed(finished: Finished) -> None:
+    assert broken(finished.folder) == []
+    tables = {"tables/calibration.csv", "tables/invented_lesions.json"}
+    names = {"model.safetensors", "scores.parquet", "metrics.csv", "split.json", "config.yaml", "environment.json"}
+    assert set(hashes(finished.folder)) == names | tables
+
+
+def test_what_a_run_has_cost_stands_in_its_result(finished: Finished) -> None:
+    result, rows = result_of(finished.folder), pd.read_csv(finished.folder / "metrics.csv")
+    assert 100 < float(str(result["memory_mb"])) < 20_000
+    assert float(str(result["seconds"])) > rows["seconds"].sum()
+    assert result["images_per_second"] == pytest.approx(rows["images_per_second"].median())
+    assert result["host"] == platform.node()
+
+
+def test_a_resumed_run_keeps_the_sheet_and_the_count_of_its_first_attempt(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
+    config = FinetuneConfig(data=photographs, out=tmp_path, **(SMALL | {"padding": "reflect"}))
+    folder = stop(config, step=PER_EPOCH + 1)
+    sheet, log = folder / "figures" / "augmentation.png", (folder / "log.txt").read_text()
+    drawn = sheet.stat().st_mtime_ns
+    monkeypatch.setattr(finetune.training, "count_invented", lambda _: pytest.fail("counted again"))
+    run(config, standing_is_fine=True)
+    assert sheet.stat().st_mtime_ns == drawn
+    [warning] = {line for line in (folder / "log.txt").read_text().splitlines() if "mirrors part of a lesion" in line}
+    assert warning in log
+    assert result_of(folder)["invented_lesions"]["draws"] == 256
+    assert result_of(folder)["invented_lesions"]["pictures"] > 0
 
 
 def test_a_size_that_does_not_divide_is_refused_with_the_next_that_do(options: Options) -> None:

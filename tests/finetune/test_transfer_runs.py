@@ -71,7 +71,7 @@ def assert_same_end(folder: Path, other: Path) -> None:
     ours, theirs = (pd.read_csv(place / "metrics.csv").drop(columns=timed) for place in (folder, other))
     assert ours.equals(theirs)
     ours, theirs = result_of(folder), result_of(other)
-    varying = {name for name in ours if "seconds" in name or "memory" in name}
+    varying = {name for name in ours if any(cost in name for cost in ("second", "memory", "energy"))}
     assert {n: v for n, v in ours.items() if n not in varying} == {n: v for n, v in theirs.items() if n not in varying}
 
 

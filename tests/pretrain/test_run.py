@@ -24,9 +24,11 @@ from dermssl.checkpoint import newest_whole, position
 from dermssl.encoder import start_from
 from dermssl.encoder_file import Card, read_encoder_file
 from dermssl.errors import UserError
+from dermssl.files import sha256_of
 from dermssl.manifest import read_manifest
 from dermssl.official import split_of
 from dermssl.randomness import CountedRandomness
+from dermssl.seal import broken, hashes
 from dermssl.split_config import SplitConfig
 from dermssl.trainer import Progress
 from pretrain.batch import Batch
@@ -189,6 +191,32 @@ def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
         run(finished.config)
     assert run(finished.config, standing_is_fine=True) == finished.file
     assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_finished_run_is_sealed_and_tells_its_costs(finished: Finished) -> None:
+    folder = finished.file.parent
+    assert broken(folder) == []
+    assert {"encoder.safetensors", "metrics.csv", "config.yaml"} < set(hashes(folder))
+    result, rows = json.loads((folder / "result.json").read_text()), pd.read_csv(folder / "metrics.csv")
+    assert result["seconds"] > rows["seconds"].sum() > 0
+    assert result["images_per_second"] == pytest.approx(rows["images_per_second"].median())
+    assert result["memory_mb"] > 100
+    assert result["host"]
+
+
+def test_a_resumed_run_counts_the_seconds_of_every_attempt(photographs: Path, tmp_path: Path) -> None:
+    config = options("simclr", tmp_path, photographs)
+    folder = stop(config, STEPS + 1)
+    state = newest_whole(folder / "checkpoints")
+    content = torch.load(state, weights_only=True)
+    assert content["callbacks"]["Spending"]["seconds"] > 0
+    content["callbacks"]["Spending"]["seconds"] += 1000.0  # as if the first attempt had taken so long
+    torch.save(content, state)
+    kept = json.loads((state.parent / "manifest.json").read_text())
+    kept["files"][state.name] = {"size": state.stat().st_size, "sha256": sha256_of(state)}
+    (state.parent / "manifest.json").write_text(json.dumps(kept))
+    run(config, standing_is_fine=True)
+    assert 1000 < json.loads((folder / "result.json").read_text())["seconds"] < 1600
 
 
 def test_the_same_options_train_the_same_weights(finished: Finished, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from dermssl.encoder import start_from
 from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
+from dermssl.seal import broken
 from dermssl.splits import Split
 from probe.config import ProbeConfig
 from probe.run import limited, run
@@ -62,11 +63,30 @@ def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
     assert f"results: {folder}\nnext:    python -m finetune" in said
 
 
-def test_two_runs_find_the_same_but_for_the_seconds(draw: Draw, tmp_path: Path) -> None:
+def without_costs(result: dict[str, object]) -> dict[str, object]:
+    costs = {"seconds", "images_per_second", "memory_mb", "gpu_memory_mb", "energy_wh", "energy_of", "host"}
+    return {name: value for name, value in result.items() if name not in costs}
+
+
+def test_a_finished_run_is_sealed_and_tells_its_costs(draw: Draw, tmp_path: Path) -> None:
+    folder = run(options(draw(), tmp_path))
+    assert broken(folder) == []
+    assert {"scores.parquet", "tables/knn_confusion.csv", "result.json"} < hashes_in_seal(folder)
+    result = result_of(folder)
+    assert result["images_per_second"] == pytest.approx(12 / result["seconds"])
+    assert result["memory_mb"] > 100
+    assert result["host"]
+
+
+def hashes_in_seal(folder: Path) -> set[str]:
+    return set(json.loads((folder / "seal.json").read_text())["files"])
+
+
+def test_two_runs_find_the_same_but_for_their_costs(draw: Draw, tmp_path: Path) -> None:
     data = draw()
     one, two = (run(options(data, tmp_path, out=tmp_path / name)) for name in ("one", "two"))
     assert one.name == two.name
-    assert result_of(one) | {"seconds": 0} == result_of(two) | {"seconds": 0}
+    assert without_costs(result_of(one)) == without_costs(result_of(two))
     assert pd.read_parquet(one / "scores.parquet").equals(pd.read_parquet(two / "scores.parquet"))
 
 
