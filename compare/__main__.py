@@ -1,14 +1,19 @@
-"""Run a whole study and write its report: `python -m compare --config configs/compare/demo.yaml`."""
+"""Plan, run and conclude a study: `python -m compare run demo`, or `--config configs/compare/demo.yaml`."""
 
-from compare.config import StudyConfig
+import sys
+
+from compare.command_line import Command, parsed
 from dermssl.errors import one_sentence
-from dermssl.flags import parse
-from dermssl.sources import CONFIGS, labelled
+
+
+def main(words: list[str]) -> None:
+    """Does what the command says; torch comes in here, after the flags are known to be right."""
+    asked: Command = parsed(words)
+    from compare import commands
+
+    getattr(commands, asked.name)(asked)
+
 
 if __name__ == "__main__":
     with one_sentence("python -m compare"):
-        demo = CONFIGS / "compare" / "demo.yaml" if labelled(None).synthetic else None
-        config = parse(StudyConfig, "python -m compare", quick=demo)
-        from compare.run import run  # torch comes in here, after the flags are known to be right
-
-        run(config)
+        main(sys.argv[1:])

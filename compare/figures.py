@@ -1,199 +1,185 @@
-"""Figures of the report, as drawings that a page can hold: scores by arm, label efficiency, contrasts, losses.
+"""Every figure that a study has numbers for, by name, with what each shows in a sentence."""
 
-matplotlib is used through its objects alone, so drawing needs no display and is safe in threads.
-"""
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-import base64
-import io
-from dataclasses import dataclass
-from math import ceil
-
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, NullLocator
 
-mpl.rcParams["svg.hashsalt"] = "dermssl"  # equal numbers give equal bytes
+from compare.blocks import listed
+from compare.boxes import image_boxes, run_boxes
+from compare.curves import factor_curves, label_efficiency, loss_curves
+from compare.drawing import Drawing, drawing, percent
+from compare.factors import FACTORS, level, phrase
+from compare.forest import forest, subgroup_forest
+from compare.heat_map import heat_map
+from compare.study import Study
 
-# Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness
-NAMED = {"ssl": "#0072B2", "imagenet": "#E69F00", "random": "#009E73"}
-OTHERS = ["#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442"]
-MARKERS = "osD^vPX*"
-INK, FAINT = "#222222", "#8a8a8a"
-WIDTH = 10.0  # inches of a figure that fills the page
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure for a page: its address, which holds the drawing itself, and its size in CSS pixels."""
-
-    source: str
-    width: int
-    height: int
+Tables = dict[str, pd.DataFrame]
+AVERAGED = ("method", "label_fraction", "fold", "seed")
+CURVES = {"lr": "learning rate", "image_size": "image size"}
 
 
-def drawing(figure: Figure) -> Drawing:
-    """The figure as SVG in a data address, 96 CSS pixels to the inch."""
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    source = "data:image/svg+xml;base64," + base64.b64encode(text.getvalue().encode()).decode()
-    return Drawing(source, round(figure.get_figwidth() * 96), round(figure.get_figheight() * 96))
+def drawings(study: Study, tables: Tables) -> dict[str, Drawing]:
+    """The figures of a report, by name; one that there is nothing to draw in is absent.
+
+    Args:
+        study: Complete or not.
+        tables: Of `every_table`.
+    """
+    made = {name: maker(study, tables) for name, maker in MAKERS.items()}
+    return {name: drawing(*pair) for name, pair in made.items() if pair}
 
 
-def colours(arms: list[str]) -> dict[str, str]:
-    """The colour of each arm, the same in every figure; ssl, imagenet and random always have theirs."""
-    taken: dict[str, str] = {}
-    for arm in arms:
-        own = NAMED.get(arm.split(" (")[0])
-        spare = [colour for colour in OTHERS if colour not in taken.values()] or OTHERS
-        taken[arm] = own if own and own not in taken.values() else spare[0]
-    return taken
+def figure(study: Study, tables: Tables, name: str) -> Figure | None:
+    """One figure of a report, for a notebook; None where there is nothing to draw.
+
+    Args:
+        study: Complete or not.
+        tables: Of `every_table`.
+        name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, trials, subgroups, losses.
+    """
+    made = MAKERS[name](study, tables)
+    return made[0] if made else None
 
 
-def percent(fraction: float) -> str:
-    """A share as a percentage, without digits that say nothing: 0.1 is '10 %', 0.005 is '0.5 %'."""
-    return f"{100 * fraction:.3g} %"
+def run_rows(study: Study) -> pd.DataFrame:
+    """A row per finished run, folds together: levels as words, `arm`, `setting` and its mean IoU as `jaccard`."""
+    factors = [factor for factor in FACTORS if factor not in ("fold", "seed")]
+    scores = study.scores.assign(**{name: [level(name, one) for one in study.scores[name]] for name in factors})
+    return scores.groupby([*factors, "arm", "setting", "seed"], sort=False)["jaccard"].mean().reset_index()
 
 
-def box_plots(scores: pd.DataFrame, arms: list[str], networks: list[str], titles: dict[float, str]) -> Figure:
-    """Per-image IoU as a box per network and arm, every seed's mean as a point over it; a panel per label fraction."""
-    axes, figure = _panels(len(titles), height=3.9, share=True)
-    colour = colours(arms)
-    step = 0.8 / max(len(arms), 1)
-    for axis, (fraction, title) in zip(axes, titles.items(), strict=True):
-        panel = scores[scores["label_fraction"] == fraction]
-        for i, network in enumerate(networks):
-            for j, arm in enumerate(arms):
-                rows = panel[(panel["network"] == network) & (panel["arm"] == arm)]
-                if len(rows):
-                    _box(axis, rows, i + (j - (len(arms) - 1) / 2) * step, 0.82 * step, colour[arm], MARKERS[j % 8])
-        axis.set_xticks(range(len(networks)), networks)
-        axis.set_xlim(-0.5, len(networks) - 0.5)
-        axis.set_title(title)
-        axis.tick_params(axis="x", length=0)
-    lowest = float(scores["jaccard"].min()) if len(scores) else 0.0
-    axes[0].set_ylim(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.02)
-    axes[0].set_ylabel("IoU of an image")
-    handles = [Patch(facecolor=f"{colour[arm]}59", edgecolor=colour[arm], label=arm) for arm in arms]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(arms), frameon=False)
-    return figure
+def shown_factors(study: Study) -> list[str]:
+    """What the box plots of runs are drawn by: the arms, and every factor beside that varies."""
+    beside = [f for f in study.varying if f not in (*AVERAGED, study.arms)]
+    return ["arm", *beside]
 
 
-def label_efficiency(table: pd.DataFrame, arms: list[str], networks: list[str]) -> Figure:
-    """Mean IoU over label fraction, a line per arm with its 95 % interval as a band; a panel per network."""
-    axes, figure = _panels(len(networks), height=3.6, share=True)
-    fractions = sorted(set(table["label_fraction"]))
-    for axis, network in zip(axes, networks, strict=True):
-        for j, arm in enumerate(arms):
-            rows = table[(table["network"] == network) & (table["arm"] == arm)].sort_values("label_fraction")
-            x, colour = rows["label_fraction"].to_numpy(), colours(arms)[arm]
-            # a slight shift keeps intervals at one fraction apart where lines meet
-            x = x * 1.03 ** (j - (len(arms) - 1) / 2)
-            axis.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
-            axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.4)
-            axis.plot(x, rows["jaccard"], color=colour, marker=MARKERS[j % 8], markersize=5.5, linewidth=1.8, label=arm)
-        axis.set_xscale("log")
-        axis.set_xticks(fractions, [percent(fraction) for fraction in fractions])
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlim(fractions[0] / 1.25, fractions[-1] * 1.25)
-        axis.set_title(network)
-        axis.set_xlabel("share of the training labels")
-    axes[0].set_ylabel("mean IoU")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(arms), frameon=False)
-    return figure
+def loss_tables(study: Study) -> Tables:
+    """metrics.csv of every pretraining run that has one, by the run's name."""
+    runs = study.runs("pretrain")
+    paths = {name: Path(folder) / "metrics.csv" for name, folder in zip(runs["name"], runs["folder"], strict=True)}
+    read = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file() and path.stat().st_size}
+    return {name: metrics for name, metrics in read.items() if "loss" in metrics and metrics["loss"].notna().any()}
 
 
-def forest(table: pd.DataFrame, margin: float) -> Figure:
-    """Differences with their 95 % intervals, pooled ones as diamonds; the shaded band is the equivalence margin."""
-    rows = table[np.isfinite(table["difference"].to_numpy(dtype=float))].reset_index(drop=True)
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(rows)), layout="constrained")
-    axis = figure.subplots()
-    axis.axvspan(-100 * margin, 100 * margin, color="#000000", alpha=0.07, linewidth=0)
-    axis.axvline(0, color=INK, linewidth=0.9)
-    for y, row in rows.iterrows():
-        low, high, mean = (100 * float(row[name]) for name in ("low", "high", "difference"))
-        axis.plot([low, high], [y, y], color=INK, linewidth=2.4 if row["pooled"] else 1.3, solid_capstyle="butt")
-        axis.plot(mean, y, color=INK, marker="D" if row["pooled"] else "o", markersize=7 if row["pooled"] else 5)
-    # rows are known only here, so the gap between the pooled ones and the cells is a line
-    if rows["pooled"].nunique() > 1:
-        axis.axhline(int(rows["pooled"].sum()) - 0.5, color=FAINT, linewidth=0.8, linestyle=":")
-    axis.set_yticks(range(len(rows)), [_forest_label(row) for _, row in rows.iterrows()])
-    axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlabel("difference in points of IoU (first minus second), 95 % interval")
-    right = axis.secondary_yaxis("right")
-    right.set_yticks(range(len(rows)), list(rows["verdict"]))
-    right.tick_params(length=0)
-    right.spines["right"].set_visible(False)
-    _tidy(axis)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axis.grid(axis="y", visible=False)
-    return figure
+def _forest(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    contrasts = tables["contrasts"]
+    if not contrasts["difference"].notna().any():
+        return None
+    return forest(
+        contrasts, study.margin
+    ), "Forest plot of the differences of the table of contrasts, with 95 % intervals."
 
 
-def loss_curves(curves: dict[str, pd.DataFrame]) -> Figure:
-    """Pretraining loss over epochs, a line per run; one-epoch runs are points."""
-    axes, figure = _panels(1, height=3.0, share=False)
-    order = [*NAMED.values(), *OTHERS]
-    for i, (name, metrics) in enumerate(curves.items()):
-        rows = metrics.dropna(subset=["loss"])
-        axes[0].plot(rows["epoch"], rows["loss"], color=order[i % 8], marker=MARKERS[i % 8], markersize=4, label=name)
-    axes[0].set_xlabel("epoch")
-    axes[0].set_ylabel("loss")
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].legend(frameon=False)
-    return figure
+def _runs(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    rows, factors = run_rows(study), shown_factors(study)
+    if rows.empty:
+        return None
+    for factor in factors[1:]:
+        rows[factor] = pd.Categorical(rows[factor], study.levels(factor))
+    rows = rows.sort_values(factors[1:], kind="stable") if factors[1:] else rows
+    names = [study.arms if factor == "arm" else factor for factor in factors]
+    figure = run_boxes(rows, factors, study.levels("arm"))
+    figure.axes[0].set_title(study.arms.replace("_", " "))
+    return figure, f"Mean IoU of every run by {listed(names)}; the means stand in the table of arms.".replace("_", " ")
 
 
-def _panels(count: int, height: float, share: bool) -> tuple[list[Axes], Figure]:
-    """That many tidy panels, at most three to a row."""
-    columns = min(max(count, 1), 3)
-    lines = ceil(max(count, 1) / columns)
-    figure = Figure(figsize=(WIDTH if columns > 1 else 0.68 * WIDTH, height * lines + 0.2), layout="constrained")
-    grid = figure.subplots(lines, columns, sharey=share, squeeze=False)
-    axes: list[Axes] = list(grid.ravel())
-    for axis in axes[:count]:
-        _tidy(axis)
-    for axis in axes[count:]:
-        axis.remove()
-    return axes[:count], figure
-
-
-def _tidy(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(FAINT)
-    axis.tick_params(color=FAINT)
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axis.set_axisbelow(True)
-
-
-def _box(axis: Axes, rows: pd.DataFrame, x: float, width: float, colour: str, marker: str) -> None:
-    axis.boxplot(
-        rows["jaccard"].dropna().to_numpy(),
-        positions=[x],
-        widths=width,
-        manage_ticks=False,
-        patch_artist=True,
-        boxprops={"facecolor": f"{colour}40", "edgecolor": colour, "linewidth": 1.3},
-        medianprops={"color": colour, "linewidth": 2.2},
-        whiskerprops={"color": colour, "linewidth": 1.1},
-        capprops={"color": colour, "linewidth": 1.1},
-        flierprops={"marker": "o", "markersize": 2.2, "markerfacecolor": colour, "markeredgewidth": 0, "alpha": 0.6},
-    )
-    means = rows.groupby("seed")["jaccard"].mean().to_numpy()
-    spread = (np.arange(len(means)) - (len(means) - 1) / 2) * min(0.25 * width, 0.8 * width / max(len(means), 1))
-    axis.plot(
-        x + spread, means, marker, color=colour, markersize=6, markeredgecolor="white", markeredgewidth=1, zorder=5
+def _images(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms = tables["arms"]
+    if arms.empty:
+        return None
+    titles = {fraction: _panel_title(arms, fraction) for fraction in sorted(set(arms["label_fraction"]))}
+    figure = image_boxes(study.scores, study.levels("arm"), study.levels("setting"), titles)
+    return (
+        figure,
+        f"Box plots of IoU per image for {listed(study.levels('arm'))}; the means stand in the table of arms.",
     )
 
 
-def _forest_label(row: "pd.Series[str]") -> str:
-    pair = f"{row['a']} − {row['b']}"  # noqa: RUF001 - a true minus sign
-    fraction = float(row["label_fraction"])
-    where = [row["network"]] if row["network"] != "all" else []
-    where += [percent(fraction)] if np.isfinite(fraction) else []
-    return f"{pair}   {', '.join(where) or 'pooled'}"
+def _efficiency(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms = tables["arms"]
+    if arms["label_fraction"].nunique() < 2:
+        return None
+    figure = label_efficiency(arms, study.levels("arm"), study.levels("setting"))
+    return figure, f"Mean IoU over the share of training labels for {listed(study.levels('arm'))}, with 95 % intervals."
+
+
+def _heat_map(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms, settings = tables["arms"], study.levels("setting")
+    if arms.empty or len(settings) < 2:
+        return None
+    figure = heat_map(arms, study.levels("arm"), settings)
+    return figure, "Heat map of mean IoU by arm and setting, with the share of the encoder that each decoder uses."
+
+
+def _factor(study: Study, tables: Tables, factor: str) -> tuple[Figure, str] | None:
+    rows = curve_rows(study, tables["arms"], factor)
+    if rows.empty or rows[factor].nunique() < 2:
+        return None
+    figure = factor_curves(rows, factor, list(dict.fromkeys(rows["arm"])))
+    return figure, f"Mean IoU over {CURVES[factor]}, with 95 % intervals; the numbers stand in the table of arms."
+
+
+def curve_rows(study: Study, arms: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Points of the curves over a factor that is a number: the table of arms with `line` and `panel`.
+
+    Where the factor is what is compared, its levels are the places and not the arms; settings take the arms' colours.
+    """
+    if factor not in (study.arms, *study.varying):
+        return pd.DataFrame(columns=["arm", factor])
+    beside = [f for f in study.varying if f not in (*AVERAGED, factor, study.arms)]
+    levels = study.scores[["arm", "setting", "label_fraction", *dict.fromkeys([factor, *beside])]].drop_duplicates()
+    rows = arms.drop(columns=[name for name in (factor, *beside) if name in arms]).merge(levels)
+    line = [", ".join(phrase(f, row[f]) for f in beside) for row in rows.to_dict("records")]
+    panel = [f"{percent(fraction)} of the labels" for fraction in rows["label_fraction"]]
+    if factor == study.arms:
+        return rows.assign(arm=rows["setting"], line="", panel=panel)
+    return rows.assign(line=line, panel=panel)
+
+
+def _trials(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    trials = tables["trials"]
+    if trials.empty:
+        return None
+    by = ["arm", "setting", "label_fraction", "lr"]
+    rows = trials.groupby(by)["jaccard"].agg(jaccard="mean", low="min", high="max").reset_index()
+    panel = [f"{setting}, {percent(f)}" for setting, f in zip(rows["setting"], rows["label_fraction"], strict=True)]
+    figure = factor_curves(rows.assign(panel=panel, line=""), "lr", study.levels("arm"))
+    figure.axes[0].set_ylabel("mean IoU, inner split")
+    return figure, "Mean IoU of each trial of the learning-rate search, on an inner split of the training images."
+
+
+def _subgroups(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    rows = tables["subgroups"]
+    if not rows["difference"].notna().any():
+        return None
+    title = f"{rows['a'].iloc[0]} minus {rows['b'].iloc[0]}"
+    return subgroup_forest(rows, study.margin, title), f"Forest plot of {title} by subgroup, with 95 % intervals."
+
+
+def _losses(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    curves = loss_tables(study)
+    return (loss_curves(curves), "Pretraining loss over epochs.") if curves else None
+
+
+def _panel_title(arms: pd.DataFrame, fraction: float) -> str:
+    trained = arms.loc[arms["label_fraction"] == fraction, "n_train"].dropna().unique()
+    images = f" ({trained[0]:,.0f} images)" if len(trained) == 1 else ""
+    return f"{percent(fraction)} of the labels{images}"
+
+
+MAKERS: dict[str, Callable[[Study, Tables], tuple[Figure, str] | None]] = {
+    "forest": _forest,
+    "runs": _runs,
+    "images": _images,
+    "efficiency": _efficiency,
+    "heat_map": _heat_map,
+    "lr": partial(_factor, factor="lr"),
+    "image_size": partial(_factor, factor="image_size"),
+    "trials": _trials,
+    "subgroups": _subgroups,
+    "losses": _losses,
+}

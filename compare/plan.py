@@ -1,13 +1,16 @@
-"""The plan of a study: every run that it is made of, with the options of each."""
+"""The plan of a study: every run that it is made of, with the options of each and what it waits for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from compare.config import StudyConfig
+from compare.content import content
+from compare.factors import FACTORS
+from compare.grid import Factors, combinations, fixed, in_words, inits, tuned
+from compare.search_config import SearchConfig
+from dermssl.files import short_hash
 from dermssl.flags import parse, parse_choice
 from dermssl.split_config import SPLIT_OPTIONS
 from finetune.config import FinetuneConfig
@@ -15,141 +18,156 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 
-Stage = Literal["pretrain", "finetune", "probe"]
-RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig
-STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "probe")
-COLUMNS = [
-    "stage", "name", "hash", "state", "seconds", "init", "method", "encoder", "decoder", "label_fraction", "seed",
-    "folder", "error",
-]  # fmt: skip
+Stage = Literal["pretrain", "search", "finetune", "probe"]
+RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig | SearchConfig
+STAGES: tuple[Stage, ...] = ("pretrain", "search", "finetune", "probe")
+NOTHING: Factors = dict.fromkeys(FACTORS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A run of the study: what it is in words, and the options to do it with."""
+    """A run of the study: what it is in words, the options to do it with, and the runs that it waits for."""
 
+    id: str
+    """Ten hex digits: a function of its options, its images and what it needs."""
     stage: Stage
-    init: str
-    method: str
-    encoder: str
+    name: str
+    """What a person calls it: `finetune, unet, ssl, 10 % of labels, seed 0`."""
+    factors: Mapping[str, str | int | float | None]
+    """Every key of FACTORS; None where it has no level of it."""
     config: RunConfig
-    decoder: str = ""
-    label_fraction: float | None = None
-    seed: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What a person calls it: `unet, ssl, 10 % of labels, seed 0`."""
-        arm = self.method if self.init == "ssl" else self.init
-        share = "" if self.label_fraction is None else f"{100 * self.label_fraction:g} % of labels"
-        seed = "" if self.seed is None else f"seed {self.seed}"
-        return ", ".join(filter(None, [self.stage, self.decoder, arm, self.encoder, share, seed]))
-
-    @property
-    def pretrained_by(self) -> tuple[str, str] | None:
-        """Method and encoder of the pretraining that this run needs, if it needs one."""
-        return (self.method, self.encoder) if self.init == "ssl" and self.stage != "pretrain" else None
+    needs: tuple[str, ...] = ()
+    """Ids of its pretraining and of the search of its learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of a task."""
 
-    state: Literal["planned", "done", "failed"] = "planned"
+    state: Literal["planned", "running", "done", "failed"] = "planned"
     folder: str = ""
     seconds: float | None = None
     error: str = ""
+    attempts: int = 0
+    memory_mb: float | None = None
+    host: str = ""
+    started: str = ""
+    """UTC, ISO 8601."""
+    lost: bool = False
+    """Whether what did the run died, and not the run by itself: killed, out of memory, its machine gone."""
+    final: bool = False
+    """Whether it is no use to try again: a user's mistake."""
 
 
-def tasks_of(study: StudyConfig, threads: Mapping[Stage, int]) -> list[Task]:
-    """Every run of the study, in the order in which they are done."""
-    return [
-        *pretrainings(study, threads["pretrain"]),
-        *finetunings(study, threads["finetune"]),
-        *(probes(study, threads["probe"]) if study.probe else []),
-    ]
+def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
+    """Every run of the study, in the order in which they are begun.
+
+    Args:
+        study: What is asked.
+        threads: CPU threads of each run.
+        images: What stands for the contents of the image folders, so that other images are other runs.
+    """
+    plan = Plan(study, threads, images)
+    grid = combinations(study)
+    tuned = [plan.finetuning(factors) for factors in grid]
+    return [*plan.pretrainings.values(), *plan.searches.values(), *tuned, *(plan.probes(grid) if study.probe else [])]
 
 
-def pretrainings(study: StudyConfig, threads: int) -> list[Task]:
-    """One a method and encoder, done once for all decoders, fractions and seeds."""
-    if "ssl" not in study.init:
-        return []
-    tasks = []
-    for encoder in study.encoder:
-        for method in study.method:
-            given = [*file(study.pretrain), "--method", method, "--encoder", encoder, "--seed", str(study.seed[0])]
-            config = parse_choice(METHODS, "method", "compare", given)
-            folder = study.runs / "pretrain"
-            config = replace(config, data=study.unlabelled, out=folder, checkpoints=None, threads=threads,
-                             protect=study.data, **held_out(study))  # fmt: skip
-            tasks.append(Task(stage="pretrain", init="ssl", method=method, encoder=encoder, config=config))
-    return tasks
+class Plan:
+    """The tasks in the making: pretrainings and searches come up as fine-tunings need them, each once."""
+
+    def __init__(self, study: StudyConfig, threads: int, images: str) -> None:
+        self.study, self.threads, self.images = study, threads, images
+        self.pretrainings: dict[str, Task] = {}
+        self.searches: dict[str, Task] = {}
+
+    def task(self, stage: Stage, factors: Factors, config: RunConfig, needs: tuple[str, ...] = ()) -> Task:
+        """A task with its name and id."""
+        what = {"stage": stage, "options": content(config), "images": self.images, "needs": sorted(needs)}
+        name = f"{stage}, {in_words(factors, self.study)}"
+        return Task(id=short_hash(what), stage=stage, name=name, factors=factors, config=config, needs=needs)
+
+    def pretraining(self, factors: Factors) -> tuple[str, ...]:
+        """The id of the pretraining whose encoder this combination starts from; none where it starts from another."""
+        study, init = self.study, factors["init"]
+        if init != "ssl":
+            return ()
+        seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
+        own = NOTHING | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
+        given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
+        config = parse_choice(METHODS, "method", "compare", [*file(study.pretrain), *given])
+        config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
+                         checkpoints=None, threads=self.threads, **held_out(study, factors))  # fmt: skip
+        task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
+        return (self.pretrainings.setdefault(task.id, task).id,)
+
+    def search(self, factors: Factors) -> tuple[str, ...]:
+        """The id of the search that finds this combination's learning rate; none where it is given."""
+        study = self.study
+        if study.search == "none":
+            return ()
+        own = factors | {"seed": None, "lr": None}
+        tuning = replace(tuned(study, own), seed=study.search_seeds[0], score_on="inner", threads=self.threads)
+        trials = study.search_trials if study.search == "optuna" else len(study.search_lr)
+        place = study.folder / "search"
+        config = SearchConfig(tuning=tuning, strategy=study.search, rates=study.search_lr, trials=trials,
+                              seeds=study.search_seeds, folder=place, threads=self.threads)  # fmt: skip
+        task = self.task("search", own, config, self.pretraining(factors | {"seed": study.seed[0]}))
+        return (self.searches.setdefault(task.id, task).id,)
+
+    def finetuning(self, factors: Factors) -> Task:
+        """One fine-tuning."""
+        config = replace(tuned(self.study, factors), threads=self.threads)
+        return self.task("finetune", factors, config, self.pretraining(factors) + self.search(factors))
+
+    def probes(self, grid: list[Factors]) -> list[Task]:
+        """One for each start of each encoder, of the first fold and the first pretraining."""
+        study, options = self.study, parse(ProbeConfig, "compare", file(self.study.probe))
+        first = {"fold": study.folds_run[0] if study.folds_run else None, "seed": study.seed[0]}
+        used = {(one["encoder"], one["init"], one["method"]) for one in grid}
+        starts = [(encoder, *start) for encoder in study.encoder for start in inits(study)]
+        tasks = []
+        for encoder, init, method in (start for start in starts if start in used):
+            factors = NOTHING | {"encoder": encoder, "init": init, "method": method}
+            config = replace(options, init=init, encoder=encoder, data=study.data, out=study.runs / "probe",
+                             threads=self.threads, **held_out(study, factors | first))  # fmt: skip
+            tasks.append(self.task("probe", factors, config, self.pretraining(factors | first)))
+        return tasks
 
 
-def finetunings(study: StudyConfig, threads: int) -> list[Task]:
-    """Every arm in every cell; ssl stands for an encoder file that is not there yet."""
-    fixed = parse(FinetuneConfig, "compare", file(study.finetune))
-    tasks = []
-    for encoder, decoder, fraction, seed in study.cells:
-        for init, method in study.arms:
-            config = replace(
-                fixed,
-                init=init,
-                encoder=encoder,
-                decoder=decoder,
-                label_fraction=fraction,
-                seed=seed,
-                data=study.data,
-                out=study.runs / "finetune",
-                threads=threads,
-                on_leak=study.on_leak,
-            )
-            words = {"init": init, "method": method, "encoder": encoder, "decoder": decoder}
-            tasks.append(Task(stage="finetune", **words, label_fraction=fraction, seed=seed, config=config))
-    return tasks
+def bound(task: Task, folders: Mapping[str, Path]) -> Task:
+    """The task with the encoder file and the learning rate that what it needs has left.
+
+    Args:
+        task: Of the plan.
+        folders: Run folder of every task that is done, by id.
+    """
+    from compare.search import best_rate  # libraries that only a study with a search needs
+
+    config = task.config
+    for need in task.needs:
+        folder = folders[need]
+        if (folder / "encoder.safetensors").is_file():
+            config = with_options(config, init=str(folder / "encoder.safetensors"))
+        else:
+            config = with_options(config, lr=best_rate(folder))
+    return replace(task, config=config)
 
 
-def probes(study: StudyConfig, threads: int) -> list[Task]:
-    """One an arm and encoder."""
-    fixed = parse(ProbeConfig, "compare", file(study.probe))
-    return [
-        Task(
-            stage="probe",
-            init=init,
-            method=method,
-            encoder=encoder,
-            config=replace(
-                fixed,
-                init=init,
-                encoder=encoder,
-                data=study.data,
-                out=study.runs / "probe",
-                threads=threads,
-                **held_out(study),
-            ),
-        )
-        for encoder in study.encoder
-        for init, method in study.arms
-    ]
+def with_options(config: RunConfig, **options: Any) -> RunConfig:
+    """The options with others in their place: those of the fine-tuning inside a search."""
+    if isinstance(config, SearchConfig):
+        return replace(config, tuning=replace(config.tuning, **options))
+    return replace(config, **options)
 
 
-def held_out(study: StudyConfig) -> dict[str, Any]:
-    """The split of fine-tuning, which pretraining keeps clear of and the probes score on as well."""
-    fixed = parse(FinetuneConfig, "compare", file(study.finetune))
-    return {name: getattr(fixed, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
+def held_out(study: StudyConfig, factors: Factors) -> dict[str, Any]:
+    """The split of a fine-tuning, which pretraining keeps clear of and the probes score on as well."""
+    base = fixed(study)
+    split = {name: getattr(base, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
+    return split if factors["fold"] is None else split | {"fold": factors["fold"]}
 
 
 def file(path: Path | None) -> list[str]:
     """The flag that reads the fixed options."""
     return [] if path is None else ["--config", str(path)]
-
-
-def plan_table(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """plan.csv: a row a run with its state, in the order of the tasks."""
-    rows = [
-        {column: getattr(task, column, None) for column in COLUMNS}
-        | vars(outcome)
-        | {"hash": Path(outcome.folder).name.rpartition("-")[2]}
-        for task, outcome in zip(tasks, outcomes, strict=True)
-    ]
-    return pd.DataFrame(rows)[COLUMNS]

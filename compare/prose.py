@@ -1,50 +1,36 @@
-"""The report in words: the verdict's sentence, where the numbers come from, the methods. No result is typed here."""
+"""The report in words: its question, the verdict's sentence, what it means, where the numbers come from.
+
+No result is typed here.
+"""
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import cast
+from typing import Any
 
 import pandas as pd
 
+from compare.blocks import counted, listed, p_value, points
 from compare.study import Study, run_result
 
-PAIRED = (
-    "Every arm was fine-tuned on the same images under the same seeds, and within a seed the order of the images and "
-    "every augmentation draw were the same: both are functions of seed, epoch and image alone. A difference is "
-    "therefore taken image by image, between two networks that differ in their starting weights only. Scores are IoU "
-    "(Jaccard index) per image at the image's native size, empty against empty counting as 1, averaged over images and "
-    "then over seeds. Pooled contrasts average over {cells}, each with equal weight."
-)
-INTERVAL = (
-    "Intervals are hierarchical bootstrap intervals ({draws:,} draws): lesions are resampled with all their images, "
-    "and the part of the fine-tuning seeds is drawn from its distribution given how far these seeds differ "
-    "(docs/statistics.md). Where seeds disagree and are few, intervals are therefore wide, and a third or fourth seed "
-    "narrows them more than any number of images. p is from a paired permutation test that flips the sign of each "
-    "lesion's difference and adds the seeds' part, adjusted by Holm's method within {families}."
-)
-RULE = (
-    "A contrast is called better or worse if its 95 % interval excludes 0 and its adjusted p is below 0.05; equivalent "
-    "if neither, and its 90 % interval lies inside ±{margin} points (two one-sided tests); undecided otherwise, and "
-    "always with a single seed. The smallest detectable difference is the true difference that a study of this size "
-    "would have found with probability 0.8."
-)
-LIMITS = (
-    "The scores come from one validation split of one data set: they say nothing of other clinics, cameras or "
-    "populations, nor of other learning rates, losses or encoders than those of study.yaml below."
-)
+ASKED = {
+    "init": "Does starting from {a} weights segment lesions better than starting from {b} weights?",
+    "encoder": "Does the encoder {a} segment lesions better than {b}?",
+    "decoder": "Does the decoder {a} segment lesions better than {b}?",
+    "loss": "Does training with the loss {a} segment lesions better than with {b}?",
+    "lr": "Does the learning rate {a} segment lesions better than {b}?",
+    "image_size": "Do images of {a} make the segmentation better than images of {b}?",
+    "padding": "Does the padding {a} make the segmentation better than {b}?",
+    "augmentation": "Does the augmentation {a} make the segmentation better than {b}?",
+    "method": "Does pretraining by {a} segment lesions better than by {b}?",
+}
 
 
-def points(difference: float, sign: bool = True) -> str:
-    """A share of IoU as points with one decimal: 0.013 is '+1.3'; '–' where there is none."""
-    if not isfinite(difference):
-        return "–"  # noqa: RUF001 - the dash of an empty table cell
-    rounded = round(100 * difference, 1) + 0.0  # no "-0.0"
-    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: '1 seed', '2 seeds'."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def question(study: Study) -> str:
+    """What the primary contrast asks, as a sentence."""
+    if not study.contrasts:
+        return f"How well do networks segment lesions under {listed(study.levels('arm')) or 'this study'}?"
+    first, second = study.contrasts[0]
+    return ASKED.get(study.arms, "Does {a} segment lesions better than {b}?").format(a=first, b=second)
 
 
 def sentence(study: Study, contrasts: pd.DataFrame) -> str:
@@ -54,13 +40,10 @@ def sentence(study: Study, contrasts: pd.DataFrame) -> str:
         return f"Nothing to compare yet: {counted(len(arms), 'arm')} in this study ({', '.join(arms) or 'none'})."
     row = contrasts.iloc[0]
     pair = f"{row['a']} against {row['b']}"
-    absent = [arm for arm in (row["a"], row["b"]) if arm not in study.levels("arm")]
-    if absent:
-        return f"{pair}: undecided, this study has no run of {_listed(absent)}."
-    if not row["images"]:
-        done, planned = (study.runs("finetune")["state"] == "done").sum(), len(study.runs("finetune"))
-        return f"{pair}: undecided, no pair of runs is complete yet ({done} of {planned} fine-tuning runs done)."
-    sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {_cells(study, row)}"
+    lacking = why_nothing(study, contrasts)
+    if lacking:
+        return f"{pair}: undecided, {lacking}."
+    sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_of(study, row)}"
     missing = f", {counted(row['pairs_left_out'], 'pair')} of runs left out" if row["pairs_left_out"] else ""
     interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
     if not isfinite(row["low"]):
@@ -69,6 +52,63 @@ def sentence(study: Study, contrasts: pd.DataFrame) -> str:
         reason = " (one seed: run another to learn how much trainings vary)" if row["seeds"] < 2 else ""
     gap = points(row["difference"])
     return f"{pair}: {gap} points of IoU ({interval}, {sizes}{missing}): {row['verdict']}{reason}."
+
+
+def why_nothing(study: Study, contrasts: pd.DataFrame) -> str:
+    """Why the primary contrast has no difference yet; '' where it has one."""
+    if contrasts.empty:
+        return "this study has fewer than two arms"
+    row = contrasts.iloc[0]
+    absent = [arm for arm in (row["a"], row["b"]) if arm not in study.levels("arm")]
+    if absent:
+        return f"this study has no run of {listed(absent)}"
+    if row["images"]:
+        return ""
+    done, planned = (study.runs("finetune")["state"] == "done").sum(), len(study.runs("finetune"))
+    return f"no pair of runs is complete yet ({done} of {planned} fine-tuning runs done)"
+
+
+def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
+    """What the verdict means, and what it does not, in two or three sentences for somebody who reads no further."""
+    lacking = why_nothing(study, contrasts)
+    if lacking:
+        return [f"There is no answer yet: {lacking}."]
+    row = contrasts.iloc[0]
+    sizes = f"{counted(row['images'], 'image')} and {counted(row['seeds'], 'seed')}"
+    found = [_verdict_in_words(study, row)]
+    if isfinite(row["smallest_detectable"]):
+        smallest = points(row["smallest_detectable"], sign=False)
+        found.append(f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries).")
+    return [*found, "It says nothing of other data, cameras or settings than those below."]
+
+
+def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
+    margin, gap = points(study.margin, sign=False), points(abs(row["difference"]), sign=False)
+    a, b = row["a"], row["b"]
+    if row["verdict"] in ("better", "worse"):
+        small = f" That is less than the {margin} points that this study holds relevant." * _within(study, row)
+        return f"On the same images, {a} was {row['verdict']} than {b} by {gap} points of IoU on average.{small}"
+    if row["verdict"] == "equivalent":
+        return f"Whatever the difference between {a} and {b} is, it is smaller than {margin} points of IoU."
+    if row["seeds"] < 2:
+        return f"One seed cannot tell {a} from {b}: nothing says how another training would have gone."
+    if not isfinite(row["low"]):
+        return f"One lesion cannot tell {a} from {b}: nothing says how another would have been segmented."
+    if row["low"] > 0 or row["high"] < 0:
+        p = p_value(row["adjusted_p"])
+        return (
+            f"The interval leaves out 0, but p is {p} for {counted_contrasts(study)}: too little to call either better."
+        )
+    return f"The data cannot tell {a} from {b}. That is not evidence that they are the same."
+
+
+def counted_contrasts(study: Study) -> str:
+    """The family that p is adjusted for."""
+    return f"the family of {counted(len(study.contrasts), 'contrast')}" if len(study.contrasts) > 1 else "this contrast"
+
+
+def _within(study: Study, row: "pd.Series[Any]") -> bool:
+    return abs(float(row["difference"])) < study.margin
 
 
 def provenance(study: Study, arms: pd.DataFrame, when: str) -> list[str]:
@@ -80,8 +120,10 @@ def provenance(study: Study, arms: pd.DataFrame, when: str) -> list[str]:
     if len(trained):
         sizes = f"{trained.min():,.0f}" if trained.nunique() == 1 else f"{trained.min():,.0f} to {trained.max():,.0f}"
         facts.append(f"{sizes} training images with masks")
-    facts += [f"{key} {study.options[key]}" for key in ("data", "split") if study.options.get(key) is not None]
-    facts += firewall([run_result(folder).get("leaks") for folder in study.plan["folder"]])
+    results = [run_result(folder) for folder in study.plan["folder"]]
+    facts += [f"data {study.options['data']}"] if study.options.get("data") is not None else []
+    facts += _split(study, results)
+    facts += firewall([result.get("leaks") for result in results])
     commit = str(study.environment.get("commit") or "unknown")[:10]
     facts.append(f"commit {commit}{' with uncommitted changes' if study.environment.get('dirty') else ''}")
     return [*facts, _states(study), when]
@@ -114,70 +156,39 @@ def warnings(study: Study) -> list[str]:
         notes.append(
             "There is one fine-tuning seed, so nothing here says how much trainings vary: verdicts stay undecided."
         )
+    if study.environment.get("dirty"):
+        notes.append("The code had changes that are in no commit, so its commit does not say all that was run.")
+    if "leaks allowed" in " ".join(firewall([run_result(folder).get("leaks") for folder in study.plan["folder"]])):
+        notes.append("Held-out images, or near-duplicates of them, were trained on: scores are too high.")
     return notes
 
 
-def methods(study: Study, contrasts: pd.DataFrame, draws: int) -> list[str]:
-    """The methods section, a paragraph per string."""
-    pooled = int(contrasts["pooled"].sum())
-    families = f"the family of {counted(pooled, 'pooled contrast')}"
-    if len(contrasts) > pooled:
-        families = f"two families: the {counted(pooled, 'pooled contrast')}, and the {len(contrasts) - pooled} by cell"
-    cells = counted(len(study.cells), "cell") + " of decoder and label fraction"
-    return [
-        _what(study) + " " + PAIRED.format(cells=cells),
-        INTERVAL.format(draws=draws, families=families),
-        RULE.format(margin=points(study.margin, sign=False)),
-        _uncertainty(study) + " " + LIMITS,
-    ]
+def cells_of(study: Study, row: "pd.Series[Any]") -> str:
+    """How many settings and label fractions a contrast is pooled over, or that it has not all of them."""
+    settings, fractions = (len({cell[i] for cell in study.cells}) for i in (0, 1))
+    noun = setting_noun(study)
+    if row["cells"] == settings * fractions:
+        return f"{counted(settings, noun)}, {counted(fractions, 'label fraction')}"
+    return f"{row['cells']} of {len(study.cells)} cells of {noun} and label fraction"
 
 
-def software(study: Study) -> str:
-    """Versions, as far as environment.json tells them."""
-    facts = {key: study.environment[key] for key in ("python", "torch", "cpu") if study.environment.get(key)}
-    versions = study.environment.get("versions")
-    facts |= versions if isinstance(versions, dict) else {}
-    return ", ".join(f"{name} {version}" for name, version in facts.items()) or "Not recorded."
+def setting_noun(study: Study) -> str:
+    """What tells settings apart: 'decoder' or 'encoder' where it is that alone, else 'setting'."""
+    apart = [f for f in study.varying if f not in (study.arms, "method", "label_fraction", "fold", "seed")]
+    only = apart[0] if len(apart) == 1 else "decoder" if not apart and study.arms != "decoder" else "setting"
+    return only if only in ("decoder", "encoder") else "setting"
 
 
-def _cells(study: Study, row: "pd.Series[float]") -> str:
-    networks, fractions = (len({cell[i] for cell in study.cells}) for i in (0, 1))
-    if row["cells"] == networks * fractions:
-        return f"{counted(networks, 'decoder')}, {counted(fractions, 'label fraction')}"
-    return f"{row['cells']} of {len(study.cells)} cells of decoder and label fraction"
+def _split(study: Study, results: Sequence[dict[str, object]]) -> list[str]:
+    """Which split the scores are of, by its name in the runs; how many folds, or splits, where there are several."""
+    folds = study.scores["fold"].nunique()
+    if folds > 1:
+        return [f"{folds} folds"]
+    names = sorted({str(result["split"]) for result in results if result.get("split")})
+    return [f"split {names[0]}" if len(names) == 1 else f"{len(names)} splits"] if names else []
 
 
 def _states(study: Study) -> str:
     states = study.plan["state"]
     done, failed = int((states == "done").sum()), int((states == "failed").sum())
     return f"{counted(len(states), 'run')}: {done} done, {failed} failed, {len(states) - done - failed} missing"
-
-
-def _what(study: Study) -> str:
-    arms, networks = study.levels("arm"), study.levels("network")
-    fractions = [f"{100 * fraction:.3g} %" for fraction in sorted({cell[1] for cell in study.cells})]
-    return (
-        f"The study compares {_listed(arms)} as starting weights of a segmentation network, under {_listed(networks)} "
-        f"and with {_listed(fractions)} of the training labels; the primary contrast, declared in study.yaml, is "
-        f"{' against '.join(map(str, cast(list[str], study.options.get('contrast') or ['none'])))}."
-    )
-
-
-def _uncertainty(study: Study) -> str:
-    seeds = study.scores["seed"].nunique()
-    covered = "which images and lesions were drawn"
-    covered += (
-        f" and how the {seeds} fine-tuning seeds fell" if seeds > 1 else ", not how another fine-tuning would fall"
-    )
-    pretrained = study.runs("pretrain")
-    once = pretrained.groupby(["method", "encoder"])["seed"].nunique()
-    if len(once) and once.max() > 1:
-        return f"The intervals cover {covered}. Pretraining was repeated, up to {counted(int(once.max()), 'seed')}."
-    return (
-        f"The intervals cover {covered}. They do not cover pretraining: each self-supervised encoder was pretrained "
-        "once, and another pretraining would give another encoder."
-    )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + "".join(words[-1:])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from compare.factors import arm_label
 from compare.study import Study
 
 FEWEST = 3  # encoders: two are always in order or in reverse
@@ -16,9 +17,9 @@ RANKS = ["probe", "measure", "decoder", "label_fraction", "encoders", "rho"]
 def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
     """Spearman's rho between each probe and mean IoU over pretrained encoders, in each cell and over all cells.
 
-    What is ranked are encoders with their weights: an arm on an encoder. One that has no probe or no score in a cell
-    is left out there. A rho of n encoders can lie by chance anywhere between -1 and 1 while n is below ten or so:
-    `encoders` stands beside it.
+    What is ranked are encoders with their weights: an init, with its method, on an encoder. One that has no probe or no
+    score in a cell is left out there; what else the study varies is averaged over. A rho of n encoders can lie by
+    chance anywhere between -1 and 1 while n is below ten or so: `encoders` stands beside it.
 
     Args:
         study: Complete or not.
@@ -29,7 +30,8 @@ def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
         all of them are level; and a row with decoder 'all' and label fraction nan, the mean of rho over the cells
         that have one.
     """
-    ends = study.scores.groupby(["decoder", "label_fraction", "arm", "encoder"])["jaccard"].mean()
+    scores = study.scores.assign(arm=weights_of(study, study.scores))
+    ends = scores.groupby(["decoder", "label_fraction", "arm", "encoder"])["jaccard"].mean()
     rows = []
     for key, part in probes.groupby(["probe", "measure"], sort=False):
         named = dict(zip(("probe", "measure"), cast(tuple[str, str], key), strict=True))
@@ -39,6 +41,17 @@ def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
             whole = {"decoder": "all", "label_fraction": nan, "encoders": most, "rho": mean}
             rows.append(pd.concat([cells, pd.DataFrame([whole])]).assign(**named))
     return pd.concat(rows, ignore_index=True)[RANKS] if rows else pd.DataFrame(columns=RANKS)
+
+
+def weights_of(study: Study, rows: pd.DataFrame) -> list[str]:
+    """The weights that each row of the plan or of the scores begins with: its init, with the method of several.
+
+    The arm itself where inits are what the study compares.
+    """
+    several = study.plan[study.plan["method"] != ""].groupby("init")["method"].nunique()
+    many = set(several[several > 1].index)
+    records = rows[["init", "method"]].to_dict("records")
+    return [arm_label("init", {str(key): value for key, value in row.items()}, row["init"] in many) for row in records]
 
 
 def in_cells(ends: "pd.Series[float]", values: "pd.Series[float]") -> pd.DataFrame:

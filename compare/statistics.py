@@ -14,7 +14,6 @@ from math import isfinite, nan
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from compare.bootstrap import Bootstrap, Interval, hierarchical_bootstrap
 from compare.paired import FloatArray
@@ -32,7 +31,6 @@ __all__ = [
     "hierarchical_bootstrap",
     "holm",
     "paired_permutation",
-    "smallest_detectable_difference",
     "verdict",
 ]
 
@@ -70,20 +68,6 @@ def equivalence_p(bootstrap: Bootstrap, margin: float) -> float:
     means = bootstrap.difference + bootstrap.deviations
     outside = max(int((means >= margin).sum()), int((means <= -margin).sum()))
     return (outside + 1) / (len(means) + 1)
-
-
-def smallest_detectable_difference(
-    standard_error: float, degrees_of_freedom: float = float("inf"), power: float = 0.8, alpha: float = 0.05
-) -> float:
-    """True difference that a study of this standard error would call significant with probability `power`.
-
-    Bloom 1995 (https://doi.org/10.1177/0193841X9501900504): a multiple of the standard error, 2.80 for many lesions
-    and seeds, more for few. nan where the standard error is. `compare.resolution` has it for a study yet to be run.
-    """
-    if not isfinite(standard_error):
-        return nan
-    multiple = stats.t.isf(alpha / 2, degrees_of_freedom) + stats.t.ppf(power, degrees_of_freedom)
-    return float(multiple * standard_error)
 
 
 def verdict(interval95: Interval, interval90: Interval, margin: float, adjusted_p: float) -> Verdict:

@@ -1,6 +1,7 @@
 """A study folder as it stands: its options, its runs and their scores, complete or not."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -11,22 +12,28 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from compare.factors import FACTORS, NUMBERS, OPTIONAL, arm_label, level, phrase
 from compare.statistics import FloatArray
 from dermssl.errors import UserError
 
-Cell = tuple[str, float]  # network, label fraction
+Cell = tuple[str, float]  # setting, label fraction
 
-FACTORS = ["init", "method", "encoder", "decoder", "label_fraction", "seed"]
+PLAN = [
+    "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",
+    "error",
+]  # fmt: skip
 SCORES = ["run", *FACTORS, "image_id", "lesion_id", "jaccard", "isic_jaccard", "dice"]
-PLAN = ["stage", "name", "hash", "state", "seconds", *FACTORS, "folder", "error"]
+WORDS = ["id", "stage", "name", "hash", "state", "host", "started", "folder", "error"]
 
 
 @dataclass(frozen=True)
 class Study:
     """What a study folder holds. `plan` and `scores` carry two labels beside the factors.
 
-    `arm` is what is compared: the init, with its pretraining method where the study has several. `network` is what it
-    is compared under: the decoder, with the encoder where the study has several. A cell is a network and a fraction.
+    `arm` is what is compared: the level of the factor that `arms` names, by default the init, with its pretraining
+    method where the study has several. `setting` is what it is compared under: the decoder, with the encoder, loss,
+    rate and whatever else the study has several of. A cell is a setting and a label fraction. Folds are no cells: each
+    image is scored by the network that did not train on it, so together they score every image once a seed.
     """
 
     folder: Path
@@ -45,6 +52,16 @@ class Study:
         """Differences below this, in IoU, count as equal."""
         return float(cast(float, self.options.get("margin", 0.01)))
 
+    @property
+    def arms(self) -> str:
+        """The factor whose levels are compared."""
+        return str(self.options.get("arms") or "init")
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The factors of which this study has several levels, in their usual order."""
+        return [factor for factor in FACTORS if len(_levels(self.options, self._tuned, factor)) > 1]
+
     def runs(self, stage: str) -> pd.DataFrame:
         """The plan's rows of one stage."""
         return self.plan[self.plan["stage"] == stage]
@@ -52,20 +69,23 @@ class Study:
     @cached_property
     def _tuned(self) -> pd.DataFrame:
         """Every combination of factors among the fine-tuning runs, planned or scored."""
-        return pd.concat([self.runs("finetune"), self.scores])[[*FACTORS, "arm", "network"]].drop_duplicates()
+        return pd.concat([self.runs("finetune"), self.scores])[[*FACTORS, "arm", "setting"]].drop_duplicates()
 
-    def levels(self, factor: str) -> list[str]:
-        """Values of an arm, network or factor among fine-tuning runs, in the order in which study.yaml names them."""
-        ranks = zip(*(self._rank(self._tuned[key]) for key in ("init", "method", "encoder", "decoder")), strict=True)
-        ordered = sorted(zip(ranks, self._tuned[factor].astype(str), strict=True), key=itemgetter(0))
+    def levels(self, key: str) -> list[str]:
+        """Arms, settings or levels of a factor among fine-tuning runs, in the order in which study.yaml names them."""
+        first = {"arm": [self.arms, "method"], "setting": []}.get(key, [key])
+        keys = [*first, *(factor for factor in FACTORS if factor not in ("fold", "seed", *first))]
+        ranks = zip(*(self._rank(self._tuned[name]) for name in keys), strict=True)
+        values = self._tuned[key] if key in ("arm", "setting") else [level(key, one) for one in self._tuned[key]]
+        ordered = sorted(zip(ranks, values, strict=True), key=itemgetter(0))
         return list(dict.fromkeys(value for _, value in ordered))
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Networks x label fractions of the fine-tuning runs, planned or scored, fractions rising."""
-        found = set(zip(self._tuned["network"], self._tuned["label_fraction"], strict=True))
+        """Settings x label fractions of the fine-tuning runs, planned or scored, fractions rising."""
+        found = set(zip(self._tuned["setting"], self._tuned["label_fraction"], strict=True))
         fractions = sorted({fraction for _, fraction in found})
-        return [(network, f) for network in self.levels("network") for f in fractions if (network, f) in found]
+        return [(setting, f) for setting in self.levels("setting") for f in fractions if (setting, f) in found]
 
     @cached_property
     def seeds(self) -> list[float]:
@@ -85,7 +105,7 @@ class Study:
         if scores.empty:
             return np.full((len(cells), len(seeds), len(images)), np.nan)
         rows = pd.MultiIndex.from_tuples([(*cell, seed) for cell in cells for seed in seeds])
-        wide = scores.pivot(index=["network", "label_fraction", "seed"], columns="image_id", values="jaccard")
+        wide = scores.pivot(index=["setting", "label_fraction", "seed"], columns="image_id", values="jaccard")
         return wide.reindex(index=rows, columns=images).to_numpy(dtype=float).reshape(len(cells), len(seeds), -1)
 
     @property
@@ -99,16 +119,26 @@ class Study:
         first, second = (self._arm_of(str(name)) for name in named)
         return [(first, second), *(pair for pair in pairs if set(pair) != {first, second})]
 
-    def _rank(self, values: "pd.Series[str]") -> list[int]:
-        """Place of each value in its factor's list in study.yaml; those not in it come last."""
-        named = self.options.get(str(values.name))
-        order = [str(value) for value in named] if isinstance(named, list) else []
-        return [order.index(value) if value in order else len(order) for value in values]
+    def _rank(self, values: "pd.Series[str] | pd.Series[float]") -> list[float]:
+        """Place of each value in its factor's list in study.yaml; those not in it come last, numbers rising."""
+        factor = str(values.name)
+        named = self.options.get(factor)
+        order = [level(factor, value) for value in named] if isinstance(named, list) else []
+        words = [level(factor, value) for value in values]
+        beyond = np.unique(values.to_numpy(dtype=float)) if factor in NUMBERS else np.zeros(0)
+        last = {level(factor, float(value)): len(order) + i for i, value in enumerate(beyond)}
+        return [order.index(word) if word in order else last.get(word, len(order)) for word in words]
 
-    def _arm_of(self, init: str) -> str:
-        """The arm that a name in `contrast` means: itself, or the first of several methods under one init."""
+    def _arm_of(self, name: str) -> str:
+        """The arm that a name in `contrast` means: itself, that of a method, or the first method's under an init."""
         arms = self.levels("arm")
-        return init if init in arms else next((arm for arm in arms if arm.startswith(f"{init} (")), init)
+        word = level(self.arms, float(name)) if self.arms in NUMBERS else name
+        if word in arms:
+            return word
+        of_method = next((arm for arm in arms if arm.endswith(f" ({name})")), None)
+        by_method = self._tuned[self._tuned["method"] == name]["arm"] if self.arms == "init" else pd.Series(dtype=str)
+        inits = (arm for arm in arms if arm.startswith(f"{name} ("))
+        return of_method or next(iter(by_method), None) or next(inits, name)
 
 
 def read_study(folder: Path) -> Study:
@@ -127,8 +157,8 @@ def read_study(folder: Path) -> Study:
     return Study(
         folder=folder,
         options=options,
-        plan=_labelled(plan, tuned),
-        scores=_once(_labelled(scores, tuned), folder / "scores.parquet"),
+        plan=_labelled(plan, tuned, options),
+        scores=_once(_labelled(scores, tuned, options), folder / "scores.parquet"),
         environment=json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else {},
     )
 
@@ -140,47 +170,68 @@ def run_result(run_folder: str) -> dict[str, object]:
 
 
 def _read_plan(path: Path) -> pd.DataFrame:
-    plan = pd.read_csv(path, dtype={"hash": str, "name": str}) if path.is_file() else pd.DataFrame(columns=PLAN)
-    return _tidy(plan.reindex(columns=PLAN), ["stage", "name", "hash", "state", "folder", "error"])
+    plan = pd.read_csv(path, dtype={"id": str, "hash": str, "name": str}) if path.is_file() else pd.DataFrame()
+    return _tidy(plan.reindex(columns=PLAN), WORDS)
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
     scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=SCORES)
-    return _tidy(scores, ["run", "image_id", "lesion_id"])
+    absent = [factor for factor in FACTORS if factor not in scores]
+    return _tidy(scores.assign(**dict.fromkeys(absent, np.nan)), ["run", "image_id", "lesion_id"])
 
 
 def _tidy(rows: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
     """Words as str, '' where there is none, and numbers as float, whatever the file or pandas made of them."""
-    words = [*texts, "init", "method", "encoder", "decoder"]
-    numbers = ["label_fraction", "seed"]
+    words = [*texts, *(factor for factor in FACTORS if factor not in NUMBERS)]
     return rows.assign(
         **{name: rows[name].astype(object).where(rows[name].notna(), "").astype(str) for name in words},
-        **{name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in numbers},
+        **{name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in NUMBERS},
     )
 
 
-def _labelled(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
+def _labelled(rows: pd.DataFrame, tuned: pd.DataFrame, options: dict[str, object]) -> pd.DataFrame:
+    arms = str(options.get("arms") or "init")
     methods = tuned[tuned["method"] != ""].groupby("init")["method"].nunique()
     several = set(methods[methods > 1].index)
-    encoders = tuned["encoder"].nunique()
-    arms = [
-        f"{init} ({method})" if init in several and method else init for init, method in _two(rows, "init", "method")
-    ]
-    networks = [
-        f"{decoder} on {encoder}" if encoders > 1 else decoder for decoder, encoder in _two(rows, "decoder", "encoder")
-    ]
-    return rows.assign(arm=arms, network=networks)
+    under = _under(options, tuned, arms)
+    records = [{factor: row[factor] for factor in FACTORS} for row in rows[list(FACTORS)].to_dict("records")]
+    return rows.assign(
+        arm=[arm_label(arms, row, row["init"] in several) for row in records],
+        setting=[_setting(row, under, arms, row["init"] in several) for row in records],
+    )
 
 
-def _two(rows: pd.DataFrame, first: str, second: str) -> list[tuple[str, str]]:
-    return list(zip(rows[first], rows[second], strict=True))
+def _under(options: dict[str, object], tuned: pd.DataFrame, arms: str) -> list[str]:
+    """The factors that tell settings apart."""
+    told = [f for f in FACTORS if f not in ("label_fraction", "fold", "seed", "method", arms)]
+    return [factor for factor in told if len(_levels(options, tuned, factor)) > 1]
+
+
+def _levels(options: dict[str, object], tuned: pd.DataFrame, factor: str) -> Sequence[object]:
+    """Levels of a factor: as declared where it need not be one, for a searched rate differs and is no factor."""
+    named = options.get(factor)
+    if factor in OPTIONAL:
+        return named if isinstance(named, list) else []
+    return sorted(value for value in set(tuned[factor]) if value == value and value != "")
+
+
+def _setting(row: dict[str, object], under: list[str], arms: str, several_methods: bool) -> str:
+    """The setting in words, the decoder first, which is said even where there is but one."""
+    said = {factor: phrase(factor, cast(str, row[factor])) for factor in under}
+    if "init" in under and several_methods and row["method"]:
+        said["init"] = f"from {row['init']} ({row['method']})"
+    first = "decoder" if arms != "decoder" else "encoder"
+    head = str(row[first])
+    joined = [said[factor] for factor in ("init", "encoder") if factor in under and factor != first]
+    rest = [said[factor] for factor in under if factor not in ("init", "encoder", "decoder")]
+    return ", ".join(filter(None, [" ".join(filter(None, [head, *joined])), *rest]))
 
 
 def _once(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The scores, none of them twice: a second one would mean a factor that the report knows nothing of."""
-    twice = scores[scores.duplicated(["arm", "network", "label_fraction", "seed", "image_id"])]
+    twice = scores[scores.duplicated(["arm", "setting", "label_fraction", "seed", "image_id"])]
     if len(twice):
         row = twice.iloc[0]
-        where = f"{row['arm']}, {row['network']}, fraction {row['label_fraction']}, seed {row['seed']:.0f}"
+        where = f"{row['arm']}, {row['setting']}, fraction {row['label_fraction']}, seed {row['seed']:.0f}"
         raise UserError(f"{path}: image '{row['image_id']}' is scored twice for {where}; rebuild the study's scores")
     return scores

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from compare.config import StudyConfig
-from compare.plan import COLUMNS as PLAN
+from compare.command_line import parsed
+from compare.ledger import COLUMNS as PLAN
 from compare.tables import ARMS, CONTRASTS
 from dermssl import flags
 from dermssl.__main__ import with_flag
@@ -141,7 +141,7 @@ def parse(module: str, *words: str) -> object:
         case "probe":
             return flags.parse(ProbeConfig, module, words)
         case "compare":
-            return flags.parse(StudyConfig, module, words)
+            return parsed(words)
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

@@ -22,6 +22,8 @@ MAY_IMPORT = {  # beside itself
     "probe": {"dermssl"},
     "compare": {"dermssl", "pretrain", "finetune", "probe"},
 }
+WORDS = {"compare.factors", "compare.rules"}  # what the options of a study are made of
+ROOMS = ("statistics", "tables", "page")  # of compare, each above the one before
 LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
 PARSING = [name for name in MODULES if name.endswith(("config", ".__main__"))] + [
     "dermssl.flags",
@@ -90,13 +92,25 @@ def test_parsing_options_imports_nothing_heavy(name: str) -> None:
 def test_a_config_stands_at_the_bottom_of_its_package(name: str) -> None:
     package = name.partition(".")[0]
     below = {other for other in imports(name, everywhere=True) if other.partition(".")[0] == package}
-    assert {other for other in below if not other.endswith("_config")} == set()
+    assert {other for other in below - WORDS if not other.endswith("_config")} == set()
 
 
 @pytest.mark.parametrize("package", PACKAGES[1:])
 def test_nothing_below_the_run_imports_the_run(package: str) -> None:
     importers = {name for name in MODULES if f"{package}.run" in imports(name, everywhere=True)}
-    assert {name for name in importers if name.startswith(package)} == {f"{package}.__main__"}
+    top = {f"{package}.__main__", f"{package}.commands"} & set(MODULES)
+    assert {name for name in importers if name.startswith(package)} <= top
+    assert importers & top
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("compare.") and name.count(".") > 1])
+def test_the_rooms_of_compare_stand_on_one_another(name: str) -> None:
+    room = name.split(".")[1]
+    others = {other.split(".")[1] for other in imports(name, everywhere=True) if other.count(".") > 1}
+    reached_rooms = others & set(ROOMS)
+    assert not others & {"run", "commands"}
+    assert room not in ROOMS or reached_rooms <= set(ROOMS[: ROOMS.index(room) + 1])
+    assert room not in ROOMS or not others & {"execution", "overview"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -316,10 +316,10 @@ def test_a_run_folder_that_holds_a_run_is_refused_with_the_remedy(
 def study(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """A whole study, which stops where its first run would begin."""
 
-    def execute(*_: object, **__: object) -> NoReturn:
+    def begin(*_: object, **__: object) -> NoReturn:
         raise TrainingReachedError
 
-    monkeypatch.setattr(study_of, "execute", execute)
+    monkeypatch.setattr(study_of, "schedule", begin)
     return lambda **options: study_of.run(StudyConfig(jobs=1, **options))
 
 

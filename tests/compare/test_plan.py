@@ -1,13 +1,16 @@
-from pathlib import Path
+"""The plan: which runs a study is made of, with which options, and what waits for what."""
 
-import pandas as pd
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from compare.config import StudyConfig
-from compare.plan import STAGES, Outcome, Task, plan_table, tasks_of
+from compare.plan import Task, bound, tasks_of
+from compare.search_config import SearchConfig
 from dermssl.errors import UserError
-
-THREADS = dict.fromkeys(STAGES, 1)
+from dermssl.files import write_json
 
 
 def written(path: Path, text: str) -> Path:
@@ -16,7 +19,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def of_stage(study: StudyConfig, stage: str) -> list[Task]:
-    return [task for task in tasks_of(study, THREADS) if task.stage == stage]
+    return [task for task in tasks_of(study, 1) if task.stage == stage]
 
 
 @pytest.mark.parametrize(
@@ -26,13 +29,18 @@ def of_stage(study: StudyConfig, stage: str) -> list[Task]:
         ({"method": ("simclr", "moco")}, 2, 4 * 2 * 2 * 2),
         ({"encoder": ("resnet18", "resnet34"), "decoder": ("fpn",), "seed": (0, 1, 2)}, 2, 3 * 2 * 1 * 2 * 3),
         ({"init": ("imagenet", "random"), "contrast": ("imagenet", "random")}, 0, 2 * 2 * 2 * 2),
+        ({"folds": 3}, 3, 3 * 2 * 2 * 2 * 3),  # what is held out differs, so what may be pretrained on does
+        ({"pretrainings": 2}, 2, 3 * 2 * 2 * 2),
+        ({"exclude": ("init=ssl",), "contrast": ("imagenet", "random")}, 0, 2 * 2 * 2 * 2),
     ],
 )
-def test_the_grid_is_every_arm_in_every_cell(factors: dict[str, object], pretrainings: int, finetunings: int) -> None:
+def test_every_arm_in_every_cell_and_each_pretraining_once(
+    factors: dict[str, Any], pretrainings: int, finetunings: int
+) -> None:
     study = StudyConfig(**factors)
     assert len(of_stage(study, "pretrain")) == pretrainings
     assert len(of_stage(study, "finetune")) == finetunings
-    assert of_stage(study, "probe") == []
+    assert of_stage(study, "probe") == of_stage(study, "search") == []
 
 
 def test_probes_are_made_once_an_arm_where_their_options_are_given(tmp_path: Path) -> None:
@@ -44,31 +52,62 @@ def test_probes_are_made_once_an_arm_where_their_options_are_given(tmp_path: Pat
     assert {task.config.k for task in probes} == {5}
 
 
-def test_every_run_has_a_name_of_its_own(tmp_path: Path) -> None:
-    study = StudyConfig(
-        method=("simclr", "moco"),
-        encoder=("resnet18", "tu-resnet18"),  # their random arms differ
-        probe=written(tmp_path / "p.yaml", "k: 5\n"),
-    )
-    names = [task.name for task in tasks_of(study, THREADS)]
-    assert len(set(names)) == len(names) == 4 + 4 * 2 * 2 * 2 * 2 + 4 * 2
+def test_a_run_waits_for_its_own_pretraining_and_no_other() -> None:
+    study = StudyConfig(method=("simclr", "moco"), encoder=("resnet18", "resnet34"))
+    made = {task.id: (task.factors["method"], task.factors["encoder"]) for task in of_stage(study, "pretrain")}
+    for task in of_stage(study, "finetune"):
+        needed = [made[need] for need in task.needs]
+        own = [(task.factors["method"], task.factors["encoder"])]
+        assert needed == (own if task.factors["init"] == "ssl" else [])
 
 
-def test_runs_come_in_the_order_in_which_they_need_each_other(tmp_path: Path) -> None:
-    stages = [task.stage for task in tasks_of(StudyConfig(probe=written(tmp_path / "p.yaml", "k: 5\n")), THREADS)]
-    assert stages == sorted(stages, key=STAGES.index)
+def test_seeds_share_the_pretrainings_in_turn() -> None:
+    study = StudyConfig(seed=(5, 6, 7), pretrainings=2)
+    seed_of = {task.id: task.config.seed for task in of_stage(study, "pretrain")}
+    shared = {(task.factors["seed"], seed_of[task.needs[0]]) for task in of_stage(study, "finetune") if task.needs}
+    assert shared == {(5, 5), (6, 6), (7, 5)}
 
 
-def test_only_ssl_needs_a_pretraining() -> None:
-    study = StudyConfig(method=("simclr", "moco"), encoder=("resnet18",))
-    needed = {(task.init, task.method): task.pretrained_by for task in of_stage(study, "finetune")}
-    assert needed == {
-        ("ssl", "simclr"): ("simclr", "resnet18"),
-        ("ssl", "moco"): ("moco", "resnet18"),
-        ("imagenet", ""): None,
-        ("random", ""): None,
-    }
-    assert {task.pretrained_by for task in of_stage(study, "pretrain")} == {None}
+def test_a_task_comes_behind_all_that_it_needs() -> None:
+    seen: set[str] = set()
+    for task in tasks_of(StudyConfig(search="grid", folds=2, method=("simclr", "moco")), 1):
+        assert set(task.needs) <= seen
+        seen.add(task.id)
+
+
+def test_every_arm_searches_with_the_same_rates_seeds_and_trials_on_the_training_side() -> None:
+    study = StudyConfig(search="grid", search_lr=(1e-4, 1e-2), search_seeds=(7, 8), seed=(0, 1, 2))
+    searches = of_stage(study, "search")
+    configs = [task.config for task in searches if isinstance(task.config, SearchConfig)]
+    assert len(searches) == len(configs) == 3 * 2 * 2  # none for a seed: the seeds of a cell share one
+    assert {(one.rates, one.seeds, one.trials, one.strategy) for one in configs} == {((1e-4, 1e-2), (7, 8), 2, "grid")}
+    assert {one.tuning.score_on for one in configs} == {"inner"}
+    needed = {task.id: task.needs for task in of_stage(study, "finetune")}
+    by_search = [[need for need in needs if need in {task.id for task in searches}] for needs in needed.values()]
+    assert {len(found) for found in by_search} == {1}
+    assert {need for found in by_search for need in found} == {task.id for task in searches}
+
+
+def test_ids_tell_runs_apart_and_stay_where_only_place_and_pace_change(tmp_path: Path) -> None:
+    study = StudyConfig(search="grid", probe=written(tmp_path / "p.yaml", "k: 5\n"))
+    ids = [task.id for task in tasks_of(study, 1, "images")]
+    assert len(set(ids)) == len(ids)
+    moved = replace(study, runs=tmp_path, out=tmp_path, jobs=3, budget=1.0, data=tmp_path)
+    assert [task.id for task in tasks_of(moved, 8, "images")] == ids
+    assert not set(ids) & {task.id for task in tasks_of(study, 1, "other images")}
+
+
+def test_ids_of_what_stands_stay_when_a_study_grows() -> None:
+    small, large = tasks_of(StudyConfig(seed=(0,)), 1), tasks_of(StudyConfig(decoder=("unet", "fpn", "pan")), 1)
+    assert {task.id for task in small} < {task.id for task in large}
+
+
+def test_an_id_changes_with_the_text_of_a_file_that_an_option_names(tmp_path: Path) -> None:
+    recipe = written(tmp_path / "a.yaml", "one")
+    study = StudyConfig(augmentation=(str(recipe),))
+    before = [task.id for task in of_stage(study, "finetune")]
+    written(recipe, "two")
+    assert not set(before) & {task.id for task in of_stage(study, "finetune")}
 
 
 def test_fixed_options_arrive_and_factors_win(tmp_path: Path) -> None:
@@ -95,26 +134,39 @@ def test_fixed_options_arrive_and_factors_win(tmp_path: Path) -> None:
     }
 
 
-def test_threads_are_those_of_the_stage() -> None:
-    tasks = tasks_of(StudyConfig(), {"pretrain": 4, "finetune": 2, "probe": 1})
-    assert {(task.stage, task.config.threads) for task in tasks} == {("pretrain", 4), ("finetune", 2)}
+def test_levels_of_every_factor_arrive_in_the_options() -> None:
+    levels = {"loss": ("bce",), "lr": (0.01,), "image_size": (64,), "padding": ("edge",), "augmentation": ("light",)}
+    study = StudyConfig(**levels, folds=4, fold=(3,))  # type: ignore[arg-type]
+    for task in of_stage(study, "finetune"):
+        assert {name: (getattr(task.config, name),) for name in levels} == levels
+        assert (task.config.folds, task.config.fold) == (4, 3)
+    [pretraining] = of_stage(study, "pretrain")
+    assert (pretraining.config.folds, pretraining.config.fold) == (4, 3)  # it keeps clear of what is held out
+
+
+def test_threads_are_those_of_the_study() -> None:
+    assert {task.config.threads for task in tasks_of(StudyConfig(search="grid"), 3)} == {3}
 
 
 def test_a_wrong_fixed_option_is_told_with_its_file(tmp_path: Path) -> None:
     study = StudyConfig(finetune=written(tmp_path / "f.yaml", "step: 11\n"))
     with pytest.raises(UserError, match=r"f.yaml: FinetuneConfig has no option 'step'; did you mean 'steps'"):
-        tasks_of(study, THREADS)
+        tasks_of(study, 1)
 
 
-def test_the_plan_has_a_row_a_run_with_its_hash(tmp_path: Path) -> None:
-    tasks = tasks_of(StudyConfig(decoder=("fpn",), seed=(0,), label_fraction=(1.0,)), THREADS)
-    outcomes = [Outcome() for _ in tasks]
-    outcomes[1] = Outcome(state="done", folder="runs/finetune/fpn-ssl-0123456789", seconds=2.5)
-    outcomes[2] = Outcome(state="failed", error="no room, at all")
-    plan_table(tasks, outcomes).to_csv(tmp_path / "plan.csv", index=False)
-    plan = pd.read_csv(tmp_path / "plan.csv", dtype={"hash": str})
-    assert plan["name"].tolist() == [task.name for task in tasks]
-    assert plan["stage"].tolist() == ["pretrain", "finetune", "finetune", "finetune"]
-    assert plan["state"].tolist() == ["planned", "done", "failed", "planned"]
-    assert plan.loc[1, ["hash", "seconds", "init", "method"]].tolist() == ["0123456789", 2.5, "ssl", "simclr"]
-    assert plan.loc[2, ["error", "init", "decoder"]].tolist() == ["no room, at all", "imagenet", "fpn"]
+def test_a_bound_task_has_its_encoder_and_its_rate(tmp_path: Path) -> None:
+    tasks = tasks_of(StudyConfig(search="grid", decoder=("unet",), label_fraction=(1.0,), seed=(0,)), 1)
+    ssl = next(task for task in tasks if task.stage == "finetune" and task.factors["init"] == "ssl")
+    folders = {task.id: tmp_path / task.id for task in tasks}
+    for task in tasks:
+        folders[task.id].mkdir()
+        if task.stage == "pretrain":
+            (folders[task.id] / "encoder.safetensors").touch()
+        elif task.stage == "search":
+            write_json(folders[task.id] / "result.json", {"best": 0.02})
+    config = bound(ssl, folders).config
+    pretraining = next(task for task in tasks if task.stage == "pretrain")
+    assert config.init == str(folders[pretraining.id] / "encoder.safetensors")
+    assert config.lr == 0.02
+    search = next(task for task in tasks if task.stage == "search" and task.factors["init"] == "ssl")
+    assert bound(search, folders).config.tuning.init == config.init

@@ -1,17 +1,19 @@
+import base64
+import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_pictures import EVERYTHING, WIDE, Tags
 from drawn_study import Design, draw_study
 
 from compare import prose, report
-from compare.figures import colours
-from compare.prose import points
+from compare.blocks import points
 from compare.report import Report, write_report
 from compare.statistics import holm
 from compare.study import read_study
@@ -19,17 +21,17 @@ from compare.tables import contrast_table
 from dermssl import files
 from dermssl.errors import UserError
 
-EVERYTHING = frozenset(
-    (i, d, f, s) for i in ("ssl", "imagenet", "random") for d in ("unet", "fpn") for f in (0.1, 1.0) for s in (0, 1)
-)
 IMAGENET = frozenset(run for run in EVERYTHING if run[0] == "imagenet")
-VOID = {"meta", "link", "img", "br", "hr"}
+PARTS = [
+    "contrasts", "scores", "arms", "factors", "gallery", "probes", "pretraining", "fairness", "deviations", "costs",
+    "lineage", "data", "methods",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "DRAWS", 300)
+        patch.setattr(report, "DRAWS", 100)
         yield
 
 
@@ -38,42 +40,30 @@ def written(whole_study: Path, _few_draws: None) -> Report:
     return write_report(whole_study)
 
 
-class Tags(HTMLParser):
-    """Open tags that were never closed, and addresses that would need a network."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open += [tag] if tag not in VOID else []
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.open.remove(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_the_page_opens_without_a_network(written: Report) -> None:
     page = written.page.read_text()
     tags = Tags(page)
     assert tags.open == []
     assert all(address.startswith(("data:", "#")) for address in tags.addresses)
-    assert not re.search(r"<script|@import|url\(", page)
+    assert not re.search(r"@import|url\((?!#)|<script src", page)
+    assert len(tags.ids) == len(set(tags.ids))
     assert len(page) < 4_000_000
+
+
+def test_only_the_script_that_the_page_brings_may_run(written: Report) -> None:
+    page = written.page.read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
 
 
 def test_every_part_of_a_whole_study_is_there(written: Report) -> None:
     page = written.page.read_text()
     parts = re.findall(r'<section id="(\w+)">', page)
-    assert parts == ["scores", "contrasts", "arms", "gallery", "probes", "pretraining", "methods"]
-    assert len(re.findall(r"<img [^>]*alt=\"[^\"]{20,}", page)) == 4 + 3  # drawings and maps
-    assert page.count('role="img"') == 2 * 6 * 3  # sheets x images x arms
+    assert [part for part in parts if part not in ("padding", "subgroups")] == PARTS
+    assert re.findall(r'<a href="#(\w+)">', page)[: len(parts)] == parts
+    assert len(re.findall(r"<img [^>]*alt=\"[^\"]{20,}", page)) == 3  # maps
+    assert page.count('class="shot"') == 2 * 5 * 3 + 2 * page.count(" points</b>")  # sheets x images x arms, and apart
 
 
 def test_the_sentence_says_what_the_table_says(written: Report) -> None:
@@ -88,9 +78,10 @@ def test_the_sentence_says_what_the_table_says(written: Report) -> None:
     assert written.verdict == first["verdict"]
 
 
-def test_the_tables_are_whole(written: Report) -> None:
-    rows = {path.stem: len(pd.read_csv(path)) for path in written.tables.glob("*.csv")}
-    assert rows == {"contrasts": 3 * (1 + 4), "arms": 3 * 4, "runs": 1 + 24 + 3, "probes": 3 * 3, "probe_ranks": 3 * 5}
+def test_every_table_is_a_file(written: Report) -> None:
+    rows = {path.stem: len(pd.read_csv(path)) for path in written.tables.glob("*.csv") if path.stat().st_size > 2}
+    counts = {"contrasts": 3 * (1 + 4), "arms": 3 * 4, "runs": 1 + 24 + 3, "probes": 3 * 3, "claims_reloaded": 80}
+    assert {name: rows[name] for name in counts} == counts
 
 
 def test_a_pooled_difference_is_the_mean_of_the_cells(whole_study: Path) -> None:
@@ -116,7 +107,15 @@ def test_writing_twice_gives_the_same_page(written: Report) -> None:
     assert re.sub(date, "", again) == re.sub(date, "", first)
 
 
-@pytest.mark.parametrize(
+SIZES = Design(arms="image_size", contrast=("64", "96"), image_size=(64, 96), probes=False)
+PADDINGS = Design(padding=("skin", "reflect"), searched=True, seed=(0,))
+SEVERAL = [
+    (WIDE, ["Does training with the loss lovasz", "11 of 12 cells", "Other contrasts by cell ("]),
+    (Design(fold=(0, 1), label_fraction=(1.0,)), ["2 folds", "80 images, 2 seeds"]),
+    (PADDINGS, ["Mirrored lesions per 1000", "At the edge"]),
+    (SIZES, ["Do images of 64 px make the segmentation better than images of 96 px?"]),
+]
+STATES = pytest.mark.parametrize(
     ("design", "says"),
     [
         (Design(failed=frozenset({("ssl", "fpn", 0.1, 1)})), ["3 of 4 cells", "2 pairs of runs left out", "1 failed"]),
@@ -128,14 +127,25 @@ def test_writing_twice_gives_the_same_page(written: Report) -> None:
         (Design(decoder=("unet",), label_fraction=(1.0,)), ["1 decoder, 1 label fraction)"]),
         (Design(images=1, examples=1), ["no interval, 1 image", "undecided (one lesion: nothing to resample)"]),
         (Design(probes=False, pretrained=False, examples=0), ["2 decoders, 2 label fractions)"]),
+        (Design(init=("ssl",), probes=False), ["this study has no run of imagenet"]),
+        *(pytest.param(*state, marks=pytest.mark.slow) for state in SEVERAL),
     ],
-    ids=["failed", "no-imagenet", "nothing", "not-planned", "seed", "fraction", "cell", "image", "bare"],
-)
+    ids=[
+        "failed", "no-imagenet", "nothing", "not-planned", "seed", "fraction", "cell", "image", "bare", "one arm",
+        "wide", "folds", "padding", "sizes",
+    ],
+)  # fmt: skip
+
+
+@STATES
 def test_a_study_in_any_state_has_a_report_that_says_so(tmp_path: Path, design: Design, says: list[str]) -> None:
-    page = write_report(draw_study(tmp_path / "study", design)).page.read_text()
+    written = write_report(draw_study(tmp_path / "study", design))
+    page = written.page.read_text()
     assert Tags(page).open == []
     assert [part for part in says if part not in page] == []
-    assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*|loss is nan", "", page))
+    told = re.sub(r"\"data:[^\"]*\"|data-by=\"[^\"]*\"|<script>.*?</script>|loss is nan", "", page, flags=re.DOTALL)
+    assert not re.search(r"\b(nan|None|NaN|inf)\b", told)
+    assert not re.search(r"\b(nan|None|NaN|inf)\b", written.markdown.read_text().replace("loss is nan", ""))
 
 
 @pytest.mark.parametrize("options", ["name: bare", "name: bare\ncontrast: [ssl, imagenet]\ninit: [ssl, imagenet]"])
@@ -192,12 +202,6 @@ def test_a_report_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pyt
     assert list(folder.glob(".*")) == list((folder / "tables").glob(".*")) == []
 
 
-def test_arms_keep_their_colours_and_share_none() -> None:
-    arms = ["ssl (moco)", "ssl (simclr)", "imagenet", "random"]
-    assert colours(arms)["imagenet"] == colours(["imagenet"])["imagenet"]
-    assert len(set(colours(arms).values())) == 4
-
-
 @pytest.mark.parametrize(
     ("leaks", "fact"),
     [
@@ -216,3 +220,40 @@ def test_arms_keep_their_colours_and_share_none() -> None:
 )
 def test_the_report_says_what_the_leak_firewall_did(leaks: list[object], fact: list[str]) -> None:
     assert prose.firewall(leaks) == fact
+
+
+def row_of(**numbers: object) -> pd.DataFrame:
+    known = {"a": "ssl", "b": "imagenet", "difference": 0.02, "low": 0.01, "high": 0.03, "images": 80, "seeds": 3}
+    return pd.DataFrame([known | {"adjusted_p": 0.01, "smallest_detectable": 0.015, "verdict": "better"} | numbers])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ({}, "ssl was better than imagenet by 2.0 points"),
+        ({"difference": -0.02, "low": -0.03, "high": -0.01, "verdict": "worse"}, "worse than imagenet by 2.0 points"),
+        ({"difference": 0.004, "low": 0.001, "high": 0.007}, "less than the 1.0 points that this study holds relevant"),
+        ({"verdict": "equivalent", "difference": 0.001}, "it is smaller than 1.0 points"),
+        ({"verdict": "undecided", "low": -0.01}, "That is not evidence that they are the same"),
+        ({"verdict": "undecided", "adjusted_p": 0.06}, "The interval leaves out 0, but p is 0.060"),
+        ({"verdict": "undecided", "seeds": 1}, "One seed cannot tell"),
+        ({"verdict": "undecided", "low": np.nan}, "One lesion cannot tell"),
+    ],
+)
+def test_the_first_screen_says_what_the_verdict_means(whole_study: Path, numbers: dict[str, object], says: str) -> None:
+    told = " ".join(prose.meaning(read_study(whole_study), row_of(**numbers)))
+    assert says in told
+    assert "With 80 images and" in told
+    assert "could have found a difference of 1.5 points" in told
+    assert told.endswith("It says nothing of other data, cameras or settings than those below.")
+
+
+def test_uncommitted_code_and_allowed_leaks_are_warned_of(tmp_path: Path) -> None:
+    folder = draw_study(tmp_path / "study", Design(decoder=("unet",), label_fraction=(1.0,), probes=False))
+    assert prose.warnings(read_study(folder)) == []
+    environment = json.loads((folder / "environment.json").read_text())
+    (folder / "environment.json").write_text(json.dumps(environment | {"dirty": True}))
+    result = folder / "runs" / "pretrain-simclr" / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"leaks": {"action": "allowed"}}))
+    told = prose.warnings(read_study(folder))
+    assert [words.split(",")[0] for words in told] == ["The code had changes that are in no commit", "Held-out images"]

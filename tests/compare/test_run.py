@@ -1,12 +1,10 @@
-"""A whole small study: two inits, one decoder, two seeds, on a dozen drawn images of 32 px."""
+"""The story of a study, told with runs of a second each."""
 
-import contextlib
+import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from small_study import ENCODER, Here, draw_photographs, plan_of, small_study
 
 import compare.report
 import compare.run
@@ -21,46 +20,24 @@ import finetune.run
 import finetune.training
 import pretrain.run
 from compare.config import StudyConfig
-from compare.execute import do
-from compare.plan import Outcome, Task
+from compare.ledger import hold
 from compare.report import Report
 from compare.run import run
 from dermssl import flags
+from dermssl.encoder import OFFLINE
 from dermssl.errors import UserError
 from dermssl.manifest import read_manifest
 from dermssl.official import split_of
+from dermssl.runs import Run, read_result
 from dermssl.split_config import SplitConfig
-
-ROOT = Path(__file__).parents[2]
-ENCODER = "tu-test_efficientnet"
-PRETRAIN = """init: random
-image_size: 32
-cache_size: 40
-epochs: 1
-batch_size: 4
-precision: 32-true
-"""
-FINETUNE = """image_size: 32
-cache_size: 40
-steps: 3
-batch_size: 4
-examples: 2
-val_fraction: 0.25
-"""
+from finetune.training import Material
 
 Make = Callable[..., StudyConfig]
 
 
-def one_by_one(_: None, tasks: Sequence[Task], tell: Callable[[Task, Outcome], None]) -> None:
-    """Does the tasks in this process."""
-    for task in tasks:
-        tell(task, do(task))
-
-
 def do_it_here(patch: pytest.MonkeyPatch) -> None:
     """Lets studies go without processes, whose start takes longer than the runs of this module."""
-    patch.setattr(compare.run, "pool_of", lambda _: contextlib.nullcontext())
-    patch.setattr(compare.run, "execute", one_by_one)
+    patch.setattr(compare.run, "executor_of", lambda _: Here())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,38 +59,13 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve dark discs on skin with their masks."""
-    root = tmp_path_factory.mktemp("photographs")
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (root / part).mkdir()
-    for index in range(12):
-        mask = np.zeros((48, 64), np.uint8)
-        cv2.circle(mask, (int(rng.integers(20, 44)), int(rng.integers(16, 32))), int(rng.integers(6, 14)), 255, -1)
-        image = rng.normal(rng.uniform(170, 230, 3), 6, (48, 64, 3))
-        image[mask > 0] -= rng.uniform(60, 120, 3)
-        cv2.imwrite(str(root / "images" / f"picture_{index:02d}.png"), image.clip(0, 255).astype(np.uint8))
-        cv2.imwrite(str(root / "masks" / f"picture_{index:02d}.png"), mask)
-    return root
+    return draw_photographs(tmp_path_factory.mktemp("drawn") / "photographs")
 
 
 @pytest.fixture(scope="module")
 def make(photographs: Path) -> Make:
-    """Studies below a folder, with two arms and two seeds where nothing else is said."""
-
-    def made(place: Path, **more: object) -> StudyConfig:
-        place.mkdir(exist_ok=True)
-        (place / "pretrain.yaml").write_text(PRETRAIN)
-        (place / "finetune.yaml").write_text(FINETUNE)
-        small = {
-            "init": ("ssl", "random"), "contrast": ("ssl", "random"), "encoder": (ENCODER,), "decoder": ("unet",),
-            "label_fraction": (1.0,), "seed": (0, 1), "data": photographs, "unlabelled": photographs, "jobs": 1,
-            "out": place / "studies", "runs": place / "runs", "pretrain": place / "pretrain.yaml",
-            "finetune": place / "finetune.yaml",
-        }  # fmt: skip
-        return StudyConfig(**(small | more))
-
-    return made
+    """Studies below a folder."""
+    return lambda place, **more: small_study(place, photographs, **more)
 
 
 class Finished(NamedTuple):
@@ -131,10 +83,6 @@ def finished(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Finished:
         do_it_here(patch)
         report = run(study)
     return Finished(study, study.out / study.name, report)
-
-
-def plan_of(study: StudyConfig) -> pd.DataFrame:
-    return pd.read_csv(study.out / study.name / "plan.csv", dtype={"hash": str}, keep_default_na=False)
 
 
 def times(folder: Path) -> dict[Path, int]:
@@ -167,9 +115,9 @@ def test_the_scores_hold_every_held_out_image_of_every_run(finished: Finished) -
     held_out = split_of(read_manifest(finished.study.data), SplitConfig(val_fraction=0.25)).val
     assert set(scores["image_id"]) == set(held_out)
     assert len(scores) == 4 * len(held_out)
-    counts = scores.groupby(["init", "method", "encoder", "decoder", "label_fraction", "seed"]).size()
-    assert counts.to_dict() == {
-        (init, method, ENCODER, "unet", 1.0, seed): len(held_out)
+    factors = ["init", "method", "encoder", "decoder", "loss", "lr", "image_size", "padding", "label_fraction", "seed"]
+    assert scores.groupby(factors).size().to_dict() == {
+        (init, method, ENCODER, "unet", "dice+bce", 3e-4, 32, "skin", 1.0, seed): len(held_out)
         for init, method in (("ssl", "simclr"), ("random", ""))
         for seed in (0, 1)
     }
@@ -180,7 +128,8 @@ def test_the_study_ends_with_a_report_and_a_verdict(finished: Finished) -> None:
     assert finished.report.page.read_text().lstrip().lower().startswith("<!doctype html>")
     assert finished.report.markdown.read_text()
     assert {path.name for path in finished.folder.iterdir()} >= {
-        "plan.csv", "scores.parquet", "study.yaml", "environment.json", "report.html", "report.md", "tables",
+        "plan.csv", "scores.parquet", "study.yaml", "environment.json", "history.jsonl", "report.html", "report.md",
+        "tables",
     }  # fmt: skip
 
 
@@ -227,24 +176,33 @@ def test_another_study_shares_the_runs_that_it_has_in_common(
 
 
 @pytest.mark.usefixtures("_in_this_process")
-def test_a_run_that_fails_is_recorded_and_the_others_go_on(
-    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_fails_twice_is_recorded_and_the_others_go_on(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = make(tmp_path, decoder=("unet", "pan"), seed=(0,))  # pan needs 128 px
+    train, tries = finetune.run.train, []
+
+    def burst(work: Run, given: Material, *rest: object) -> object:
+        if given.config.decoder == "fpn":
+            tries.append(work.folder)
+            raise RuntimeError("loss is nan")
+        return train(work, given, *rest)
+
+    monkeypatch.setattr(finetune.run, "train", burst)
+    study = make(tmp_path, decoder=("unet", "fpn"), seed=(0,))
     report = run(study)
     plan = plan_of(study).set_index(["stage", "init", "decoder"])
-    states = plan["state"].to_dict()
-    assert states == {
+    assert plan["state"].to_dict() == {
         ("pretrain", "ssl", ""): "done",
         ("finetune", "ssl", "unet"): "done",
         ("finetune", "random", "unet"): "done",
-        ("finetune", "ssl", "pan"): "failed",
-        ("finetune", "random", "pan"): "failed",
+        ("finetune", "ssl", "fpn"): "failed",
+        ("finetune", "random", "fpn"): "failed",
     }
-    assert plan.loc[("finetune", "ssl", "pan"), "error"].endswith("under pan takes none so small; the next is 128")
-    assert "failed: --image_size 32: tu-test_efficientnet under pan takes" in capsys.readouterr().out
-    assert set(pd.read_parquet(study.out / study.name / "scores.parquet")["decoder"]) == {"unet"}
-    assert "pan" in report.markdown.read_text()
+    assert [tries.count(folder) for folder in set(tries)] == [2, 2]
+    assert plan.loc[("finetune", "ssl", "fpn"), "error"].startswith("RuntimeError: loss is nan")
+    assert "failed: RuntimeError: loss is nan" in capsys.readouterr().out
+    assert set(pd.read_parquet(study.folder / "scores.parquet")["decoder"]) == {"unet"}
+    assert "loss is nan" in report.markdown.read_text()
 
 
 @pytest.mark.usefixtures("_in_this_process")
@@ -262,7 +220,7 @@ def test_what_needs_a_failed_pretraining_fails_with_it_and_the_rest_goes_on(
         ("pretrain", "ssl"): "failed", ("finetune", "ssl"): "failed", ("finetune", "random"): "done",
     }  # fmt: skip
     assert plan.loc[("pretrain", "ssl"), "error"].startswith("RuntimeError: loss is nan")
-    assert plan.loc[("finetune", "ssl"), "error"] == "its pretraining failed"
+    assert plan.loc[("finetune", "ssl"), "error"].startswith("its pretraining failed")
     assert report.verdict == "undecided"
 
 
@@ -296,6 +254,115 @@ def assert_same_scores(folder: Path, other: Path) -> None:
 
 
 @pytest.mark.usefixtures("_in_this_process")
+def test_a_run_that_was_changed_by_hand_stops_the_study_unless_it_is_trusted(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make(tmp_path, init=("random", "imagenet"), contrast=("random", "imagenet"), seed=(0,), encoder=(OFFLINE,))
+    run(study)
+    [folder, _] = plan_of(study)["folder"]
+    scores = pd.read_parquet(Path(folder) / "scores.parquet")
+    scores.assign(jaccard=1.0).to_parquet(Path(folder) / "scores.parquet")
+    with pytest.raises(UserError, match=r"scores\.parquet.*--trust"):
+        run(study)
+    run(replace(study, trust=True))
+    gathered = pd.read_parquet(study.folder / "scores.parquet")
+    assert set(gathered.loc[gathered["run"] == Path(folder).name, "jaccard"]) == {1.0}
+    events = [json.loads(line) for line in (study.folder / "history.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events].count("trusted") == 1
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_the_rate_is_searched_for_on_inner_images_and_used(make: Make, tmp_path: Path) -> None:
+    rates = (1e-4, 3e-2)
+    study = make(tmp_path, seed=(0,), search="grid", search_lr=rates, search_seeds=(5,))
+    run(study)
+    plan = plan_of(study)
+    assert plan["stage"].value_counts().to_dict() == {"pretrain": 1, "search": 2, "finetune": 2}
+    assert set(plan["state"]) == {"done"}
+    best = {}
+    for row in plan[plan["stage"] == "search"].itertuples():
+        result = read_result(Path(row.folder)) or {}
+        trials = {trial["lr"]: trial["jaccard"] for trial in result["trials"]}
+        assert set(trials) == set(rates)
+        best[row.init] = max(rates, key=lambda rate, trials=trials: trials[rate])
+        assert {(read_result(Path(trial["folder"])) or {})["scored"] for trial in result["trials"]} == {"inner"}
+    scores = pd.read_parquet(study.folder / "scores.parquet")
+    assert scores.groupby("init")["lr"].unique().map(list).to_dict() == {init: [rate] for init, rate in best.items()}
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_folds_score_every_image_once_a_seed(make: Make, tmp_path: Path, photographs: Path) -> None:
+    study = make(tmp_path, init=("random",), arms="loss", loss=("dice", "bce"), contrast=("dice", "bce"), folds=3)
+    run(study)
+    scores = pd.read_parquet(study.folder / "scores.parquet")
+    images = set(read_manifest(photographs).table["image_id"])
+    for _, part in scores.groupby(["loss", "seed"]):
+        assert sorted(part["image_id"]) == sorted(images)
+    contrasts = pd.read_csv(study.folder / "tables" / "contrasts.csv")
+    assert contrasts.loc[0, ["a", "b", "images", "seeds"]].tolist() == ["dice", "bce", 12, 2]
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_a_spent_budget_leaves_runs_for_the_next_call_and_seeds_balanced(make: Make, tmp_path: Path) -> None:
+    study = make(tmp_path)
+    report = run(replace(study, budget=1e-9))
+    assert set(plan_of(study)["state"]) == {"planned"}
+    assert report.verdict == "undecided"
+    run(study)
+    assert set(plan_of(study)["state"]) == {"done"}
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_a_study_that_grows_keeps_its_runs_and_says_so(make: Make, tmp_path: Path) -> None:
+    study = make(tmp_path, seed=(0,))
+    run(study)
+    before = times(study.runs)
+    run(replace(study, seed=(0, 1)))
+    assert {path: at for path, at in times(study.runs).items() if path in before} == before
+    assert len(plan_of(study)) == 5
+    said = (study.folder / "history.jsonl").read_text()
+    assert "seed from [0] to [0, 1]" in said
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: Path) -> None:
+    study = make(tmp_path, seed=(0,))
+    with hold(study.folder), pytest.raises(UserError, match="another command runs this study"):
+        run(study)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"decoder": ("unet", "pan")}, "--image_size 32: tu-test_efficientnet under pan takes none so small"),
+        ({"init": ("random", "there.safetensors"), "contrast": ("random", "there")}, "there.safetensors: no such file"),
+        ({"augmentation": ("none", "absent.yaml")}, "absent.yaml"),
+        ({"unlabelled": Path("nowhere")}, "nowhere: no such folder"),
+    ],
+)
+@pytest.mark.usefixtures("_in_this_process")
+def test_what_would_stop_a_run_stops_the_study_before_the_first(
+    make: Make, tmp_path: Path, more: dict[str, object], told: str
+) -> None:
+    study = make(tmp_path, **more)
+    with pytest.raises(UserError, match=re.escape(told)):
+        run(study)
+    assert not study.runs.exists()
+    assert not study.out.exists()
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_a_fold_without_lesions_is_told(make: Make, tmp_path: Path) -> None:
+    data = draw_photographs(tmp_path / "data")
+    for mask in sorted((data / "masks").iterdir())[1:]:
+        cv2.imwrite(str(mask), np.zeros((48, 64), np.uint8))
+    study = make(tmp_path / "place", data=data, unlabelled=data, folds=3)
+    with pytest.raises(UserError, match="of 3 holds out 4 images and none of them shows a lesion") as told:
+        run(study)
+    assert len(str(told.value).splitlines()) == 3  # two folds hold out none, and a third trains on none
+
+
+@pytest.mark.usefixtures("_in_this_process")
 def test_broken_images_are_told_before_the_first_run(make: Make, photographs: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
@@ -306,79 +373,3 @@ def test_broken_images_are_told_before_the_first_run(make: Make, photographs: Pa
         run(study)
     assert not study.runs.exists()
     assert not study.out.exists()
-
-
-def start(study: StudyConfig, place: Path) -> subprocess.Popen[bytes]:
-    """The study in a process of its own, with one thread a run as here."""
-    flags.write(study, place / "study.yaml")
-    code = (
-        "import os\n"
-        "if __name__ == '__main__':\n"
-        "    os.cpu_count = lambda: 1\n"
-        "    from compare.config import StudyConfig\n"
-        "    from compare.run import run\n"
-        "    from dermssl.flags import parse\n"
-        f"    run(parse(StudyConfig, 'study', ['--config', {str(place / 'study.yaml')!r}]))\n"
-    )
-    (place / "study.py").write_text(code)
-    return subprocess.Popen([sys.executable, str(place / "study.py")], env=os.environ | {"PYTHONPATH": str(ROOT)})
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def lives(pid: int) -> bool:
-    """Whether the process runs; one that ended and was fetched by nobody does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def assert_all_end(pids: list[int], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while any(map(lives, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    survivors = [pid for pid in pids if lives(pid)]
-    for pid in survivors:
-        os.kill(pid, signal.SIGKILL)
-    assert survivors == []
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("_in_this_process")
-def test_a_study_killed_in_the_middle_of_a_run_goes_on_and_leaves_no_worker(
-    finished: Finished, make: Make, tmp_path: Path
-) -> None:
-    study = make(tmp_path)
-    process = start(study, tmp_path)
-    while not list(study.runs.glob("finetune/*/checkpoints/step-*")):
-        assert process.poll() is None
-        time.sleep(0.001)
-    workers = children(process.pid)
-    process.kill()
-    process.wait()
-    assert workers
-    assert_all_end(workers, seconds=5)
-    assert len(list(study.runs.glob("finetune/*/result.json"))) < 4
-    run(study)
-    assert_same_scores(study.out / study.name, finished.folder)
-
-
-@pytest.mark.slow
-def test_a_study_killed_while_workers_load_their_libraries_leaves_no_worker(make: Make, tmp_path: Path) -> None:
-    process = start(make(tmp_path), tmp_path)
-    while not (workers := [pid for pid in children(process.pid) if "spawn_main" in command_of(pid)]):
-        assert process.poll() is None
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
-    assert_all_end(workers, seconds=60)
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""

@@ -1,5 +1,5 @@
 from itertools import product
-from math import inf, isnan, nan
+from math import isnan, nan
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from compare.statistics import (
     hierarchical_bootstrap,
     holm,
     paired_permutation,
-    smallest_detectable_difference,
     verdict,
 )
 
@@ -144,7 +143,6 @@ def test_one_lesion_has_no_interval_and_no_verdict() -> None:
     boot = hierarchical_bootstrap(a, b, ["only"] * 5, rng())
     interval = boot.interval()
     assert all(isnan(end) for end in interval)
-    assert isnan(smallest_detectable_difference(boot.standard_error, boot.degrees_of_freedom))
     assert paired_permutation(a, b, ["only"] * 5, rng()) == 1
     assert verdict(interval, boot.interval(0.9), 0.01, 1.0) == "undecided"
 
@@ -328,12 +326,6 @@ def test_equivalence_needs_both_ends_inside_the_margin() -> None:
 )
 def test_verdicts(interval95: tuple[float, float], interval90: tuple[float, float], p: float, word: str) -> None:
     assert verdict(Interval(*interval95), Interval(*interval90), 0.01, p) == word
-
-
-def test_the_smallest_detectable_difference_is_2_8_standard_errors() -> None:
-    assert smallest_detectable_difference(0.01) == approx(0.0280, abs=1e-4)
-    assert smallest_detectable_difference(0.01, 1) > smallest_detectable_difference(0.01, 5)
-    assert smallest_detectable_difference(0.0, inf) == 0
 
 
 # complete pairs

@@ -1,0 +1,78 @@
+"""What was typed after `python -m compare`: a command, the study that it is about, and flags."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from compare.config import StudyConfig
+from compare.declared import where
+from dermssl.errors import UserError
+from dermssl.flags import nearest, parse
+from dermssl.sources import CONFIGS, labelled
+
+COMMANDS = {
+    "plan": "say what the study consists of, what it costs and what it could find",
+    "run": "do every run that is not done yet, and write the report",
+    "status": "show how far the study is",
+    "report": "write the report of what is there",
+    "show": "explain one run",
+    "clean": "remove failed runs",
+    "slurm": "write array jobs for a SLURM cluster",
+    "task": "do one run, as the array jobs do",
+}
+ABOUT = {"show": 1, "task": 2}  # words behind the command, the last of which names a run
+PROG = "python -m compare"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with its study, and for `show` and `task` the run that it is about."""
+
+    name: str
+    study: StudyConfig
+    run: str = ""
+
+
+def parsed(words: Sequence[str]) -> Command:
+    """The command that the words are; without one it is `run`, and without a study the demo on the synthetic set.
+
+    Raises:
+        UserError: For an unknown command or study, a wrong option, or words that are too many.
+    """
+    named, flags = split(words)
+    name = named.pop(0) if named else "run"
+    if name not in COMMANDS:
+        told = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
+        raise UserError(f"'{name}' is no command of {PROG}{nearest(name, COMMANDS) or f'; there are {told}'}")
+    about = named.pop() if len(named) == ABOUT.get(name) else ""
+    if len(named) > 1 or (name in ABOUT and not about):
+        raise UserError(f"{PROG} {usage(name)}; got '{' '.join(words)}'")
+    return Command(name, study_of(named, flags), about)
+
+
+def study_of(named: Sequence[str], flags: list[str]) -> StudyConfig:
+    """The options of the study that is named, by a word or by --config."""
+    prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
+    if not named:
+        quick = CONFIGS / "compare" / "demo.yaml" if labelled(None).synthetic and "--config" not in flags else None
+        return parse(StudyConfig, prog, flags, quick=quick)
+    if "--config" in flags:
+        raise UserError(f"{named[0]} and --config both name a study; leave one of them out")
+    out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
+    path = where(named[0], out)
+    study = parse(StudyConfig, prog, ["--config", str(path), *flags])
+    moved = path.name == "study.yaml" and "--out" not in flags
+    return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before the first flag, and the rest."""
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return list(words[:first]), list(words[first:])
+
+
+def usage(name: str) -> str:
+    """How a command is written."""
+    return {
+        "show": "show RUN explains one run: its folder, its hash, or its name in a study",
+        "task": "task STUDY ID does one run of a study",
+    }.get(name, f"{name} takes one STUDY: a YAML file, a study folder, or a name in configs/compare")

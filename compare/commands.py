@@ -1,0 +1,86 @@
+"""What each command of `python -m compare` does with its study.
+
+Each imports what it needs when it is asked for: a look at the state of a study waits for no library that trains.
+"""
+
+from compare.command_line import Command
+from dermssl.errors import UserError
+
+
+def plan(asked: Command) -> None:
+    """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
+    from compare.forecast import forecast
+    from compare.run import prepared
+
+    planned = prepared(asked.study)
+    print(planned.ground)
+    print(forecast(asked.study, planned.tasks, planned.slots), flush=True)
+
+
+def run(asked: Command) -> None:
+    """Does every run that is not done yet, and writes the report."""
+    from compare.run import run as run_study
+    from dermssl.runs import closing
+
+    made = run_study(asked.study)
+    print(closing(made.page.parent, f"python -m compare show RUN --out {asked.study.out}"), flush=True)
+
+
+def status(asked: Command) -> None:
+    """Shows how far the study is."""
+    from compare.status import show_status
+
+    show_status(asked.study.folder, once=asked.study.once)
+
+
+def report(asked: Command) -> None:
+    """Writes the report of what is there; runs that cluster jobs have done are taken in."""
+    from compare.ledger import Ledger, hold
+    from compare.run import conclude, prepared
+
+    planned = prepared(asked.study)
+    with hold(asked.study.folder):
+        ledger = Ledger(asked.study.folder, planned.tasks, trust=asked.study.trust)
+        made = conclude(asked.study, ledger)
+    print(f"verdict: {made.sentence}\nreport:  {made.page}", flush=True)
+
+
+def show(asked: Command) -> None:
+    """Explains one run."""
+    from compare.show import explain
+
+    print(explain(asked.run, asked.study), flush=True)
+
+
+def clean(asked: Command) -> None:
+    """Removes failed runs, and with --changed those whose files were changed."""
+    from compare.clean import clean as clean_study
+
+    clean_study(asked.study)
+
+
+def slurm(asked: Command) -> None:
+    """Writes array jobs for a SLURM cluster."""
+    from compare.declared import declare
+    from compare.ledger import Ledger, hold
+    from compare.run import prepared
+    from compare.slurm import SlurmOptions, write_arrays
+    from dermssl.runs import closing
+
+    planned = prepared(asked.study)
+    with hold(asked.study.folder):
+        declare(asked.study)
+        Ledger(asked.study.folder, planned.tasks, trust=asked.study.trust)
+        made = write_arrays(asked.study.folder, planned.tasks, SlurmOptions())
+    print(closing(made[-1].parent, f"bash {made[-1]}"), flush=True)
+
+
+def task(asked: Command) -> None:
+    """Does one run of a study, as the array jobs do."""
+    from compare.run import prepared
+    from compare.slurm import element
+
+    planned = prepared(asked.study)
+    outcome = element(asked.study.folder, planned.tasks, asked.run, trust=asked.study.trust)
+    if outcome.state == "failed":
+        raise UserError(f"{asked.run}: {outcome.error}")

@@ -1,0 +1,119 @@
+"""Drawings that stand in a page: SVG with the page's own ink, so that they read on light, on dark and on paper.
+
+matplotlib is used through its objects alone, so drawing needs no display and is safe in threads.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from math import ceil
+from zlib import crc32
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+# Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness. Brown stands
+# for their black and yellow, which a dark and a light page would swallow; the second of each pair is for dark pages.
+NAMED = {"ssl": "#0072b2", "imagenet": "#e69f00", "random": "#009e73"}
+OTHERS = ["#cc79a7", "#d55e00", "#56b4e9", "#8c510a", "#7f7f7f"]
+INK, FAINT, GRID, PAPER = "#222222", "#8a8a8a", "#e6e6e6", "#ffffff"
+PAGE = {INK: "ink", "#000000": "ink", FAINT: "faint", GRID: "grid", PAPER: "paper"}  # custom properties of the page
+MARKERS = "osD^vPX*"
+WIDTH = 10.0  # inches of a figure that fills the page
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as an inline SVG element, its size in CSS pixels, and what it shows, for those who do not see it."""
+
+    svg: str
+    width: int
+    height: int
+    alt: str
+
+
+def drawing(figure: Figure, alt: str) -> Drawing:
+    """The figure at 96 CSS pixels to the inch; text stays text, and colours are custom properties of the page.
+
+    Args:
+        figure: Drawn in the colours of this file.
+        alt: What it shows, in a sentence.
+    """
+    text = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermssl"}):  # equal numbers give equal bytes
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    width, height = round(figure.get_figwidth() * 96), round(figure.get_figheight() * 96)
+    return Drawing(_inline(text.getvalue()), width, height, alt)
+
+
+def colours(arms: list[str]) -> dict[str, str]:
+    """The colour of each arm, the same in every figure; ssl, imagenet and random always have theirs.
+
+    No two of the first eight arms share one.
+    """
+    taken = {arm: NAMED[arm] for arm in arms if arm in NAMED}
+    for arm in arms:
+        own = NAMED.get(arm.split(" (")[0])
+        spare = [colour for colour in [*OTHERS, *NAMED.values()] if colour not in taken.values()] or OTHERS
+        taken.setdefault(arm, own if own and own not in taken.values() else spare[0])
+    return {arm: taken[arm] for arm in arms}
+
+
+def percent(fraction: float) -> str:
+    """A share as a percentage, without digits that say nothing: 0.1 is '10 %', 0.005 is '0.5 %'."""
+    return f"{100 * fraction:.3g} %"
+
+
+def panels(count: int, height: float, share: bool = True, narrow: bool = True) -> tuple[list[Axes], Figure]:
+    """That many tidy panels, at most three to a row; a single one fills two thirds of the page if `narrow`."""
+    columns = min(max(count, 1), 3)
+    lines = ceil(max(count, 1) / columns)
+    width = 0.68 * WIDTH if columns == 1 and narrow else WIDTH
+    figure = Figure(figsize=(width, height * lines + 0.2), layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=share, squeeze=False)
+    axes: list[Axes] = list(grid.ravel())
+    for axis in axes[:count]:
+        tidy(axis)
+    for axis in axes[count:]:
+        axis.remove()
+    return axes[:count], figure
+
+
+def tidy(axis: Axes) -> None:
+    """Takes away what says nothing: the frame to the top and right, dark ticks and grid."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(FAINT)
+    axis.tick_params(color=FAINT)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def key(figure: Figure, colour: dict[str, str]) -> None:
+    """A legend over the figure: a patch for each name, five to a row."""
+    handles = [Patch(facecolor=f"{tint}59", edgecolor=tint, label=name) for name, tint in colour.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False)
+
+
+def _inline(svg: str) -> str:
+    """The drawing without what is for files alone; ids that are used get a name of their own, the others go.
+
+    matplotlib's style sheet would reach the whole page, and its ids are the same in every figure.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)(\w+)', svg))
+    own = f"d{crc32(svg.encode()):08x}"
+    svg = re.sub(r' id="([\w.]+)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{own}", svg)
+    svg = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: _of_page(found[0]), svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
+    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", svg, count=1).replace("xlink:href", "href")
+    return re.sub(r"\s*\n\s*", " ", svg).strip()
+
+
+def _of_page(colour: str) -> str:
+    """The custom property of the page that stands for a colour, with the colour for viewers that know none."""
+    known = PAGE.get(colour) or (f"c{colour[1:]}" if colour in [*NAMED.values(), *OTHERS] else "")
+    return f"var(--{known}, {colour})" if known else colour

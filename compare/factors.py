@@ -1,0 +1,51 @@
+"""The factors of a study: what may vary from run to run, and how a level of each is said."""
+
+from collections.abc import Mapping
+from math import isnan
+from pathlib import Path
+from typing import Literal
+
+FACTORS = (
+    "init", "method", "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction",
+    "fold", "seed",
+)  # fmt: skip
+NUMBERS = frozenset({"lr", "image_size", "label_fraction", "fold", "seed"})
+OPTIONAL = ("loss", "lr", "image_size", "padding", "augmentation", "fold")
+"""Factors only where a study lists levels of them; else they are as the file of fixed options says."""
+Arms = Literal["init", "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation"]
+"""Factors whose levels can be compared. A method belongs to an init; over fractions, folds and seeds is averaged."""
+
+Level = str | int | float | None
+
+
+def level(factor: str, value: Level) -> str:
+    """A level as a person says it where its factor is known: `96 px`, `10 %`, `0.001`, `unet`.
+
+    An encoder file is called by its name, or by its folder's where it is named as all are: `moco/encoder.safetensors`.
+    """
+    if value is None or value == "" or (isinstance(value, float) and isnan(value)):
+        return ""
+    if factor == "init" and str(value).endswith(".safetensors"):
+        path = Path(str(value))
+        return path.parent.name if path.stem == "encoder" else path.stem
+    if factor == "label_fraction":
+        return f"{100 * float(value):.3g} %"
+    number = f"{float(value):g}" if factor in NUMBERS else str(value)
+    return f"{number} px" if factor == "image_size" else number
+
+
+def phrase(factor: str, value: Level) -> str:
+    """A level as a person says it among others: `on resnet18`, `lr 0.001`, `padding skin`, `10 % of labels`."""
+    word = level(factor, value)
+    forms = {
+        "init": "from {}", "encoder": "on {}", "lr": "lr {}", "padding": "padding {}",
+        "augmentation": "augmentation {}", "label_fraction": "{} of labels", "fold": "fold {}", "seed": "seed {}",
+    }  # fmt: skip
+    return forms.get(factor, "{}").format(word) if word else ""
+
+
+def arm_label(arms: str, factors: Mapping[str, Level], several_methods: bool) -> str:
+    """What an arm is called: the level of the factor that is compared, with its method where an init has several."""
+    word = level(arms, factors[arms])
+    method = factors.get("method")
+    return f"{word} ({method})" if arms == "init" and several_methods and method else word

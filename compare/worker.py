@@ -1,0 +1,108 @@
+"""One run of a study, done in the process that asks for it."""
+
+import contextlib
+import os
+import platform
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from compare.plan import Outcome, Task
+from compare.search_config import SearchConfig
+from dermssl.errors import UserError
+from dermssl.runs import read_result
+from dermssl.seal import broken
+from finetune.config import FinetuneConfig
+from probe.config import ProbeConfig
+
+CHANGED = (
+    "was changed since it was finished ({}); delete the folder to have it done again, or take it as it is: --trust"
+)
+
+
+def do(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
+    """Does one run in this process, goes on with it, or finds it done: which of them, its folder tells.
+
+    Args:
+        task: With all that it needs filled in (`compare.plan.bound`).
+        log: File that gets what is printed and the traceback of a failure; nothing keeps them without one.
+        trust: Whether a finished run whose files were changed by hand is taken as it stands.
+
+    Returns:
+        A done or failed outcome; `seconds` are those of this call, or of the run's result where it was found done.
+    """
+    began, clock = time.time(), time.perf_counter()
+    failed = Outcome(state="failed", host=platform.node(), started=utc(began))
+    with printing_to(log, task.name) as said:
+        try:
+            folder = run_folder(task)
+            if not trust and (files := broken(folder)):
+                raise UserError(f"{folder}: {CHANGED.format(', '.join(files))}")
+        except UserError as error:
+            said.write(f"{error}\n")
+            return replace(failed, error=str(error), final=True, seconds=time.perf_counter() - clock)
+        except Exception as error:  # recorded, and the study goes on
+            traceback.print_exc(file=said)
+            return replace(failed, error=last_words(error), seconds=time.perf_counter() - clock)
+    seconds, memory = costs(folder, began, time.perf_counter() - clock)
+    return replace(failed, state="done", folder=str(folder), seconds=seconds, memory_mb=memory)
+
+
+def run_folder(task: Task) -> Path:
+    """Runs the task, or goes on with it, or finds it done."""
+    # The commands are imported where they are needed: a worker that trains draws no map.
+    match task.config:
+        case FinetuneConfig():
+            from finetune.run import run as finetune
+
+            return finetune(task.config, standing_is_fine=True)
+        case ProbeConfig():
+            from probe.run import run as probe
+
+            return probe(task.config, standing_is_fine=True)
+        case SearchConfig():
+            from compare.search import run as search
+
+            return search(task.config, standing_is_fine=True)
+        case _:
+            from pretrain.run import run as pretrain
+
+            return pretrain(task.config, standing_is_fine=True).parent
+
+
+@contextlib.contextmanager
+def printing_to(log: Path | None, title: str) -> Iterator[IO[str]]:
+    """Sends what Python prints while the body runs to the end of `log`; the file that it yields takes more."""
+    path = log or Path(os.devnull)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", buffering=1) as said:
+        said.write(f"{utc(time.time())} {title}, in process {os.getpid()} on {platform.node()}\n")
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            yield said
+
+
+def last_words(error: Exception) -> str:
+    """An exception in a line, with the file and line that raised it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+
+
+def costs(folder: Path, began: float, seconds: float) -> tuple[float, float | None]:
+    """Seconds and megabytes of a finished run; the seconds are its result's where it stood there before `began`."""
+    result, path = read_result(folder) or {}, folder / "result.json"
+    found = path.is_file() and path.stat().st_mtime < began
+    return (found and number(result.get("seconds"))) or seconds, number(result.get("memory_mb"))
+
+
+def number(value: object) -> float | None:
+    """The value if it is a number."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def utc(seconds: float) -> str:
+    """A time of this machine's clock as ISO 8601, `2026-11-23T20:05:00+00:00`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

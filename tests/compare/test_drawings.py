@@ -1,0 +1,167 @@
+"""Figures of a report: what is drawn where, in the page's own colours, and with names of their own."""
+
+import re
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_study import Design, draw_study
+
+from compare.boxes import run_boxes
+from compare.curves import factor_curves, label_efficiency
+from compare.drawing import Drawing, colours, drawing, panels
+from compare.figures import curve_rows, drawings, run_rows, shown_factors
+from compare.forest import LONG, forest, subgroup_forest
+from compare.heat_map import heat_map
+from compare.strip import strip
+from compare.study import read_study
+from compare.tables import arm_table, every_table
+
+
+def line(value: str = "#0072b2") -> Drawing:
+    axes, figure = panels(1, 2)
+    axes[0].plot([0, 1], [0, 1], color=value, marker="o")
+    axes[0].set_title("a < b")
+    return drawing(figure, "a line")
+
+
+def test_arms_keep_their_colours_and_share_none() -> None:
+    arms = ["ssl (moco)", "ssl (simclr)", "imagenet", "random"]
+    assert colours(arms)["imagenet"] == colours(["imagenet"])["imagenet"]
+    assert len(set(colours(arms).values())) == 4
+    losses = [f"loss {i}" for i in range(8)]
+    assert len(set(colours(losses).values())) == 8
+    assert list(colours(losses)) == losses
+
+
+def test_a_drawing_takes_its_colours_from_the_page_and_its_words_stay_words() -> None:
+    svg = line().svg
+    assert set(re.findall(r"[:,] (#[0-9a-f]{6})", svg)) == set(re.findall(r"var\(--\w+, (#[0-9a-f]{6})\)", svg))
+    assert ">a &lt; b</text>" in svg
+    assert "<style" not in svg
+    assert "DejaVu" not in svg
+
+
+def test_names_in_a_drawing_are_its_own_and_every_name_that_is_used_is_there() -> None:
+    first, second = (set(re.findall(r' id="(\w+)"', line(colour).svg)) for colour in ("#0072b2", "#d55e00"))
+    assert first
+    assert not first & second
+    assert set(re.findall(r'(?:url\(#|href="#)(\w+)', line().svg)) == first
+    assert line().svg == line().svg
+
+
+def test_runs_that_are_few_are_points_over_their_mean_and_many_are_a_box() -> None:
+    few = pd.DataFrame({"arm": "ssl", "decoder": "unet", "jaccard": [0.7, 0.8]})
+    axis = run_boxes(few, ["arm"], ["ssl"]).axes[0]
+    assert list(axis.patches) == []
+    assert [round(float(y), 3) for y in np.unique(axis.collections[0].get_segments()[0][:, 1])] == [0.75]
+    assert sorted(axis.lines[-1].get_ydata()) == [0.7, 0.8]
+    many = pd.DataFrame({"arm": "ssl", "decoder": "unet", "jaccard": np.linspace(0.6, 0.8, 5)})
+    (box,) = run_boxes(many, ["arm"], ["ssl"]).axes[0].patches
+    assert box.get_path().vertices[:, 1].min() == pytest.approx(0.65)
+
+
+def contrasts(cells: int) -> pd.DataFrame:
+    rows = [("a", "b", True), ("a", "c", True), *[("a", other, False) for other in "bc" for _ in range(cells)]]
+    table = pd.DataFrame(rows, columns=["a", "b", "pooled"]).assign(
+        setting="unet", label_fraction=1.0, verdict="better"
+    )
+    return table.assign(difference=0.01, low=0.0, high=0.02)
+
+
+def test_a_long_forest_shows_single_cells_of_the_primary_contrast_only() -> None:
+    assert len(forest(contrasts(2), 0.01).axes[0].get_yticks()) == 6
+    assert len(forest(contrasts(LONG), 0.01).axes[0].get_yticks()) == 2 + LONG
+    unknown = contrasts(2).assign(difference=[0.01, nan, 0.01, 0.01, nan, nan])
+    assert len(forest(unknown, 0.01).axes[0].get_yticks()) == 3
+
+
+def test_a_forest_is_in_points() -> None:
+    axis = forest(contrasts(1), 0.01).axes[0]
+    interval, point = axis.lines[1], axis.lines[2]
+    assert list(interval.get_xdata()) == [0.0, 2.0]
+    assert list(point.get_xdata()) == [1.0]
+
+
+def test_subgroups_are_parted_by_what_they_are_of() -> None:
+    table = pd.DataFrame({"by": ["class", "class", "skin tone"], "subgroup": ["mel", "nv", "dark"], "images": 9})
+    axis = subgroup_forest(table.assign(difference=0.01, low=0.0, high=0.02), 0.01, "a minus b").axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["class: mel", "class: nv", "skin tone: dark"]
+    dotted = [part.get_ydata()[0] for part in axis.lines if part.get_linestyle() == ":"]
+    assert dotted == [1.5]
+
+
+def test_a_heat_map_names_the_share_of_the_encoder_where_it_is_known() -> None:
+    known = {"arm": "ssl", "setting": "unet", "label_fraction": 1.0, "jaccard": 0.8125, "encoder_share_used": 0.43}
+    table = pd.DataFrame([known, known | {"arm": "random", "encoder_share_used": nan}])
+    texts = [text.get_text() for text in heat_map(table, ["ssl", "random"], ["unet"]).axes[0].texts]
+    assert texts == ["0.812", "43 % used", "0.812"]
+
+
+def test_curves_go_through_the_means_in_the_order_of_the_factor() -> None:
+    table = pd.DataFrame(
+        {"arm": "ssl", "line": "", "panel": "all", "lr": [0.1, 0.001, 0.01], "jaccard": [0.3, 0.1, 0.2]}
+    )
+    axis = factor_curves(table.assign(low=0.0, high=1.0), "lr", ["ssl"]).axes[0]
+    assert list(axis.lines[0].get_ydata()) == [0.1, 0.2, 0.3]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["0.001", "0.01", "0.1"]
+    table = table.assign(setting="unet", label_fraction=[1.0, 0.01, 0.1], low=0.0, high=1.0)
+    axis = label_efficiency(table, ["ssl"], ["unet"]).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["1 %", "10 %", "100 %"]
+
+
+@pytest.mark.parametrize(("low", "high", "mean"), [(-0.02, 0.05, 0.01), (0.004, 0.008, 0.006), (nan, nan, -0.03)])
+def test_a_strip_has_everything_in_its_place(low: float, high: float, mean: float) -> None:
+    found = strip(pd.Series({"difference": mean, "low": low, "high": high}), margin=0.01)
+    assert found is not None
+    ends = found.low, found.mean, found.high
+    assert list(ends) == sorted(ends)
+    assert min(*ends, found.margin_low) > 0
+    assert max(*ends, found.margin_high) < 100
+    assert found.zero == pytest.approx((found.margin_low + found.margin_high) / 2, abs=0.01)
+    point = (found.margin_high - found.zero) / 0.01  # percent of the strip for each unit of IoU
+    assert found.mean - found.zero == pytest.approx(mean * point, abs=0.05)
+    assert (found.zero, "0") in [(pytest.approx(place, abs=0.01), text) for place, text in found.ticks]
+
+
+def test_nothing_is_no_strip() -> None:
+    assert strip(pd.Series({"difference": nan, "low": nan, "high": nan}), margin=0.01) is None
+
+
+def test_a_run_of_several_folds_is_one_point(tmp_path: Path) -> None:
+    design = Design(fold=(0, 1), label_fraction=(1.0,), probes=False, pretrained=False, examples=0)
+    study = read_study(draw_study(tmp_path / "study", design))
+    rows = run_rows(study)
+    assert len(rows) == 3 * 2 * 2
+    first = study.scores.query("arm == 'ssl' and decoder == 'unet' and seed == 0")
+    assert rows["jaccard"].iloc[0] == pytest.approx(first["jaccard"].mean())
+    assert shown_factors(study) == ["arm", "decoder"]
+
+
+def test_curves_over_what_is_compared_take_settings_for_lines(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {
+        "image_size": (64, 96),
+        "label_fraction": (1.0,),
+        "probes": False,
+        "pretrained": False,
+        "examples": 0,
+    }
+    over = read_study(draw_study(tmp_path / "over", Design(arms="image_size", contrast=("64", "96"), **sizes)))
+    rows = curve_rows(over, arm_table(over, 20), "image_size")
+    assert set(rows["arm"]) == {f"{decoder} from {init}" for decoder in ("unet", "fpn") for init in over.levels("init")}
+    assert set(rows["line"]) == {""}
+    beside = read_study(draw_study(tmp_path / "beside", Design(**sizes)))
+    rows = curve_rows(beside, arm_table(beside, 20), "image_size")
+    assert set(rows["arm"]) == {"ssl", "imagenet", "random"}
+    assert set(rows["line"]) == {"unet", "fpn"}
+    assert len(rows) == 3 * 2 * 2
+    assert curve_rows(beside, arm_table(beside, 20), "lr").empty
+
+
+def test_a_study_without_scores_has_no_figure(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("name: bare\ncontrast: [ssl, imagenet]\ninit: [ssl, imagenet]")
+    study = read_study(tmp_path)
+    assert drawings(study, every_table(study, 20)) == {}
