@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from compare.work import Amount
+from compare.kinds import Amount
 from dermssl import flags
 from dermssl.seal import RESULT
 
@@ -72,7 +72,7 @@ def trained(folder: Path) -> float:
 
 def step_seconds(metrics: pd.DataFrame, batch_size: int) -> float:
     """Median over the rows of a training, without the first, which warms up, where there are others."""
-    later = metrics
+    later = metrics.iloc[1:] if len(metrics) > 1 else metrics
     return batch_size / float(later["images_per_second"].median())
 
 

@@ -18,9 +18,10 @@ import torch
 
 from compare.chapters import METRICS, Rates, rates_of
 from compare.config import StudyConfig
+from compare.kinds import Kind, kind_of, kind_of_task, repeats, tuning_of
 from compare.plan import RunConfig, Task
 from compare.timed import LIMIT, timed
-from compare.work import Images, Kind, kind_of, kind_of_task, repeats, tuning_of
+from compare.work import Images
 from dermssl import flags
 from dermssl.files import short_hash, write_json
 from dermssl.runs import commit, processor

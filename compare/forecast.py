@@ -12,11 +12,12 @@ from compare.config import StudyConfig
 from compare.estimate import Estimate, estimates
 from compare.factors import FACTORS, level
 from compare.grid import all_combinations
+from compare.kinds import Kind, kind_of_task
 from compare.ledger import read_outcomes
 from compare.plan import STAGES, Outcome, Task
 from compare.reach import SEEDS, Reach, Spreads, cells_of, reaches, spreads_for
 from compare.side_by_side import longest_chain, wall_time
-from compare.work import Images, Kind, kind_of_task
+from compare.work import Images
 from dermssl.seal import RESULT
 
 Estimates = Mapping[str, Estimate]

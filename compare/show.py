@@ -12,10 +12,10 @@ from compare.aligned import WIDTH, aligned, counted, duration, megabytes, sparkl
 from compare.chapters import METRICS, size_mb
 from compare.config import StudyConfig
 from compare.found import folder_at_work
+from compare.kinds import defaults
 from compare.run_files import environment_of, options_of
 from compare.status import Row, last_line, rows_of
 from compare.study import run_result
-from compare.work import defaults
 from dermssl.encoder_file import read_card
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import nearest, plain_value

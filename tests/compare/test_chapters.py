@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from compare.chapters import Rates, rates_of
-from compare.work import Amount
+from compare.kinds import Amount
 
 approx = pytest.approx
 
@@ -62,7 +62,7 @@ def test_a_run_that_was_found_done_is_not_taken_for_a_quick_one(tmp_path: Path) 
 
 def test_the_first_row_warms_up_and_does_not_count(tmp_path: Path) -> None:
     folder = finished(tmp_path / "run")
-    table = pd.read_csv(folder / "metrics.csv")
+    table = pd.read_csv(folder / "metrics.csv").head(2)  # a median of more would not see it
     table.loc[0, "images_per_second"] /= 50
     table.to_csv(folder / "metrics.csv", index=False)
     rates = rates_of(folder, "finetune")

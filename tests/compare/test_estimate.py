@@ -12,8 +12,9 @@ import compare.estimate
 from compare.chapters import Rates
 from compare.config import StudyConfig
 from compare.estimate import KEPT, estimates, kinds_of, seconds_in_plans
+from compare.kinds import Kind
 from compare.plan import Task, tasks_of
-from compare.work import Images, Kind
+from compare.work import Images
 from dermssl import flags
 from dermssl.runs import environment
 from dermssl.seal import RESULT
