@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from compare.bootstrap import Interval
-from compare.paired import Components, FloatArray, components, lesion_sums
 from compare.publish import fill
-from compare.resolution import resolvable_difference
-from compare.statistics import hierarchical_bootstrap, holm, paired_permutation, verdict
+from compare.statistics.bootstrap import Interval
+from compare.statistics.decisions import hierarchical_bootstrap, holm, paired_permutation, verdict
+from compare.statistics.paired import Components, FloatArray, components, lesion_sums
+from compare.statistics.resolution import resolvable_difference
 
 DRAWS = 1000  # of the bootstrap and of the permutations, a study
 TYPE_ONE, COVERAGE = (0.04, 0.06), (0.93, 0.97)  # the bounds that the method is held to

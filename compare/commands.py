@@ -9,7 +9,7 @@ from dermssl.errors import UserError
 
 def plan(asked: Command) -> None:
     """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
-    from compare.forecast import forecast
+    from compare.overview.forecast import forecast
     from compare.run import prepared
 
     planned = prepared(asked.study)
@@ -28,14 +28,14 @@ def run(asked: Command) -> None:
 
 def status(asked: Command) -> None:
     """Shows how far the study is."""
-    from compare.status import show_status
+    from compare.overview.status import show_status
 
     show_status(asked.study.folder, once=asked.study.once)
 
 
 def report(asked: Command) -> None:
     """Writes the report of what is there; runs that cluster jobs have done are taken in."""
-    from compare.ledger import Ledger, hold
+    from compare.execution.ledger import Ledger, hold
     from compare.run import conclude, prepared
 
     planned = prepared(asked.study)
@@ -47,14 +47,14 @@ def report(asked: Command) -> None:
 
 def show(asked: Command) -> None:
     """Explains one run."""
-    from compare.show import explain
+    from compare.overview.show import explain
 
     print(explain(asked.run, asked.study), flush=True)
 
 
 def clean(asked: Command) -> None:
     """Removes failed runs, and with --changed those whose files were changed."""
-    from compare.clean import clean as clean_study
+    from compare.overview.clean import clean as clean_study
 
     clean_study(asked.study)
 
@@ -62,7 +62,7 @@ def clean(asked: Command) -> None:
 def slurm(asked: Command) -> None:
     """Writes array jobs for a SLURM cluster."""
     from compare.declared import declare
-    from compare.ledger import Ledger, hold
+    from compare.execution.ledger import Ledger, hold
     from compare.run import prepared
     from compare.slurm import SlurmOptions, write_arrays
     from dermssl.runs import closing

@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from compare.report import write_report
-from compare.study import read_study
+from compare.page.report import write_report
+from compare.tables.study import read_study
 from dermssl.errors import UserError, one_sentence
 from dermssl.files import write_text
 

@@ -13,16 +13,16 @@ import torch
 
 from compare.config import StudyConfig
 from compare.declared import declare, refuse_another_study
-from compare.estimate import estimates
-from compare.execute import Executor
+from compare.execution.execute import Executor
+from compare.execution.ledger import Ledger, hold
+from compare.execution.local import LocalExecutor, slots_of
+from compare.execution.schedule import schedule
 from compare.ground import Ground, ground_of
-from compare.ledger import Ledger, hold
-from compare.local import LocalExecutor, slots_of
+from compare.overview.estimate import estimates
+from compare.overview.work import Images
+from compare.page.report import Report, write_report
 from compare.plan import Outcome, Task, tasks_of
 from compare.preflight import refuse
-from compare.report import Report, write_report
-from compare.schedule import schedule
-from compare.work import Images
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.runs import environment, read_result, write_table
@@ -99,7 +99,7 @@ def executor_of(planned: Planned) -> Executor:
     if study.executor == "ray":
         if study.memory:
             raise UserError("--memory is watched on this machine alone; leave it out with --executor ray")
-        from compare.ray_cluster import RayExecutor  # a library that a single machine does not need
+        from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need
 
         return RayExecutor(study.address, folder, jobs=study.jobs, threads=planned.threads, per_gpu=study.per_gpu,
                            expected=held, trust=study.trust)  # fmt: skip

@@ -114,7 +114,3 @@ def evenly(low: float, high: float, count: int) -> NDArray[np.float64]:
     """Rates in the middle of equal parts of the logarithmic scale between two, (count,)."""
     steps = (np.arange(count) + 0.5) / count
     return np.asarray(low * (high / low) ** steps)
-
-
-def run(config: SearchConfig, *, standing_is_fine: bool = True) -> Path:
-    return search(config)

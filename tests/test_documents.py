@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from compare.command_line import parsed
-from compare.ledger import COLUMNS as PLAN
-from compare.tables import ARMS, CONTRASTS
+from compare.execution.ledger import COLUMNS as PLAN
+from compare.tables.every import ARMS, CONTRASTS
 from dermssl import flags
 from dermssl.__main__ import with_flag
 from dermssl.config import DOWNLOADS, CheckConfig, SynthesizeConfig

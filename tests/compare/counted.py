@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from compare.execution.worker import printing_to
 from compare.factors import FACTORS
 from compare.plan import Outcome, Stage, Task
-from compare.worker import printing_to
 from dermssl.errors import UserError
 from dermssl.files import short_hash
 from dermssl.runs import Run, held, read_result

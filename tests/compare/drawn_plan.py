@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from compare.config import StudyConfig
-from compare.ledger import plan_table
+from compare.execution.ledger import plan_table
+from compare.execution.worker import utc
 from compare.plan import Outcome, Task, tasks_of
-from compare.worker import utc
 from dermssl import flags
 from dermssl.runs import write_table
 from dermssl.seal import RESULT, seal

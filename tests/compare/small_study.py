@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from compare.config import StudyConfig
+from compare.execution.worker import do
 from compare.plan import Outcome, Task
-from compare.worker import do
 
 ENCODER = "tu-test_efficientnet"
 PRETRAIN = """init: random

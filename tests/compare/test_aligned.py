@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from compare.aligned import WIDTH, aligned, counted, duration, megabytes, sparkline, wrapped
+from compare.overview.aligned import WIDTH, aligned, counted, duration, megabytes, sparkline, wrapped
 
 
 def test_columns_stand_under_each_other_and_numbers_to_the_right() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from compare.chapters import Rates, rates_of
-from compare.kinds import Amount
+from compare.overview.chapters import Rates, rates_of
+from compare.overview.kinds import Amount
 
 approx = pytest.approx
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from drawn_plan import draw_run, small_study, write_plan
 
-from compare.clean import clean
 from compare.config import StudyConfig
-from compare.ledger import hold
+from compare.execution.ledger import hold
+from compare.overview.clean import clean
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.runs import held

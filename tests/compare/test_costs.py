@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.costs import COSTS, cost_table
-from compare.study import Study, read_study
+from compare.tables.costs import COSTS, cost_table
+from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.boxes import run_boxes
-from compare.curves import factor_curves, label_efficiency
-from compare.drawing import Drawing, colours, drawing, panels
-from compare.figures import curve_rows, drawings, run_rows, shown_factors
-from compare.forest import LONG, forest, subgroup_forest
-from compare.heat_map import heat_map
-from compare.strip import strip
-from compare.study import read_study
-from compare.tables import arm_table, every_table
+from compare.page.boxes import run_boxes
+from compare.page.curves import factor_curves, label_efficiency
+from compare.page.drawing import Drawing, colours, drawing, panels
+from compare.page.figures import curve_rows, drawings, run_rows, shown_factors
+from compare.page.forest import LONG, forest, subgroup_forest
+from compare.page.heat_map import heat_map
+from compare.page.strip import strip
+from compare.tables.every import arm_table, every_table
+from compare.tables.study import read_study
 
 
 def line(value: str = "#0072b2") -> Drawing:

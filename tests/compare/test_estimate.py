@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import compare.estimate
-from compare.chapters import Rates
+import compare.overview.estimate
 from compare.config import StudyConfig
-from compare.estimate import KEPT, estimates, kinds_of, seconds_in_plans
-from compare.kinds import Kind
+from compare.overview.chapters import Rates
+from compare.overview.estimate import KEPT, estimates, kinds_of, seconds_in_plans
+from compare.overview.kinds import Kind
+from compare.overview.work import Images
 from compare.plan import Task, tasks_of
-from compare.work import Images
 from dermssl import flags
 from dermssl.runs import environment
 from dermssl.seal import RESULT
@@ -43,7 +43,7 @@ def timings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(f"{stage} {getattr(config, 'decoder', '')}".strip())
         return RATES
 
-    monkeypatch.setattr(compare.estimate, "timed", answer)
+    monkeypatch.setattr(compare.overview.estimate, "timed", answer)
     return asked
 
 
@@ -83,7 +83,7 @@ def test_what_was_timed_on_another_machine_is_timed_again(
 ) -> None:
     tasks = tasks_of(study, 1)
     estimates(study, tasks, Images(study))
-    monkeypatch.setattr(compare.estimate, "machine", lambda: "another")
+    monkeypatch.setattr(compare.overview.estimate, "machine", lambda: "another")
     estimates(study, tasks, Images(study))
     assert len(timings) == 2
     assert len(json.loads((study.out / KEPT).read_text())) == 2
@@ -124,7 +124,7 @@ def test_a_kind_that_nothing_tells_of_is_scaled_from_its_nearest_by_pixels(
         asked.append(getattr(config, "image_size", 0))
         return RATES if len(asked) == 1 else None
 
-    monkeypatch.setattr(compare.estimate, "timed", only_the_first)
+    monkeypatch.setattr(compare.overview.estimate, "timed", only_the_first)
     tasks = tasks_of(sizes, 1)
     found = estimates(sizes, tasks, Images(sizes))
     assert asked == [64, 128]
@@ -156,7 +156,7 @@ def test_kinds_that_differ_in_loss_alone_are_timed_last() -> None:
 def test_timing_ends_when_its_time_is_up(
     study: StudyConfig, timings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare.estimate, "SECONDS", 10.0)
+    monkeypatch.setattr(compare.overview.estimate, "SECONDS", 10.0)
     assert estimates(study, tasks_of(study, 1), Images(study)) == {}
     assert timings == []
 

@@ -12,7 +12,7 @@ import pytest
 
 import finetune.run
 import pretrain.run
-from compare import execute
+from compare.execution import execute
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
 from finetune.config import FinetuneConfig

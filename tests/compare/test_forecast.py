@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import compare.estimate
-from compare.aligned import WIDTH
-from compare.chapters import Rates
+import compare.overview.estimate
 from compare.config import StudyConfig
-from compare.forecast import done_already, forecast, share_in
-from compare.ledger import plan_table
+from compare.execution.ledger import plan_table
+from compare.overview.aligned import WIDTH
+from compare.overview.chapters import Rates
+from compare.overview.forecast import done_already, forecast, share_in
 from compare.plan import Outcome, Task, tasks_of
 from dermssl.runs import write_table
 from dermssl.seal import RESULT
@@ -22,7 +22,7 @@ RATES = Rates(fixed=10.0, step=1.0, row=0.0, picture=0.0, memory_mb=1000.0, disk
 
 @pytest.fixture(autouse=True)
 def _timed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.estimate, "timed", lambda *_: RATES)
+    monkeypatch.setattr(compare.overview.estimate, "timed", lambda *_: RATES)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_run_that_needs_more_memory_than_is_allowed_is_told(study: StudyConfig
 
 
 def test_the_machine_that_is_too_small_gets_fewer_jobs(study: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.estimate, "timed", lambda *_: RATES._replace(memory_mb=1e9))
+    monkeypatch.setattr(compare.overview.estimate, "timed", lambda *_: RATES._replace(memory_mb=1e9))
     assert "TOO MUCH: give --jobs 1" in said(study)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from drawn_plan import draw_run, running, small_study, write_plan
 
-from compare.found import Progress, folder_at_work, leftovers, progress
-from compare.status import rows_of
+from compare.overview.found import Progress, folder_at_work, leftovers, progress
+from compare.overview.status import rows_of
 
 
 def test_a_running_row_finds_the_folder_with_its_options(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.best_run import best_run, segmentations
-from compare.gallery import gallery
-from compare.study import Study, read_study
+from compare.page.best_run import best_run, segmentations
+from compare.page.gallery import gallery
+from compare.tables.study import Study, read_study
 
 SMALL = {"decoder": ("unet",), "label_fraction": (1.0,), "probes": False, "pretrained": False}
 

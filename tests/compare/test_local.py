@@ -11,11 +11,11 @@ import psutil
 import pytest
 from counted import assert_each_done_once, count, counting
 
-from compare import local
-from compare.ledger import Ledger
-from compare.local import LocalExecutor, free_memory, obey, slots_of, surroundings, visible_gpus
+from compare.execution import local
+from compare.execution.ledger import Ledger
+from compare.execution.local import LocalExecutor, free_memory, obey, slots_of, surroundings, visible_gpus
+from compare.execution.schedule import schedule
 from compare.plan import Outcome, Task
-from compare.schedule import schedule
 
 
 def ends_of(executor: LocalExecutor, seconds: float = 60) -> list[tuple[Task, Outcome]]:

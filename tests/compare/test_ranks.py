@@ -7,9 +7,9 @@ import pytest
 from drawn_study import Design, draw_study
 from scipy.stats import spearmanr
 
-from compare.ranks import RANKS, rank_table, spearman
-from compare.study import Study, read_study
-from compare.tables import probe_table
+from compare.tables.every import probe_table
+from compare.tables.ranks import RANKS, rank_table, spearman
+from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import yaml
 from scipy import integrate, stats
 
 from compare.config import StudyConfig
-from compare.paired import Components
+from compare.overview.reach import Spreads, cells_of, equivalence_power, reaches, spreads_for
 from compare.plan import tasks_of
-from compare.reach import Spreads, cells_of, equivalence_power, reaches, spreads_for
-from compare.resolution import Design, resolvable_difference
+from compare.statistics.paired import Components
+from compare.statistics.resolution import Design, resolvable_difference
 
 approx = pytest.approx
 

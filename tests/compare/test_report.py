@@ -12,12 +12,12 @@ import pytest
 from drawn_pictures import EVERYTHING, WIDE, Tags
 from drawn_study import Design, draw_study
 
-from compare import prose, report
-from compare.blocks import points
-from compare.report import Report, write_report
-from compare.statistics import holm
-from compare.study import read_study
-from compare.tables import contrast_table
+from compare.page import prose, report
+from compare.page.blocks import points
+from compare.page.report import Report, write_report
+from compare.statistics.decisions import holm
+from compare.tables.every import contrast_table
+from compare.tables.study import read_study
 from dermssl import files
 from dermssl.errors import UserError
 

@@ -11,8 +11,8 @@ import pytest
 from drawn_pictures import WIDE, browser, chromium, printed, screen
 from drawn_study import Design, draw_study
 
-from compare import report
-from compare.report import write_report
+from compare.page import report
+from compare.page.report import write_report
 
 pytestmark = browser
 BOTH = pytest.mark.parametrize("name", ["rich", pytest.param("wide", marks=pytest.mark.slow)])

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from small_study import ENCODER, Here, draw_photographs, plan_of, small_study
 
-import compare.report
+import compare.page.report
 import compare.run
 import finetune.run
 import finetune.training
 import pretrain.run
 from compare.config import StudyConfig
-from compare.ledger import hold
-from compare.report import Report
+from compare.execution.ledger import hold
+from compare.page.report import Report
 from compare.run import run
 from dermssl import flags
 from dermssl.encoder import OFFLINE
@@ -46,7 +46,7 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(os, "cpu_count", lambda: 1)
-        patch.setattr(compare.report, "DRAWS", 200)
+        patch.setattr(compare.page.report, "DRAWS", 200)
         yield
 
 

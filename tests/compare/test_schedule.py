@@ -9,9 +9,9 @@ from typing import Self
 import pytest
 from counted import counting
 
-from compare.ledger import Ledger
+from compare.execution.ledger import Ledger
+from compare.execution.schedule import schedule
 from compare.plan import Outcome, Task
-from compare.schedule import schedule
 
 DONE = Outcome(state="done", seconds=1.0)
 FAILED = Outcome(state="failed", error="loss is nan")
@@ -180,7 +180,7 @@ def test_an_interruption_leaves_what_ran_planned_in_the_file(tmp_path: Path) -> 
 def test_a_task_that_cannot_be_put_together_fails_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import compare.schedule as module
+    import compare.execution.schedule as module
     from dermssl.errors import UserError
 
     bad, good = counting(tmp_path, 0), counting(tmp_path, 1)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from drawn_plan import draw_run, running, small_study, write_plan
 
-from compare.aligned import WIDTH
 from compare.config import StudyConfig
+from compare.overview.aligned import WIDTH
+from compare.overview.show import explain
 from compare.plan import Outcome, Task
-from compare.show import explain
 from dermssl.errors import UserError
 
 RESULT = {"jaccard": 0.8125, "dice": 0.9, "failure_rate": 0.25, "n_val": 12, "seconds": 33.0}

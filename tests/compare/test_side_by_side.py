@@ -2,8 +2,8 @@
 
 import pytest
 
+from compare.overview.side_by_side import longest_chain, wall_time
 from compare.plan import Task
-from compare.side_by_side import longest_chain, wall_time
 from finetune.config import FinetuneConfig
 
 approx = pytest.approx

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.paired import components, lesion_sums, seed_part
-from compare.pairs import complete_pairs
-from compare.statistics import (
+from compare.statistics.decisions import (
     Interval,
     equivalence,
     equivalence_p,
@@ -16,6 +14,8 @@ from compare.statistics import (
     paired_permutation,
     verdict,
 )
+from compare.statistics.paired import components, lesion_sums, seed_part
+from compare.statistics.pairs import complete_pairs
 
 approx = pytest.approx
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.aggregate import interquartile_mean, probability_of_improvement, stratified_interval
-from compare.critical_difference import critical_difference, friedman_p, nemenyi_distance
+from compare.statistics.aggregate import interquartile_mean, probability_of_improvement, stratified_interval
+from compare.statistics.critical_difference import critical_difference, friedman_p, nemenyi_distance
 
 approx = pytest.approx
 

@@ -3,8 +3,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from compare.factor_effects import effect_weights, factor_effects, levels_of
-from compare.statistics import hierarchical_bootstrap
+from compare.statistics.decisions import hierarchical_bootstrap
+from compare.statistics.factor_effects import effect_weights, factor_effects, levels_of
 
 approx = pytest.approx
 

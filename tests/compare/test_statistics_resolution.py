@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.paired import Components, components, lesion_sums, seed_part
-from compare.resolution import Design, half_width, power, resolvable_difference
-from compare.statistics import hierarchical_bootstrap
+from compare.statistics.decisions import hierarchical_bootstrap
+from compare.statistics.paired import Components, components, lesion_sums, seed_part
+from compare.statistics.resolution import Design, half_width, power, resolvable_difference
 
 approx = pytest.approx
 

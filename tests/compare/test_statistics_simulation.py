@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.statistics import PAIR, SIZES, TYPE_ONE, WORLDS, World, family_error, simulate, table, truth_of
-from compare.paired import components, lesion_sums
+from compare.statistics.paired import components, lesion_sums
 
 approx = pytest.approx
 

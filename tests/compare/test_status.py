@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from drawn_plan import draw_run, running, small_study, write_plan
 
-import compare.status
-from compare.aligned import WIDTH
+import compare.overview.status
+from compare.overview.aligned import WIDTH
+from compare.overview.status import NEW_PICTURE, show_status, status
 from compare.plan import Outcome
-from compare.status import NEW_PICTURE, show_status, status
 from dermssl.errors import UserError
 
 
@@ -114,8 +114,8 @@ def test_a_terminal_is_drawn_anew_until_every_run_has_ended(tmp_path: Path, monk
             return True
 
     pictures = iter([("first", 2), ("second", 1), ("last", 0)])
-    monkeypatch.setattr(compare.status, "status", lambda _: next(pictures))
-    monkeypatch.setattr(compare.status, "EVERY", 0.0)
+    monkeypatch.setattr(compare.overview.status, "status", lambda _: next(pictures))
+    monkeypatch.setattr(compare.overview.status, "EVERY", 0.0)
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
     show_status(tmp_path)
     assert screen.getvalue().split(NEW_PICTURE) == ["", "first\n", "second\n", "last\n"]

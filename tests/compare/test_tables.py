@@ -7,10 +7,10 @@ import pytest
 from drawn_study import Design, draw_study
 from exact_study import exact_study
 
-from compare.arms import ARMS, arm_table
-from compare.contrasts import CONTRASTS, contrast_table, run_means
-from compare.study import Study, read_study
-from compare.tables import every_table, run_table
+from compare.tables.arms import ARMS, arm_table
+from compare.tables.contrasts import CONTRASTS, contrast_table, run_means
+from compare.tables.every import every_table, run_table
+from compare.tables.study import Study, read_study
 
 EVERYTHING = frozenset((i, "unet", 1.0, s) for i in ("ssl", "imagenet", "random") for s in (0, 1))
 SMALL = {"decoder": ("unet",), "label_fraction": (1.0,), "images": 24, "examples": 0}

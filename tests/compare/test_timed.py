@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from compare.config import StudyConfig
+from compare.overview.timed import keep_apart, shortened, timed, unfinished
+from compare.overview.work import Images
 from compare.plan import tasks_of
-from compare.timed import keep_apart, shortened, timed, unfinished
-from compare.work import Images
 from dermssl.manifest import kept_folder
 from finetune.config import FinetuneConfig
 from pretrain.recipes import MoCoConfig

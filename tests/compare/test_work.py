@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from compare.config import StudyConfig
-from compare.kinds import kind_of, kind_of_task, repeats
+from compare.overview.kinds import kind_of, kind_of_task, repeats
+from compare.overview.work import Images
 from compare.plan import Task, tasks_of
-from compare.work import Images
 from dermssl import flags
 
 

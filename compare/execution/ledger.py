@@ -1,0 +1,216 @@
+"""What became of every run of a study, on disk at all times: plan.csv, and history.jsonl of what happened when."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from compare.execution.worker import CHANGED, utc
+from compare.factors import FACTORS
+from compare.plan import Outcome, Task
+from dermssl.errors import UserError
+from dermssl.files import claim, write_json
+from dermssl.runs import read_result, write_table
+from dermssl.seal import broken
+
+COLUMNS = [
+    "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",
+    "error",
+]  # fmt: skip
+PAUSE = 0.3  # seconds between two writings of plan.csv
+STAGES = {"pretrain": "pretraining", "search": "search", "finetune": "fine-tuning", "probe": "probe"}
+Event = Literal["began", "extended", "changed", "retried", "trusted", "budget", "lost", "finished"]
+
+
+class Ledger:
+    """The outcome of every task, by id. What it has not yet written when it is killed, the run folders know.
+
+    A run is done when its folder holds a result and files that match its seal, not because plan.csv says so. One that
+    ended a moment before a kill is started again and found done by its content; one whose folder is gone is done again.
+    """
+
+    def __init__(self, folder: Path, tasks: Sequence[Task], *, trust: bool = False) -> None:
+        """Takes over what an earlier plan.csv, or jobs of a cluster, tell of these tasks.
+
+        Args:
+            folder: Of the study.
+            tasks: All of them, each behind those that it needs.
+            trust: Whether finished runs whose files were changed by hand are taken as they stand.
+
+        Raises:
+            UserError: If files of finished runs were changed by hand, and `trust` is not given.
+        """
+        self.folder, self.tasks, self.slots = folder, list(tasks), 1
+        self._took: dict[str, list[float]] = {}
+        self._changed, self._written = True, -PAUSE
+        before = read_outcomes(folder)
+        self.outcomes = {task.id: as_it_stands(before.get(task.id, Outcome())) for task in tasks}
+        self._refuse_changed_runs(trust)
+        self._note_what_is_new(set(before))
+        self.save(at_once=True)
+
+    def state(self, task: str) -> str:
+        """planned, running, done or failed; by id."""
+        return self.outcomes[task].state
+
+    def attempts(self, task: Task) -> int:
+        """How often the task was started."""
+        return self.outcomes[task.id].attempts
+
+    def count(self, state: str) -> int:
+        """How many tasks are in that state."""
+        return sum(outcome.state == state for outcome in self.outcomes.values())
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Run folders of the tasks that are done, by id."""
+        return {key: Path(outcome.folder) for key, outcome in self.outcomes.items() if outcome.state == "done"}
+
+    def ready(self) -> list[Task]:
+        """Planned tasks that have all that they need, in the order of the study."""
+        planned = [task for task in self.tasks if self.state(task.id) == "planned"]
+        return [task for task in planned if all(self.state(need) == "done" for need in task.needs)]
+
+    def renew(self) -> None:
+        """Plans anew what failed in an earlier command."""
+        failed = {key: Outcome() for key, outcome in self.outcomes.items() if outcome.state == "failed"}
+        self.outcomes |= failed
+
+    def began(self, task: Task) -> None:
+        """Keeps that a task is started, for the first time or once more."""
+        self._keep(task, Outcome(state="running", attempts=self.attempts(task) + 1, started=utc(time.time())))
+
+    def again(self, task: Task, outcome: Outcome) -> None:
+        """Plans a task once more, and keeps why."""
+        self._keep(task, Outcome(attempts=self.attempts(task)))
+        self.note("lost" if outcome.lost else "retried", f"{task.name}: {outcome.error}")
+        self._say(f"{task.name}: {outcome.error}; it is started once more")
+
+    def ended(self, task: Task, outcome: Outcome) -> None:
+        """Keeps and says what became of a task, and that what needs it can never be where it failed."""
+        self._keep(task, replace(outcome, attempts=self.attempts(task)))
+        if outcome.state == "done" and outcome.seconds is not None:
+            self._took.setdefault(task.stage, []).append(outcome.seconds)
+        result = read_result(Path(outcome.folder)) if outcome.folder else None
+        found = f", mean IoU {result['jaccard']:.3f}" if result and "jaccard" in result else ""
+        error = f": {outcome.error}" if outcome.error else ""
+        self._say(f"{task.name}: {outcome.state}{error}{found} ({outcome.seconds or 0:.0f} s){self._time_left()}")
+        if outcome.state == "failed":
+            for other in self.tasks:
+                if task.id in other.needs and self.state(other.id) == "planned":
+                    self.ended(other, Outcome(state="failed", error=f"its {STAGES[task.stage]} failed: {task.name}"))
+
+    def stopped(self) -> None:
+        """Plans what was running, now that nothing runs any more, and writes everything."""
+        running = {key: replace(o, state="planned") for key, o in self.outcomes.items() if o.state == "running"}
+        self.outcomes |= running
+        self.save(at_once=True)
+
+    def note(self, event: Event, what: str) -> None:
+        """Adds an event to history.jsonl."""
+        line = json.dumps({"when": utc(time.time()), "event": event, "what": what}, ensure_ascii=False)
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as history:
+            history.write(line + "\n")
+
+    def save(self, *, at_once: bool = False) -> None:
+        """Writes plan.csv whole, where something changed and the last writing is some time ago."""
+        if at_once or (self._changed and time.monotonic() - self._written > PAUSE):
+            write_table(self.folder / "plan.csv", plan_table(self.tasks, self.outcomes))
+            self._changed, self._written = False, time.monotonic()
+
+    def _keep(self, task: Task, outcome: Outcome) -> None:
+        self.outcomes[task.id] = outcome
+        self._changed = True
+
+    def _say(self, text: str) -> None:
+        ended = self.count("done") + self.count("failed")
+        print(f"[{ended:>{len(str(len(self.tasks)))}}/{len(self.tasks)}] {text}", flush=True)
+
+    def _time_left(self) -> str:
+        """From the mean time of the stage's runs so far; nothing while a stage to come has none."""
+        left = [task.stage for task in self.tasks if self.state(task.id) in ("planned", "running")]
+        if not left or not all(stage in self._took for stage in left):
+            return ""
+        seconds = sum(sum(self._took[stage]) / len(self._took[stage]) for stage in left) / self.slots
+        return f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
+
+    def _refuse_changed_runs(self, trust: bool) -> None:
+        changed = {folder: files for folder in self.folders.values() if (files := broken(folder))}
+        for folder, files in changed.items():
+            if not trust:
+                more = f", and {len(changed) - 1} other runs like it" if len(changed) > 1 else ""
+                raise UserError(f"{folder}: {CHANGED.format(', '.join(files))}{more}")
+            self.note("trusted", f"{folder} with changed {', '.join(files)}")
+
+    def _note_what_is_new(self, before: set[str]) -> None:
+        new, gone = [task for task in self.tasks if task.id not in before], before - self.outcomes.keys()
+        if not (self.folder / "history.jsonl").exists():
+            self.note("began", f"{len(self.tasks)} runs")
+        elif new:
+            self.note("extended", f"{len(new)} runs that it did not have, {len(self.tasks)} in all")
+        if gone:
+            self.note("changed", f"{len(gone)} runs are no longer part of it")
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Holds the study folder against other commands that run studies; the system lets go of it however this one ends.
+
+    Raises:
+        UserError: If another one runs it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        claim(lock, f"{folder}: another command runs this study; wait for it, or stop it")
+        yield
+
+
+def as_it_stands(outcome: Outcome) -> Outcome:
+    """An earlier outcome today: what ran runs no more, and what is done has a result."""
+    gone = outcome.state == "done" and read_result(Path(outcome.folder)) is None
+    return Outcome() if gone or outcome.state == "running" else outcome
+
+
+def plan_table(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """plan.csv: a row a run, in the order of the tasks."""
+    rows = []
+    for task in tasks:
+        outcome = outcomes[task.id]
+        name = Path(outcome.folder).name.rpartition("-")[2]
+        words = {"id": task.id, "stage": task.stage, "name": task.name, "hash": name}
+        rows.append({**words, **task.factors, **asdict(outcome)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read_outcomes(folder: Path) -> dict[str, Outcome]:
+    """What plan.csv of a study folder tells, by id, and what jobs of a cluster tell of runs that it has not as done.
+
+    A plan.csv that has no ids is of an older form and tells nothing: its runs are found by their content.
+    """
+    outcomes: dict[str, Outcome] = {}
+    path = folder / "plan.csv"
+    if path.is_file():
+        table = pd.read_csv(path, dtype={"id": str, "hash": str}, keep_default_na=True)
+        rows = table.to_dict("records") if {"id", "attempts"} <= set(table) else []
+        outcomes = {row["id"]: outcome_of({str(key): value for key, value in row.items()}) for row in rows}
+    for file in sorted((folder / "outcomes").glob("*.json")):
+        if outcomes.get(file.stem, Outcome()).state != "done":
+            outcomes[file.stem] = outcome_of(json.loads(file.read_text(encoding="utf-8")))
+    return outcomes
+
+
+def write_outcome(folder: Path, task: Task, outcome: Outcome) -> None:
+    """Leaves a task's outcome in the study folder for the ledger to take in."""
+    write_json(folder / "outcomes" / f"{task.id}.json", asdict(outcome))
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome:
+    """An outcome from a row of plan.csv or a JSON object; empty cells are what they are by default."""
+    known = {field.name for field in fields(Outcome)}
+    given = {key: value for key, value in row.items() if key in known and not pd.isna(value)}
+    return Outcome(**given)

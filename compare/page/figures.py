@@ -1,0 +1,185 @@
+"""Every figure that a study has numbers for, by name, with what each shows in a sentence."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from compare.factors import FACTORS, level, phrase
+from compare.page.blocks import listed
+from compare.page.boxes import image_boxes, run_boxes
+from compare.page.curves import factor_curves, label_efficiency, loss_curves
+from compare.page.drawing import Drawing, drawing, percent
+from compare.page.forest import forest, subgroup_forest
+from compare.page.heat_map import heat_map
+from compare.tables.study import Study
+
+Tables = dict[str, pd.DataFrame]
+AVERAGED = ("method", "label_fraction", "fold", "seed")
+CURVES = {"lr": "learning rate", "image_size": "image size"}
+
+
+def drawings(study: Study, tables: Tables) -> dict[str, Drawing]:
+    """The figures of a report, by name; one that there is nothing to draw in is absent.
+
+    Args:
+        study: Complete or not.
+        tables: Of `every_table`.
+    """
+    made = {name: maker(study, tables) for name, maker in MAKERS.items()}
+    return {name: drawing(*pair) for name, pair in made.items() if pair}
+
+
+def figure(study: Study, tables: Tables, name: str) -> Figure | None:
+    """One figure of a report, for a notebook; None where there is nothing to draw.
+
+    Args:
+        study: Complete or not.
+        tables: Of `every_table`.
+        name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, trials, subgroups, losses.
+    """
+    made = MAKERS[name](study, tables)
+    return made[0] if made else None
+
+
+def run_rows(study: Study) -> pd.DataFrame:
+    """A row per finished run, folds together: levels as words, `arm`, `setting` and its mean IoU as `jaccard`."""
+    factors = [factor for factor in FACTORS if factor not in ("fold", "seed")]
+    scores = study.scores.assign(**{name: [level(name, one) for one in study.scores[name]] for name in factors})
+    return scores.groupby([*factors, "arm", "setting", "seed"], sort=False)["jaccard"].mean().reset_index()
+
+
+def shown_factors(study: Study) -> list[str]:
+    """What the box plots of runs are drawn by: the arms, and every factor beside that varies."""
+    beside = [f for f in study.varying if f not in (*AVERAGED, study.arms)]
+    return ["arm", *beside]
+
+
+def loss_tables(study: Study) -> Tables:
+    """metrics.csv of every pretraining run that has one, by the run's name."""
+    runs = study.runs("pretrain")
+    paths = {name: Path(folder) / "metrics.csv" for name, folder in zip(runs["name"], runs["folder"], strict=True)}
+    read = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file() and path.stat().st_size}
+    return {name: metrics for name, metrics in read.items() if "loss" in metrics and metrics["loss"].notna().any()}
+
+
+def _forest(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    contrasts = tables["contrasts"]
+    if not contrasts["difference"].notna().any():
+        return None
+    return forest(
+        contrasts, study.margin
+    ), "Forest plot of the differences of the table of contrasts, with 95 % intervals."
+
+
+def _runs(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    rows, factors = run_rows(study), shown_factors(study)
+    if rows.empty:
+        return None
+    for factor in factors[1:]:
+        rows[factor] = pd.Categorical(rows[factor], study.levels(factor))
+    rows = rows.sort_values(factors[1:], kind="stable") if factors[1:] else rows
+    names = [study.arms if factor == "arm" else factor for factor in factors]
+    figure = run_boxes(rows, factors, study.levels("arm"))
+    figure.axes[0].set_title(study.arms.replace("_", " "))
+    return figure, f"Mean IoU of every run by {listed(names)}; the means stand in the table of arms.".replace("_", " ")
+
+
+def _images(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms = tables["arms"]
+    if arms.empty:
+        return None
+    titles = {fraction: _panel_title(arms, fraction) for fraction in sorted(set(arms["label_fraction"]))}
+    figure = image_boxes(study.scores, study.levels("arm"), study.levels("setting"), titles)
+    return (
+        figure,
+        f"Box plots of IoU per image for {listed(study.levels('arm'))}; the means stand in the table of arms.",
+    )
+
+
+def _efficiency(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms = tables["arms"]
+    if arms["label_fraction"].nunique() < 2:
+        return None
+    figure = label_efficiency(arms, study.levels("arm"), study.levels("setting"))
+    return figure, f"Mean IoU over the share of training labels for {listed(study.levels('arm'))}, with 95 % intervals."
+
+
+def _heat_map(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms, settings = tables["arms"], study.levels("setting")
+    if arms.empty or len(settings) < 2:
+        return None
+    figure = heat_map(arms, study.levels("arm"), settings)
+    return figure, "Heat map of mean IoU by arm and setting, with the share of the encoder that each decoder uses."
+
+
+def _factor(study: Study, tables: Tables, factor: str) -> tuple[Figure, str] | None:
+    rows = curve_rows(study, tables["arms"], factor)
+    if rows.empty or rows[factor].nunique() < 2:
+        return None
+    figure = factor_curves(rows, factor, list(dict.fromkeys(rows["arm"])))
+    return figure, f"Mean IoU over {CURVES[factor]}, with 95 % intervals; the numbers stand in the table of arms."
+
+
+def curve_rows(study: Study, arms: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Points of the curves over a factor that is a number: the table of arms with `line` and `panel`.
+
+    Where the factor is what is compared, its levels are the places and not the arms; settings take the arms' colours.
+    """
+    if factor not in (study.arms, *study.varying):
+        return pd.DataFrame(columns=["arm", factor])
+    beside = [f for f in study.varying if f not in (*AVERAGED, factor, study.arms)]
+    levels = study.scores[["arm", "setting", "label_fraction", *dict.fromkeys([factor, *beside])]].drop_duplicates()
+    rows = arms.drop(columns=[name for name in (factor, *beside) if name in arms]).merge(levels)
+    line = [", ".join(phrase(f, row[f]) for f in beside) for row in rows.to_dict("records")]
+    panel = [f"{percent(fraction)} of the labels" for fraction in rows["label_fraction"]]
+    if factor == study.arms:
+        return rows.assign(arm=rows["setting"], line="", panel=panel)
+    return rows.assign(line=line, panel=panel)
+
+
+def _trials(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    trials = tables["trials"]
+    if trials.empty:
+        return None
+    by = ["arm", "setting", "label_fraction", "lr"]
+    rows = trials.groupby(by)["jaccard"].agg(jaccard="mean", low="min", high="max").reset_index()
+    panel = [f"{setting}, {percent(f)}" for setting, f in zip(rows["setting"], rows["label_fraction"], strict=True)]
+    figure = factor_curves(rows.assign(panel=panel, line=""), "lr", study.levels("arm"))
+    figure.axes[0].set_ylabel("mean IoU, inner split")
+    return figure, "Mean IoU of each trial of the learning-rate search, on an inner split of the training images."
+
+
+def _subgroups(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    rows = tables["subgroups"]
+    if not rows["difference"].notna().any():
+        return None
+    title = f"{rows['a'].iloc[0]} minus {rows['b'].iloc[0]}"
+    return subgroup_forest(rows, study.margin, title), f"Forest plot of {title} by subgroup, with 95 % intervals."
+
+
+def _losses(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    curves = loss_tables(study)
+    return (loss_curves(curves), "Pretraining loss over epochs.") if curves else None
+
+
+def _panel_title(arms: pd.DataFrame, fraction: float) -> str:
+    trained = arms.loc[arms["label_fraction"] == fraction, "n_train"].dropna().unique()
+    images = f" ({trained[0]:,.0f} images)" if len(trained) == 1 else ""
+    return f"{percent(fraction)} of the labels{images}"
+
+
+MAKERS: dict[str, Callable[[Study, Tables], tuple[Figure, str] | None]] = {
+    "forest": _forest,
+    "runs": _runs,
+    "images": _images,
+    "efficiency": _efficiency,
+    "heat_map": _heat_map,
+    "lr": partial(_factor, factor="lr"),
+    "image_size": partial(_factor, factor="image_size"),
+    "trials": _trials,
+    "subgroups": _subgroups,
+    "losses": _losses,
+}

@@ -1,0 +1,81 @@
+"""Forest plots: differences with their intervals, a line each, about the line of no difference."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from compare.page.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
+
+LONG = 16  # lines of a forest plot that are read one by one
+
+
+def forest(table: pd.DataFrame, margin: float) -> Figure:
+    """Contrasts with their 95 % intervals, pooled ones as diamonds; the shaded band is the equivalence margin.
+
+    Args:
+        table: `contrast_table`; of a long one, single cells of the first contrast only. Rows without a difference are
+            left out, and one at least must stay.
+        margin: Of equivalence, share of IoU.
+    """
+    primary = (table["a"] == table["a"].iloc[0]) & (table["b"] == table["b"].iloc[0])
+    kept = table if len(table) <= LONG else table[table["pooled"].astype(bool) | primary]
+    rows = kept[np.isfinite(kept["difference"].to_numpy(dtype=float))].reset_index(drop=True)
+    labels = [_contrast_label(row) for _, row in rows.iterrows()]
+    figure, axis = _plot(rows, margin, labels, list(rows["verdict"]))
+    # rows are known only here, so the gap between the pooled ones and the cells is a line
+    if rows["pooled"].nunique() > 1:
+        axis.axhline(int(rows["pooled"].sum()) - 0.5, color=FAINT, linewidth=0.8, linestyle=":")
+    axis.set_xlabel("difference in points of IoU (first minus second), 95 % interval")
+    return figure
+
+
+def subgroup_forest(table: pd.DataFrame, margin: float, title: str) -> Figure:
+    """One contrast by subgroup, with the number of images at the right.
+
+    Args:
+        table: `by`, `subgroup`, `difference`, `low`, `high`, `images`: a row per subgroup, in order; those
+            without a difference are left out, and one at least must stay.
+        margin: Of equivalence, share of IoU.
+        title: The contrast in words.
+    """
+    rows = table[np.isfinite(table["difference"].to_numpy(dtype=float))].reset_index(drop=True).assign(pooled=False)
+    labels = [f"{row['by']}: {row['subgroup']}".replace("_", " ") for _, row in rows.iterrows()]
+    figure, axis = _plot(rows, margin, labels, [f"n = {images:,.0f}" for images in rows["images"]])
+    changes = np.flatnonzero(rows["by"].ne(rows["by"].shift()).to_numpy()[1:])
+    for place in changes:
+        axis.axhline(place + 0.5, color=FAINT, linewidth=0.8, linestyle=":")
+    axis.set_xlabel(f"{title}, points of IoU, 95 % interval")
+    return figure
+
+
+def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Sequence[str]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    tidy(axis)
+    axis.axvspan(-100 * margin, 100 * margin, color=FAINT, alpha=0.18, linewidth=0)
+    axis.axvline(0, color=INK, linewidth=0.9)
+    for y, (_, row) in enumerate(rows.iterrows()):
+        low, high, mean = (100 * float(row[name]) for name in ("low", "high", "difference"))
+        axis.plot([low, high], [y, y], color=INK, linewidth=2.4 if row["pooled"] else 1.3, solid_capstyle="butt")
+        axis.plot(mean, y, color=INK, marker="D" if row["pooled"] else "o", markersize=7 if row["pooled"] else 5)
+    axis.set_yticks(range(len(rows)), labels)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    right = axis.secondary_yaxis("right")
+    right.set_yticks(range(len(rows)), list(notes))
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color=GRID, linewidth=0.8)
+    axis.grid(axis="y", visible=False)
+    return figure, axis
+
+
+def _contrast_label(row: "pd.Series[str]") -> str:
+    pair = f"{row['a']} − {row['b']}"  # noqa: RUF001 - a true minus sign
+    fraction = float(row["label_fraction"])
+    where = [row["setting"]] if row["setting"] != "all" else []
+    where += [percent(fraction)] if np.isfinite(fraction) else []
+    return pair if row["pooled"] and not where else f"{pair}: {', '.join(where)}"

@@ -1,0 +1,96 @@
+"""The methods section of a report: what was compared, how the numbers came about, and what they do not cover."""
+
+from typing import cast
+
+import pandas as pd
+
+from compare.page.blocks import counted, listed, points
+from compare.page.prose import setting_noun
+from compare.tables.study import Study
+
+PAIRED = (
+    "Every arm was fine-tuned on the same images under the same seeds, and within a seed the order of the images and "
+    "every augmentation draw were the same: both are functions of seed, epoch and image alone. A difference is "
+    "therefore taken image by image, between two networks that differ in {differ} only. Scores are IoU "
+    "(Jaccard index) per image at the image's native size, empty against empty counting as 1, averaged over images and "
+    "then over seeds. Pooled contrasts average over {cells}, each with equal weight."
+)
+INTERVAL = (
+    "Intervals are hierarchical bootstrap intervals ({draws:,} draws): lesions are resampled with all their images, "
+    "and the part of the fine-tuning seeds is drawn from its distribution given how far these seeds differ "
+    "(docs/statistics.md). Where seeds disagree and are few, intervals are therefore wide, and a third or fourth seed "
+    "narrows them more than any number of images. p is from a paired permutation test that flips the sign of each "
+    "lesion's difference and adds the seeds' part, adjusted by Holm's method within {families}."
+)
+RULE = (
+    "A contrast is called better or worse if its 95 % interval excludes 0 and its adjusted p is below 0.05; equivalent "
+    "if neither, and its 90 % interval lies inside ±{margin} points (two one-sided tests); undecided otherwise, and "
+    "always with a single seed. The smallest detectable difference is the true difference that a study of this size "
+    "would have found with probability 0.8."
+)
+LIMITS = (
+    "The scores come from one split of one data set: they say nothing of other clinics, cameras or "
+    "populations, nor of other settings than those of study.yaml below."
+)
+DIFFER = {"init": "their starting weights", "lr": "their learning rate", "image_size": "the size of their images"}
+
+
+def methods(study: Study, contrasts: pd.DataFrame, draws: int) -> list[str]:
+    """The methods section, a paragraph per string."""
+    pooled = int(contrasts["pooled"].sum())
+    families = f"the family of {counted(pooled, 'pooled contrast')}"
+    if len(contrasts) > pooled:
+        families = f"two families: the {counted(pooled, 'pooled contrast')}, and the {len(contrasts) - pooled} by cell"
+    cells = f"{counted(len(study.cells), 'cell')} of {setting_noun(study)} and label fraction"
+    differ = DIFFER.get(study.arms, f"their {study.arms.replace('_', ' ')}")
+    if len(study.runs("search")):
+        differ += ", and in the learning rate that an equal search found for each arm,"
+    return [
+        _what(study) + " " + PAIRED.format(cells=cells, differ=differ),
+        INTERVAL.format(draws=draws, families=families),
+        RULE.format(margin=points(study.margin, sign=False)),
+        _uncertainty(study) + " " + LIMITS,
+    ]
+
+
+def software(study: Study) -> str:
+    """Versions, as far as environment.json tells them."""
+    facts = {key: study.environment[key] for key in ("python", "torch", "cpu") if study.environment.get(key)}
+    versions = study.environment.get("versions")
+    facts |= versions if isinstance(versions, dict) else {}
+    return ", ".join(f"{name} {version}" for name, version in facts.items()) or "Not recorded."
+
+
+def _what(study: Study) -> str:
+    arms, settings = listed(study.levels("arm")) or "no arm yet", _settings(study)
+    fractions = listed([f"{100 * fraction:.3g} %" for fraction in sorted({cell[1] for cell in study.cells})]) or "none"
+    kind = "starting weights of a segmentation network" if study.arms == "init" else study.arms.replace("_", " ")
+    primary = " against ".join(map(str, cast("list[str]", study.options.get("contrast") or ["none"])))
+    return (
+        f"The study compares {arms} as {kind}, under {settings} and with {fractions} of the training labels; the "
+        f"primary contrast, declared in study.yaml, is {primary}."
+    )
+
+
+def _settings(study: Study) -> str:
+    settings = study.levels("setting")
+    apart = any("," in setting for setting in settings)
+    return "; ".join(settings) if apart else listed(settings) or "nothing yet"
+
+
+def _uncertainty(study: Study) -> str:
+    seeds = study.scores["seed"].nunique()
+    covered = "which images and lesions were drawn"
+    covered += (
+        f" and how the {seeds} fine-tuning seeds fell" if seeds > 1 else ", not how another fine-tuning would fall"
+    )
+    pretrained = study.runs("pretrain")
+    if pretrained.empty:
+        return f"The intervals cover {covered}."
+    once = pretrained.groupby(["method", "encoder"])["seed"].nunique()
+    if len(once) and once.max() > 1:
+        return f"The intervals cover {covered}. Pretraining was repeated, up to {counted(int(once.max()), 'seed')}."
+    return (
+        f"The intervals cover {covered}. They do not cover pretraining: each self-supervised encoder was pretrained "
+        "once, and another pretraining would give another encoder."
+    )

@@ -1,0 +1,194 @@
+"""The report in words: its question, the verdict's sentence, what it means, where the numbers come from.
+
+No result is typed here.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import pandas as pd
+
+from compare.page.blocks import counted, listed, p_value, points
+from compare.tables.study import Study, run_result
+
+ASKED = {
+    "init": "Does starting from {a} weights segment lesions better than starting from {b} weights?",
+    "encoder": "Does the encoder {a} segment lesions better than {b}?",
+    "decoder": "Does the decoder {a} segment lesions better than {b}?",
+    "loss": "Does training with the loss {a} segment lesions better than with {b}?",
+    "lr": "Does the learning rate {a} segment lesions better than {b}?",
+    "image_size": "Do images of {a} make the segmentation better than images of {b}?",
+    "padding": "Does the padding {a} make the segmentation better than {b}?",
+    "augmentation": "Does the augmentation {a} make the segmentation better than {b}?",
+    "method": "Does pretraining by {a} segment lesions better than by {b}?",
+}
+
+
+def question(study: Study) -> str:
+    """What the primary contrast asks, as a sentence."""
+    if not study.contrasts:
+        return f"How well do networks segment lesions under {listed(study.levels('arm')) or 'this study'}?"
+    first, second = study.contrasts[0]
+    return ASKED.get(study.arms, "Does {a} segment lesions better than {b}?").format(a=first, b=second)
+
+
+def sentence(study: Study, contrasts: pd.DataFrame) -> str:
+    """The verdict on the primary contrast in one line of plain characters, for a page and for a terminal."""
+    if contrasts.empty:
+        arms = study.levels("arm")
+        return f"Nothing to compare yet: {counted(len(arms), 'arm')} in this study ({', '.join(arms) or 'none'})."
+    row = contrasts.iloc[0]
+    pair = f"{row['a']} against {row['b']}"
+    lacking = why_nothing(study, contrasts)
+    if lacking:
+        return f"{pair}: undecided, {lacking}."
+    sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_of(study, row)}"
+    missing = f", {counted(row['pairs_left_out'], 'pair')} of runs left out" if row["pairs_left_out"] else ""
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
+    if not isfinite(row["low"]):
+        interval, reason = "no interval", " (one lesion: nothing to resample)"
+    else:
+        reason = " (one seed: run another to learn how much trainings vary)" if row["seeds"] < 2 else ""
+    gap = points(row["difference"])
+    return f"{pair}: {gap} points of IoU ({interval}, {sizes}{missing}): {row['verdict']}{reason}."
+
+
+def why_nothing(study: Study, contrasts: pd.DataFrame) -> str:
+    """Why the primary contrast has no difference yet; '' where it has one."""
+    if contrasts.empty:
+        return "this study has fewer than two arms"
+    row = contrasts.iloc[0]
+    absent = [arm for arm in (row["a"], row["b"]) if arm not in study.levels("arm")]
+    if absent:
+        return f"this study has no run of {listed(absent)}"
+    if row["images"]:
+        return ""
+    done, planned = (study.runs("finetune")["state"] == "done").sum(), len(study.runs("finetune"))
+    return f"no pair of runs is complete yet ({done} of {planned} fine-tuning runs done)"
+
+
+def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
+    """What the verdict means, and what it does not, in two or three sentences for somebody who reads no further."""
+    lacking = why_nothing(study, contrasts)
+    if lacking:
+        return [f"There is no answer yet: {lacking}."]
+    row = contrasts.iloc[0]
+    sizes = f"{counted(row['images'], 'image')} and {counted(row['seeds'], 'seed')}"
+    found = [_verdict_in_words(study, row)]
+    if isfinite(row["smallest_detectable"]):
+        smallest = points(row["smallest_detectable"], sign=False)
+        found.append(f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries).")
+    return [*found, "It says nothing of other data, cameras or settings than those below."]
+
+
+def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
+    margin, gap = points(study.margin, sign=False), points(abs(row["difference"]), sign=False)
+    a, b = row["a"], row["b"]
+    if row["verdict"] in ("better", "worse"):
+        small = f" That is less than the {margin} points that this study holds relevant." * _within(study, row)
+        return f"On the same images, {a} was {row['verdict']} than {b} by {gap} points of IoU on average.{small}"
+    if row["verdict"] == "equivalent":
+        return f"Whatever the difference between {a} and {b} is, it is smaller than {margin} points of IoU."
+    if row["seeds"] < 2:
+        return f"One seed cannot tell {a} from {b}: nothing says how another training would have gone."
+    if not isfinite(row["low"]):
+        return f"One lesion cannot tell {a} from {b}: nothing says how another would have been segmented."
+    if row["low"] > 0 or row["high"] < 0:
+        p = p_value(row["adjusted_p"])
+        return (
+            f"The interval leaves out 0, but p is {p} for {counted_contrasts(study)}: too little to call either better."
+        )
+    return f"The data cannot tell {a} from {b}. That is not evidence that they are the same."
+
+
+def counted_contrasts(study: Study) -> str:
+    """The family that p is adjusted for."""
+    return f"the family of {counted(len(study.contrasts), 'contrast')}" if len(study.contrasts) > 1 else "this contrast"
+
+
+def _within(study: Study, row: "pd.Series[Any]") -> bool:
+    return abs(float(row["difference"])) < study.margin
+
+
+def provenance(study: Study, arms: pd.DataFrame, when: str) -> list[str]:
+    """What the numbers rest on: images, lesions, seeds, split, commit, date, runs."""
+    rows = study.scores
+    facts = [counted(rows["image_id"].nunique(), "validation image"), counted(study.lesions.nunique(), "lesion")]
+    facts.append(counted(rows["seed"].nunique(), "seed"))
+    trained = arms["n_train"].dropna()
+    if len(trained):
+        sizes = f"{trained.min():,.0f}" if trained.nunique() == 1 else f"{trained.min():,.0f} to {trained.max():,.0f}"
+        facts.append(f"{sizes} training images with masks")
+    results = [run_result(folder) for folder in study.plan["folder"]]
+    facts += [f"data {study.options['data']}"] if study.options.get("data") is not None else []
+    facts += _split(study, results)
+    facts += firewall([result.get("leaks") for result in results])
+    commit = str(study.environment.get("commit") or "unknown")[:10]
+    facts.append(f"commit {commit}{' with uncommitted changes' if study.environment.get('dirty') else ''}")
+    return [*facts, _states(study), when]
+
+
+def firewall(leaks: Sequence[object]) -> list[str]:
+    """What the leak firewall did in the runs, in a fact or two; nothing where none was guarded.
+
+    Args:
+        leaks: The entry of that name in each run's result.json: of pretraining, or of fine-tuning's two sides.
+    """
+    verdicts = [one for given in leaks if isinstance(given, dict) for one in (given, *given.values())]
+    actions = [str(one["action"]) for one in verdicts if isinstance(one, dict) and "action" in one]
+    said = {
+        "dropped": "leaking images dropped from training",
+        "allowed": "leaks allowed: held-out images, or their near-duplicates, were trained on",
+        "unknown": "an encoder does not say which images it has seen",
+    }
+    found = [f"leak firewall: {words}" for action, words in said.items() if action in actions]
+    return found or (["leak firewall: clean"] if actions else [])
+
+
+def warnings(study: Study) -> list[str]:
+    """What a reader must know before believing a number; empty for a complete study with several seeds."""
+    notes = []
+    states = study.plan["state"]
+    if (states != "done").any():
+        notes.append(f"This study is not complete: {_states(study)}. All numbers are from what is there.")
+    if study.scores["seed"].nunique() == 1:
+        notes.append(
+            "There is one fine-tuning seed, so nothing here says how much trainings vary: verdicts stay undecided."
+        )
+    if study.environment.get("dirty"):
+        notes.append("The code had changes that are in no commit, so its commit does not say all that was run.")
+    if "leaks allowed" in " ".join(firewall([run_result(folder).get("leaks") for folder in study.plan["folder"]])):
+        notes.append("Held-out images, or near-duplicates of them, were trained on: scores are too high.")
+    return notes
+
+
+def cells_of(study: Study, row: "pd.Series[Any]") -> str:
+    """How many settings and label fractions a contrast is pooled over, or that it has not all of them."""
+    settings, fractions = (len({cell[i] for cell in study.cells}) for i in (0, 1))
+    noun = setting_noun(study)
+    if row["cells"] == settings * fractions:
+        return f"{counted(settings, noun)}, {counted(fractions, 'label fraction')}"
+    return f"{row['cells']} of {len(study.cells)} cells of {noun} and label fraction"
+
+
+def setting_noun(study: Study) -> str:
+    """What tells settings apart: 'decoder' or 'encoder' where it is that alone, else 'setting'."""
+    apart = [f for f in study.varying if f not in (study.arms, "method", "label_fraction", "fold", "seed")]
+    only = apart[0] if len(apart) == 1 else "decoder" if not apart and study.arms != "decoder" else "setting"
+    return only if only in ("decoder", "encoder") else "setting"
+
+
+def _split(study: Study, results: Sequence[dict[str, object]]) -> list[str]:
+    """Which split the scores are of, by its name in the runs; how many folds, or splits, where there are several."""
+    folds = study.scores["fold"].nunique()
+    if folds > 1:
+        return [f"{folds} folds"]
+    names = sorted({str(result["split"]) for result in results if result.get("split")})
+    return [f"split {names[0]}" if len(names) == 1 else f"{len(names)} splits"] if names else []
+
+
+def _states(study: Study) -> str:
+    states = study.plan["state"]
+    done, failed = int((states == "done").sum()), int((states == "failed").sum())
+    return f"{counted(len(states), 'run')}: {done} done, {failed} failed, {len(states) - done - failed} missing"

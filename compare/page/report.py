@@ -1,0 +1,163 @@
+"""The report of a study: one page that opens without a network, the same in Markdown, and the tables behind both."""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from compare.page import figures, prose
+from compare.page.blocks import Row, Table, counted, labels, points, share
+from compare.page.drawing import colours
+from compare.page.gallery import gallery, web_picture
+from compare.page.methods_text import methods, software
+from compare.page.sections import Findings, sections
+from compare.page.strip import strip
+from compare.tables.every import every_table
+from compare.tables.study import Study, read_study
+from dermssl.files import whole_file
+
+DRAWS = 10_000
+PAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report was written, and what it says in one line."""
+
+    sentence: str
+    """The verdict on the primary contrast with its numbers, for a terminal to print."""
+    verdict: str
+    """better, worse, equivalent or undecided."""
+    page: Path
+    markdown: Path
+    tables: Path
+
+
+def write_report(study_folder: Path) -> Report:
+    """Write report.html, report.md and tables/*.csv from what a study folder holds, complete or not.
+
+    Each file appears whole or not at all; an older one stands until then.
+
+    Raises:
+        UserError: If the folder holds no study, or its scores name an image twice.
+    """
+    study = read_study(study_folder)
+    tables = every_table(study, DRAWS)
+    context = _context(study, tables)
+    for name, table in tables.items():
+        _write(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
+    for suffix in ("md", "html"):
+        page = _templates().get_template(f"report.{suffix}.j2").render(context)
+        _write(study_folder / f"report.{suffix}", re.sub(r"\n{3,}", "\n\n", page) if suffix == "md" else page)
+    return Report(
+        sentence=prose.sentence(study, tables["contrasts"]),
+        verdict=_verdict(tables["contrasts"]),
+        page=study_folder / "report.html",
+        markdown=study_folder / "report.md",
+        tables=study_folder / "tables",
+    )
+
+
+def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]:
+    """All that the templates fill in."""
+    contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
+    found = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
+    lacking = prose.why_nothing(study, contrasts)
+    tint, script = colours(study.levels("arm")), (PAGE / "report.js").read_text(encoding="utf-8")
+    return {
+        "study": study,
+        "question": prose.question(study),
+        "sentence": prose.sentence(study, contrasts),
+        "verdict": _verdict(contrasts),
+        "primary": None if lacking else contrasts.iloc[0].to_dict(),
+        "strip": None if lacking else strip(contrasts.iloc[0], study.margin),
+        "meaning": prose.meaning(study, contrasts),
+        "provenance": prose.provenance(study, tables["arms"], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        "warnings": prose.warnings(study),
+        "failures": bool((study.plan["state"] == "failed").any()),
+        "scored": bool(len(tables["arms"])),
+        "sections": sections(found),
+        "runs": found.table("runs")[0] if len(tables["runs"]) else None,
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "tints": {arm: f"var(--c{colour[1:]})" for arm, colour in tint.items()},
+        "sheets": sheets,
+        "pictures": {row.image_id: row for sheet in sheets for row in sheet.rows},
+        "maps": maps,
+        "methods": methods(study, contrasts, DRAWS),
+        "software": software(study),
+        "source": (study.folder / "study.yaml").read_text(encoding="utf-8"),
+    }
+
+
+def _verdict(contrasts: pd.DataFrame) -> str:
+    return str(contrasts["verdict"].iloc[0]) if len(contrasts) else "undecided"
+
+
+def _maps(study: Study) -> list[dict[str, object]]:
+    """The UMAP figure of every probe that drew one."""
+    runs = study.runs("probe")
+    maps = []
+    for arm, encoder, folder in zip(runs["arm"], runs["encoder"], runs["folder"], strict=True):
+        path = Path(folder) / "figures" / "umap.png"
+        if folder and path.is_file():
+            source, width, height = web_picture(path, 700)
+            maps.append({"arm": arm, "encoder": encoder, "source": source, "width": width, "height": height})
+    return maps
+
+
+def _templates() -> Environment:
+    """The templates' environment: HTML is escaped, a name that is missing is an error."""
+    templates = Environment(
+        loader=FileSystemLoader(PAGE),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "points": lambda value, sign=True: _minus(points(value, sign)),
+        "share": lambda value, digits=3: share(value, digits),
+        "percent": labels,
+        "minus": _minus,
+        "cell": _cell,
+        "head": lambda block: f"| {' | '.join(_lowered(column.title) for column in block.columns)} |",
+        "line": _line,
+        "counted": counted,
+        "key": lambda value: f"{value:.10g}" if isinstance(value, float) and isfinite(value) else str(value),
+    }
+    return templates
+
+
+def _line(block: Table, row: Row) -> str:
+    """A row of a table in Markdown."""
+    cells = [(column.text(row), column.look) for column in block.columns]
+    told = [_cell(text) if look in ("code", "error") else _minus(_cell(text)) for text, look in cells]
+    return f"| {' | '.join(told)} |"
+
+
+def _lowered(title: str) -> str:
+    """A title without its first capital, unless it begins with a name or an abbreviation."""
+    name = title.split()[0].strip(",") in ("Dice", "Holm", "Friedman") or title[1:2].isupper()
+    return title if name else title[:1].lower() + title[1:]
+
+
+def _cell(text: str) -> str:
+    """Words that a table in Markdown can hold."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _minus(text: str) -> str:
+    """A hyphen before a number as the minus that it is."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)  # noqa: RUF001
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What may be concluded from paired scores, each function named for its source."""

@@ -1,0 +1,109 @@
+"""The table of contrasts: how far apart any two arms are, how sure that is, and one word for it."""
+
+from math import nan
+
+import numpy as np
+import pandas as pd
+
+from compare.statistics.aggregate import probability_of_improvement
+from compare.statistics.decisions import (
+    FloatArray,
+    Interval,
+    equivalence_p,
+    hierarchical_bootstrap,
+    holm,
+    paired_permutation,
+    verdict,
+)
+from compare.statistics.pairs import complete_pairs
+from compare.statistics.resolution import resolvable_difference
+from compare.tables.study import Cell, Study
+
+CONTRASTS = [
+    "a", "b", "setting", "label_fraction", "pooled", "cells", "difference", "low", "high", "low90", "high90",
+    "standard_error", "degrees_of_freedom", "p", "adjusted_p", "verdict", "equivalence_p", "false_claim", "improvement",
+    "smallest_detectable", "images", "lesions", "seeds", "pairs_left_out", "images_left_out",
+]  # fmt: skip
+
+
+def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
+    """Every pair of arms, pooled over cells and, where there are several cells, in each; the primary one first.
+
+    Holm's correction runs over two families declared here: the pooled contrasts, and those of single cells. With one
+    seed the verdict is always undecided, since nothing then says how another training would have gone.
+
+    Args:
+        study: Complete or not; what is missing is counted in `pairs_left_out` and `images_left_out`.
+        draws: Bootstrap and permutation draws per contrast.
+
+    Returns:
+        A row per contrast; differences are shares of IoU, nan where no pair of runs is complete. For pooled rows
+        `setting` is 'all' and `label_fraction` nan, unless the study has just one.
+    """
+    cells, lesions = study.cells, study.lesions
+    scores = {arm: study.jaccard(arm) for pair in study.contrasts for arm in pair}
+    wanted = [(pair, cells) for pair in study.contrasts]
+    if len(cells) > 1:
+        wanted += [(pair, [cell]) for pair in study.contrasts for cell in cells]
+    rows = []
+    for (a, b), group in wanted:
+        chosen = [cells.index(cell) for cell in group]
+        numbers = _contrast((scores[a][chosen], scores[b][chosen]), lesions, study.margin, draws)
+        rows.append({"a": a, "b": b, "pooled": len(group) == len(cells), **_name(group), **numbers})
+    table = pd.DataFrame(rows, columns=CONTRASTS)
+    for pooled in (True, False):
+        family = table["pooled"] == pooled
+        table.loc[family, "adjusted_p"] = holm(table.loc[family, "p"].to_numpy(dtype=float))
+    return table.assign(verdict=[_word(row, study.margin) for _, row in table.iterrows()])
+
+
+def run_means(scores: FloatArray) -> FloatArray:
+    """Mean over the images of each run, (..., images) -> (...), nan where a run scored none."""
+    there = ~np.isnan(scores)
+    counts = there.sum(axis=-1)
+    sums = np.where(there, scores, 0.0).sum(axis=-1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), nan)
+
+
+def _name(group: list[Cell]) -> dict[str, str | float]:
+    settings, fractions = {cell[0] for cell in group}, {cell[1] for cell in group}
+    return {
+        "setting": settings.pop() if len(settings) == 1 else "all",
+        "label_fraction": fractions.pop() if len(fractions) == 1 else nan,
+    }
+
+
+def _word(row: "pd.Series[float]", margin: float) -> str:
+    if row["seeds"] < 2:
+        return "undecided"
+    interval95, interval90 = Interval(row["low"], row["high"]), Interval(row["low90"], row["high90"])
+    return verdict(interval95, interval90, margin, row["adjusted_p"])
+
+
+def _contrast(
+    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", margin: float, draws: int
+) -> dict[str, float]:
+    """The numbers of one contrast; each draws from its own generator, so that none depends on what stood before."""
+    a, b = scores
+    pairs = complete_pairs(a, b)
+    scored = int((~np.isnan(a) | ~np.isnan(b)).any(axis=(0, 1)).sum())
+    counts = {"cells": int(pairs.cells.sum()), "seeds": len(pairs.scores_a), "images": int(pairs.images.sum())}
+    counts |= {"pairs_left_out": pairs.left_out, "images_left_out": scored - counts["images"]}
+    if not pairs.scores_a.size:
+        return {**counts, "lesions": 0}
+    names = lesions[pairs.images].to_list()
+    boot = hierarchical_bootstrap(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws)
+    error, freedom = boot.standard_error, boot.degrees_of_freedom
+    return {
+        **counts,
+        **dict(zip(("low", "high", "low90", "high90"), (*boot.interval(0.95), *boot.interval(0.9)), strict=True)),
+        "lesions": len(set(names)),
+        "difference": boot.difference,
+        "standard_error": error,
+        "degrees_of_freedom": freedom,
+        "p": paired_permutation(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws),
+        "equivalence_p": equivalence_p(boot, margin),
+        "false_claim": boot.false_claim(),
+        "improvement": probability_of_improvement(run_means(a), run_means(b)),
+        "smallest_detectable": resolvable_difference(boot.components) if boot.components else nan,
+    }

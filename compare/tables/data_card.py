@@ -1,0 +1,149 @@
+"""What a study's images are, whose they are and who may use them; and what the leak firewall found among them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from compare.tables.data_sets import DataSets, data_sets, encoder_files
+from compare.tables.run_files import finished
+from compare.tables.study import Study, run_result
+from dermssl.encoder_file import read_card
+from dermssl.manifest import Manifest
+
+CARD = ["fact", "labelled", "unlabelled"]
+REASONS = ("same file", "same image id", "same lesion", "same patient", "near-duplicate")
+LEAKS = [
+    "stage", "side", "action", "runs", "held_out", "leaking_held_out", "leaking_training",
+    *(reason.replace(" ", "_").replace("-", "_") for reason in REASONS),
+]  # fmt: skip
+PAIRS = ["stage", "side", "trained_on", "held_out", "why", "runs"]
+FACTS = (
+    "name", "folder", "images", "trained on", "held out", "split", "licence", "lesions", "patients", "classes",
+    "size", "lesion area", "problems", "manifest", "as the runs saw it",
+)  # fmt: skip
+MANY = 8  # classes that are named
+
+
+def data_card(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
+    """A row per fact of the labelled and of the unlabelled images, in words; '' where it is not known.
+
+    Read from the data sets' folders as they are now, where they are there, and the split from the runs. `manifest` is a
+    hash of ids, images and masks; `as the runs saw it` compares it with what the model files say.
+    """
+    sets = sets or data_sets(study)
+    sides = {"labelled": (sets.labelled, sets.labelled_seen), "unlabelled": (sets.unlabelled, sets.unlabelled_seen)}
+    told = {side: _facts(manifest, seen) if manifest else {} for side, (manifest, seen) in sides.items()}
+    told["labelled"] |= split_facts(study)
+    told["unlabelled"] = told["unlabelled"] or pretrained_facts(study)
+    rows = [{"fact": fact, **{side: facts.get(fact, "") for side, facts in told.items()}} for fact in FACTS]
+    return pd.DataFrame([row for row in rows if row["labelled"] or row["unlabelled"]], columns=CARD)
+
+
+def split_facts(study: Study) -> dict[str, str]:
+    """How many images train and are held out, and how that was drawn; several splits are folds of one."""
+    splits = {split["hash"]: split for split in _splits(study)}
+    if not splits:
+        return {}
+    first = next(iter(splits.values()))
+    grouped = f"together by {first['grouped_by']}, split seed {first['seed']}"
+    return {
+        "trained on": ", ".join(dict.fromkeys(str(len(split["train"])) for split in splits.values())),
+        "held out": ", ".join(dict.fromkeys(str(len(split["val"])) for split in splits.values())),
+        "split": "; ".join(f"{split.get('origin') or 'drawn'} ({digits})" for digits, split in splits.items())
+        + f"; {grouped}",
+    }
+
+
+def pretrained_facts(study: Study) -> dict[str, str]:
+    """What the encoder files say of images whose folder is gone."""
+    cards = [read_card(file).data for file in encoder_files(study)]
+    keys = {"folder": "folder", "images": "count", "licence": "licence", "manifest": "manifest"}
+    found = {fact: dict.fromkeys(str(card[key]) for card in cards if card.get(key)) for fact, key in keys.items()}
+    return {fact: ", ".join(words) for fact, words in found.items()}
+
+
+def leak_table(study: Study) -> pd.DataFrame:
+    """A row per finding of the leak firewall: how many runs had it, how many images leak, and what was done.
+
+    `side` is what was crossed with the held-out images: the training images, or those that the encoder has seen.
+    `action`: clean, dropped (left out of training), allowed, or unknown where an encoder does not say what it has seen.
+    Pairs are counted once, for the first reason that holds.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for stage, side, verdict in _verdicts(study):
+        pairs = verdict.get("pairs")
+        counts = pairs if isinstance(pairs, Mapping) else {}
+        row = {"stage": stage, "side": side} | {name: verdict.get(name) for name in LEAKS[2:7] if name != "runs"}
+        row |= {column: int(counts.get(reason, 0)) for column, reason in zip(LEAKS[7:], REASONS, strict=True)}
+        same = found.setdefault(json.dumps(row), row | {"runs": 0})
+        same["runs"] = int(str(same["runs"])) + 1
+    return pd.DataFrame(list(found.values()), columns=LEAKS)
+
+
+def leak_pair_table(study: Study) -> pd.DataFrame:
+    """Every pair of images that leaks, with the reason and the number of runs that found it."""
+    tables = []
+    for _, run in finished(study.plan).iterrows():
+        path = Path(run["folder"]) / "leaks.csv"
+        if path.is_file():
+            table = pd.read_csv(path, dtype=str)
+            side = table.get("side", "training")
+            tables.append(table.assign(stage=run["stage"], side=side))
+    if not tables:
+        return pd.DataFrame(columns=PAIRS)
+    by = [column for column in PAIRS if column != "runs"]
+    return pd.concat(tables).groupby(by, sort=False).size().rename("runs").reset_index()[PAIRS]
+
+
+def _facts(manifest: Manifest, seen: frozenset[str]) -> dict[str, str]:
+    table = manifest.table
+    sides = table.loc[table["width"] > 0, ["width", "height"]]
+    area = table["mask_area"].dropna()
+    classes = table.loc[table["label"] != "", "label"].value_counts()
+    named = [f"{name} {count:,}" for name, count in classes.head(MANY).items()]
+    lesions, patients = (table[column][table[column] != ""].nunique() for column in ("lesion_id", "patient_id"))
+    return {
+        "name": manifest.root.resolve().name,
+        "folder": str(manifest.root),
+        "images": f"{len(table):,}",
+        "licence": ", ".join(sorted(set(table["licence"]) - {""})) or "not told",
+        "lesions": f"{lesions:,}",
+        "patients": f"{patients:,}" if patients else "not told",
+        "classes": ", ".join([*named, *([f"{len(classes) - MANY} more"] if len(classes) > MANY else [])]) or "not told",
+        "size": _sizes(sides),
+        "lesion area": "quartiles " + ", ".join(f"{100 * share:.0f} %" for share in area.quantile([0.25, 0.5, 0.75]))
+        if len(area) else "no masks",
+        "problems": f"{int((table['problem'] != '').sum())} files",
+        "manifest": manifest.hash,
+        "as the runs saw it": ("yes" if seen == {manifest.hash} else "no") if seen else "not told",
+    }  # fmt: skip
+
+
+def _sizes(sides: pd.DataFrame) -> str:
+    if sides.empty:
+        return ""
+    low, middle, high = (f"{sides['width'].quantile(q):.0f} x {sides['height'].quantile(q):.0f}" for q in (0, 0.5, 1))
+    return f"{middle} px" if low == high else f"{low} to {high} px, median {middle}"
+
+
+def _splits(study: Study) -> Iterator[dict[str, list[str]]]:
+    """The split file of every finished fine-tuning."""
+    for folder in finished(study.runs("finetune"))["folder"]:
+        path = Path(folder) / "split.json"
+        if path.is_file():
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def _verdicts(study: Study) -> Iterator[tuple[str, str, Mapping[str, object]]]:
+    """Stage, side and what the firewall said, of every run; fine-tuning has two sides."""
+    for stage, folder in zip(study.plan["stage"], study.plan["folder"], strict=True):
+        leaks = run_result(folder).get("leaks")
+        if not isinstance(leaks, Mapping):
+            continue
+        sides = {"training": leaks} if "action" in leaks and stage == "pretrain" else leaks
+        sides = {"encoder": leaks} if "action" in leaks and stage == "probe" else sides
+        for side, verdict in sides.items():
+            if isinstance(verdict, Mapping):
+                yield stage, side, verdict

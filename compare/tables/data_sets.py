@@ -1,0 +1,64 @@
+"""The data sets of a study, as far as their folders are where its runs found them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare.tables.run_files import finished, options_of
+from compare.tables.study import Study
+from dermssl.encoder_file import read_card, read_fields
+from dermssl.manifest import Manifest, read_manifest
+from dermssl.sources import LABELLED, SYNTHETIC_LABELLED
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """What is there of a study's images today, and the hashes of what its runs saw."""
+
+    labelled: Manifest | None
+    """Trained on and scored; None where the folder is gone or holds other images."""
+    unlabelled: Manifest | None
+    """Pretrained on; None where nothing was pretrained, or the folder is gone."""
+    labelled_seen: frozenset[str]
+    """Manifests that fine-tuning has seen; one where nobody has changed an image meanwhile."""
+    unlabelled_seen: frozenset[str]
+    """Manifests that pretraining has seen, less what it left out."""
+
+
+def data_sets(study: Study) -> DataSets:
+    """Looks for the data sets of a study; a table that needs them does so itself where it is not given them."""
+    models = [Path(folder) / "model.safetensors" for folder in finished(study.runs("finetune"))["folder"]]
+    cards = [read_card(file) for file in encoder_files(study)]
+    return DataSets(
+        labelled_set(study),
+        unlabelled_set(study),
+        frozenset(str(read_fields(file).get("data") or "") for file in models if file.is_file()) - {""},
+        frozenset(str(card.data.get("manifest") or "") for card in cards) - {""},
+    )
+
+
+def labelled_set(study: Study) -> Manifest | None:
+    """The images that the study trains on and scores, if all that were scored are there."""
+    first = next(iter(finished(study.runs("finetune"))["folder"]), "")
+    given = study.options.get("data") or options_of(first).get("data")
+    usual = (LABELLED, SYNTHETIC_LABELLED) if len(study.scores) else ()  # where it lies when nobody says
+    for folder in (given,) if given else usual:
+        if Path(str(folder)).is_dir():
+            manifest = read_manifest(Path(str(folder)))
+            if set(study.lesions.index) <= set(manifest.table["image_id"]):
+                return manifest
+    return None
+
+
+def unlabelled_set(study: Study) -> Manifest | None:
+    """The images that the study pretrained on."""
+    for file in encoder_files(study):
+        folder = read_card(file).data.get("folder") or study.options.get("unlabelled")
+        if folder and Path(str(folder)).is_dir():
+            return read_manifest(Path(str(folder)))
+    return None
+
+
+def encoder_files(study: Study) -> list[Path]:
+    """The encoder file of every finished pretraining, where it is there."""
+    files = [Path(folder) / "encoder.safetensors" for folder in finished(study.runs("pretrain"))["folder"]]
+    return [file for file in files if file.is_file()]

@@ -1,0 +1,140 @@
+"""Everything in which a study departs from what was declared: read from its history, its plan and its runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from compare.statistics.pairs import complete_pairs
+from compare.tables.data_card import leak_table
+from compare.tables.data_sets import DataSets, data_sets
+from compare.tables.run_files import environment_of, finished, options_of
+from compare.tables.study import Study
+from dermssl.errors import first_ten
+from dermssl.seal import broken
+
+DEVIATIONS = ["kind", "what", "when"]
+EVENTS = ("extended", "changed", "retried", "trusted", "budget", "lost")
+Row = tuple[str, str, str]
+
+
+def deviation_table(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
+    """A row per departure, those with a date first; empty for a study that went as it was declared.
+
+    Returns:
+        `kind`: an event of the history (extended, changed, retried, trusted, budget, lost), or what the folders show:
+        failed, missing, files, code, versions, machines, images, data, leaks. `what` is a sentence, `when` UTC or ''.
+    """
+    rows = [
+        *events(study),
+        *unfinished(study),
+        *changed_files(study),
+        *code(study),
+        *images(study),
+        *data(study, sets or data_sets(study)),
+        *leaks(study),
+    ]
+    return pd.DataFrame(rows, columns=DEVIATIONS)
+
+
+def events(study: Study) -> Iterator[Row]:
+    """What the history tells: a study that was extended or changed, runs that were tried again or trusted."""
+    path = study.folder / "history.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        event = json.loads(line) if line.endswith("}") else {}  # a killed process may leave half a line
+        if event.get("event") in EVENTS:
+            yield str(event["event"]), str(event.get("what", "")), str(event.get("when", ""))
+
+
+def unfinished(study: Study) -> Iterator[Row]:
+    """Runs that failed, and those that are planned and not there."""
+    for state, kind in (("failed", "failed"), ("planned", "missing"), ("running", "missing")):
+        names = study.plan.loc[study.plan["state"] == state, "name"].tolist()
+        if names:
+            verb = {"failed": "failed", "planned": "not begun", "running": "not finished"}[state]
+            yield kind, f"{len(names)} of {len(study.plan)} runs {verb}: {first_ten(names)}", ""
+
+
+def changed_files(study: Study) -> Iterator[Row]:
+    """Finished runs whose files are not as the run left them, and those of which nothing can tell it."""
+    found = {name: broken(Path(folder)) for name, folder in finished(study.plan)[["name", "folder"]].to_numpy()}
+    for name, files in found.items():
+        if files and files != ["seal.json"]:
+            yield "files", f"{name}: changed since the run ended, or gone: {first_ten(files)}", ""
+    unsealed = [name for name, files in found.items() if files == ["seal.json"]]
+    if unsealed:
+        yield (
+            "files",
+            f"{len(unsealed)} of {len(found)} runs have no seal that would show a change: {first_ten(unsealed)}",
+            "",
+        )
+
+
+def code(study: Study) -> Iterator[Row]:
+    """Runs of several commits, of code that was not committed, with several versions of a library, on several CPUs."""
+    found = [environment for folder in finished(study.plan)["folder"] if (environment := environment_of(folder))]
+    commits = sorted({str(one.get("commit") or "unknown")[:10] for one in found})
+    if len(commits) > 1:
+        yield "code", f"runs of {len(commits)} commits: {first_ten(commits)}", ""
+    dirty = sum(bool(one.get("dirty")) for one in found)
+    if dirty:
+        yield "code", f"{dirty} of {len(found)} runs had uncommitted changes", ""
+    for library, versions in sorted(versions_of(found).items()):
+        if len(versions) > 1:
+            yield "versions", f"{library} in {len(versions)} versions: {', '.join(sorted(versions))}", ""
+    machines = sorted({f"{one.get('cpu')}, {one.get('platform')}" for one in found})
+    if len(machines) > 1:
+        yield "machines", f"runs on {len(machines)} kinds of machine: {'; '.join(machines)}", ""
+
+
+def images(study: Study) -> Iterator[Row]:
+    """Images that not every run of the primary contrast scored, and those that `--limit` left out."""
+    if study.contrasts and len(study.scores):
+        scores = [study.jaccard(arm) for arm in study.contrasts[0]]
+        used, scored = int(complete_pairs(scores[0], scores[1]).images.sum()), len(study.lesions)
+        if 0 < used < scored:
+            yield (
+                "images",
+                f"{scored - used} of {scored} images left out of the primary contrast: not scored by all",
+                "",
+            )
+    limits = {options_of(folder).get("limit") for folder in finished(study.runs("finetune"))["folder"]} - {None}
+    if limits:
+        counts = " or ".join(sorted(map(str, limits)))
+        yield "images", f"only {counts} images of the data set were used (--limit)", ""
+
+
+def data(study: Study, sets: DataSets) -> Iterator[Row]:
+    """Labelled images that changed between runs or since them."""
+    seen, manifest = sets.labelled_seen, sets.labelled
+    if len(seen) > 1:
+        yield "data", f"runs saw {len(seen)} states of the labelled images: {', '.join(sorted(seen))}", ""
+    if manifest is not None and seen and manifest.hash not in seen:
+        yield "data", f"{manifest.root} has changed since the runs: {manifest.hash} now", ""
+
+
+def leaks(study: Study) -> Iterator[Row]:
+    """What the leak firewall let pass, left out, or could not know."""
+    words = {
+        "allowed": "trained on {leaking_training} images that leak into {leaking_held_out} held-out ones",
+        "dropped": "{leaking_training} leaking images were left out of training",
+        "unknown": "an encoder does not say which images it has seen",
+    }
+    for row in leak_table(study).to_dict("records"):
+        if row["action"] in words:
+            said = words[str(row["action"])].format(**{str(key): value for key, value in row.items()})
+            yield "leaks", f"{said}, in {row['runs']} of the runs of {row['stage']}", ""
+
+
+def versions_of(environments: list[dict[str, object]]) -> dict[str, set[str]]:
+    """The versions of Python and each library that the runs name."""
+    found: dict[str, set[str]] = {}
+    for one in environments:
+        libraries = one.get("versions")
+        named = {"python": one.get("python"), **(libraries if isinstance(libraries, dict) else {})}
+        for library, version in named.items():
+            if version:
+                found.setdefault(str(library), set()).add(str(version))
+    return found
