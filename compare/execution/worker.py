@@ -65,9 +65,9 @@ def run_folder(task: Task) -> Path:
 
             return probe(task.config, standing_is_fine=True)
         case SearchConfig():
-            from compare.search import run as search
+            from compare.search import search
 
-            return search(task.config, standing_is_fine=True)
+            return search(task.config)
         case _:
             from pretrain.run import run as pretrain
 
