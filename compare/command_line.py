@@ -60,7 +60,7 @@ def study_of(named: Sequence[str], flags: list[str]) -> StudyConfig:
     out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
     path = where(named[0], out)
     study = parse(StudyConfig, prog, ["--config", str(path), *flags])
-    moved = path.name == "study.yaml" and "--out" not in flags
+    moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "--out" not in flags
     return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study
 
 

@@ -39,7 +39,7 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
         return []
     there, here = flags.read(path), flags.plain(study)
     places = {"data", "unlabelled"}
-    compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places]
+    compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places | {"name"}]
     apart = [key for key in compared if key in there and there[key] != here[key]]
     other = [key for key in apart if key not in GROWS | {"contrast", "margin"}]
     if other or not any_left(there, here):

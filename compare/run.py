@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from compare.config import StudyConfig
 from compare.declared import declare, refuse_another_study
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger, hold
-from compare.execution.local import LocalExecutor, slots_of
+from compare.execution.local import LocalExecutor, slots_of, visible_gpus
 from compare.execution.schedule import schedule
 from compare.ground import Ground, ground_of
 from compare.overview.estimate import estimates
@@ -105,12 +104,6 @@ def executor_of(planned: Planned) -> Executor:
                            expected=held, trust=study.trust)  # fmt: skip
     return LocalExecutor(study.jobs, gpus=visible_gpus(), per_gpu=study.per_gpu, memory=study.memory,
                          expected=held, logs=folder / "logs", trust=study.trust)  # fmt: skip
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs of this machine that may be used, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [name for name in named.split(",") if name] or [str(i) for i in range(torch.cuda.device_count())]
 
 
 def conclude(study: StudyConfig, ledger: Ledger) -> Report:

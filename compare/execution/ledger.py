@@ -1,6 +1,7 @@
 """What became of every run of a study, on disk at all times: plan.csv, and history.jsonl of what happened when."""
 
 import json
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ COLUMNS = [
 ]  # fmt: skip
 PAUSE = 0.3  # seconds between two writings of plan.csv
 STAGES = {"pretrain": "pretraining", "search": "search", "finetune": "fine-tuning", "probe": "probe"}
-Event = Literal["began", "extended", "changed", "retried", "trusted", "budget", "lost", "finished"]
+Event = Literal["began", "extended", "changed", "retried", "trusted", "budget", "lost", "cleaned", "finished"]
 
 
 class Ledger:
@@ -46,6 +47,7 @@ class Ledger:
             UserError: If files of finished runs were changed by hand, and `trust` is not given.
         """
         self.folder, self.tasks, self.slots = folder, list(tasks), 1
+        self.host = platform.node()  # where runs are begun, until their outcome says where they were done
         self._took: dict[str, list[float]] = {}
         self._changed, self._written = True, -PAUSE
         before = read_outcomes(folder)
@@ -83,7 +85,9 @@ class Ledger:
 
     def began(self, task: Task) -> None:
         """Keeps that a task is started, for the first time or once more."""
-        self._keep(task, Outcome(state="running", attempts=self.attempts(task) + 1, started=utc(time.time())))
+        self._keep(
+            task, Outcome(state="running", attempts=self.attempts(task) + 1, host=self.host, started=utc(time.time()))
+        )
 
     def again(self, task: Task, outcome: Outcome) -> None:
         """Plans a task once more, and keeps why."""

@@ -15,7 +15,7 @@ from dermssl.errors import first_ten
 from dermssl.seal import broken
 
 DEVIATIONS = ["kind", "what", "when"]
-EVENTS = ("extended", "changed", "retried", "trusted", "budget", "lost")
+EVENTS = ("extended", "changed", "retried", "trusted", "budget", "lost", "cleaned")
 Row = tuple[str, str, str]
 
 
@@ -23,7 +23,7 @@ def deviation_table(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
     """A row per departure, those with a date first; empty for a study that went as it was declared.
 
     Returns:
-        `kind`: an event of the history (extended, changed, retried, trusted, budget, lost), or what the folders show:
+        `kind`: an event of the history (extended, changed, retried, trusted, budget, lost, cleaned), or what the folders show:
         failed, missing, files, code, versions, machines, images, data, leaks. `what` is a sentence, `when` UTC or ''.
     """
     rows = [

@@ -63,6 +63,7 @@ def test_an_unknown_study_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_moved_is_the_study_where_it_is(tmp_path: Path) -> None:
     declare(StudyConfig(out=tmp_path / "before", name="mine"))
+    (tmp_path / "before" / "mine" / "plan.csv").touch()
     (tmp_path / "before").rename(tmp_path / "after")
     study = parsed(["status", str(tmp_path / "after" / "mine")]).study
     assert study.folder == tmp_path / "after" / "mine"
