@@ -60,27 +60,44 @@ def clean(asked: Command) -> None:
 
 
 def slurm(asked: Command) -> None:
-    """Writes array jobs for a SLURM cluster."""
+    """Writes array jobs for a SLURM cluster that do what is not done yet; what failed is planned anew."""
+    from dataclasses import replace
+
     from compare.declared import declare
     from compare.execution.ledger import Ledger, hold
+    from compare.execution.local import visible_gpus
+    from compare.execution.slurm import left_to_do, waves_said, write_scripts
+    from compare.overview.estimate import estimates
+    from compare.overview.work import Images
     from compare.run import prepared
-    from compare.slurm import SlurmOptions, write_arrays
-    from dermssl.runs import closing
+    from dermssl.files import write_json
+    from dermssl.runs import closing, environment
 
-    planned = prepared(asked.study)
-    with hold(asked.study.folder):
-        declare(asked.study)
-        Ledger(asked.study.folder, planned.tasks, trust=asked.study.trust)
-        made = write_arrays(asked.study.folder, planned.tasks, SlurmOptions())
-    print(closing(made[-1].parent, f"bash {made[-1]}"), flush=True)
+    study = asked.study
+    planned = prepared(study)
+    with hold(study.folder):
+        changes = declare(study)
+        write_json(study.folder / "environment.json", environment())
+        ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
+        if changes:
+            ledger.note("changed", changes)
+        left = left_to_do(ledger)
+        known = estimates(replace(study, timed=False), left, Images(study))
+        waves = write_scripts(study, left, known, gpu=bool(visible_gpus()))
+    print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{waves_said(waves)}")
+    place = study.folder / "slurm"
+    print(closing(place, f"bash {place / 'submit.sh'}"), flush=True)
 
 
 def task(asked: Command) -> None:
-    """Does one run of a study, as the array jobs do."""
-    from compare.run import prepared
-    from compare.slurm import element
+    """Does one run of a study, as the array jobs do: it plans, and leaves the checks of the whole study to `slurm`."""
+    from compare.execution.element import cores, element
+    from compare.ground import ground_of
+    from compare.plan import tasks_of
 
-    planned = prepared(asked.study)
-    outcome = element(asked.study.folder, planned.tasks, asked.run, trust=asked.study.trust)
+    study, threads = asked.study, asked.study.threads or cores()
+    tasks = tasks_of(study, threads, ground_of(study, threads).hash)
+    outcome = element(study.folder, tasks, asked.run, trust=study.trust)
     if outcome.state == "failed":
         raise UserError(f"{asked.run}: {outcome.error}")
+    print(f"{asked.run}: done, {outcome.folder} ({outcome.seconds or 0:.0f} s)", flush=True)

@@ -141,6 +141,8 @@ class ExecutionConfig:
     """Of `clean`: runs whose files were changed as well."""
     once: bool = False
     """Of `status`: print once, in place of a table that follows the study."""
+    sbatch: tuple[str, ...] = ()
+    """Of `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
 
     def __post_init__(self) -> None:
         for name in ("jobs", "threads"):
@@ -152,6 +154,9 @@ class ExecutionConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"--{name} must be above 0, got {value}")
+        wrong = [word for word in self.sbatch if word.startswith("-") or word.split("=")[0] in ("array", "chdir")]
+        if wrong:
+            raise ValueError(f"--sbatch takes options without dashes, and array and chdir are given; got '{wrong[0]}'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +169,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
     # Where a study lies and how fast it goes is no part of what it is.
     ELSEWHERE: ClassVar[frozenset[str]] = frozenset({
         "out", "runs", "data", "unlabelled", "executor", "address", "jobs", "threads", "per_gpu", "memory", "budget",
-        "trust", "timed", "yes", "changed", "once",
+        "trust", "timed", "yes", "changed", "once", "sbatch",
     })  # fmt: skip
 
     name: str = "study"

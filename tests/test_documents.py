@@ -141,7 +141,7 @@ def parse(module: str, *words: str) -> object:
         case "probe":
             return flags.parse(ProbeConfig, module, words)
         case "compare":
-            return parsed(words)
+            return parsed(["demo" if word == "STUDY" else word for word in words if word != "--help"])
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

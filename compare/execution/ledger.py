@@ -85,9 +85,8 @@ class Ledger:
 
     def began(self, task: Task) -> None:
         """Keeps that a task is started, for the first time or once more."""
-        self._keep(
-            task, Outcome(state="running", attempts=self.attempts(task) + 1, host=self.host, started=utc(time.time()))
-        )
+        attempts = self.attempts(task) + 1
+        self._keep(task, Outcome(state="running", attempts=attempts, host=self.host, started=utc(time.time())))
 
     def again(self, task: Task, outcome: Outcome) -> None:
         """Plans a task once more, and keeps why."""
@@ -111,7 +110,7 @@ class Ledger:
 
     def stopped(self) -> None:
         """Plans what was running, now that nothing runs any more, and writes everything."""
-        running = {key: replace(o, state="planned") for key, o in self.outcomes.items() if o.state == "running"}
+        running = {key: Outcome() for key, outcome in self.outcomes.items() if outcome.state == "running"}
         self.outcomes |= running
         self.save(at_once=True)
 
@@ -147,8 +146,8 @@ class Ledger:
         changed = {folder: files for folder in self.folders.values() if (files := broken(folder))}
         for folder, files in changed.items():
             if not trust:
-                more = f", and {len(changed) - 1} other runs like it" if len(changed) > 1 else ""
-                raise UserError(f"{folder}: {CHANGED.format(', '.join(files))}{more}")
+                more = f" (and {len(changed) - 1} other runs like it)" if len(changed) > 1 else ""
+                raise UserError(f"{folder}{more}: {CHANGED.format(', '.join(files))}")
             self.note("trusted", f"{folder} with changed {', '.join(files)}")
 
     def _note_what_is_new(self, before: set[str]) -> None:
@@ -175,9 +174,9 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def as_it_stands(outcome: Outcome) -> Outcome:
-    """An earlier outcome today: what ran runs no more, and what is done has a result."""
+    """An earlier outcome today: what ran runs no more, what is done has a result, and attempts are counted anew."""
     gone = outcome.state == "done" and read_result(Path(outcome.folder)) is None
-    return Outcome() if gone or outcome.state == "running" else outcome
+    return Outcome() if gone or outcome.state in ("planned", "running") else outcome
 
 
 def plan_table(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:

@@ -5,8 +5,11 @@ import os
 import platform
 import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self
 
 from compare.execution.execute import Work
@@ -14,7 +17,8 @@ from compare.execution.worker import do
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
 
-ANSWER = 5.0  # seconds that an address has to answer
+ANSWER = 15.0  # seconds that a cluster has to answer
+ASK = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
 NODE = 60.0  # seconds that each node has to say whether it sees the study: it starts a process for that
 CARRIED = ("DERMSSL_CACHE", "HF_HOME", "TORCH_HOME")  # settings of this command that its runs elsewhere need
 
@@ -109,11 +113,14 @@ class RayExecutor:
         try:
             outcome: Outcome = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-            return Outcome(
-                state="failed", lost=True, error=f"lost in the Ray cluster ({type(error).__name__}): {first}"
-            )
+            return Outcome(state="failed", lost=True, error=f"lost in the Ray cluster: {self._why(error)}")
         return outcome
+
+    def _why(self, error: Exception) -> str:
+        """An error of Ray's in a line: the last one of a traceback, the first one of what Ray itself says."""
+        lines = str(error).strip().splitlines() or [""]
+        line = lines[-1] if isinstance(error, self._ray.exceptions.RayTaskError) else lines[0]
+        return f"{shorten(line, 110, placeholder=' …')} ({type(error).__name__})"
 
     def _nodes(self) -> list[dict[str, Any]]:
         """The machines that are alive."""
@@ -154,9 +161,8 @@ class RayExecutor:
         try:
             seen = self._ray.get(reference, timeout=NODE)
         except self._ray.exceptions.RayError as error:
-            last = str(error).strip().splitlines()[-1]
             raise UserError(
-                f"--address {self.address}: {name} cannot do runs ({last}); install dermssl there as here, "
+                f"--address {self.address}: {name} cannot do runs: {self._why(error)}; install dermssl there as here, "
                 "or take that machine out of the cluster"
             ) from error
         if seen != word:
@@ -173,28 +179,43 @@ def connected(address: str) -> Any:
         UserError: If there is no Ray, or no cluster there.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # runs without a GPU keep CUDA_VISIBLE_DEVICES
     try:
         import ray
     except ImportError:
         raise UserError('--executor ray: Ray is not installed; pip install "dermssl[ray]"') from None
     refuse_silence(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise no_answer(address, str(error).strip().splitlines()[0]) from None
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     return ray
 
 
 def refuse_silence(address: str) -> None:
-    """Stops where nobody listens at `host:port`; Ray itself would wait for minutes."""
-    if address == "auto":
-        return
+    """Stops where no cluster answers.
+
+    Another process asks first: Ray itself tries for a quarter of an hour where `auto` finds the address of a cluster
+    that is gone, and cannot be told to stop.
+    """
+    if address != "auto":
+        refuse_closed_port(address)
+    try:
+        subprocess.run([sys.executable, "-c", ASK, address], check=True, capture_output=True, text=True, timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        raise no_answer(address, f"nothing in {ANSWER:.0f} s") from None
+    except subprocess.CalledProcessError as error:
+        raise no_answer(address, last_line(error.stderr)) from None
+
+
+def refuse_closed_port(address: str) -> None:
+    """Stops at once where nobody listens at `host:port`."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), ANSWER).close()
     except (OSError, ValueError, OverflowError) as error:
         raise no_answer(address, str(error)) from None
+
+
+def last_line(text: str) -> str:
+    """The last line of a text that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no word")
 
 
 def no_answer(address: str, why: str) -> UserError:

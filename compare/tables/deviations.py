@@ -23,8 +23,9 @@ def deviation_table(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
     """A row per departure, those with a date first; empty for a study that went as it was declared.
 
     Returns:
-        `kind`: an event of the history (extended, changed, retried, trusted, budget, lost, cleaned), or what the folders show:
-        failed, missing, files, code, versions, machines, images, data, leaks. `what` is a sentence, `when` UTC or ''.
+        `kind`: an event of the history (extended, changed, retried, trusted, budget, lost, cleaned), or what the
+        folders show: failed, missing, files, code, versions, machines, images, data, leaks. `what` is a sentence,
+        `when` UTC or ''.
     """
     rows = [
         *events(study),
