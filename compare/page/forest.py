@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from compare.page.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
 
 LONG = 16  # lines of a forest plot that are read one by one
+FAR = 3.0  # times the usual reach of an interval: beyond it one would make all others points
 
 
 def forest(table: pd.DataFrame, margin: float) -> Figure:
@@ -61,16 +62,33 @@ def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Seque
         low, high, mean = (100 * float(row[name]) for name in ("low", "high", "difference"))
         axis.plot([low, high], [y, y], color=INK, linewidth=2.4 if row["pooled"] else 1.3, solid_capstyle="butt")
         axis.plot(mean, y, color=INK, marker="D" if row["pooled"] else "o", markersize=7 if row["pooled"] else 5)
+    _cut(axis, rows)
     axis.set_yticks(range(len(rows)), labels)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     right = axis.secondary_yaxis("right")
     right.set_yticks(range(len(rows)), list(notes))
-    right.tick_params(length=0)
+    right.tick_params(length=0, pad=9)
     right.spines["right"].set_visible(False)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=GRID, linewidth=0.8)
     axis.grid(axis="y", visible=False)
     return figure, axis
+
+
+def _cut(axis: Axes, rows: pd.DataFrame) -> None:
+    """Ends the scale where most intervals end; of the few that reach far beyond, an arrow says that they go on."""
+    ends = 100 * rows[["low", "high"]].to_numpy(dtype=float)  # (rows, 2)
+    reach = np.nanmax(np.abs(ends), axis=1, initial=0)
+    largest = 100 * float(rows["difference"].abs().max())
+    limit = max(FAR * float(np.median(reach)), 1.3 * largest, 1.1 * float(reach[0]))
+    if reach.max() <= limit:
+        return
+    low, high = max(-limit, float(np.nanmin(ends))), min(limit, float(np.nanmax(ends)))
+    for y, (left, right) in enumerate(ends):
+        for beyond, at, marker in ((left < low, low, "<"), (right > high, high, ">")):
+            if beyond:
+                axis.plot(at, y, color=INK, marker=marker, markersize=6, clip_on=False)
+    axis.set_xlim(low, high)
 
 
 def _contrast_label(row: "pd.Series[str]") -> str:

@@ -71,7 +71,7 @@ def _arm(study: Study, arm: str, cell: Cell, jaccard: FloatArray, draws: int) ->
         return {}
     lesions = study.lesions[pairs.images]
     boot = hierarchical_bootstrap(pairs.scores_a, pairs.scores_b, lesions.to_list(), np.random.default_rng(0), draws)
-    low, high = boot.interval()
+    low, high = np.clip(boot.interval(), 0, 1)  # a mean of shares is one: two seeds that disagree reach far beyond
     rows = study.scores[(study.scores["arm"] == arm) & in_cell(study.scores, cell)]
     used = rows[rows["image_id"].isin(lesions.index) & rows["seed"].isin(np.array(study.seeds)[pairs.seeds])]
     runs = used.groupby("run")["jaccard"].mean()
