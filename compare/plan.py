@@ -1,5 +1,6 @@
 """The plan of a study: every run that it is made of, with the options of each and what it waits for."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,8 +143,6 @@ def bound(task: Task, folders: Mapping[str, Path]) -> Task:
         task: Of the plan.
         folders: Run folder of every task that is done, by id.
     """
-    from compare.search import best_rate  # libraries that only a study with a search needs
-
     config = task.config
     for need in task.needs:
         folder = folders[need]
@@ -152,6 +151,11 @@ def bound(task: Task, folders: Mapping[str, Path]) -> Task:
         else:
             config = with_options(config, lr=best_rate(folder))
     return replace(task, config=config)
+
+
+def best_rate(folder: Path) -> float:
+    """The learning rate that the search in `folder` found."""
+    return float(json.loads((folder / "result.json").read_text(encoding="utf-8"))["best"])
 
 
 def with_options(config: RunConfig, **options: Any) -> RunConfig:

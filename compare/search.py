@@ -54,12 +54,6 @@ def search(config: SearchConfig, tune: Tune | None = None) -> Path:
     return folder
 
 
-def best_rate(folder: Path) -> float:
-    """The learning rate that the search in `folder` found."""
-    result = read_result(folder) or {}
-    return float(cast(float, result["best"]))
-
-
 def tried(config: SearchConfig, rate: float, tune: Tune) -> list[Trial]:
     """A fine-tuning with this rate under every seed, and the mean IoU of each on the inner images."""
     trials: list[Trial] = []

@@ -119,7 +119,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("line", [*commands()])
 def test_every_command_that_is_shown_parses(line: str, checkout: Path) -> None:
-    words = [re.sub(r"\b[A-Z]{3,}\b", lambda m: FILLED.get(m[0], m[0]), word) for word in shlex.split(line)[2:]]
+    words = [
+        re.sub(r"\b[A-Z]{3,}\b", lambda m: FILLED.get(m[0], m[0]), word)
+        for word in shlex.split(line, comments=True)[2:]
+    ]
     parse(*words)
 
 
@@ -141,7 +144,8 @@ def parse(module: str, *words: str) -> object:
         case "probe":
             return flags.parse(ProbeConfig, module, words)
         case "compare":
-            return parsed(["demo" if word == "STUDY" else word for word in words if word != "--help"])
+            named = ["demo" if word.endswith("STUDY") else word for word in words]
+            return parsed([word for word in named if word != "--help"])
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

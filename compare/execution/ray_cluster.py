@@ -1,25 +1,20 @@
 """Runs on the machines of a Ray cluster, which see the same files as this one."""
 
-import logging
 import os
 import platform
 import secrets
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Self
 
 from compare.execution.execute import Work
+from compare.execution.ray_address import connected
 from compare.execution.worker import do
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
 
-ANSWER = 15.0  # seconds that a cluster has to answer
-ASK = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
-NODE = 60.0  # seconds that each node has to say whether it sees the study: it starts a process for that
+NODE = 120.0  # seconds that each node has to say whether it sees the study: it starts a process for that
 CARRIED = ("DERMSSL_CACHE", "HF_HOME", "TORCH_HOME")  # settings of this command that its runs elsewhere need
 
 
@@ -54,6 +49,7 @@ class RayExecutor:
         self.jobs, self.threads, self.per_gpu, self.expected = jobs, threads, per_gpu, expected or {}
         self._given = (work, Path.cwd(), self.study, trust)
         self._running: dict[Any, Task] = {}
+        self._asked: dict[str, str] = {}  # what keeps a machine from runs, by its id; nothing where it does them
         self._ray: Any = None
 
     @property
@@ -71,7 +67,8 @@ class RayExecutor:
         """
         self._ray = connected(self.address)
         try:
-            self._refuse_blind_nodes()
+            if troubles := self._ask_new_machines():
+                raise UserError("\n".join(troubles))
             if self.slots == 0:
                 raise UserError(
                     f"--address {self.address}: no machine of this Ray cluster has {self.threads} CPUs"
@@ -89,7 +86,12 @@ class RayExecutor:
         self._ray.shutdown()
 
     def has_room(self, task: Task) -> bool:
-        """Whether the cluster has a slot free; it is Ray that waits for memory."""
+        """Whether the cluster has a slot free; it is Ray that waits for memory.
+
+        Machines that have joined are asked now. One that cannot do runs gets none: it would fail them all in no time.
+        """
+        for trouble in self._ask_new_machines():
+            print(trouble, flush=True)
         return not self._running or len(self._running) < self.slots
 
     def start(self, task: Task) -> None:
@@ -100,6 +102,7 @@ class RayExecutor:
             num_gpus=1 / self.per_gpu if self._gpus() else 0,
             memory=min(self.expected.get(task.id, 0.0) * 1e9, 0.9 * self._largest("memory")),
             max_retries=0,
+            label_selector=self._elsewhere(),
             runtime_env={"env_vars": surroundings(self.threads)},
         )
         self._running[remote.remote(task, *self._given)] = task
@@ -123,8 +126,13 @@ class RayExecutor:
         return f"{shorten(line, 110, placeholder=' …')} ({type(error).__name__})"
 
     def _nodes(self) -> list[dict[str, Any]]:
-        """The machines that are alive."""
-        return [node for node in self._ray.nodes() if node["Alive"]]
+        """The machines that are alive and do runs, as far as they were asked."""
+        return [node for node in self._ray.nodes() if node["Alive"] and not self._asked.get(node["NodeID"])]
+
+    def _elsewhere(self) -> dict[str, str]:
+        """Keeps a run from the machines that cannot do it."""
+        unfit = [node for node, trouble in self._asked.items() if trouble]
+        return {"ray.io/node-id": f"!in({','.join(unfit)})"} if unfit else {}
 
     def _gpus(self) -> bool:
         return self._largest("GPU") > 0
@@ -138,92 +146,45 @@ class RayExecutor:
         room = int(resources.get("CPU", 0) // self.threads)
         return min(room, int(resources.get("GPU", 0) * self.per_gpu)) if self._gpus() else room
 
-    def _refuse_blind_nodes(self) -> None:
-        """Asks every machine for a word that stands in a file of the study folder."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    def _ask_new_machines(self) -> list[str]:
+        """Asks each for a word that stands in a file of the study folder; what keeps which of them from runs."""
+        new = [node for node in self._nodes() if node["NodeID"] not in self._asked]
+        if not new:
+            return []
         token, word = self.study / f".seen-by-{os.getpid()}", secrets.token_hex(8)
         token.write_text(word, encoding="utf-8")
-        asked = {}
         try:
-            for node in self._nodes():
-                where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                remote = self._ray.remote(read_word).options(
-                    num_cpus=0, scheduling_strategy=where, runtime_env={"env_vars": surroundings(self.threads)}
-                )
-                asked[f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"] = remote.remote(token)
-            for name, reference in asked.items():
-                self._refuse_if_blind(name, reference, word)
+            answers = [self._ask(node["NodeID"], token) for node in new]
+            troubles = [self._trouble(node, answer, word) for node, answer in zip(new, answers, strict=True)]
         finally:
             token.unlink()
+        self._asked |= {node["NodeID"]: trouble for node, trouble in zip(new, troubles, strict=True)}
+        return [trouble for trouble in troubles if trouble]
 
-    def _refuse_if_blind(self, name: str, reference: Any, word: str) -> None:
+    def _ask(self, node: str, token: Path) -> Any:
+        """A reference to what the machine reads in the file."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there_alone = NodeAffinitySchedulingStrategy(node, soft=False)
+        environment = {"env_vars": surroundings(self.threads)}
+        remote = self._ray.remote(read_word)
+        return remote.options(num_cpus=0, scheduling_strategy=there_alone, runtime_env=environment).remote(token)
+
+    def _trouble(self, node: Mapping[str, Any], answer: Any, word: str) -> str:
+        """What keeps a machine from runs; nothing where it has read the word."""
+        name = f"--address {self.address}: {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        remedy = "or take that machine out of the cluster"
         try:
-            seen = self._ray.get(reference, timeout=NODE)
+            seen = self._ray.get(answer, timeout=NODE)
+        except self._ray.exceptions.GetTimeoutError:
+            return f"{name} has not answered in {NODE:.0f} s; see what `ray status` says of it, {remedy}"
         except self._ray.exceptions.RayError as error:
-            raise UserError(
-                f"--address {self.address}: {name} cannot do runs: {self._why(error)}; install dermssl there as here, "
-                "or take that machine out of the cluster"
-            ) from error
+            return f"{name} cannot do runs: {self._why(error)}; install dermssl there as here, {remedy}"
         if seen != word:
-            raise UserError(
-                f"--address {self.address}: {name} does not see {self.study}; run from a folder that all machines "
-                "share under one path, or take that machine out of the cluster"
+            return (
+                f"{name} does not see {self.study}; run from a folder that all machines share under one path, {remedy}"
             )
-
-
-def connected(address: str) -> Any:
-    """The ray module, connected to the cluster at `address`; quiet, and nothing is reported to anybody.
-
-    Raises:
-        UserError: If there is no Ray, or no cluster there.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        import ray
-    except ImportError:
-        raise UserError('--executor ray: Ray is not installed; pip install "dermssl[ray]"') from None
-    refuse_silence(address)
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    return ray
-
-
-def refuse_silence(address: str) -> None:
-    """Stops where no cluster answers.
-
-    Another process asks first: Ray itself tries for a quarter of an hour where `auto` finds the address of a cluster
-    that is gone, and cannot be told to stop.
-    """
-    if address != "auto":
-        refuse_closed_port(address)
-    try:
-        subprocess.run([sys.executable, "-c", ASK, address], check=True, capture_output=True, text=True, timeout=ANSWER)
-    except subprocess.TimeoutExpired:
-        raise no_answer(address, f"nothing in {ANSWER:.0f} s") from None
-    except subprocess.CalledProcessError as error:
-        raise no_answer(address, last_line(error.stderr)) from None
-
-
-def refuse_closed_port(address: str) -> None:
-    """Stops at once where nobody listens at `host:port`."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), ANSWER).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise no_answer(address, str(error)) from None
-
-
-def last_line(text: str) -> str:
-    """The last line of a text that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no word")
-
-
-def no_answer(address: str, why: str) -> UserError:
-    """The sentence where there is no cluster."""
-    return UserError(
-        f"--address {address}: no Ray cluster answers there ({why}); start one with `ray start --head --port 6379 "
-        "--disable-usage-stats` and give its host:6379, or leave --executor ray out"
-    )
+        return ""
 
 
 def surroundings(threads: int) -> dict[str, str]:
@@ -242,7 +203,7 @@ def read_word(token: Path) -> str:
 def there(task: Task, work: Work, place: Path, study: Path, trust: bool) -> Outcome:
     """On a machine of the cluster: does the run as if it had been started where the study was.
 
-    A machine that joined later and does not see the study says so, and the run is tried elsewhere.
+    A machine that joined a moment ago and does not see the study says so, and the run is tried elsewhere.
     """
     if not study.is_dir():
         error = f"{platform.node()} does not see {study}"

@@ -39,9 +39,9 @@ def begin(study: StudyConfig, place: Path) -> subprocess.Popen[bytes]:
 
 
 def first_sign(study: StudyConfig, process: subprocess.Popen[bytes], since: float) -> None:
-    """Waits until this command has written plan.csv."""
-    plan = study.folder / "plan.csv"
-    while process.poll() is None and not (plan.exists() and plan.stat().st_mtime > since):
+    """Waits until a worker of this command is at a run: libraries take longer to load than these runs to be done."""
+    logs = study.folder / "logs"
+    while process.poll() is None and not any(log.stat().st_mtime > since for log in logs.glob("*.txt")):
         time.sleep(0.01)
 
 

@@ -1,31 +1,17 @@
-"""Runs on a cluster: what is refused, with a Ray that pretends; and a true cluster that loses a node."""
+"""Runs on a Ray cluster that pretends: which machines are taken, and what becomes of a run."""
 
 import os
-import socket
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
-import psutil
 import pytest
 import ray.exceptions
-from counted import assert_each_done_once, count, counting, steps_of
-from ray_nodes import Nodes, count_slowly, two_nodes
-from small_study import Here, draw_photographs, plan_of, small_study
+from counted import assert_each_done_once, count, counting
 
-import compare.page.report
-import compare.run
 from compare.execution import ray_cluster
-from compare.execution.ledger import Ledger
-from compare.execution.ray_cluster import RayExecutor, connected, read_word, surroundings, there
-from compare.execution.schedule import schedule
-from compare.run import run
+from compare.execution.ray_cluster import RayExecutor, read_word, surroundings, there
 from dermssl.errors import UserError
 
 Resources = dict[str, float]
@@ -44,7 +30,7 @@ class Pretended:
     exceptions = ray.exceptions
 
     def __init__(self, *machines: Resources, blind: Sequence[str] = (), broken: dict[str, Exception] | None = None):
-        self.machines, self.blind, self.broken = machines, blind, broken or {}
+        self.machines, self.blind, self.broken = list(machines), blind, broken or {}
         self.options: list[dict[str, Any]] = []
         self.cancelled: list[object] = []
         self.connected = True
@@ -91,42 +77,6 @@ def pretended(monkeypatch: pytest.MonkeyPatch, *machines: Resources, **more: Any
     return cluster
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r'--executor ray: Ray is not installed; pip install "dermssl\[ray\]"'):
-        connected("auto")
-
-
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:{closed}", "no-host.invalid:6379", "rubbish", "host:99999999", "ray://x"]
-)
-def test_an_address_where_nobody_listens_is_named_with_the_remedy(address: str) -> None:
-    address = address.format(closed=closed_port())
-    with pytest.raises(UserError) as told:
-        connected(address)
-    assert str(told.value).startswith(f"--address {address}: no Ray cluster answers there (")
-    assert "start one with `ray start --head" in str(told.value)
-
-
-def test_a_listener_that_is_no_ray_cluster_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "ANSWER", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UserError, match=rf"{address}: no Ray cluster answers there \(nothing in 1 s\)"):
-            connected(address)
-
-
-def test_what_ray_says_of_an_address_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "ASK", "raise SystemExit('first\\nnone for you, sir\\n\\n')")
-    with pytest.raises(UserError, match=r"--address auto: no Ray cluster answers there \(none for you, sir\)"):
-        connected("auto")
-
-
 def test_a_machine_that_does_not_see_the_study_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cluster = pretended(monkeypatch, {"CPU": 2}, {"CPU": 2}, {"CPU": -1}, blind=["host1"])
     with pytest.raises(UserError, match=rf"host1 \(10\.0\.0\.1\) does not see {tmp_path}; run from a folder that all"):
@@ -142,6 +92,12 @@ def test_a_machine_without_dermssl_is_named(monkeypatch: pytest.MonkeyPatch, tmp
         RayExecutor("auto", tmp_path).__enter__()
 
 
+def test_a_machine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pretended(monkeypatch, {"CPU": 2}, {"CPU": 2}, broken={"host1": ray.exceptions.GetTimeoutError("timed out")})
+    with pytest.raises(UserError, match=r"host1 \(10\.0\.0\.1\) has not answered in 120 s; see what `ray status` says"):
+        RayExecutor("auto", tmp_path).__enter__()
+
+
 def test_machines_that_see_the_study_are_taken_and_nothing_is_left_in_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -151,6 +107,26 @@ def test_machines_that_see_the_study_are_taken_and_nothing_is_left_in_it(
         assert list(tmp_path.iterdir()) == []
     assert [given["scheduling_strategy"].node_id for given in cluster.options] == [f"{i:056x}" for i in range(2)]
     assert not cluster.connected
+
+
+def test_a_machine_that_joins_gets_runs_only_where_it_sees_the_study(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = pretended(monkeypatch, {"CPU": 1}, blind=["host1"])
+    task = counting(tmp_path / "runs", 0)
+    with RayExecutor("auto", tmp_path, work=count) as executor:
+        cluster.machines.append({"CPU": 9})
+        assert executor.has_room(task)
+        assert executor.slots == 1
+        assert f"host1 (10.0.0.1) does not see {tmp_path}; run from a folder" in capsys.readouterr().out
+        cluster.machines.append({"CPU": 2})
+        assert executor.has_room(task)
+        assert executor.slots == 3
+        assert capsys.readouterr().out == ""  # said once
+        asked = len(cluster.options)
+        executor.start(task)
+    assert asked == 3  # each machine once
+    assert cluster.options[-1]["label_selector"] == {"ray.io/node-id": f"!in({1:056x})"}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +173,7 @@ def test_a_run_gets_its_share_of_a_machine_and_ray_never_starts_it_again(
         first, second = cluster.options
         assert not executor.has_room(small)
     assert (first["num_cpus"], first["num_gpus"], first["memory"], first["max_retries"]) == (3, 0.5, 2.5e9, 0)
+    assert first["label_selector"] == {}
     assert second["memory"] == 9e9  # more than any machine has, and it would wait for ever
     assert first["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "3"
     assert len(cluster.cancelled) == 2
@@ -254,124 +231,3 @@ def test_a_run_elsewhere_is_done_as_if_it_had_been_started_here(
     assert there(task, count, workplace, workplace / "study", False).state == "done"
     assert_each_done_once(workplace / "runs", [task])
     assert (workplace / "study" / "logs" / f"{task.id}.txt").is_file()
-
-
-# The true thing: a cluster of two nodes, one processor each.
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with two_nodes() as both:
-        yield both
-
-
-@pytest.fixture
-def _workers_find_this_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
-def lose_one_when(due: Callable[[], bool], nodes: Nodes) -> threading.Thread:
-    """Kills a node from the side as soon as it is due."""
-
-    def wait() -> None:
-        until = time.monotonic() + 200
-        while time.monotonic() < until and not due():
-            time.sleep(0.02)
-        nodes.lose_one()
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.usefixtures("_workers_find_this_folder")
-def test_a_cluster_that_loses_a_node_does_every_run_once(nodes: Nodes, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    tasks = [counting(runs, seed) for seed in range(5)] + [counting(runs, 5, "dies once")]
-    spoilt = [counting(runs, 6, "dies"), counting(runs, 7, "refuses")]
-    (tmp_path / "study").mkdir()
-    ledger = Ledger(tmp_path / "study", [*tasks, *spoilt])
-    both = lose_one_when(lambda: [len(steps_of(folder)) for folder in runs.glob("run-*")] in ([1, 1], [1, 2]), nodes)
-    with RayExecutor(nodes.address, tmp_path / "study", work=count_slowly) as executor:
-        assert executor.slots == 2
-        schedule(ledger, executor)
-        assert executor.slots == 1
-    both.join(10)
-    assert [ledger.state(task.id) for task in tasks] == ["done"] * 6
-    attempts = [ledger.attempts(task) for task in tasks]
-    assert sorted(attempts[:5]) == [1, 1, 1, 1, 2]  # the run that the node took along
-    assert [(ledger.state(task.id), ledger.attempts(task)) for task in spoilt] == [("failed", 3), ("failed", 1)]
-    assert "the node it was running on is dead" in (tmp_path / "study" / "history.jsonl").read_text()
-    for task in spoilt:
-        (runs / f"run-{task.id}").rename(tmp_path / task.id)
-    assert_each_done_once(runs, tasks)
-    nodes.gain_one()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.usefixtures("_workers_find_this_folder")
-def test_runs_on_a_cluster_end_with_an_interrupted_study(nodes: Nodes, tmp_path: Path) -> None:
-    tasks = [counting(tmp_path / "runs", seed, "sleeps") for seed in range(2)]
-    logs = [tmp_path / "logs" / f"{task.id}.txt" for task in tasks]
-
-    def interrupted() -> None:
-        with RayExecutor(nodes.address, tmp_path, work=count) as executor:
-            for task in tasks:
-                executor.start(task)
-            wait_until(lambda: all(log.exists() and log.read_text() for log in logs))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    workers = [int(log.read_text().partition("in process ")[2].split()[0]) for log in logs]
-    wait_until(lambda: not any(map(psutil.pid_exists, workers)), 30)  # they would sleep for a minute
-    assert not ray.is_initialized()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_address_of_a_cluster_that_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed_port()}")  # what `auto` means, before the file of `ray start`
-    with pytest.raises(UserError, match="--address auto: no Ray cluster answers there"):
-        connected("auto")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_study_that_loses_a_node_says_what_a_study_of_one_machine_says(
-    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(compare.page.report, "DRAWS", 200)
-    photographs = draw_photographs(tmp_path / "photographs")
-    here = small_study(tmp_path / "here", photographs, threads=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare.run, "executor_of", lambda _: Here())
-        run(here)
-    there = replace(
-        small_study(tmp_path / "there", photographs, threads=1), executor="ray", address=nodes.address, jobs=2
-    )
-    tuned = there.runs / "finetune"
-    lose_one_when(lambda: len(list(tuned.glob("*/config.yaml"))) == 2, nodes)
-    run(there)
-    plan = plan_of(there)
-    assert plan["state"].tolist() == ["done"] * 5
-    assert plan["folder"].nunique() == 5
-    assert len(list(there.runs.glob("*/*/result.json"))) == 5
-    assert sorted(plan["attempts"]) == [1, 1, 1, 1, 2]
-    ours, theirs = (pd.read_parquet(study.folder / "scores.parquet") for study in (there, here))
-    assert ours.equals(theirs)
-    for table in ("contrasts.csv", "arms.csv"):
-        assert (there.folder / "tables" / table).read_bytes() == (here.folder / "tables" / table).read_bytes()
-    nodes.gain_one()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.search import best_rate, search
+from compare.plan import best_rate
+from compare.search import search
 from compare.search_config import SearchConfig
 from dermssl.files import write_json
 from finetune.config import FinetuneConfig

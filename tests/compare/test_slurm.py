@@ -338,7 +338,7 @@ def test_scripts_that_are_written_anew_are_of_what_is_left_and_forget_failures(t
 
 
 def test_an_element_that_the_study_does_not_have_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="0123456789: .* has no such run.*python -m compare slurm"):
+    with pytest.raises(UserError, match=r"0123456789: .* has no such run.*python -m compare slurm"):
         element(tmp_path, [counting(tmp_path, 0)], "0123456789", work=count)
 
 
