@@ -124,7 +124,7 @@ class ExecutionConfig:
     jobs: int = 0
     """Runs side by side; 0 is one a core, on GPUs --per_gpu on each, and on a cluster as many as fit."""
     threads: int = 0
-    """CPU threads of each run; 0 shares the cores of this machine between the runs."""
+    """CPU threads of each run; 0 shares the cores of this machine between the runs, and is 1 on a Ray cluster."""
     per_gpu: int = 1
     """Runs side by side on one GPU."""
     memory: float | None = None
@@ -148,6 +148,8 @@ class ExecutionConfig:
         for name in ("jobs", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} is a number of {name}, or 0; got {getattr(self, name)}")
+        if self.memory is not None and self.executor == "ray":
+            raise ValueError("--memory is watched on this machine alone; leave it out with --executor ray")
         if self.per_gpu < 1:
             raise ValueError(f"--per_gpu must be at least 1, got {self.per_gpu}")
         for name in ("memory", "budget"):

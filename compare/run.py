@@ -57,11 +57,12 @@ def run(study: StudyConfig) -> Report:
         ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
         if changes:
             ledger.note("changed", changes)
-        print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done, "
-              f"{planned.slots} at a time\n{planned.ground}", flush=True)  # fmt: skip
+        print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{planned.ground}",
+              flush=True)  # fmt: skip
 
         # The runs, each as soon as what it needs is there.
         with executor_of(planned) as executor:
+            print(f"runs side by side: {executor.slots}, threads of each: {planned.threads}", flush=True)
             schedule(ledger, executor, began + 3600 * study.budget if study.budget else math.inf)
 
         # Scores of all images of all runs, and the report.
@@ -96,8 +97,6 @@ def executor_of(planned: Planned) -> Executor:
     known = estimates(replace(study, timed=False), planned.tasks, Images(study))
     held = {task: (one.memory_mb or 0.0) / 1000 for task, one in known.items()}
     if study.executor == "ray":
-        if study.memory:
-            raise UserError("--memory is watched on this machine alone; leave it out with --executor ray")
         from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need
 
         return RayExecutor(study.address, folder, jobs=study.jobs, threads=planned.threads, per_gpu=study.per_gpu,

@@ -140,6 +140,7 @@ def test_levels_in_words(factor: str, value: str | float | None, word: str) -> N
         (["--search", "optuna"], "lowest and the highest"),
         (["--search_lr", "1e-3", "1e-3"], "none of them twice"),
         (["--budget", "0"], "--budget must be above 0"),
+        (["--executor", "ray", "--memory", "4"], "--memory is watched on this machine alone"),
         (["--per_gpu", "0"], "--per_gpu must be at least 1"),
         (["--margin", "0"], "--margin is a difference"),
         (["--label_fraction", "1.5"], r"shares in \(0, 1\]"),
