@@ -63,24 +63,18 @@ def slurm(asked: Command) -> None:
     """Writes array jobs for a SLURM cluster that do what is not done yet; what failed is planned anew."""
     from dataclasses import replace
 
-    from compare.declared import declare
-    from compare.execution.ledger import Ledger, hold
+    from compare.execution.ledger import hold
     from compare.execution.local import visible_gpus
     from compare.execution.slurm import left_to_do, waves_said, write_scripts
     from compare.overview.estimate import estimates
     from compare.overview.work import Images
-    from compare.run import prepared
-    from dermssl.files import write_json
-    from dermssl.runs import closing, environment
+    from compare.run import opened, prepared
+    from dermssl.runs import closing
 
     study = asked.study
     planned = prepared(study)
     with hold(study.folder):
-        changes = declare(study)
-        write_json(study.folder / "environment.json", environment())
-        ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
-        if changes:
-            ledger.note("changed", changes)
+        ledger = opened(planned)
         left = left_to_do(ledger)
         known = estimates(replace(study, timed=False), left, Images(study))
         waves = write_scripts(study, left, known, gpu=bool(visible_gpus()))

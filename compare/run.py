@@ -52,11 +52,7 @@ def run(study: StudyConfig) -> Report:
     planned = prepared(study)
     with hold(study.folder):
         # The study folder: what is asked, and a row for every run.
-        changes = declare(study)
-        write_json(study.folder / "environment.json", environment())
-        ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
-        if changes:
-            ledger.note("changed", changes)
+        ledger = opened(planned)
         print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{planned.ground}",
               flush=True)  # fmt: skip
 
@@ -89,6 +85,17 @@ def prepared(study: StudyConfig) -> Planned:
         raise UserError(str(error)) from error
     refuse(study, ground, tasks)
     return Planned(study, ground, tasks, slots, threads)
+
+
+def opened(planned: Planned) -> Ledger:
+    """Writes what is asked into the study folder, which must be held, and takes up what is done."""
+    study = planned.study
+    changes = declare(study)
+    write_json(study.folder / "environment.json", environment())
+    ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
+    if changes:
+        ledger.note("changed", changes)
+    return ledger
 
 
 def executor_of(planned: Planned) -> Executor:

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         UserError: If the disk is full; the part is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".part-{os.getpid()}-{path.name}"
+    part = path.parent / f".part-{platform.node()}-{os.getpid()}-{path.name}"  # two machines may have equal numbers
     try:
         with room_or_sentence(path):
             yield part

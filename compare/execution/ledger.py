@@ -201,7 +201,7 @@ def read_outcomes(folder: Path) -> dict[str, Outcome]:
         table = pd.read_csv(path, dtype={"id": str, "hash": str}, keep_default_na=True)
         rows = table.to_dict("records") if {"id", "attempts"} <= set(table) else []
         outcomes = {row["id"]: outcome_of({str(key): value for key, value in row.items()}) for row in rows}
-    for file in sorted((folder / "outcomes").glob("*.json")):
+    for file in sorted((folder / "outcomes").glob("[!.]*.json")):
         if outcomes.get(file.stem, Outcome()).state != "done":
             outcomes[file.stem] = outcome_of(json.loads(file.read_text(encoding="utf-8")))
     return outcomes
