@@ -19,6 +19,7 @@ from compare.execution.worker import do, utc
 from compare.plan import Outcome, Task
 
 GIGABYTE = 1e9
+FAREWELL = 10.0  # seconds in which an idle process has to end
 SPAWN = multiprocessing.get_context("spawn")  # forks would share the parent's threads and its CUDA
 
 
@@ -62,7 +63,7 @@ class LocalExecutor:
     def __exit__(self, *_: object) -> None:
         """Ends every process; a run that is cut off goes on from its last checkpoint when it is started again."""
         for slot in self._slots:
-            slot.kill()
+            slot.let_go()
 
     def has_room(self, task: Task) -> bool:
         """Whether a slot is free, and so is the memory that the task is likely to hold."""
@@ -130,6 +131,13 @@ class _Slot:
     def held(self) -> float:
         """GB that the process and those that it started hold now."""
         return sum(map(held_by, family(self._process))) if self._process is not None else 0.0
+
+    def let_go(self) -> None:
+        """Lets an idle process end by itself, which then leaves nothing behind; one that is at a run is killed."""
+        if self._process is not None and self.task is None:
+            self.pipe.close()
+            self._process.join(FAREWELL)
+        self.kill()
 
     def kill(self) -> None:
         """Ends the process and those that it started; data loaders left alone would hold the run folder for seconds."""
