@@ -119,7 +119,7 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "probe_ranks": [
         words("probe", "Probe", spoken=PROBE), words("measure", "Measure", spoken=PROBE),
-        words("setting", "Setting", spoken=PROBE), number("label_fraction", "Labels", labels),
+        words("decoder", "Decoder", spoken=PROBE), number("label_fraction", "Labels", labels),
         number("encoders", "Encoders"), number("rho", "Rank correlation", hundredths),
     ],
     "costs": [
