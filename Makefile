@@ -25,7 +25,7 @@ $(READY): requirements.lock pyproject.toml
 demo: setup  ## pretrain, fine-tune, probe and compare on drawn images; ends with a verdict and a report
 	$(RUN) -m compare --config configs/compare/demo.yaml
 
-demo-short: setup  ## the same path in about a minute, for CI
+demo-short: setup  ## the same path in a few minutes, for CI
 	$(RUN) -m compare --config configs/compare/short.yaml
 
 test: setup  ## the fast tests
