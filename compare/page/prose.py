@@ -89,7 +89,7 @@ def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
         small = f" That is less than the {margin} points that this study holds relevant." * _within(study, row)
         return f"On the same images, {a} was {row['verdict']} than {b} by {gap} points of IoU on average.{small}"
     if row["verdict"] == "equivalent":
-        return f"Whatever the difference between {a} and {b} is, it is smaller than {margin} points of IoU."
+        return f"Any difference between {a} and {b} is smaller than {margin} points of IoU (two one-sided tests, 5 %)."
     if row["seeds"] < 2:
         return f"One seed cannot tell {a} from {b}: nothing says how another training would have gone."
     if not isfinite(row["low"]):

@@ -233,7 +233,10 @@ def row_of(**numbers: object) -> pd.DataFrame:
         ({}, "ssl was better than imagenet by 2.0 points"),
         ({"difference": -0.02, "low": -0.03, "high": -0.01, "verdict": "worse"}, "worse than imagenet by 2.0 points"),
         ({"difference": 0.004, "low": 0.001, "high": 0.007}, "less than the 1.0 points that this study holds relevant"),
-        ({"verdict": "equivalent", "difference": 0.001}, "it is smaller than 1.0 points"),
+        (
+            {"verdict": "equivalent", "difference": 0.001},
+            "is smaller than 1.0 points of IoU (two one-sided tests, 5 %)",
+        ),
         ({"verdict": "undecided", "low": -0.01}, "That is not evidence that they are the same"),
         ({"verdict": "undecided", "adjusted_p": 0.06}, "The interval leaves out 0, but p is 0.060"),
         ({"verdict": "undecided", "seeds": 1}, "One seed cannot tell"),
