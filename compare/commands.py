@@ -36,9 +36,9 @@ def status(asked: Command) -> None:
 def report(asked: Command) -> None:
     """Writes the report of what is there; runs that cluster jobs have done are taken in."""
     from compare.execution.ledger import Ledger, hold
-    from compare.run import conclude, prepared
+    from compare.run import conclude, planned_of
 
-    planned = prepared(asked.study)
+    planned = planned_of(asked.study)
     with hold(asked.study.folder):
         ledger = Ledger(asked.study.folder, planned.tasks, trust=asked.study.trust)
         made = conclude(asked.study, ledger)

@@ -74,6 +74,17 @@ def prepared(study: StudyConfig) -> Planned:
     Raises:
         UserError: With all that is wrong, before anything is trained.
     """
+    planned = planned_of(study)
+    refuse(study, planned.ground, planned.tasks)
+    return planned
+
+
+def planned_of(study: StudyConfig) -> Planned:
+    """Finds the images and makes the plan; a report asks for no more, not for weights that only a run needs.
+
+    Raises:
+        UserError: If the folder holds another study, the images cannot be used, or levels do not go together.
+    """
     refuse_another_study(study)
     cores = os.cpu_count() or 1
     slots = slots_of(study.jobs, visible_gpus(), study.per_gpu)
@@ -83,7 +94,6 @@ def prepared(study: StudyConfig) -> Planned:
         tasks = tasks_of(study, threads, ground.hash)
     except ValueError as error:  # of levels that do not go together
         raise UserError(str(error)) from error
-    refuse(study, ground, tasks)
     return Planned(study, ground, tasks, slots, threads)
 
 
@@ -116,9 +126,10 @@ def conclude(study: StudyConfig, ledger: Ledger) -> Report:
     """Gathers the scores of what is done, and writes the report."""
     scores = gather(ledger.tasks, ledger.outcomes)
     path = study.folder / "scores.parquet"
-    path.unlink(missing_ok=True)  # those of an earlier state of the study
     if len(scores):
         write_table(path, scores)
+    else:
+        path.unlink(missing_ok=True)  # those of an earlier state of the study
     return write_report(study.folder)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compare.execution.execute import Work
-from compare.execution.ledger import STAGES, as_it_stands, outcome_of, read_outcomes, write_outcome
+from compare.execution.ledger import STAGES, as_it_stands, outcome_file, outcome_of, read_outcomes, write_outcome
 from compare.execution.schedule import worth_another
 from compare.execution.worker import do
 from compare.plan import Outcome, Task, bound
@@ -67,11 +67,6 @@ def standing(folder: Path, run: str) -> Outcome:
     path = outcome_file(folder, run)
     left = outcome_of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Outcome()
     return as_it_stands(left if left.state == "done" else read_outcomes(folder).get(run, Outcome()))
-
-
-def outcome_file(folder: Path, run: str) -> Path:
-    """Where `write_outcome` leaves what became of a run."""
-    return folder / "outcomes" / f"{run}.json"
 
 
 def cores() -> int:

@@ -209,7 +209,12 @@ def read_outcomes(folder: Path) -> dict[str, Outcome]:
 
 def write_outcome(folder: Path, task: Task, outcome: Outcome) -> None:
     """Leaves a task's outcome in the study folder for the ledger to take in."""
-    write_json(folder / "outcomes" / f"{task.id}.json", asdict(outcome))
+    write_json(outcome_file(folder, task.id), asdict(outcome))
+
+
+def outcome_file(folder: Path, run: str) -> Path:
+    """Where a job leaves what became of a run, by its id."""
+    return folder / "outcomes" / f"{run}.json"
 
 
 def outcome_of(row: Mapping[str, Any]) -> Outcome:

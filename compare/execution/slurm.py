@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compare.config import StudyConfig
-from compare.execution.element import outcome_file
-from compare.execution.ledger import Ledger
+from compare.execution.ledger import Ledger, outcome_file
 from compare.overview.aligned import aligned, counted, duration, megabytes
 from compare.overview.estimate import Estimate
 from compare.plan import STAGES, Task

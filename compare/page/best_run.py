@@ -41,7 +41,7 @@ def segmentations(study: Study, most: int = 6) -> Figure | None:
     shown = sorted((name for name in names if name in jaccard.index), key=lambda name: float(jaccard[name]))[:most]
     figure = Figure(figsize=(10, 3.0 * ((len(shown) + 2) // 3)), layout="constrained")
     axes = figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).ravel()
-    for axis, name in zip(axes, shown, strict=False):
+    for axis, name in zip(axes[: len(shown)], shown, strict=True):
         axis.imshow(_picture(Path(run["folder"]), name, ".jpg", "RGB"))
         for end, colour in (("_truth.png", TRUTH), ("_prediction.png", PREDICTED)):
             mask = _picture(Path(run["folder"]), name, end, "L")

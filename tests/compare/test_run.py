@@ -15,10 +15,13 @@ import pytest
 from small_study import ENCODER, Here, draw_photographs, plan_of, small_study
 
 import compare.page.report
+import compare.preflight
 import compare.run
 import finetune.run
 import finetune.training
 import pretrain.run
+from compare.command_line import Command
+from compare.commands import report
 from compare.config import StudyConfig
 from compare.execution.ledger import hold
 from compare.page.report import Report
@@ -373,3 +376,16 @@ def test_broken_images_are_told_before_the_first_run(make: Make, photographs: Pa
         run(study)
     assert not study.runs.exists()
     assert not study.out.exists()
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_a_report_is_made_of_what_is_there_without_weights_that_only_a_run_needs(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise UserError("no weights for it, and no network")
+
+    monkeypatch.setattr(compare.preflight, "start_from", away)
+    (finished.folder / "report.html").unlink()
+    report(Command("report", finished.study))
+    assert (finished.folder / "report.html").is_file()
