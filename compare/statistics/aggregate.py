@@ -1,11 +1,8 @@
 """Numbers that stand for many runs and are not moved by a few of them (Agarwal et al. 2021)."""
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import stats
 
-from compare.statistics.bootstrap import Interval
 from compare.statistics.paired import FloatArray
 
 
@@ -30,7 +27,7 @@ def probability_of_improvement(scores_a: FloatArray, scores_b: FloatArray) -> fl
 
     In each cell the share of pairs of runs that the first arm wins, a tie counting half: Mann and Whitney's U by the
     number of pairs (1947, https://doi.org/10.1214/aoms/1177730491). Cells count equally. It says how often and not by
-    how much, and with two or three seeds a cell has four or nine pairs: see the interval beside it.
+    how much, and with two or three seeds a cell has four or nine pairs: it is for reading a table.
 
     Args:
         scores_a: Mean IoU of the first arm's runs, (cells, seeds), nan where a run is missing.
@@ -48,32 +45,3 @@ def probability_of_improvement(scores_a: FloatArray, scores_b: FloatArray) -> fl
     wins = np.where(np.isnan(gaps), np.nan, (np.sign(gaps) + 1) / 2).reshape(len(gaps), -1)
     there = wins[~np.isnan(wins).all(axis=1)] if wins.size else wins
     return float(np.nanmean(there, axis=1).mean()) if there.size else float("nan")
-
-
-def stratified_interval(
-    statistic: Callable[..., float],
-    scores: tuple[FloatArray, ...],
-    rng: np.random.Generator,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of a statistic of runs, which are resampled in each cell (Agarwal et al. 2021, section 4.1).
-
-    It knows of seeds alone, and with fewer than about ten of them is too narrow, as its authors say: it is for reading
-    a table, never for a verdict.
-
-    Args:
-        statistic: Such as `interquartile_mean`, of as many arrays as there are in `scores`.
-        scores: Mean IoU of runs, (cells, seeds) each; each is resampled by itself.
-        rng: Source of the draws.
-        draws: Resamples.
-        level: Of the interval.
-    """
-    values = np.empty(draws)
-    for draw in range(draws):
-        picks = [rng.integers(one.shape[1], size=one.shape) for one in scores]
-        values[draw] = statistic(*(np.take_along_axis(one, pick, 1) for one, pick in zip(scores, picks, strict=True)))
-    if np.isnan(values).all():
-        return Interval(float("nan"), float("nan"))
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))

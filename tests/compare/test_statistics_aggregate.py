@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.statistics.aggregate import interquartile_mean, probability_of_improvement, stratified_interval
+from compare.statistics.aggregate import interquartile_mean, probability_of_improvement
 from compare.statistics.critical_difference import critical_difference, friedman_p, nemenyi_distance
 
 approx = pytest.approx
@@ -45,18 +45,6 @@ def test_missing_runs_leave_the_pairs_that_are_there() -> None:
 def test_runs_of_other_cells_are_refused() -> None:
     with pytest.raises(ValueError, match="same cells"):
         probability_of_improvement(np.zeros((2, 3)), np.zeros((3, 3)))
-
-
-def test_the_stratified_interval_keeps_cells_apart() -> None:
-    scores = np.array([[0.1, 0.1, 0.1], [0.9, 0.9, 0.9]])  # nothing varies within a cell
-    interval = stratified_interval(lambda runs: float(runs.mean()), (scores,), np.random.default_rng(0), 50)
-    assert interval == approx((0.5, 0.5))
-
-
-def test_the_stratified_interval_is_that_of_a_mean() -> None:
-    scores = np.random.default_rng(1).normal(0, 1, (1, 50))
-    low, high = stratified_interval(lambda runs: float(runs.mean()), (scores,), np.random.default_rng(0), 4000)
-    assert high - low == approx(2 * 1.96 * scores.std() / 50**0.5, rel=0.06)
 
 
 # ranks over cells
