@@ -1,7 +1,6 @@
 """Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
 
 import errno
-import fcntl
 import json
 import os
 import platform
@@ -22,13 +21,14 @@ import pandas as pd
 from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
+from dermssl.holder import claimed, signed
 from dermssl.parallel import rank, world
 from dermssl.seal import RESULT, seal
 
 # Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
-# results tell what they cost.
-FORMAT = 3
-LOCK = ".lock"
+# results tell what they cost. 4: the masks of every scored image are kept.
+FORMAT = 4
+LOCK, CHECKPOINTS = ".lock", "checkpoints"
 POLL = 0.5  # seconds between two looks at a run that another process holds
 LIBRARIES = [
     "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
@@ -72,13 +72,19 @@ class Run:
     def finish(self, result: Mapping[str, object]) -> None:
         """Seals what stands in the folder and writes result.json, which makes the run a finished one; so it comes last.
 
-        Whatever is written later but log.txt and figures breaks the seal.
+        Whatever is written later but log.txt and figures breaks the seal. The checkpoints go: there is nothing left to
+        continue, and those of a study would take most of its room.
         """
         if not self.first:
             return
         text = json.dumps(result, indent=2, allow_nan=True) + "\n"
         seal(self.folder, text.encode())
         write_text(self.folder / RESULT, text)
+        self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        """Removes the states that the run could be continued from."""
+        shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
 
 
 def read_result(folder: Path) -> dict[str, object] | None:
@@ -136,7 +142,7 @@ def open_run(
         try:
             yield Run(folder)
         except UserError:
-            if made and not (folder / "checkpoints").exists():  # refused before it began: there is nothing to continue
+            if made and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
                 remove_held(folder)
             raise
 
@@ -195,7 +201,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
         UserError: If another process holds it and it is not to be waited for.
     """
     try:
-        lock = (folder / LOCK).open("w")
+        lock = (folder / LOCK).open("a+")  # what its holder has left there stays
     except FileNotFoundError:
         yield False
         return
@@ -206,16 +212,8 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
             print(f"{folder}: another process is at this run; waiting", flush=True)
             while not claimed(lock):
                 time.sleep(POLL)
-        yield is_still(folder / LOCK, lock)
-
-
-def claimed(lock: IO[str]) -> bool:
-    """Takes the lock where it is free; says whether it was."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with signed(lock):
+            yield is_still(folder / LOCK, lock)
 
 
 def is_still(path: Path, handle: IO[str]) -> bool:

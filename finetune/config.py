@@ -33,8 +33,6 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
     """Share of the training images whose masks are used; smaller shares lie inside larger ones."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the network; losses are in float32 always."""
-    examples: int = 6
-    """Held-out images to keep with their prediction for the report, the same ones in every run of a split."""
     workers: int = 0
     """Processes that draw augmentations; 0 draws them in this one."""
     threads: int = 0
@@ -57,6 +55,6 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
             raise ValueError(f"--seed must not be negative, got {self.seed}")
         if self.limit is not None and self.limit < 2:
             raise ValueError(f"--limit must leave an image on either side of the split, got {self.limit}")
-        for name in ("examples", "workers", "threads"):
+        for name in ("workers", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")

@@ -27,7 +27,7 @@ from finetune.inner_part import Parts, set_aside
 from finetune.model import Network, network
 from finetune.model_file import ModelCard, write_model
 from finetune.recipe import augmentation_of
-from finetune.score import keep_examples, score
+from finetune.score import mask_table, score
 from finetune.threshold import best_of, threshold_curve
 from finetune.training import Material, Trained, train
 from finetune.transfer import schedule_of
@@ -89,7 +89,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         write_table(work.folder / "tables" / "calibration.csv", scored.calibration)
         if not inner:
             write_model(work.folder / "model.safetensors", trained.model, card_of(config, start, manifest, cut))
-            keep_examples(work.folder / "examples", taken, scored.masks, config.examples)
+            write_table(work.folder / "masks.parquet", mask_table(scored))
             draw_figures(work.folder, best_median_worst(taken, scored.table, scored.masks))
         result = summary(scored.table)
         work.finish(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -11,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dermssl.cache import PixelCache
-from dermssl.files import whole_folder
-from dermssl.images import Pixels, read_rgb
+from dermssl.images import Pixels
 from dermssl.manifest import Manifest
 from dermssl.masks import read_mask
 from dermssl.plots import thumbnail
@@ -81,20 +79,16 @@ def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield some
 
 
-def keep_examples(folder: Path, val: Manifest, masks: list[Masks], examples: int) -> None:
-    """Leaves small copies of the first few images with truth and prediction, so that a report needs no data set.
+def mask_table(scored: Scored) -> pd.DataFrame:
+    """Truth and prediction of every image for a report, so that it can show any of them and needs no network.
 
-    The three pictures of an image have one size: all are made from what has its native size, not from the cache.
+    Returns:
+        A row an image, in the order of the scores: `image_id`; `truth` and `prediction`, the bytes of PNGs of 0 and 255
+        with the longer side at most 256 pixels, some hundreds of bytes each.
     """
-    if folder.exists():
-        return
-    with whole_folder(folder) as part:
-        for image_id, path, drawn in zip(val.table["image_id"][:examples], val.paths(), masks, strict=False):
-            name = image_id.replace("/", "_")
-            image = np.ascontiguousarray(thumbnail(read_rgb(path))[..., ::-1])  # OpenCV writes BGR
-            (part / f"{name}.jpg").write_bytes(encoded(".jpg", image))
-            (part / f"{name}_truth.png").write_bytes(drawn.truth)
-            (part / f"{name}_prediction.png").write_bytes(drawn.prediction)
+    masks = pd.DataFrame(scored.masks, columns=list(Masks._fields))
+    masks.insert(0, "image_id", scored.table["image_id"].to_numpy())
+    return masks
 
 
 def encoded(suffix: str, picture: Pixels) -> bytes:

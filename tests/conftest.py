@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from dermssl.runs import Run
+
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 
 
@@ -47,6 +49,14 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     torch.set_num_threads(1)  # what is drawn here is too small for two
     return place
+
+
+@pytest.fixture(scope="module")
+def checkpoints_stay() -> Iterator[None]:
+    """Finished runs keep their checkpoints, so that tests compare all that was trained and not what is published."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "drop_checkpoints", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="module")

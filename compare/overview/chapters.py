@@ -60,14 +60,10 @@ def rates_of(folder: Path, stage: str, whole: float | None = None) -> Rates | No
         return Rates(max(0.0, lasted - seconds), step, row, 0.0, *memory)
     if not result["n_val"]:  # a trial of a search
         return None
-    scoring = max(0.0, written(folder / "scores.parquet") - trained(folder))
+    # The last row of metrics.csv is written just before the last checkpoint, which is gone from a finished run.
+    scoring = max(0.0, written(folder / "scores.parquet") - written(folder / METRICS))
     fixed = max(0.0, lasted - seconds - scoring)
     return Rates(fixed, step, row, scoring / int(result["n_val"]), *memory)
-
-
-def trained(folder: Path) -> float:
-    """When training ended, seconds since 1970: when the last of its checkpoints was whole."""
-    return max(map(written, [folder / METRICS, *folder.glob("checkpoints/*/manifest.json")]))
 
 
 def step_seconds(metrics: pd.DataFrame, batch_size: int) -> float:

@@ -1,12 +1,13 @@
-"""The best run of a study, and what it makes of the images whose pictures it has kept."""
+"""The best run of a study, and what it makes of held-out images."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
+from compare.page.pictures import Masks, kept_masks, photograph, photographs
 from compare.tables.study import Study
 
 TRUTH, PREDICTED = "#f0e442", "#56b4e9"
@@ -23,41 +24,40 @@ def best_run(study: Study) -> "pd.Series[str] | None":
 
 
 def segmentations(study: Study, most: int = 6) -> Figure | None:
-    """Images of the best run with the outlines of truth (yellow) and prediction (blue), worst first.
+    """Held-out images of the best run with the outlines of truth (yellow) and prediction (blue), worst first.
 
     Args:
         study: Complete or not.
-        most: Images shown of those that the run kept.
+        most: Images shown, evenly spaced from the worst to the best.
 
     Returns:
-        A panel an image, titled with its IoU; None where no run is scored or the best one kept no pictures.
+        A panel an image, titled with its IoU, on grey where its photograph is not at hand; None where no run is scored
+        or the best one kept no masks.
     """
     run = best_run(study)
-    names = [] if run is None else kept(Path(run["folder"]))
-    if run is None or not names:
+    if run is None:
         return None
-    scores = study.scores[study.scores["run"] == Path(run["folder"]).name]
-    jaccard = scores.set_index(scores["image_id"].str.replace("/", "_"))["jaccard"]
-    shown = sorted((name for name in names if name in jaccard.index), key=lambda name: float(jaccard[name]))[:most]
+    scores = study.scores[study.scores["run"] == Path(run["folder"]).name].sort_values("jaccard", kind="stable")
+    places = np.unique(np.linspace(0, len(scores) - 1, min(most, len(scores))).round().astype(int))
+    shown = scores.iloc[places]
+    masks = kept_masks([Path(run["folder"])], shown["image_id"].tolist())
+    if set(shown["image_id"]) - set(masks):
+        return None
+    known = photographs(study)
     figure = Figure(figsize=(10, 3.0 * ((len(shown) + 2) // 3)), layout="constrained")
     axes = figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).ravel()
-    for axis, name in zip(axes[: len(shown)], shown, strict=True):
-        axis.imshow(_picture(Path(run["folder"]), name, ".jpg", "RGB"))
-        for end, colour in (("_truth.png", TRUTH), ("_prediction.png", PREDICTED)):
-            mask = _picture(Path(run["folder"]), name, end, "L")
-            if mask.min() != mask.max():
-                axis.contour(mask, levels=[127], colors=[colour], linewidths=1.6)
-        axis.set_title(f"{name}, IoU {jaccard[name]:.3f}", fontsize=9)
+    for axis, name, jaccard in zip(axes[: len(shown)], shown["image_id"], shown["jaccard"], strict=True):
+        draw(axis, masks[name], known.get(name))
+        axis.set_title(f"{name}, IoU {jaccard:.3f}", fontsize=9)
     for axis in axes:
         axis.set_axis_off()
     return figure
 
 
-def kept(run_folder: Path) -> list[str]:
-    """Names of the images whose pictures a run has kept."""
-    return sorted(path.name.removesuffix("_truth.png") for path in (run_folder / "examples").glob("*_truth.png"))
-
-
-def _picture(run_folder: Path, name: str, end: str, mode: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    with Image.open(run_folder / "examples" / f"{name}{end}") as opened:
-        return np.asarray(opened.convert(mode))
+def draw(axis: Axes, masks: Masks, photo: Path | None) -> None:
+    """One image with its two outlines."""
+    blank = np.full((*masks.truth.shape, 3), 140, np.uint8)
+    axis.imshow(photograph(photo) if photo else blank)
+    for mask, colour in zip(masks, (TRUTH, PREDICTED), strict=True):
+        if mask.any() and not mask.all():
+            axis.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=1.6)

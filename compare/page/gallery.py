@@ -1,22 +1,21 @@
 """Pictures side by side: the same images under every arm, with outlines of truth and prediction and the IoU."""
 
-import base64
-import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from compare.page.blocks import labels, points
+from compare.page.pictures import MASKS, kept_masks, photograph, photographs, web_picture
 from compare.tables.study import Cell, Study
 from dermssl.outlines import svg_outline
 
 SPREAD = 5  # images from the worst over the median to the best
 APART = 3  # images on which either arm is ahead
-Examples = dict[str, dict[str, Path]]
-"""Folder of an image's saved pictures, by arm and by the name that they were saved under."""
+Folders = Mapping[str, Sequence[Path]]
+"""The run folders of each arm in one cell under one seed: one a fold."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Row:
-    """One image: its picture as a data address, the outline of the truth, what every arm made of it, a word on it."""
+    """One image: its picture as a data address or '', the outline of the truth, what every arm made of it, a word."""
 
     image_id: str
     source: str
@@ -55,101 +54,81 @@ class Sheet:
 def gallery(study: Study) -> list[Sheet]:
     """Sheets of the first setting's smallest and largest label fraction, and one of where the primary arms differ most.
 
-    As far as runs have left examples.
+    Every scored image can stand in one; as far as runs have kept their masks. Photographs are those of the data set.
     """
     cells = [cell for cell in study.cells if cell[0] == study.cells[0][0]]
     ends = list(dict.fromkeys([cells[0], cells[-1]])) if cells else []
-    made = [sheet for cell in ends for sheet in _sheets(study, cell, apart=cell == ends[0])]
+    known = photographs(study) if ends else {}
+    made = [sheet for cell in ends for sheet in _sheets(study, cell, known, apart=cell == ends[0])]
     return sorted(made, key=lambda sheet: sheet.apart)
 
 
-def web_picture(path: Path, longest: int) -> tuple[str, int, int]:
-    """A picture as a data address in WebP, no side longer than `longest` pixels, and its width and height."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    picture.save(data, format="WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode(), picture.width, picture.height
-
-
-def _sheets(study: Study, cell: Cell, apart: bool) -> list[Sheet]:
-    """The cell under its first seed that has examples in most arms; nothing where no run has any."""
+def _sheets(study: Study, cell: Cell, known: Mapping[str, Path], apart: bool) -> list[Sheet]:
+    """The cell under its first seed under which most arms have kept masks; nothing where none has."""
     runs = study.runs("finetune")
     runs = runs[(runs["setting"] == cell[0]) & (runs["label_fraction"] == cell[1]) & (runs["state"] == "done")]
-    shown = {seed: _examples(runs[runs["seed"] == seed]) for seed in sorted({float(seed) for seed in runs["seed"]})}
-    seed = max(shown, key=lambda seed: len(shown[seed]), default=None)
-    if seed is None or not shown[seed]:
+    kept = {
+        seed: _folders(study, runs[runs["seed"] == seed]) for seed in sorted({float(seed) for seed in runs["seed"]})
+    }
+    seed = max(kept, key=lambda seed: len(kept[seed]), default=None)
+    if seed is None or not kept[seed]:
         return []
-    examples = {arm: shown[seed][arm] for arm in study.levels("arm") if arm in shown[seed]}
-    jaccard = _jaccard(study, cell, seed)
-    title = f"{cell[0]}, {labels(cell[1])} of the labels, seed {seed:.0f}"
-    sheets = [Sheet(title, list(examples), _spread(study, examples, jaccard))]
-    pair = [arm for arm in study.contrasts[0] if arm in examples] if study.contrasts else []
+    folders, title = kept[seed], f"{cell[0]}, {labels(cell[1])} of the labels, seed {seed:.0f}"
+    jaccard = _jaccard(study, cell, seed).reindex(columns=list(folders)).dropna()
+    sheets = [Sheet(title, list(folders), _rows(_spread(study, jaccard), jaccard, folders, known))]
+    pair = [arm for arm in study.contrasts[0] if arm in folders] if study.contrasts else []
     if apart and len(pair) == 2:
-        own = {arm: examples[arm] for arm in pair}
-        sheets.append(Sheet(f"Where {pair[0]} and {pair[1]} differ most: {title}", pair, _apart(own, jaccard), True))
+        own = {arm: folders[arm] for arm in pair}
+        rows = _rows(_apart(jaccard[pair[0]] - jaccard[pair[1]]), jaccard, own, known)
+        sheets.append(Sheet(f"Where {pair[0]} and {pair[1]} differ most: {title}", pair, rows, True))
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def _examples(runs: pd.DataFrame) -> Examples:
-    """Saved images of each arm, of all its folds, where a run has left any."""
-    found: Examples = {}
-    for arm, folder in zip(runs["arm"], runs["folder"], strict=True):
-        for path in sorted((Path(folder) / "examples").glob("*_prediction.png")) if folder else []:
-            name = path.name.removesuffix("_prediction.png")
-            if all((path.parent / f"{name}{end}").is_file() for end in (".jpg", "_truth.png")):
-                found.setdefault(str(arm), {})[name] = path.parent
-    return found
+def _folders(study: Study, runs: pd.DataFrame) -> Folders:
+    """Of every arm with a run that has kept its masks."""
+    kept = [(arm, Path(folder)) for arm, folder in zip(runs["arm"], runs["folder"], strict=True) if folder]
+    found = {
+        arm: [path for own, path in kept if own == arm and (path / MASKS).is_file()] for arm in study.levels("arm")
+    }
+    return {arm: paths for arm, paths in found.items() if paths}
 
 
 def _jaccard(study: Study, cell: Cell, seed: float) -> pd.DataFrame:
-    """IoU of every image of a cell under a seed, (images, arms), by the name that pictures are saved under."""
+    """IoU of every image of a cell under a seed, (images, arms)."""
     scores = study.scores
     rows = scores[(scores["setting"] == cell[0]) & (scores["label_fraction"] == cell[1]) & (scores["seed"] == seed)]
-    names = rows["image_id"].str.replace("/", "_")
-    return rows.assign(name=names).pivot_table(index="name", columns="arm", values="jaccard")
+    return rows.pivot_table(index="image_id", columns="arm", values="jaccard")
 
 
-def _common(examples: Examples, jaccard: pd.DataFrame) -> pd.DataFrame:
-    """IoU of the images that every arm has saved and scored, (images, arms)."""
-    saved = set.intersection(*map(set, examples.values()))
-    arms = [arm for arm in examples if arm in jaccard]
-    rows = jaccard.loc[[name for name in jaccard.index if name in saved], arms].dropna()
-    return rows if len(arms) == len(examples) else rows.head(0)
-
-
-def _spread(study: Study, examples: Examples, jaccard: pd.DataFrame) -> list[Row]:
-    """Up to five images, evenly spaced from the worst to the best by mean IoU over the whole study."""
-    common = _common(examples, jaccard)
-    mean = study.scores.groupby(study.scores["image_id"].str.replace("/", "_"))["jaccard"].mean()
-    ranked = [str(name) for name in mean.sort_values(kind="stable").index if name in common.index]
+def _spread(study: Study, jaccard: pd.DataFrame) -> dict[str, str]:
+    """Up to five of the images with a word on each, evenly spaced from the worst to the best in the whole study."""
+    mean = study.scores.groupby("image_id")["jaccard"].mean()
+    ranked = [str(name) for name in mean.sort_values(kind="stable").index if name in jaccard.index]
     places = np.unique(np.linspace(0, len(ranked) - 1, min(SPREAD, len(ranked))).round().astype(int)).tolist()
     notes = {0: "worst", len(places) - 1: "best"} if len(places) > 1 else {}
     notes |= {2: "median"} if len(places) == SPREAD else {}
-    return [_row(ranked[place], examples, jaccard, notes.get(i, "")) for i, place in enumerate(places)]
+    return {ranked[place]: notes.get(i, "") for i, place in enumerate(places)}
 
 
-def _apart(examples: Examples, jaccard: pd.DataFrame) -> list[Row]:
+def _apart(gap: "pd.Series[float]") -> dict[str, str]:
     """Up to three images on which the first arm is ahead by most, then up to three on which the second is."""
-    common = _common(examples, jaccard)
-    first, second = examples
-    gap = (common[first] - common[second]).sort_values(kind="stable", ascending=False)
+    gap = gap.sort_values(kind="stable", ascending=False)
     ahead, behind = gap[gap > 0].head(APART), gap[gap < 0].tail(APART)
-    told = {str(name): f"{points(value)} points" for name, value in (*ahead.items(), *behind.items())}
-    return [_row(name, examples, jaccard, note) for name, note in told.items()]
+    return {str(name): f"{points(value)} points" for name, value in (*ahead.items(), *behind.items())}
 
 
-def _row(name: str, examples: Examples, jaccard: pd.DataFrame, note: str) -> Row:
-    first = next(iter(examples.values()))[name]
-    source, width, height = web_picture(first / f"{name}.jpg", 256)
-    predictions = [
-        Prediction(arm, float(jaccard[arm][name]), svg_outline(_mask(folders[name] / f"{name}_prediction.png")))
-        for arm, folders in examples.items()
-    ]
-    return Row(name, source, width, height, svg_outline(_mask(first / f"{name}_truth.png")), predictions, note)
-
-
-def _mask(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    with Image.open(path) as opened:
-        return np.asarray(opened.convert("L")) > 127
+def _rows(notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, known: Mapping[str, Path]) -> list[Row]:
+    """Those of the noted images that every arm has kept a mask of."""
+    masks = {arm: kept_masks(paths, list(notes)) for arm, paths in folders.items()}
+    rows = []
+    for name, note in notes.items():
+        if all(name in own for own in masks.values()):
+            truth = next(iter(masks.values()))[name].truth
+            made = [
+                Prediction(arm, float(jaccard[arm][name]), svg_outline(own[name].prediction))
+                for arm, own in masks.items()
+            ]
+            source = web_picture(photograph(known[name])) if name in known else ""
+            height, width = truth.shape
+            rows.append(Row(name, source, width, height, svg_outline(truth), made, note))
+    return rows

@@ -14,13 +14,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from compare.page import figures, prose
 from compare.page.blocks import Row, Table, counted, labels, points, share
 from compare.page.drawing import colours
-from compare.page.gallery import gallery, web_picture
+from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
+from compare.page.pictures import web_picture
 from compare.page.sections import Findings, sections
 from compare.page.strip import strip
 from compare.tables.every import every_table
 from compare.tables.study import Study, read_study
 from dermssl.files import whole_file
+from dermssl.images import read_rgb
+from dermssl.plots import thumbnail
 
 DRAWS = 10_000
 PAGE = Path(__file__).parent
@@ -107,8 +110,9 @@ def _maps(study: Study) -> list[dict[str, object]]:
     for arm, encoder, folder in zip(runs["arm"], runs["encoder"], runs["folder"], strict=True):
         path = Path(folder) / "figures" / "umap.png"
         if folder and path.is_file():
-            source, width, height = web_picture(path, 700)
-            maps.append({"arm": arm, "encoder": encoder, "source": source, "width": width, "height": height})
+            pixels = thumbnail(read_rgb(path), 700)
+            size = {"width": pixels.shape[1], "height": pixels.shape[0]}
+            maps.append({"arm": arm, "encoder": encoder, "source": web_picture(pixels), **size})
     return maps
 
 

@@ -1,5 +1,6 @@
 """A study folder drawn from nothing: discs for lesions, known effects for inits, everything the report can read."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +46,8 @@ class Design:
     arms: str = "init"
     contrast: tuple[str, str] = ("ssl", "imagenet")
     images: int = 80
-    examples: int = 6
+    masks: bool = True
+    """Whether the runs have kept their masks."""
     failed: frozenset[tuple[str, str, float, int]] = field(default_factory=frozenset)
     probes: bool = True
     pretrained: bool = True
@@ -86,10 +88,10 @@ def draw_data_set(folder: Path, count: int) -> None:
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for i in range(count):
-        radius = 5 + i % 11
+        radius = lesion_radius(i)
         skin = (232, 200, 180) if i % 4 else (120, 80, 60)
-        disc((32, 24, radius), "RGB", skin, (70, 40, 30), (64, 48)).save(folder / "images" / f"{image_id(i)}.png")
-        disc((32, 24, radius), "L", 0, 255, (64, 48)).save(folder / "masks" / f"{image_id(i)}_segmentation.png")
+        disc((32, 24, radius), "RGB", skin, (70, 40, 30)).save(folder / "images" / f"{image_id(i)}.png")
+        disc((32, 24, radius), "L", 0, 255).save(folder / "masks" / f"{image_id(i)}_segmentation.png")
     ids = range(count)
     words = {"image_id": [image_id(i) for i in ids], "lesion_id": [lesion_id(i) for i in ids]}
     table = pd.DataFrame(words | {"dx": ["mel" if i % 3 == 0 else "nv" for i in ids], "licence": "CC-0"})
@@ -247,7 +249,9 @@ def _finetune(
     if design.fold:
         fold_of = np.array([int(lesion.removeprefix("IL_")) % len(design.fold) for lesion in table["lesion_id"]])
         table = table[fold_of == design.fold.index(int(str(cell["fold"])))]
-    _examples(folder / "examples", table.iloc[:: max(1, len(table) // max(design.examples, 1))].head(design.examples))
+    folder.mkdir(parents=True)
+    if design.masks:
+        _masks(table).to_parquet(folder / "masks.parquet")
     _write_finetuned(folder, cell, table, str(study / "data") if design.pictures else "synthetic")
     return row, table
 
@@ -282,19 +286,31 @@ def _write_finetuned(folder: Path, cell: Factors, table: pd.DataFrame, data: str
     write_run(folder, {**options, "augmentation": "dermoscopy", "steps": 150, "data": data}, result)
 
 
-def _examples(folder: Path, scores: pd.DataFrame) -> None:
-    """A disc on skin for a lesion, and a shifted disc for a prediction that overlaps about as much as was scored."""
-    folder.mkdir(parents=True)
-    for i, (image_id, jaccard) in enumerate(zip(scores["image_id"], scores["jaccard"], strict=True)):
-        x, y, r = 110 + 12 * (i % 4), 80 + 7 * (i % 3), 34 + 5 * (i % 4)
-        shift = 1.4 * r * (1 - jaccard)
-        disc((x, y, r), "RGB", (222, 184, 160), (112, 66, 48)).save(folder / f"{image_id}.jpg", quality=90)
-        disc((x, y, r), "L", 0, 255).save(folder / f"{image_id}_truth.png")
-        disc((x + shift, y - shift / 2, r), "L", 0, 255).save(folder / f"{image_id}_prediction.png")
+def _masks(scores: pd.DataFrame) -> pd.DataFrame:
+    """The disc that the image is drawn with, and for a prediction one that overlaps it about as much as was scored."""
+    rows = []
+    for image, jaccard in zip(scores["image_id"], scores["jaccard"], strict=True):
+        radius = lesion_radius(int(image.removeprefix("ISIC_")))
+        shift = 1.4 * radius * (1 - jaccard)
+        found = disc((32 + shift, 24 - shift / 2, radius), "L", 0, 255)
+        rows.append({"image_id": image, "truth": png(disc((32, 24, radius), "L", 0, 255)), "prediction": png(found)})
+    return pd.DataFrame(rows)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The bytes of its file."""
+    data = io.BytesIO()
+    picture.save(data, format="PNG")
+    return data.getvalue()
+
+
+def lesion_radius(i: int) -> int:
+    """Of the lesion of the image of that number, in pixels of 64 x 48."""
+    return 5 + i % 11
 
 
 def disc(
-    circle: tuple[float, float, float], mode: str, ground: object, colour: object, size: tuple[int, int] = (256, 192)
+    circle: tuple[float, float, float], mode: str, ground: object, colour: object, size: tuple[int, int] = (64, 48)
 ) -> Image.Image:
     """A disc of x, y and radius on a plain ground, width x height."""
     x, y, r = circle

@@ -23,7 +23,6 @@ FINETUNE = """image_size: 32
 cache_size: 40
 steps: 3
 batch_size: 4
-examples: 2
 val_fraction: 0.25
 """
 

@@ -10,7 +10,7 @@ from compare.tables.study import Study, read_study
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     failed = frozenset({("ssl", "unet", 1.0, 0)})
-    design = Design(searched=True, failed=failed, decoder=("unet",), label_fraction=(1.0,), images=20, examples=0)
+    design = Design(searched=True, failed=failed, decoder=("unet",), label_fraction=(1.0,), images=20)
     return read_study(draw_study(tmp_path_factory.mktemp("costs") / "study", design))
 
 

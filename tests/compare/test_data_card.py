@@ -9,7 +9,7 @@ from compare.tables.data_card import CARD, LEAKS, PAIRS, data_card, leak_pair_ta
 from compare.tables.data_sets import data_sets
 from compare.tables.study import Study, read_study
 
-DESIGN = Design(pictures=True, decoder=("unet",), label_fraction=(1.0,), images=60, examples=0)
+DESIGN = Design(pictures=True, decoder=("unet",), label_fraction=(1.0,), images=60)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_images_of_another_data_set_in_the_same_place_are_not_described(study: S
 
 
 def test_folds_are_told_one_by_one(tmp_path: Path) -> None:
-    design = Design(fold=(0, 1), decoder=("unet",), label_fraction=(1.0,), images=40, examples=0)
+    design = Design(fold=(0, 1), decoder=("unet",), label_fraction=(1.0,), images=40)
     facts = data_card(read_study(draw_study(tmp_path / "study", design))).set_index("fact")["labelled"]
     assert facts["split"] == "fold 0 (s0); fold 1 (s1); together by lesion, split seed 0"
     assert facts["held out"] == "20"

@@ -9,7 +9,7 @@ from compare.tables.study import Study, read_study
 
 HISTORY = (("extended", "3 runs that it did not have"), ("retried", "a run: killed"), ("finished", "9 runs"))
 FAILED = frozenset({("ssl", "unet", 1.0, 0)})
-DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), images=20, examples=0)
+DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), images=20)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_study_that_went_as_declared_has_none(study: Study) -> None:
 
 
 def test_what_the_history_tells_stands_with_its_time_and_an_end_is_no_departure(tmp_path: Path) -> None:
-    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8, examples=0, history=HISTORY)
+    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8, history=HISTORY)
     table = deviation_table(read_study(draw_study(tmp_path / "study", design)))
     assert table["kind"].tolist() == ["extended", "retried"]
     assert table["when"].tolist() == ["2026-11-23T12:01:00Z", "2026-11-23T12:02:00Z"]
@@ -45,7 +45,7 @@ def test_half_a_line_that_a_killed_process_left_is_passed_over(study: Study) -> 
 
 
 def test_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
-    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8, examples=0, failed=FAILED)
+    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8, failed=FAILED)
     study = read_study(draw_study(tmp_path / "study", design))
     assert said(study) == {"failed": "1 of 10 runs failed: finetune-ssl-unet-1-0"}
     states = study.plan["state"].where(study.plan["stage"] != "probe", "planned")

@@ -132,7 +132,7 @@ def test_nothing_is_no_strip() -> None:
 
 
 def test_a_run_of_several_folds_is_one_point(tmp_path: Path) -> None:
-    design = Design(fold=(0, 1), label_fraction=(1.0,), probes=False, pretrained=False, examples=0)
+    design = Design(fold=(0, 1), label_fraction=(1.0,), probes=False, pretrained=False)
     study = read_study(draw_study(tmp_path / "study", design))
     rows = run_rows(study)
     assert len(rows) == 3 * 2 * 2
@@ -147,7 +147,6 @@ def test_curves_over_what_is_compared_take_settings_for_lines(tmp_path: Path) ->
         "label_fraction": (1.0,),
         "probes": False,
         "pretrained": False,
-        "examples": 0,
     }
     over = read_study(draw_study(tmp_path / "over", Design(arms="image_size", contrast=("64", "96"), **sizes)))
     rows = curve_rows(over, arm_table(over, 20), "image_size")

@@ -9,7 +9,7 @@ from compare.tables.fairness import FAIRNESS, fairness_table
 from compare.tables.search_tables import SEARCH, TRIALS, search_table, trial_table
 from compare.tables.study import Study, read_study
 
-DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), images=20, examples=0, searched=True)
+DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), images=20, searched=True)
 ROWS = [
     "seeds", "held-out images", "split", "training images", "optimiser steps", "other options", "commit", "machine",
     "library versions", "search of the learning rate", "search scored on training images",
@@ -78,7 +78,7 @@ def test_another_commit_is_seen(study: Study) -> None:
 def test_the_compared_factor_may_differ_and_no_other(tmp_path: Path) -> None:
     design = Design(
         init=("ssl",), arms="loss", contrast=("bce_dice", "lovasz"), loss=("bce_dice", "lovasz"), decoder=("unet",),
-        label_fraction=(1.0,), images=20, examples=0,
+        label_fraction=(1.0,), images=20,
     )  # fmt: skip
     study = read_study(draw_study(tmp_path / "study", design))
     assert unlike(study) == {}

@@ -14,7 +14,7 @@ CARD = Card(encoder="e", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8, examples=0)
+    design = Design(decoder=("unet",), label_fraction=(1.0,), images=8)
     return read_study(draw_study(tmp_path / "study", design))
 
 

@@ -9,7 +9,7 @@ from drawn_study import Design, draw_study
 from compare.tables.study import Study, read_study
 from compare.tables.subgroups import SIZES, presence, subgroup_arm_table, subgroup_table, subgroups_of, thirds
 
-DESIGN = Design(pictures=True, label_fraction=(1.0,), images=60, examples=0, probes=False, pretrained=False)
+DESIGN = Design(pictures=True, label_fraction=(1.0,), images=60, probes=False, pretrained=False)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_subgroups_stand_in_the_order_of_their_meaning(study: Study) -> None:
 
 
 def test_one_seed_gives_a_difference_without_an_interval(tmp_path: Path) -> None:
-    one = Design(seed=(0,), decoder=("unet",), label_fraction=(1.0,), images=30, examples=0, probes=False)
+    one = Design(seed=(0,), decoder=("unet",), label_fraction=(1.0,), images=30, probes=False)
     table = subgroup_table(read_study(draw_study(tmp_path / "study", one)), draws=20)
     assert len(table) == 3
     assert table["difference"].notna().all()
@@ -73,7 +73,7 @@ def test_thirds_are_thirds_and_what_is_not_known_is_none() -> None:
 
 
 def test_a_subgroup_of_one_lesion_has_no_interval(tmp_path: Path) -> None:
-    few = Design(decoder=("unet",), label_fraction=(1.0,), images=6, examples=0, probes=False, pretrained=False)
+    few = Design(decoder=("unet",), label_fraction=(1.0,), images=6, probes=False, pretrained=False)
     table = subgroup_table(read_study(draw_study(tmp_path / "study", few)), draws=20)
     assert table["lesions"].tolist() == [1, 1, 1]  # two images of one lesion in each third
     assert all(isnan(low) for low in table["low"])

@@ -1,5 +1,6 @@
 """Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -85,6 +86,29 @@ def another_at(folder: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setattr(time, "sleep", waits)
         yield
         process.kill()
+
+
+def test_a_finished_run_drops_what_it_could_be_continued_from(config: FinetuneConfig) -> None:
+    with open_run(config, "unet-ssl", what(config)) as work:
+        (work.folder / "checkpoints" / "step-9").mkdir(parents=True)
+        (work.folder / "checkpoints" / "step-9" / "state.ckpt").write_bytes(b"state")
+        work.finish({"jaccard": 0.5})
+    assert not (work.folder / "checkpoints").exists()
+    assert read_result(work.folder) == {"jaccard": 0.5}
+
+
+def test_a_run_whose_result_cannot_be_written_keeps_its_checkpoints(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_run(config, "unet-ssl", what(config)) as work:
+        (work.folder / "checkpoints").mkdir()
+        monkeypatch.setattr(runs, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            work.finish({"jaccard": 0.5})
+    assert (work.folder / "checkpoints").exists()
 
 
 def test_equal_work_has_an_equal_name_wherever_it_lies_and_however_fast_it_goes(

@@ -28,7 +28,6 @@ def test_the_defaults_are_a_recipe_that_is_allowed() -> None:
         ("seed", -1, "--seed must not be negative"),
         ("split_seed", -1, "--split_seed must not be negative"),
         ("weight_decay", -1e-2, "--weight_decay must not be negative"),
-        ("examples", -1, "--examples must not be negative"),
         ("workers", -1, "--workers must not be negative"),
         ("threads", -1, "--threads must not be negative"),
     ],

@@ -35,11 +35,13 @@ from finetune.inference import Cut, Predictor, TorchSegmenter
 from finetune.model_file import read_model
 from finetune.run import run
 
+pytestmark = pytest.mark.usefixtures("checkpoints_stay")
+
 ENCODER = "tu-test_efficientnet"
 PER_EPOCH, STEPS = 3, 7  # the third epoch is cut short after a step
 SMALL = {
     "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "steps": STEPS, "batch_size": 4,
-    "val_fraction": 0.25, "threads": 1, "lr": 3e-3, "examples": 3, "threshold": 0.3,
+    "val_fraction": 0.25, "threads": 1, "lr": 3e-3, "threshold": 0.3,
 }  # fmt: skip
 
 Options = Callable[..., FinetuneConfig]
@@ -177,7 +179,7 @@ def test_a_mean_is_over_the_steps_that_an_epoch_had(finished: Finished) -> None:
     assert loss.iloc[2] > 0.5 * loss.iloc[1]  # of one step; divided by an epoch's three it would be a third
 
 
-def test_the_figures_open_and_examples_are_kept(finished: Finished) -> None:
+def test_the_figures_open(finished: Finished) -> None:
     drawn = sorted((finished.folder / "figures").iterdir())
     names = ["augmentation", "calibration", "iou_histogram", "learning_curves", "predictions"]
     assert [path.stem for path in drawn] == names
@@ -185,20 +187,17 @@ def test_the_figures_open_and_examples_are_kept(finished: Finished) -> None:
         with Image.open(path) as figure:
             figure.load()
             assert min(figure.size) > 300
-    scored = pd.read_parquet(finished.folder / "scores.parquet")["image_id"].tolist()
-    kept = {path.name for path in (finished.folder / "examples").iterdir()}
-    assert kept == {f"{name}{end}" for name in scored[:3] for end in (".jpg", "_truth.png", "_prediction.png")}
 
 
-def test_examples_show_truth_and_prediction_as_they_were_scored(finished: Finished) -> None:
-    scores = pd.read_parquet(finished.folder / "scores.parquet").head(3)
-    for row in scores.itertuples():
+def test_masks_are_kept_as_they_were_scored(finished: Finished) -> None:
+    scores = pd.read_parquet(finished.folder / "scores.parquet")
+    kept = pd.read_parquet(finished.folder / "masks.parquet")
+    assert kept["image_id"].tolist() == scores["image_id"].tolist()
+    for row, one in zip(scores.itertuples(), kept.itertuples(), strict=True):
         truth, prediction = (
-            cv2.imread(str(finished.folder / "examples" / f"{row.image_id}_{what}.png"), cv2.IMREAD_UNCHANGED)
-            for what in ("truth", "prediction")
+            cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) for png in (one.truth, one.prediction)
         )
-        photograph = cv2.imread(str(finished.folder / "examples" / f"{row.image_id}.jpg"))
-        assert truth.shape == prediction.shape == photograph.shape[:2] == (row.height, row.width)
+        assert truth.shape == prediction.shape == (row.height, row.width)
         assert {*np.unique(truth), *np.unique(prediction)} <= {0, 255}
         assert (np.count_nonzero(truth), np.count_nonzero(prediction)) == (row.tp + row.fn, row.tp + row.fp)
 
@@ -242,7 +241,7 @@ def test_a_run_stopped_after_training_ends_as_if_it_had_not_been(
             run(options())
     folder = run(options(), standing_is_fine=True)
     assert_same_end(folder, finished.folder)
-    assert len(list((folder / "examples").iterdir())) == 9
+    assert (folder / "masks.parquet").read_bytes() == (finished.folder / "masks.parquet").read_bytes()
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [0, 1, 2]
 
 
@@ -354,7 +353,15 @@ def test_an_augmentation_of_ones_own_is_known_by_what_it_says(options: Options, 
 def test_a_finished_run_is_sealed(finished: Finished) -> None:
     assert broken(finished.folder) == []
     tables = {"tables/calibration.csv", "tables/invented_lesions.json"}
-    names = {"model.safetensors", "scores.parquet", "metrics.csv", "split.json", "config.yaml", "environment.json"}
+    names = {
+        "model.safetensors",
+        "scores.parquet",
+        "masks.parquet",
+        "metrics.csv",
+        "split.json",
+        "config.yaml",
+        "environment.json",
+    }
     assert set(hashes(finished.folder)) == names | tables
 
 

@@ -16,7 +16,7 @@ from dermssl.scores import measures
 from finetune.figures import decoded
 from finetune.fit import Fit
 from finetune.inference import Cut, Predictor, Probability
-from finetune.score import Scored, groups, keep_examples, score
+from finetune.score import Scored, groups, mask_table, score
 
 Keep = Callable[[list[Pixels]], PixelCache]
 
@@ -84,23 +84,12 @@ def test_what_is_kept_of_a_mask_is_its_picture_in_few_bytes(held_out: Manifest, 
         assert len(kept.truth) < 1000
 
 
-@pytest.mark.parametrize("examples", [0, 3, 99])
-def test_examples_are_the_first_images_with_truth_and_prediction(
-    examples: int, held_out: Manifest, pixels: PixelCache, tmp_path: Path
-) -> None:
-    keep_examples(tmp_path / "examples", held_out, scored(held_out, pixels).masks, examples)
-    names = held_out.table["image_id"][:examples]
-    kept = {path.name for path in (tmp_path / "examples").iterdir()}
-    assert kept == {f"{name}{end}" for name in names for end in (".jpg", "_truth.png", "_prediction.png")}
-    for name, path in zip(names, held_out.paths(), strict=False):
-        small, whole = cv2.imread(str(tmp_path / "examples" / f"{name}.jpg")), cv2.imread(str(path))
-        assert np.abs(small.astype(float) - whole).mean() < 8  # the colours in their order
-
-
-def test_examples_that_stand_are_left_alone(held_out: Manifest, tmp_path: Path) -> None:
-    (tmp_path / "examples").mkdir()
-    keep_examples(tmp_path / "examples", held_out, [], 3)
-    assert list((tmp_path / "examples").iterdir()) == []
+def test_the_masks_of_every_image_are_kept_beside_its_name(held_out: Manifest, pixels: PixelCache) -> None:
+    found = scored(held_out, pixels)
+    table = mask_table(found)
+    assert list(table) == ["image_id", "truth", "prediction"]
+    assert table["image_id"].tolist() == held_out.table["image_id"].tolist()
+    assert list(zip(table["truth"], table["prediction"], strict=True)) == found.masks
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from dermssl.checkpoint import newest_whole
 from dermssl.manifest import Manifest, read_manifest
 from dermssl.near import near_pairs
 from dermssl.official import split_of
+from dermssl.runs import Run
 from finetune.config import FinetuneConfig
 from finetune.inner_part import set_aside
 from finetune.run import run
@@ -66,7 +67,10 @@ def test_the_images_that_were_set_aside_are_scored_and_did_not_train(options: Op
     assert (scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == scores["width"] * scores["height"]).all()
 
 
-def test_it_trains_as_any_run_that_sets_the_same_images_aside(options: Options) -> None:
+def test_it_trains_as_any_run_that_sets_the_same_images_aside(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "drop_checkpoints", lambda _: None)
     other = run(options(score_on="held_out", threshold_search=True))
     assert result_of(other)["scored"] == "held_out"
     ours, theirs = (
@@ -105,7 +109,7 @@ def test_nothing_but_numbers_is_kept_of_it(options: Options, monkeypatch: pytest
     folder = run(options())
     left = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert left == {
-        "checkpoints", "config.yaml", "environment.json", "log.txt", "metrics.csv", "result.json", "scores.parquet",
+        "config.yaml", "environment.json", "log.txt", "metrics.csv", "result.json", "scores.parquet",
         "seal.json", "split.json", "tables",
     }  # fmt: skip
     assert result_of(folder)["invented_lesions"] is None

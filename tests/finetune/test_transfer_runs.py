@@ -17,10 +17,12 @@ from dermssl.randomness import CountedRandomness
 from finetune.config import FinetuneConfig
 from finetune.run import run
 
+pytestmark = pytest.mark.usefixtures("checkpoints_stay")
+
 ENCODER = "tu-test_efficientnet"
 SMALL = {
     "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "steps": 9, "batch_size": 4,
-    "val_fraction": 0.25, "threads": 1, "lr": 3e-3, "examples": 0,
+    "val_fraction": 0.25, "threads": 1, "lr": 3e-3,
 }  # fmt: skip
 
 Options = Callable[..., FinetuneConfig]

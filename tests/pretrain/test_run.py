@@ -36,6 +36,8 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import card_of, run
 
+pytestmark = pytest.mark.usefixtures("checkpoints_stay")
+
 ENCODER, EPOCHS, STEPS = "tu-test_efficientnet", 3, 3
 SMALL = {
     "encoder": ENCODER, "init": "random", "image_size": 32, "cache_size": 40, "epochs": EPOCHS, "batch_size": 4,
