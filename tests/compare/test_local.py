@@ -35,7 +35,15 @@ def until(true: Callable[[], object], seconds: float = 60) -> None:
 
 def workers() -> list[psutil.Process]:
     """Processes of slots, below this one."""
-    return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children() if "spawn_main" in words_of(one)]
+
+
+def words_of(process: psutil.Process) -> str:
+    """Its command line; nothing of one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_a_study_whose_workers_fail_and_die_is_done_but_for_what_cannot_be(tmp_path: Path) -> None:
@@ -161,8 +169,8 @@ def test_a_worker_gets_its_threads_and_its_gpu_before_it_loads_anything(
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     with LocalExecutor(2, gpus=["3", "4"], work=count) as executor:
         executor.start(counting(tmp_path, 0, "sleeps"))
+        until(lambda: (tmp_path / f"run-{counting(tmp_path, 0, 'sleeps').id}").exists())  # by now it is a worker's
         [worker] = workers()
-        until(lambda: (tmp_path / f"run-{counting(tmp_path, 0, 'sleeps').id}").exists())
         there = worker.environ()
     assert (there["OMP_NUM_THREADS"], there["OMP_WAIT_POLICY"], there["CUDA_VISIBLE_DEVICES"]) == ("3", "passive", "3")
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -198,7 +206,7 @@ def test_workers_end_with_an_interrupted_study(tmp_path: Path) -> None:
         with LocalExecutor(2, work=count) as executor:
             for seed in range(2):
                 executor.start(counting(tmp_path, seed, "sleeps"))
-            assert len(workers()) == 2
+            until(lambda: len(workers()) == 2)  # a process that has just begun does not bear its name yet
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
