@@ -10,10 +10,14 @@ from matplotlib.figure import Figure
 from compare.factors import FACTORS, level, phrase
 from compare.page.blocks import listed
 from compare.page.boxes import image_boxes, run_boxes
+from compare.page.critical_difference import critical_difference_diagram
 from compare.page.curves import factor_curves, label_efficiency, loss_curves
 from compare.page.drawing import Drawing, drawing, percent
+from compare.page.failures import failure_dots, seed_failures
 from compare.page.forest import forest, subgroup_forest
 from compare.page.heat_map import heat_map
+from compare.tables.arms import FAILURE
+from compare.tables.factor_tables import arm_ranks
 from compare.tables.study import Study
 
 Tables = dict[str, pd.DataFrame]
@@ -38,7 +42,8 @@ def figure(study: Study, tables: Tables, name: str) -> Figure | None:
     Args:
         study: Complete or not.
         tables: Of `every_table`.
-        name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, trials, subgroups, losses.
+        name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, failures, ranks, trials,
+            subgroups, losses.
     """
     made = MAKERS[name](study, tables)
     return made[0] if made else None
@@ -140,6 +145,26 @@ def curve_rows(study: Study, arms: pd.DataFrame, factor: str) -> pd.DataFrame:
     return rows.assign(line=line, panel=panel)
 
 
+def _failures(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    arms = tables["arms"]
+    if not (arms["failure_rate"] > 0).any():
+        return None
+    figure = failure_dots(seed_failures(study), study.levels("arm"), study.levels("setting"))
+    return (
+        figure,
+        f"Share of images with an IoU below {FAILURE} under every seed; the means stand in the table of arms.",
+    )
+
+
+def _ranks(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+    rows = tables["arm_ranks"]
+    if len(rows) < 3:
+        return None
+    told = [f"{row['arm']} {row['mean_rank']:.2f}" for _, row in rows.iterrows()]
+    figure = critical_difference_diagram(arm_ranks(study), study.levels("arm"))
+    return figure, f"Critical-difference diagram of the mean ranks of {listed(told)}, as in the table of ranks."
+
+
 def _trials(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     trials = tables["trials"]
     if trials.empty:
@@ -179,6 +204,8 @@ MAKERS: dict[str, Callable[[Study, Tables], tuple[Figure, str] | None]] = {
     "heat_map": _heat_map,
     "lr": partial(_factor, factor="lr"),
     "image_size": partial(_factor, factor="image_size"),
+    "failures": _failures,
+    "ranks": _ranks,
     "trials": _trials,
     "subgroups": _subgroups,
     "losses": _losses,

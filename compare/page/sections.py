@@ -10,6 +10,7 @@ from compare.page.drawing import Drawing
 from compare.page.figures import loss_tables
 from compare.page.prose import why_nothing
 from compare.page.shown import LONG, contrast_tables, shown
+from compare.tables.arms import FAILURE
 from compare.tables.study import Study
 
 RUNS = (
@@ -34,6 +35,16 @@ IMAGES = (
     "IoU of each image ({sizes}) by setting and arm. Boxes span the quartiles with the median as a line, whiskers "
     "reach the last image within 1.5 box lengths, small dots are single images; a large point per seed is its mean."
 )
+FAILURES = (
+    f"Failures: the share of images ({{sizes}}) with an IoU below {FAILURE}, which the ISIC 2018 challenge counts as "
+    "0. A point is a seed, the bar their mean. Points show how trainings differ; they are no interval over lesions."
+)
+RANKS = (
+    "Critical-difference diagram (Demšar 2006): mean ranks over the {cells} that every arm was scored in. A thick bar "
+    "joins arms that Nemenyi's test at 5 % cannot tell apart, since their mean ranks differ by less than the ruler is "
+    "long.{reach} Cells of one study share their images and seeds: this is a description and no claim."
+)
+REACH = " The ruler is longer than the scale: so few cells cannot tell any two arms apart, whatever they score."
 Block = Table | Picture | str
 
 
@@ -95,7 +106,7 @@ def _scores(found: Findings) -> Section:
     study = found.study
     sizes = f"n = {counted(len(study.lesions.index), 'image')}, {counted(len(study.seeds), 'seed')}"
     captions = {"runs": RUNS, "efficiency": EFFICIENCY, "heat_map": HEAT_MAP, "lr": LR, "image_size": IMAGE_SIZE}
-    captions |= {"images": IMAGES}
+    captions |= {"images": IMAGES, "failures": FAILURES}
     blocks = [block for name, text in captions.items() for block in found.picture(name, text.format(sizes=sizes))]
     return Section("scores", "IoU of runs and images", blocks, short="Scores")
 
@@ -103,7 +114,16 @@ def _scores(found: Findings) -> Section:
 def _arms(found: Findings) -> Section:
     frame = found.tables["arms"]
     more = [shown(found.study, "more", frame)] if len(frame) else []
-    return Section("arms", "Arms", [*found.table("arms"), *more, *found.table("arm_ranks")])
+    return Section("arms", "Arms", [*found.table("arms"), *more, *_ranks(found), *found.table("arm_ranks")])
+
+
+def _ranks(found: Findings) -> list[Block]:
+    rows = found.tables["arm_ranks"]
+    if rows.empty:
+        return []
+    cells = counted(int(rows["cells"].iloc[0]), "cell")
+    beyond = float(rows["distance"].iloc[0]) > len(rows) - 1
+    return found.picture("ranks", RANKS.format(cells=cells, reach=REACH if beyond else ""))
 
 
 def _factors(found: Findings) -> Section:
