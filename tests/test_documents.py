@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import timm
+import torch
 import yaml
 
 from compare.command_line import parsed
@@ -244,6 +246,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(place / "data" / "isic2018", count=12, size=64, seed=0)
     write_dataset(place / "data" / "unlabelled", count=12, size=64, seed=1, masks=False)
     (place / "configs").symlink_to(ROOT / "configs")
+    torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), place / "timm.pth")  # as from another library
     for command in ("pretrain", "finetune", "probe"):
         (place / f"{command}.yaml").write_text(yaml.safe_dump(TINY[command]))
     return place
@@ -288,5 +291,5 @@ def with_places(words: list[str], workshop: Path) -> list[str]:
     runs = sorted(workshop.glob("runs/finetune/*"), key=lambda run: run.stat().st_mtime)
     places = iter([str(workshop / "data" / "unlabelled"), str(workshop / "masks")])
     encoders = sorted(workshop.glob("checkpoints/*/encoder.safetensors"))
-    known = {"RUN": runs[-1:], "FILE": encoders[:1]}
+    known = {"RUN": runs[-1:], "FILE": [workshop / "timm.pth"] if "import" in words else encoders[:1]}
     return [next(places) if word == "DIR" else str(*known[word]) if word in known else word for word in words]

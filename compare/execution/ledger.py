@@ -15,8 +15,9 @@ from compare.execution.worker import CHANGED, utc
 from compare.factors import FACTORS
 from compare.plan import Outcome, Task
 from dermssl.errors import UserError
-from dermssl.files import claim, write_json
-from dermssl.runs import read_result, write_table
+from dermssl.files import write_json
+from dermssl.holder import claimed, signed
+from dermssl.runs import LOCK, read_result, write_table
 from dermssl.seal import broken
 
 COLUMNS = [
@@ -168,9 +169,11 @@ def hold(folder: Path) -> Iterator[None]:
         UserError: If another one runs it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        claim(lock, f"{folder}: another command runs this study; wait for it, or stop it")
-        yield
+    with (folder / LOCK).open("a+") as lock:  # what its holder has left there stays
+        if not claimed(lock):
+            raise UserError(f"{folder}: another command runs this study; wait for it, or stop it")
+        with signed(lock):
+            yield
 
 
 def as_it_stands(outcome: Outcome) -> Outcome:

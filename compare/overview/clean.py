@@ -16,7 +16,8 @@ from compare.overview.found import leftovers
 from compare.overview.status import Row, rows_of
 from compare.plan import Task, tasks_of
 from dermssl.errors import UserError
-from dermssl.runs import held, remove_held
+from dermssl.holder import is_locked
+from dermssl.runs import LOCK, held, remove_held
 from dermssl.seal import broken
 
 
@@ -107,11 +108,7 @@ def done_elsewhere(study: StudyConfig) -> dict[Path, str]:
 
 def is_held(folder: Path) -> bool:
     """Whether a process is at the run."""
-    try:
-        with held(folder) as ours:
-            return not ours
-    except UserError:
-        return True
+    return is_locked(folder / LOCK) is not False
 
 
 def removed_whole(folder: Path) -> bool:

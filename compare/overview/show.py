@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from compare.config import StudyConfig
 from compare.overview.aligned import counted, duration, megabytes, wrapped
+from compare.overview.at_work import at_work, command_at, place_of
 from compare.overview.chapters import size_mb
 from compare.overview.found import folder_at_work
 from compare.overview.run_in_words import stage_of, whole
@@ -114,15 +115,19 @@ def heading(shown: Shown) -> str:
         lines.append(f"  folder:   {folder}  ({megabytes(size_mb(folder))})")
     if row:
         found = f"  study:    {shown.study}  (id {row['id']})" if row.get("id") else f"  study:    {shown.study}"
-        lines += [found, f"  state:    {', '.join(state(row))}"]
+        lines += [found, f"  state:    {', '.join(state(shown))}"]
     elif folder is not None:
         lines.append(f"  state:    {'done' if (folder / RESULT).exists() else 'unfinished'}; in no study's plan")
     return "\n".join(lines)
 
 
-def state(row: Row) -> Iterator[str]:
+def state(shown: Shown) -> Iterator[str]:
     """State, time, memory, machine and attempts."""
-    yield str(row["state"])
+    row, study = shown.row, shown.study
+    begun = (
+        at_work([row], place_of(study), command_at(study, [row])) if study else []
+    )  # plan.csv believes in killed ones
+    yield begun[0].state if begun else str(row["state"])
     if row.get("seconds"):
         yield f"took {duration(float(row['seconds']))}"
     if row.get("memory_mb"):

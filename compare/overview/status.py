@@ -1,5 +1,6 @@
 """How far a study is: `python -m compare status`. It reads what lies in the study folder, and may run anywhere."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +12,31 @@ import pandas as pd
 
 from compare.factors import FACTORS, NUMBERS, arm_label
 from compare.overview.aligned import aligned, counted, duration, wrapped
-from compare.overview.found import folder_at_work, progress, started
+from compare.overview.at_work import AtWork, Command, at_work, command_at, place_of, with_jobs
+from compare.overview.found import progress
 from compare.plan import STAGES
 from compare.tables.run_files import number
 from compare.tables.study import run_result
 from dermssl import flags
 from dermssl.errors import UserError
 
-STATES = ("planned", "running", "done", "failed")
+STATES = ("planned", "running", "stopped", "unclear", "done", "failed")
+SELDOM = ("stopped", "unclear")  # states that have a column where a run is in them
 EVERY = 2.0  # seconds
+PATIENCE = 1800.0  # seconds of silence after which one of another machine is no longer watched
 FAILURES = 5  # that are shown
 NEW_PICTURE = "\x1b[H\x1b[J"  # the cursor home, and the screen cleared from there on
+ENDED = ("done", "failed")
+SAID = {
+    "running": "running",
+    "stopped": "stopped: nobody is at them any more; `run` goes on from their last checkpoints",
+    "unclear": "unclear: whether they go on cannot be told from this machine, only how long they have been silent",
+}
 Row = dict[str, Any]
 
 
 def show_status(folder: Path, *, once: bool = False) -> None:
-    """Prints how far the study is; on a terminal again and again until every run has ended, or Ctrl-C.
+    """Prints how far the study is; on a terminal again and again while somebody is at it, or may be, or until Ctrl-C.
 
     Args:
         folder: Of the study.
@@ -35,20 +45,20 @@ def show_status(folder: Path, *, once: bool = False) -> None:
     Raises:
         UserError: If no study stands there.
     """
-    text, left = status(folder)
+    text, goes_on = status(folder)
     if once or not sys.stdout.isatty():
         print(text, flush=True)
         return
     while True:
         print(NEW_PICTURE + text, flush=True)
-        if not left:
+        if not goes_on:
             return
         time.sleep(EVERY)
-        text, left = status(folder)
+        text, goes_on = status(folder)
 
 
-def status(folder: Path) -> tuple[str, int]:
-    """The text, and how many runs have not ended.
+def status(folder: Path) -> tuple[str, bool]:
+    """The text, and whether it may change by itself: runs are left, and somebody is at them or may be.
 
     Raises:
         UserError: If no study stands there.
@@ -58,19 +68,40 @@ def status(folder: Path) -> tuple[str, int]:
         raise UserError(
             f"{folder}: no study has been run here (looked for plan.csv); `python -m compare run` begins it"
         )
-    rows, options = rows_of(path), flags.read(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
-    runs, now = Path(str(options.get("runs") or "runs")), time.time()
-    at_work = [(row, folder_at_work(row, runs)) for row in rows if row["state"] == "running"]
+    rows, command = at_one_moment(folder)
+    options = flags.read(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
+    age, begun = time.time() - path.stat().st_mtime, at_work(rows, place_of(folder), command)
+    for one in begun:
+        one.row["state"] = one.state
     parts = [
-        heading(folder, rows, now - path.stat().st_mtime),
+        heading(folder, rows, age, command),
         by_stage(rows),
-        running_said(at_work, rows, now),
+        *(begun_said(state, [one for one in begun if one.state == state], rows) for state in SAID),
         failures_said(rows),
-        time_left(rows, at_work),
+        what_is_left(folder, rows, begun, command),
         "\n".join(best_so_far(rows, str(options.get("arms") or "init"))),
     ]
-    left = sum(row["state"] in ("planned", "running") for row in rows)
-    return "\n\n".join(part for part in parts if part), left
+    return "\n\n".join(part for part in parts if part), may_change(rows, begun, command, age)
+
+
+def at_one_moment(folder: Path) -> tuple[list[Row], Command]:
+    """The rows, and who was at the study before they were read as well as afterwards."""
+    rows = rows_of(folder / "plan.csv")
+    before = command_at(folder, rows)
+    while True:
+        rows = rows_of(folder / "plan.csv")
+        command = command_at(folder, rows)
+        if command == before:
+            return with_jobs(rows, folder), command
+        before = command
+
+
+def may_change(rows: Sequence[Row], begun: Sequence[AtWork], command: Command, age: float) -> bool:
+    """Whether runs are left and somebody is at them, or may be on another machine, which is silent at most so long."""
+    if command.state == "at it" or any(one.state == "running" for one in begun):
+        return any(row["state"] not in ENDED for row in rows)
+    heard = [one.silent for one in begun if one.state == "unclear"] + ([age] if command.state == "unclear" else [])
+    return min(heard, default=PATIENCE) < PATIENCE
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -84,32 +115,52 @@ def rows_of(path: Path) -> list[Row]:
     return rows
 
 
-def heading(folder: Path, rows: Sequence[Row], age: float) -> str:
-    """The study in a line."""
+def heading(folder: Path, rows: Sequence[Row], age: float, command: Command) -> str:
+    """The study in a line, and who is at it."""
     done = sum(row["state"] == "done" for row in rows)
-    return f"study {folder.name}: {done} of {counted(len(rows), 'run')} done; last change {duration(age)} ago"
+    line = f"study {folder.name}: {done} of {counted(len(rows), 'run')} done; last change {duration(age)} ago"
+    return f"{line}\n{wrapped(who(command), 2)}"
+
+
+def who(command: Command) -> str:
+    """Who is at the study."""
+    process = command.process
+    name = f"process {process.id} on {process.host}" if process else ""
+    if command.state == "at it":
+        since = f", for {duration(max(0.0, time.time() - process.since))}" if process else ""
+        return f"a command is at it{name and ': '}{name}{since}"
+    if command.state == "nobody":
+        return f"no command is at it{name and f'; the last one was killed ({name})'}"
+    return (
+        f"whether a command is at it cannot be told from this machine{name and f'; the last one was {name}'}, and may "
+        "go on or have been killed"
+    )
 
 
 def by_stage(rows: Sequence[Row]) -> str:
     """How many runs of each stage are in each state."""
+    there = {row["state"] for row in rows}
+    shown = [state for state in STATES if state in there or state not in SELDOM]
     cells = []
     for stage in (stage for stage in STAGES if any(row["stage"] == stage for row in rows)):
         states = [row["state"] for row in rows if row["stage"] == stage]
-        cells.append([stage, *(str(states.count(state) or "-") for state in STATES)])
-    return aligned(cells, ["stage", *STATES], right=[1, 2, 3, 4])
+        cells.append([stage, *(str(states.count(state) or "-") for state in shown)])
+    return aligned(cells, ["stage", *shown], right=range(1, len(shown) + 1))
 
 
-def running_said(at_work: Sequence[tuple[Row, Path | None]], rows: Sequence[Row], now: float) -> str:
-    """The runs that go on, each with its progress."""
+def begun_said(state: str, begun: Sequence[AtWork], rows: Sequence[Row]) -> str:
+    """The runs that go on, or were stopped, or of which it is not known, each with its progress."""
     cells = []
-    for row, folder in at_work:
-        far = progress(folder) if folder else None
-        said = f"{far.done}/{far.whole}" if far else "begins"
+    for one in begun:
+        far = progress(one.folder) if one.folder else None
+        said = f"{far.done}/{far.whole}" if far else "begins" if state == "running" else "-"
         rate = f"{far.images_per_second:.0f}" if far else "-"
-        words = [row.get("host") or "-", row.get("id") or "-", short_name(row, rows)]
-        cells.append([duration(now - started(row)), said, rate, *words])
-    head = ["for", "epoch", "images/s", "host", "id", "run"]
-    return "running\n" + aligned(cells, head, right=[0, 1, 2]) if cells else ""
+        clock = one.silent if state != "running" else time.time() - one.began
+        cells.append(
+            [duration(clock), said, rate, one.host or "-", one.row.get("id") or "-", short_name(one.row, rows)]
+        )
+    head = ["for" if state == "running" else "silent", "epoch", "images/s", "host", "id", "run"]
+    return f"{wrapped(SAID[state])}\n{aligned(cells, head, right=[0, 1, 2])}" if cells else ""
 
 
 def short_name(row: Row, rows: Sequence[Row]) -> str:
@@ -135,7 +186,26 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason is known")
 
 
-def time_left(rows: Sequence[Row], at_work: Sequence[tuple[Row, Path | None]]) -> str:
+def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[AtWork], command: Command) -> str:
+    """About how long the rest will take, where somebody is at it; else what goes on with it."""
+    ahead = sum(row["state"] not in ENDED for row in rows)
+    left = f"{counted(ahead, 'run')} left"
+    if not ahead:
+        return "every run has ended"
+    if any(one.state == "running" for one in begun):
+        return time_left(rows, begun)
+    if command.state == "at it":
+        return f"{left}; none is at work at this moment"
+    there = shlex.quote(str(folder))
+    if (folder / "slurm").is_dir():
+        goes_on = f"  of jobs that wait `squeue` tells; for those that are gone: python -m compare slurm {there}"
+        return f"{left}\n{goes_on}"
+    if command.state == "unclear" or any(one.state == "unclear" for one in begun):
+        return f"{left}; if nobody is at them any more, this goes on:\n  python -m compare run {there}"
+    return f"{left}, and nobody is at them; this goes on:\n  python -m compare run {there}"
+
+
+def time_left(rows: Sequence[Row], begun: Sequence[AtWork]) -> str:
     """About how long the rest will take, from the finished runs of each stage; nothing while a stage has none."""
     means: dict[str, float] = {}
     for stage in STAGES:
@@ -143,17 +213,15 @@ def time_left(rows: Sequence[Row], at_work: Sequence[tuple[Row, Path | None]]) -
         if took:
             means[stage] = mean(took)
     planned = [row["stage"] for row in rows if row["state"] == "planned"]
-    left = [*planned, *(row["stage"] for row, _ in at_work)]
-    if not left:
-        return "every run has ended"
+    left = [*planned, *(one.row["stage"] for one in begun)]
     unknown = [stage for stage in STAGES if stage in left and stage not in means]
     if unknown:
         return f"time left: unknown until a first {unknown[0]} has ended"
     seconds = sum(means[stage] for stage in planned)
-    for row, folder in at_work:
-        far = progress(folder) if folder else None
-        seconds += means[row["stage"]] * (1 - far.share if far else 1)
-    beside = max(1, len(at_work))
+    for one in begun:
+        far = progress(one.folder) if one.folder else None
+        seconds += means[one.row["stage"]] * (1 - far.share if far else 1)
+    beside = sum(one.state == "running" for one in begun)
     return f"time left: about {duration(seconds / beside)}, with {beside} side by side as now"
 
 
