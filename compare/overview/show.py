@@ -124,9 +124,8 @@ def heading(shown: Shown) -> str:
 def state(shown: Shown) -> Iterator[str]:
     """State, time, memory, machine and attempts."""
     row, study = shown.row, shown.study
-    begun = (
-        at_work([row], place_of(study), command_at(study, [row])) if study else []
-    )  # plan.csv believes in killed ones
+    # plan.csv has a run that was killed with its command as running.
+    begun = at_work([row], place_of(study), command_at(study, [row])) if study else []
     yield begun[0].state if begun else str(row["state"])
     if row.get("seconds"):
         yield f"took {duration(float(row['seconds']))}"

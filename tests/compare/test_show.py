@@ -1,6 +1,8 @@
 """One run in words."""
 
 import json
+import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,13 @@ def test_a_run_that_goes_on_shows_the_folder_that_it_works_in(study: StudyConfig
     text = explain(task.id, study)
     assert str(folder) in text
     assert "unfinished" in text
+
+
+def test_a_run_that_was_killed_with_its_command_is_not_said_to_go_on(study: StudyConfig) -> None:
+    task = write_plan(study, {})[-1]
+    draw_run(study, task)
+    write_plan(study, {task.name: replace(running(), host=platform.node())})
+    assert "state:    stopped" in explain(task.id, study)
 
 
 def test_a_run_of_no_study_is_explained_as_well(study: StudyConfig) -> None:
