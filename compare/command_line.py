@@ -1,5 +1,6 @@
 """What was typed after `python -m compare`: a command, the study that it is about, and flags."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ COMMANDS = {
     "task": "do one run, as the array jobs do",
 }
 ABOUT = {"show": 1, "task": 2}  # words behind the command, the last of which names a run
+AFTERWARDS = frozenset({"status", "report", "clean"})
+"""Commands about what was run, as it was run."""
 PROG = "python -m compare"
 
 
@@ -30,6 +33,8 @@ class Command:
     name: str
     study: StudyConfig
     run: str = ""
+    typed: str = ""
+    """The study with its flags, as a shell takes them."""
 
 
 def parsed(words: Sequence[str]) -> Command:
@@ -46,11 +51,12 @@ def parsed(words: Sequence[str]) -> Command:
     about = named.pop() if len(named) == ABOUT.get(name) else ""
     if len(named) > 1 or (name in ABOUT and not about):
         raise UserError(f"{PROG} {usage(name)}; got '{' '.join(words)}'")
-    return Command(name, study_of(named, flags), about)
+    study = study_of(named, flags, made=name in AFTERWARDS)
+    return Command(name, study, about, shlex.join([*named, *flags]))
 
 
-def study_of(named: Sequence[str], flags: list[str]) -> StudyConfig:
-    """The options of the study that is named, by a word or by --config."""
+def study_of(named: Sequence[str], flags: list[str], made: bool = False) -> StudyConfig:
+    """The options of the study that is named, by a word or by --config; of one `made`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
     if not named:
         quick = CONFIGS / "compare" / "demo.yaml" if labelled(None).synthetic and "--config" not in flags else None
@@ -58,7 +64,7 @@ def study_of(named: Sequence[str], flags: list[str]) -> StudyConfig:
     if "--config" in flags:
         raise UserError(f"{named[0]} and --config both name a study; leave one of them out")
     out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
-    path = where(named[0], out)
+    path = where(named[0], out, made)
     study = parse(StudyConfig, prog, ["--config", str(path), *flags])
     moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "--out" not in flags
     return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study

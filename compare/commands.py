@@ -14,7 +14,8 @@ def plan(asked: Command) -> None:
 
     planned = prepared(asked.study)
     print(planned.ground)
-    print(forecast(asked.study, planned.tasks, planned.slots), flush=True)
+    print(forecast(asked.study, planned.tasks, planned.slots))
+    print(f"\nnext:    {' '.join(['python -m compare run', asked.typed]).strip()}", flush=True)
 
 
 def run(asked: Command) -> None:

@@ -44,7 +44,10 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     other = [key for key in apart if key not in GROWS | {"contrast", "margin"}]
     if other or not any_left(there, here):
         told = ", ".join(f"{key} is {there.get(key)} there and {here[key]} here" for key in other or apart)
-        raise UserError(f"{study.folder}: holds another study ({told}); give this one another --name, or --out")
+        raise UserError(
+            f"{study.folder}: holds another study ({told}); go on with that one by `python -m compare run "
+            f"{study.folder}`, or give this one another --name, or --out"
+        )
     return [f"{key} from {there[key]} to {here[key]}" for key in apart]
 
 
@@ -54,12 +57,14 @@ def any_left(there: dict[str, object], here: dict[str, object]) -> bool:
     return all(set(map(str, a)) & set(map(str, b)) for a, b in both if a and b)
 
 
-def where(given: str, out: Path) -> Path:
+def where(given: str, out: Path, made: bool = False) -> Path:
     """The file of options that a person means by STUDY: a YAML file, a study folder, or a name.
 
     Args:
         given: `configs/compare/demo.yaml`, `runs/compare/demo`, or `demo` of either.
         out: Folder of study folders.
+        made: Whether a name means the study folder rather than the shipped file, where there are both: what was run
+            may have had other flags.
 
     Raises:
         UserError: If it is none of these; it names the nearest.
@@ -67,8 +72,8 @@ def where(given: str, out: Path) -> Path:
     from dermssl.sources import CONFIGS
 
     shipped = CONFIGS / "compare"
-    tries = [Path(given), Path(given) / "study.yaml", shipped / f"{given}.yaml", out / given / "study.yaml"]
-    for path in tries:
+    named = [shipped / f"{given}.yaml", out / given / "study.yaml"]
+    for path in [Path(given), Path(given) / "study.yaml", *(named[::-1] if made else named)]:
         if path.is_file():
             return path
     names = sorted(

@@ -43,7 +43,6 @@ def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int) -> str:
         pretrainings_said(tasks, done),
         "\n".join(costs_said(study, left, known, slots)),
         "\n".join(reach_said(study, tasks, lesions, scored)),
-        f"next:    python -m compare run {study.name}",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -199,15 +198,19 @@ def reach_said(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: 
         yield "  nothing: one lesion tells nothing of others"
         return
     cells, spreads, seeds = cells_of(tasks, study.arms), spreads_for(study), len(study.seed)
-    table = reaches(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}))
+    arms = len({tuple(task.factors[name] for name in arm_factors(study)) for task in tasks if task.stage == "finetune"})
+    pairs = arms * (arms - 1) // 2
+    table = reaches(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
     here = next(one for one in table if one.seeds == seeds)
     yield from resolution_said(here, cells)
     rows = [reach_row(one, here) for one in table]
+    one_cell = f", the second of one among {pairs * cells}" if pairs * cells > 1 else ""
     head = ["seeds", f"mean of {counted(cells, 'cell')}", "one cell", f"equal within {study.margin:g}", ""]
     yield aligned(rows, head, right=[0, 1, 2, 3])
     yield wrapped(
-        "The first two are the smallest true differences of IoU that are called better or worse four times in five; "
-        "the third is how often two arms without any difference are called equivalent.", 2
+        "The first two are the smallest true differences of IoU that are called better or worse four times in five, "
+        f"the first of the primary contrast{one_cell}; the third is how often two arms without any difference are "
+        "called equivalent.", 2
     )  # fmt: skip
     yield margin_said(here, table, study.margin)
     yield spreads_said(spreads)
@@ -215,11 +218,19 @@ def reach_said(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: 
 
 def resolution_said(here: Reach, cells: int) -> Iterator[str]:
     """What these seeds resolve, in a sentence."""
-    if not isfinite(here.pooled):
+    if here.seeds < 2:
         yield wrapped("With one seed every verdict is 'undecided': how trainings differ cannot be seen.", 2)
         return
-    one = f", {here.cell:.4f} in a single cell" if cells > 1 else ""
+    if not isfinite(here.pooled):
+        yield wrapped(f"With {here.seeds} seeds every verdict will be 'undecided': no difference is large enough.", 2)
+        return
+    one = f", {here.cell:.4f} in a single cell" if cells > 1 and isfinite(here.cell) else ""
     yield wrapped(f"With {here.seeds} seeds it resolves a difference of {here.pooled:.4f} IoU{one}.", 2)
+
+
+def arm_factors(study: StudyConfig) -> tuple[str, ...]:
+    """What tells arms apart."""
+    return ("init", "method") if study.arms == "init" else (study.arms,)
 
 
 def reach_row(one: Reach, here: Reach) -> list[str]:

@@ -44,7 +44,7 @@ class Reach(NamedTuple):
 
 
 def reaches(
-    lesions: int, images: int, cells: int, spreads: Spreads, margin: float, seeds: Sequence[int]
+    lesions: int, images: int, cells: int, spreads: Spreads, margin: float, seeds: Sequence[int], contrasts: int = 1
 ) -> list[Reach]:
     """What each number of seeds gives.
 
@@ -58,6 +58,8 @@ def reaches(
         spreads: Of the differences.
         margin: Of equivalence, in IoU.
         seeds: The numbers.
+        contrasts: Pairs of arms, all of which are looked at in every cell. What is pooled is the primary contrast,
+            which is looked at by itself.
     """
     found = []
     for count in seeds:
@@ -68,8 +70,9 @@ def reaches(
             ).components
             for lesion, over in ((spreads.lesion, 1), (spreads.pooled_lesion, cells))
         )  # fmt: skip
-        difference = resolvable_difference(all_cells)
-        found.append(Reach(count, difference, resolvable_difference(one), equivalence_power(all_cells, margin)))
+        pooled = resolvable_difference(all_cells)
+        single = resolvable_difference(one, family=contrasts * cells if cells > 1 else 1)
+        found.append(Reach(count, pooled, single, equivalence_power(all_cells, margin)))
     return found
 
 

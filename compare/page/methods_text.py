@@ -20,7 +20,7 @@ INTERVAL = (
     "and the part of the fine-tuning seeds is drawn from its distribution given how far these seeds differ "
     "(docs/statistics.md). Where seeds disagree and are few, intervals are therefore wide, and a third or fourth seed "
     "narrows them more than any number of images. p is from a paired permutation test that flips the sign of each "
-    "lesion's difference and adds the seeds' part, adjusted by Holm's method within {families}."
+    "lesion's difference and adds the seeds' part. {families}"
 )
 RULE = (
     "A contrast is called better or worse if its 95 % interval excludes 0 and its adjusted p is below 0.05; equivalent "
@@ -32,25 +32,31 @@ LIMITS = (
     "The scores come from one split of one data set: they say nothing of other clinics, cameras or "
     "populations, nor of other settings than those of study.yaml below."
 )
+FAMILIES = {"other": "other pooled contrasts", "cell": "contrasts of single cells"}
 DIFFER = {"init": "their starting weights", "lr": "their learning rate", "image_size": "the size of their images"}
 
 
 def methods(study: Study, contrasts: pd.DataFrame, draws: int) -> list[str]:
     """The methods section, a paragraph per string."""
-    pooled = int(contrasts["pooled"].sum())
-    families = f"the family of {counted(pooled, 'pooled contrast')}"
-    if len(contrasts) > pooled:
-        families = f"two families: the {counted(pooled, 'pooled contrast')}, and the {len(contrasts) - pooled} by cell"
     cells = f"{counted(len(study.cells), 'cell')} of {setting_noun(study)} and label fraction"
     differ = DIFFER.get(study.arms, f"their {study.arms.replace('_', ' ')}")
     if len(study.runs("search")):
         differ += ", and in the learning rate that an equal search found for each arm,"
     return [
         _what(study) + " " + PAIRED.format(cells=cells, differ=differ),
-        INTERVAL.format(draws=draws, families=families),
+        INTERVAL.format(draws=draws, families=_families(contrasts)),
         RULE.format(margin=points(study.margin, sign=False)),
         _uncertainty(study) + " " + LIMITS,
     ]
+
+
+def _families(contrasts: pd.DataFrame) -> str:
+    """What p is adjusted for."""
+    sizes = contrasts["family"].value_counts()
+    others = [f"the {sizes[name]} {words}" for name, words in FAMILIES.items() if sizes.get(name)]
+    if not others:
+        return "There is one contrast, so nothing is adjusted."
+    return f"The primary contrast is tested by itself; p is adjusted by Holm's method among {listed(others)}."
 
 
 def software(study: Study) -> str:

@@ -26,7 +26,10 @@ ASKED = {
 
 
 def question(study: Study) -> str:
-    """What the primary contrast asks, as a sentence."""
+    """What the study is to answer: as study.yaml asks it, else what the primary contrast asks, as a sentence."""
+    declared = str(study.options.get("question") or "")
+    if declared:
+        return declared
     if not study.contrasts:
         return f"How well do networks segment lesions under {listed(study.levels('arm')) or 'this study'}?"
     first, second = study.contrasts[0]
@@ -79,6 +82,8 @@ def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
     if isfinite(row["smallest_detectable"]):
         smallest = points(row["smallest_detectable"], sign=False)
         found.append(f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries).")
+    elif row["seeds"] > 1:
+        found.append(f"With {sizes} it could not have found any difference.")
     return [*found, "It says nothing of other data, cameras or settings than those below."]
 
 

@@ -80,6 +80,8 @@ class SeedPart:
     """`Components.lesions`."""
     freedom: int
     """Seeds - 1."""
+    fisher: bool = False
+    """Fisher's own answer, the prior 1/v: right to wide at every level, where the other is right near 5 % alone."""
 
     @cached_property
     def terms(self) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -89,7 +91,8 @@ class SeedPart:
         odds = special.xlogy(m, scale * self.lesions / (half * self.variance))  # -inf at the second where lesions are 0
         degrees = self.freedom + 2 * m
         scales = np.sqrt(self.freedom * self.variance / degrees)
-        return np.asarray(special.softmax(odds + special.gammaln(half + m))), np.asarray(scales), np.asarray(degrees)
+        weights = np.array([1.0, 0.0]) if self.fisher else special.softmax(odds + special.gammaln(half + m))
+        return np.asarray(weights), np.asarray(scales), np.asarray(degrees)
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """Probability of a value up to x, of any shape."""
@@ -110,9 +113,9 @@ class SeedPart:
         return np.asarray(np.interp(levels, self.cdf(x), x))
 
 
-def seed_part(parts: Components) -> SeedPart:
+def seed_part(parts: Components, fisher: bool = False) -> SeedPart:
     """The seeds' part of these components; always 0 for one seed."""
-    return SeedPart(parts.seeds, parts.lesions, parts.seed_freedom)
+    return SeedPart(parts.seeds, parts.lesions, parts.seed_freedom, fisher)
 
 
 def paired_gap(scores_a: FloatArray, scores_b: FloatArray, lesions: Lesions) -> FloatArray:

@@ -48,24 +48,25 @@ class Design:
         return Components(lesions, self.seed_spread**2 / self.seeds + rest, rest, self.lesions - 1, self.seeds - 1)
 
 
-def resolvable_difference(parts: Components, power: float = 0.8, level: float = 0.95) -> float:
+def resolvable_difference(parts: Components, power: float = 0.8, family: int = 1) -> float:
     """The smallest true difference that is called better or worse with probability `power`.
 
     Not a multiple of the standard error, since with few seeds the width of the interval is itself drawn: power is
-    averaged over it. inf for a single seed, whose verdict is always undecided.
+    averaged over it. inf for a single seed, whose verdict is always undecided, and where it would be more than a whole.
 
     Args:
-        parts: Of a design (`Design.components`), or of a study that was run.
+        parts: Of a design (`Design.components`), or of a study that was run; in shares of IoU.
         power: In (0, 1).
-        level: Of the interval that must exclude 0.
+        family: Contrasts among which p is adjusted: it must pass Holm's first step, which asks for 0.05 / family.
     """
     if not parts.seed_freedom:
         return inf
-    widths, error = _half_widths(parts, level), parts.standard_error
+    widths, error = _half_widths(parts, 1 - 0.05 / family, fisher=family > 1), parts.standard_error
     if error == 0:
         return 0.0
     highest = 10 * float(widths.max())
-    return float(optimize.brentq(lambda d: _power(d, widths, error) - power, 0.0, highest, xtol=1e-4 * error))
+    found = float(optimize.brentq(lambda d: _power(d, widths, error) - power, 0.0, highest, xtol=1e-4 * error))
+    return found if found < 1 else inf
 
 
 def power(parts: Components, difference: float, level: float = 0.95) -> float:
@@ -75,9 +76,9 @@ def power(parts: Components, difference: float, level: float = 0.95) -> float:
     return _power(difference, _half_widths(parts, level), parts.standard_error)
 
 
-def half_width(parts: Components, level: float = 0.95) -> float:
+def half_width(parts: Components, level: float = 0.95, *, fisher: bool = False) -> float:
     """Half of the interval that the bootstrap would give for many lesions with these components."""
-    seeds = seed_part(parts)
+    seeds = seed_part(parts, fisher)
     steps = (np.arange(NODES) + 0.5) / NODES
     lesions = np.sqrt(parts.lesions) * stats.t.ppf(steps, parts.lesion_freedom)
     widest = stats.t.isf((1 - level) / 4, parts.lesion_freedom) * np.sqrt(parts.lesions)
@@ -88,11 +89,11 @@ def half_width(parts: Components, level: float = 0.95) -> float:
     return float(optimize.brentq(lambda x: seeds.cdf(lesions - x).mean() - tail, 0.0, widest, xtol=1e-5 * widest))
 
 
-def _half_widths(parts: Components, level: float) -> FloatArray:
+def _half_widths(parts: Components, level: float, *, fisher: bool = False) -> FloatArray:
     """Half widths over the variances that seeds may happen to show, each as likely as the next, (NODES,)."""
     steps = (np.arange(NODES) + 0.5) / NODES
     shown = parts.seeds * stats.chi2.ppf(steps, parts.seed_freedom) / parts.seed_freedom
-    return np.array([half_width(parts._replace(seeds=float(seeds)), level) for seeds in shown])
+    return np.array([half_width(parts._replace(seeds=float(seeds)), level, fisher=fisher) for seeds in shown])
 
 
 def _power(difference: float, widths: FloatArray, error: float) -> float:

@@ -1,5 +1,6 @@
 """The table of contrasts: how far apart any two arms are, how sure that is, and one word for it."""
 
+from collections import Counter
 from math import nan
 
 import numpy as np
@@ -20,7 +21,7 @@ from compare.statistics.resolution import resolvable_difference
 from compare.tables.study import Cell, Study
 
 CONTRASTS = [
-    "a", "b", "setting", "label_fraction", "pooled", "cells", "difference", "low", "high", "low90", "high90",
+    "a", "b", "setting", "label_fraction", "pooled", "family", "cells", "difference", "low", "high", "low90", "high90",
     "standard_error", "degrees_of_freedom", "p", "adjusted_p", "verdict", "equivalence_p", "false_claim", "improvement",
     "smallest_detectable", "images", "lesions", "seeds", "pairs_left_out", "images_left_out",
 ]  # fmt: skip
@@ -29,8 +30,9 @@ CONTRASTS = [
 def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
     """Every pair of arms, pooled over cells and, where there are several cells, in each; the primary one first.
 
-    Holm's correction runs over two families declared here: the pooled contrasts, and those of single cells. With one
-    seed the verdict is always undecided, since nothing then says how another training would have gone.
+    Holm's correction runs within three families: the primary contrast, which the study has declared as its question
+    and so stands alone; the other pooled contrasts; and those of single cells. With one seed the verdict is always
+    undecided, since nothing then says how another training would have gone.
 
     Args:
         study: Complete or not; what is missing is counted in `pairs_left_out` and `images_left_out`.
@@ -42,18 +44,18 @@ def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
     """
     cells, lesions = study.cells, study.lesions
     scores = {arm: study.jaccard(arm) for pair in study.contrasts for arm in pair}
-    wanted = [(pair, cells) for pair in study.contrasts]
+    wanted = [("other" if place else "primary", pair, cells) for place, pair in enumerate(study.contrasts)]
     if len(cells) > 1:
-        wanted += [(pair, [cell]) for pair in study.contrasts for cell in cells]
-    rows = []
-    for (a, b), group in wanted:
+        wanted += [("cell", pair, [cell]) for pair in study.contrasts for cell in cells]
+    sizes, rows = Counter(family for family, _, _ in wanted), []
+    for family, (a, b), group in wanted:
         chosen = [cells.index(cell) for cell in group]
-        numbers = _contrast((scores[a][chosen], scores[b][chosen]), lesions, study.margin, draws)
-        rows.append({"a": a, "b": b, "pooled": len(group) == len(cells), **_name(group), **numbers})
+        numbers = _contrast((scores[a][chosen], scores[b][chosen]), lesions, study.margin, draws, sizes[family])
+        rows.append({"a": a, "b": b, "pooled": family != "cell", "family": family, **_name(group), **numbers})
     table = pd.DataFrame(rows, columns=CONTRASTS)
-    for pooled in (True, False):
-        family = table["pooled"] == pooled
-        table.loc[family, "adjusted_p"] = holm(table.loc[family, "p"].to_numpy(dtype=float))
+    for family in sizes:
+        own = table["family"] == family
+        table.loc[own, "adjusted_p"] = holm(table.loc[own, "p"].to_numpy(dtype=float))
     return table.assign(verdict=[_word(row, study.margin) for _, row in table.iterrows()])
 
 
@@ -81,9 +83,12 @@ def _word(row: "pd.Series[float]", margin: float) -> str:
 
 
 def _contrast(
-    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", margin: float, draws: int
+    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", margin: float, draws: int, family: int
 ) -> dict[str, float]:
-    """The numbers of one contrast; each draws from its own generator, so that none depends on what stood before."""
+    """The numbers of one contrast; each draws from its own generator, so that none depends on what stood before.
+
+    `family` is how many contrasts the verdict is one of.
+    """
     a, b = scores
     pairs = complete_pairs(a, b)
     scored = int((~np.isnan(a) | ~np.isnan(b)).any(axis=(0, 1)).sum())
@@ -94,16 +99,17 @@ def _contrast(
     names = lesions[pairs.images].to_list()
     boot = hierarchical_bootstrap(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws)
     error, freedom = boot.standard_error, boot.degrees_of_freedom
+    ends = np.clip([*boot.interval(0.95), *boot.interval(0.9)], -1, 1)  # no two shares are further apart
     return {
         **counts,
-        **dict(zip(("low", "high", "low90", "high90"), (*boot.interval(0.95), *boot.interval(0.9)), strict=True)),
+        **dict(zip(("low", "high", "low90", "high90"), map(float, ends), strict=True)),
         "lesions": len(set(names)),
         "difference": boot.difference,
         "standard_error": error,
         "degrees_of_freedom": freedom,
-        "p": paired_permutation(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws),
+        "p": paired_permutation(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws, family),
         "equivalence_p": equivalence_p(boot, margin),
         "false_claim": boot.false_claim(),
         "improvement": probability_of_improvement(run_means(a), run_means(b)),
-        "smallest_detectable": resolvable_difference(boot.components) if boot.components else nan,
+        "smallest_detectable": resolvable_difference(boot.components, family=family) if boot.components else nan,
     }

@@ -40,7 +40,7 @@ def subgroup_table(study: Study, draws: int = 10_000, sets: DataSets | None = No
     for by, name, inside in _each(labels, pairs):
         scores = pairs.scores_a[:, inside], pairs.scores_b[:, inside]
         lesions = study.lesions[pairs.images][inside]
-        difference, interval = _with_interval(scores, lesions, draws)
+        difference, interval = _with_interval(scores, lesions, draws, least=-1.0)
         means = {"mean_a": float(scores[0].mean()), "mean_b": float(scores[1].mean())}
         counts = {"images": int(inside.sum()), "lesions": lesions.nunique(), "seeds": len(scores[0])}
         named = {"by": by, "subgroup": name, "a": a, "b": b}
@@ -59,7 +59,7 @@ def subgroup_arm_table(study: Study, draws: int = 10_000, sets: DataSets | None 
         whole = jaccard[np.ix_(pairs.cells, pairs.seeds, pairs.images)]
         for by, name, inside in _each(labels, pairs):
             own, lesions = pairs.scores_a[:, inside], study.lesions[pairs.images][inside]
-            mean, interval = _with_interval((own, np.zeros_like(own)), lesions, draws)
+            mean, interval = _with_interval((own, np.zeros_like(own)), lesions, draws, least=0.0)
             counts = {"images": int(inside.sum()), "lesions": lesions.nunique(), "seeds": len(own)}
             failures = float((whole[:, :, inside] < FAILURE).mean())
             named = {"by": by, "subgroup": name, "arm": arm, **counts}
@@ -126,7 +126,9 @@ def _each(labels: pd.DataFrame, pairs: Pairs) -> list[tuple[str, str, BoolArray]
 
 
 def _with_interval(
-    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", draws: int
+    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", draws: int, least: float
 ) -> tuple[float, Interval]:
+    """The mean and its interval, which ends where shares, or their differences, end: at `least` and 1."""
     boot = hierarchical_bootstrap(*scores, lesions.to_list(), np.random.default_rng(0), draws)
-    return boot.difference, boot.interval() if len(scores[0]) > 1 else Interval(nan, nan)
+    ends = Interval(*(float(end) for end in np.clip(boot.interval(), least, 1)))
+    return boot.difference, ends if len(scores[0]) > 1 else Interval(nan, nan)

@@ -56,6 +56,21 @@ def test_a_study_is_meant_by_its_file_its_folder_or_its_name(tmp_path: Path) -> 
     assert where("demo", tmp_path).name == "demo.yaml"
 
 
+def test_what_is_asked_of_a_name_afterwards_is_of_the_study_as_it_was_run(tmp_path: Path) -> None:
+    declare(parsed(["run", "losses", "--out", str(tmp_path), "--data", "mine", "--seed", "7"]).study)
+    (tmp_path / "losses" / "plan.csv").touch()
+    for command in ("status", "report", "clean"):
+        study = parsed([command, "losses", "--out", str(tmp_path)]).study
+        assert (study.data, study.seed, study.folder) == (Path("mine"), (7,), tmp_path / "losses")
+    assert parsed(["run", "losses", "--out", str(tmp_path)]).study.data is None
+
+
+def test_another_study_is_told_how_the_one_that_is_there_goes_on(tmp_path: Path) -> None:
+    declare(StudyConfig(out=tmp_path, data=Path("mine")))
+    with pytest.raises(UserError, match=f"go on with that one by `python -m compare run {tmp_path / 'study'}`"):
+        declare(StudyConfig(out=tmp_path))
+
+
 def test_an_unknown_study_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lossess: is no study: .* did you mean 'losses'"):
         where("lossess", tmp_path)
@@ -90,5 +105,7 @@ def test_commands_and_flags_arrive() -> None:
     asked = parsed(["plan", "demo", "--jobs", "3"])
     assert (asked.name, asked.study.name, asked.study.jobs) == ("plan", "demo", 3)
     assert parsed(["--config", "configs/compare/demo.yaml"]).name == "run"
+    assert asked.typed == "demo --jobs 3"
+    assert parsed(["plan", "--out", "my studies"]).typed == "--out 'my studies'"
     assert parsed(["show", "0123456789"]).run == "0123456789"
     assert (parsed(["task", "demo", "ab"]).study.name, parsed(["task", "demo", "ab"]).run) == ("demo", "ab")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import compare.overview.estimate
+from compare import commands
+from compare.command_line import parsed
 from compare.config import StudyConfig
 from compare.execution.ledger import plan_table
 from compare.overview.aligned import WIDTH
@@ -46,6 +48,16 @@ def test_the_factors_their_levels_and_the_runs_are_told(study: StudyConfig) -> N
     assert "init     3  ssl, imagenet, random  compared" in text
     assert "decoder  2  unet, fpn" in text
     assert "label_fraction" not in text  # it does not vary
+
+
+def test_a_plan_ends_with_the_command_that_runs_what_was_planned(
+    study: StudyConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text("name: other\nlabel_fraction: [1.0]\ndecoder: [unet]\ninit: [imagenet, random]\n"
+                                 "contrast: [imagenet, random]\nfinetune: f.yaml\n")  # fmt: skip
+    words = ["mine.yaml", "--data", str(study.data), "--unlabelled", str(study.unlabelled), "--jobs", "1"]
+    commands.plan(parsed(["plan", *words]))
+    assert capsys.readouterr().out.splitlines()[-1] == f"next:    python -m compare run {' '.join(words)}"
 
 
 def test_what_a_rule_leaves_out_is_told_with_the_rule(study: StudyConfig) -> None:

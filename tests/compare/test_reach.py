@@ -24,13 +24,21 @@ SPREADS = Spreads(lesion=0.03, seed=0.006, rest=0.06, pooled_lesion=0.02, source
 def test_one_cell_resolves_what_its_design_does() -> None:
     design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.03, seed_spread=0.006, rest_spread=0.06)
     [found] = reaches(50, 60, 4, SPREADS, 0.01, [3])
-    assert found.cell == approx(resolvable_difference(design.components))
+    assert found.cell == approx(resolvable_difference(design.components, family=4))
 
 
 def test_trainings_of_several_cells_average_out_and_lesions_do_not() -> None:
     design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.02, seed_spread=0.003, rest_spread=0.03)
     [found] = reaches(50, 60, 4, SPREADS, 0.01, [3])
     assert found.pooled == approx(resolvable_difference(design.components))
+
+
+def test_what_many_pairs_are_looked_at_for_must_be_larger_but_for_the_primary_one() -> None:
+    design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.03, seed_spread=0.006, rest_spread=0.06)
+    [one], [many] = (reaches(50, 60, 4, SPREADS, 0.01, [3], contrasts=count) for count in (1, 28))
+    assert many.cell > 2 * one.cell
+    assert many.cell == approx(resolvable_difference(design.components, family=4 * 28))
+    assert (many.pooled, many.equivalent) == (one.pooled, one.equivalent)
 
 
 def test_more_seeds_resolve_less_and_one_seed_resolves_nothing() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from drawn_pictures import EVERYTHING, WIDE, Tags
 from drawn_study import Design, draw_study
 
@@ -95,9 +96,13 @@ def test_a_pooled_difference_is_the_mean_of_the_cells(whole_study: Path) -> None
         assert row["difference"] == pytest.approx(np.mean(gaps))
 
 
-def test_holm_runs_over_pooled_and_single_contrasts_apart(whole_study: Path) -> None:
+def test_the_primary_contrast_stands_alone_and_holm_runs_over_the_other_pooled_ones_and_over_cells(
+    whole_study: Path,
+) -> None:
     table = contrast_table(read_study(whole_study), draws=99)
-    for family in (table[table["pooled"]], table[~table["pooled"]]):
+    assert table["adjusted_p"].iloc[0] == table["p"].iloc[0]
+    assert table["family"].tolist() == ["primary", "other", "other", *(["cell"] * (len(table) - 3))]
+    for family in (table.iloc[1:3], table.iloc[3:]):
         assert family["adjusted_p"].to_numpy() == pytest.approx(holm(family["p"].to_numpy(float)))
 
 
@@ -249,6 +254,17 @@ def test_the_first_screen_says_what_the_verdict_means(whole_study: Path, numbers
     assert "With 80 images and" in told
     assert "could have found a difference of 1.5 points" in told
     assert told.endswith("It says nothing of other data, cameras or settings than those below.")
+
+
+def test_the_question_of_the_study_stands_over_its_answer(tmp_path: Path) -> None:
+    folder = draw_study(tmp_path / "study", Design(decoder=("unet",), label_fraction=(1.0,), probes=False))
+    assert prose.question(read_study(folder)).startswith("Does starting from ssl weights segment lesions better")
+    options = yaml.safe_load((folder / "study.yaml").read_text())
+    asked = "Does it help, and under which decoders?"
+    (folder / "study.yaml").write_text(yaml.safe_dump(options | {"question": asked}))
+    written = write_report(folder)
+    assert f"<h1>{asked}</h1>" in written.page.read_text()
+    assert asked in written.markdown.read_text()
 
 
 def test_uncommitted_code_and_allowed_leaks_are_warned_of(tmp_path: Path) -> None:

@@ -226,6 +226,19 @@ def test_permutation_adds_the_seeds_to_every_pattern(lesions: int) -> None:
     assert paired_permutation(a, b, own_lesions(lesions), rng(), 20_000) == approx(expected, abs=0.003)
 
 
+def test_a_p_for_many_contrasts_keeps_to_its_share_of_five_percent() -> None:
+    source, studies, level = np.random.default_rng(3), 1500, 0.05 / 28
+    gaps = [source.normal(0, 0.02, 12) + source.normal(0, 0.06, (2, 12)) for _ in range(studies)]
+    found = {
+        family: np.mean([
+            paired_permutation(gap, np.zeros_like(gap), own_lesions(12), rng(), family=family) < level for gap in gaps
+        ])
+        for family in (28, 1)
+    }  # fmt: skip
+    assert found[28] < 2 * level
+    assert found[1] > 3 * level  # what the prior of the interval would give
+
+
 def test_seeds_that_disagree_are_no_evidence_however_many_lesions_gain() -> None:
     b = np.full((2, 500), 0.5)
     a = b + np.array([[0.005], [0.035]])  # every lesion gains under both seeds

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.statistics.decisions import hierarchical_bootstrap
+from compare.statistics.decisions import hierarchical_bootstrap, paired_permutation
 from compare.statistics.paired import Components, components, lesion_sums, seed_part
 from compare.statistics.resolution import Design, half_width, power, resolvable_difference
 
@@ -89,6 +89,20 @@ def test_the_resolvable_difference_is_found_with_the_power_asked_for() -> None:
     parts = Design(lesions=100, images=100, seeds=3).components
     assert power(parts, resolvable_difference(parts, power=0.9)) == approx(0.9, abs=1e-3)
     assert power(parts, 0.0) == approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize("family", [3, 28])
+def test_a_detectable_difference_passes_holm_with_the_power_promised(family: int) -> None:
+    parts = Design(lesions=200, images=200, seeds=4).components
+    smallest = resolvable_difference(parts, family=family)
+    rng, found, studies = np.random.default_rng(family), 0, 400
+    names = [str(i) for i in range(200)]
+    for _ in range(studies):
+        rest = rng.normal(0, 0.06, (4, 200))
+        gap = smallest + rng.normal(0, 0.02, (1, 200)) + rng.normal(0, 0.003, (4, 1)) + rest
+        p = paired_permutation(gap, np.zeros_like(gap), names, np.random.default_rng(0), 4000, family)
+        found += p < 0.05 / family
+    assert found / studies == approx(0.8, abs=0.08)
 
 
 def test_more_of_anything_resolves_more() -> None:

@@ -32,7 +32,7 @@ def test_many_studies_err_as_often_as_promised(world: World) -> None:
 
 
 def test_a_family_of_contrasts_errs_no_more_often_than_one() -> None:
-    assert family_error(SIZES[1], 150) <= 0.09
+    assert family_error(SIZES[1], 3, 150) <= 0.09
 
 
 def test_scores_look_like_real_ones() -> None:

@@ -11,6 +11,7 @@ from compare.tables.arms import ARMS, arm_table
 from compare.tables.contrasts import CONTRASTS, contrast_table, run_means
 from compare.tables.every import every_table, run_table
 from compare.tables.study import Study, read_study
+from compare.tables.subgroups import subgroup_arm_table, subgroup_table
 
 EVERYTHING = frozenset((i, "unet", 1.0, s) for i in ("ssl", "imagenet", "random") for s in (0, 1))
 SMALL = {"decoder": ("unet",), "label_fraction": (1.0,), "images": 24}
@@ -73,6 +74,37 @@ def test_improvement_counts_pairs_of_runs_and_not_images(tmp_path: Path) -> None
     row = contrast_table(exact_study(tmp_path, runs), draws=60).iloc[0]
     assert row["improvement"] == 0.75
     assert row["difference"] == pytest.approx(0.1)
+
+
+def test_no_interval_of_a_difference_or_a_mean_reaches_beyond_what_shares_can_be(tmp_path: Path) -> None:
+    runs = {
+        ("ssl", "unet", 1.0, 0): 2 * [0.95, 0.9, 0.99],  # seeds that disagree, of which two say little
+        ("ssl", "unet", 1.0, 1): 2 * [0.05, 0.1, 0.01],
+        ("imagenet", "unet", 1.0, 0): 2 * [0.1, 0.2, 0.1],
+        ("imagenet", "unet", 1.0, 1): 2 * [0.1, 0.1, 0.2],
+    }
+    study = exact_study(tmp_path, runs, area=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    row = contrast_table(study, draws=200).iloc[0]
+    assert row[["low", "low90", "high90", "high"]].tolist() == [-1, -1, 1, 1]
+    assert subgroup_table(study, draws=200)[["low", "high"]].abs().max(axis=None) <= 1
+    means = subgroup_arm_table(study, draws=200)[["low", "high"]]
+    assert (means.min(axis=None), means.max(axis=None)) == (0, 1)
+
+
+def test_more_arms_take_nothing_from_the_primary_contrast_and_cost_the_others(tmp_path: Path) -> None:
+    wave = [0.7 + 0.05 * (i % 7) / 7 for i in range(60)]
+    runs = {(init, "unet", 1.0, s): [x + 0.001 * (s * i % 5) for i, x in enumerate(wave)]
+            for init in ("ssl", "imagenet", "random") for s in (0, 1, 2)}  # fmt: skip
+    runs |= {("ssl", "unet", 1.0, s): [x - 0.002 * (s * i % 3) for i, x in enumerate(wave)] for s in (0, 1, 2)}
+    two = {key: value for key, value in runs.items() if key[0] != "random"}
+    few, many = (contrast_table(exact_study(tmp_path / str(len(r)), r), draws=60) for r in (two, runs))
+    assert few.iloc[0].equals(many.iloc[0])
+    swapped = {("imagenet" if key[0] == "random" else "random" if key[0] == "imagenet" else "ssl", *key[1:]): values
+               for key, values in runs.items()}  # fmt: skip
+    primary = contrast_table(exact_study(tmp_path / "swapped", swapped), draws=60).iloc[0]
+    other = many[(many["a"] == "ssl") & (many["b"] == "random")].iloc[0]
+    assert other["difference"] == primary["difference"]
+    assert other["smallest_detectable"] > 1.3 * primary["smallest_detectable"]
 
 
 def test_equivalence_and_its_p_say_the_same(study: Study) -> None:
