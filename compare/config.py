@@ -191,7 +191,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
     on_leak: OnLeak = "stop"
     """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
     pretrain: Path | None = None
-    """YAML file of fixed options of pretraining."""
+    """YAML file of fixed options of pretraining; what only some of --method have is for those."""
     finetune: Path | None = None
     """YAML file of fixed options of fine-tuning."""
     probe: Path | None = None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal
 
 from compare.config import StudyConfig
@@ -11,8 +12,9 @@ from compare.content import content
 from compare.factors import FACTORS
 from compare.grid import Factors, combinations, fixed, in_words, inits, tuned
 from compare.search_config import SearchConfig
+from dermssl import flags
 from dermssl.files import short_hash
-from dermssl.flags import parse, parse_choice
+from dermssl.flags import option_names, parse, parse_choice
 from dermssl.split_config import SPLIT_OPTIONS
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
@@ -96,7 +98,7 @@ class Plan:
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NOTHING | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
         given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
-        config = parse_choice(METHODS, "method", "compare", [*file(study.pretrain), *given])
+        config = parse_choice(METHODS, "method", "compare", [*pretrain_file(study, str(factors["method"])), *given])
         config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
                          checkpoints=None, threads=self.threads, **held_out(study, factors))  # fmt: skip
         task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
@@ -170,6 +172,26 @@ def held_out(study: StudyConfig, factors: Factors) -> dict[str, Any]:
     base = fixed(study)
     split = {name: getattr(base, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
     return split if factors["fold"] is None else split | {"fold": factors["fold"]}
+
+
+def pretrain_file(study: StudyConfig, method: str) -> list[str]:
+    """The flags of the fixed options of pretraining, less those that are for other methods of the study alone."""
+    if study.pretrain is None:
+        return []
+    names = {one: set(option_names(recipe(one))) for one in study.method if one in METHODS}
+    others = set().union(*names.values()) - names.get(method, set())
+    values = flags.read(study.pretrain)
+    if not others & set(values):
+        return file(study.pretrain)
+    given = {"method", "encoder", "seed"}  # by the factors of the run
+    kept = {key: flags.as_arguments(value) for key, value in values.items() if key not in others | given}
+    return [word for key, words in kept.items() for word in (f"--{key}", *words)]
+
+
+def recipe(method: str) -> type[PretrainConfig]:
+    """The options of a method, imported where they stand elsewhere."""
+    config = METHODS[method]
+    return resolve_name(config) if isinstance(config, str) else config
 
 
 def file(path: Path | None) -> list[str]:

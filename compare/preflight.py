@@ -18,6 +18,7 @@ from finetune.model import build_model, refuse_size
 from finetune.recipe import augmentation_of
 from pretrain.config import PretrainConfig
 from pretrain.pool import pool_of
+from pretrain.run import refuse_what_does_not_fit
 
 Check = Callable[[StudyConfig, Ground, Sequence[Task]], Iterator[str]]
 
@@ -95,13 +96,19 @@ def lesions(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterat
 
 
 def leaks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
-    """No pretraining may see held-out images, unless --on_leak says what to do with them."""
-    pools: dict[object, PretrainConfig] = {}
+    """No pretraining may see held-out images, unless --on_leak says what to do; the others must fill what it asks."""
+    pools: dict[object, list[PretrainConfig]] = {}
     for task in tasks:
         if isinstance(task.config, PretrainConfig):
-            pools.setdefault(task.factors["fold"], task.config)
-    for config in pools.values():
-        yield from said(pool_of, ground.unlabelled_manifest, ground.unlabelled, config)
+            pools.setdefault(task.factors["fold"], []).append(task.config)
+    for configs in pools.values():
+        try:
+            pool = pool_of(ground.unlabelled_manifest, ground.unlabelled, configs[0]).manifest
+        except UserError as error:
+            yield str(error)
+            continue
+        for config in configs:
+            yield from (f"{config.method}: {text}" for text in said(refuse_what_does_not_fit, pool, config))
 
 
 def said(attempt: Callable[..., object], *given: object) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """The most memory that a run has held, of the machine and of the GPU."""
 
 import contextlib
+import ctypes
+import gc
+import platform
 import resource
 import sys
 from pathlib import Path
@@ -12,7 +15,14 @@ MEGABYTE = 1e6
 
 
 def forget_peak() -> None:
-    """Begins to measure anew, so that a process that does many runs tells each one's own peak (Linux, CUDA)."""
+    """Begins to measure anew, so that a process that does many runs tells each one's own peak (Linux, CUDA).
+
+    What an earlier run left is given back first: what the allocator keeps (`dermssl.device.keep_freed_memory`) would
+    count as held by every run after it, however small.
+    """
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
         CLEAR.write_text("5")  # proc(5): sets the peak of the resident set to what is resident now
     if torch.cuda.is_available():
@@ -20,11 +30,7 @@ def forget_peak() -> None:
 
 
 def peak_memory() -> dict[str, float]:
-    """Megabytes since `forget_peak`: `memory_mb` of this process, `gpu_memory_mb` of its tensors where there is a GPU.
-
-    What the allocator keeps for the next run (`dermssl.device.keep_freed_memory`) stays resident: a small run behind a
-    large one in the same process shows the large one's.
-    """
+    """Megabytes since `forget_peak`: `memory_mb` of this process, `gpu_memory_mb` of its tensors on a GPU."""
     peak = {"memory_mb": resident_peak() / MEGABYTE}
     if torch.cuda.is_available():
         peak["gpu_memory_mb"] = torch.cuda.max_memory_allocated() / MEGABYTE

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.page.drawing import MARKERS, PAPER, colours, key, panels
+from compare.page.drawing import LARGER, MARKERS, PAPER, colours, key, panels
 
 FEW = 5  # runs; fewer make no quartiles worth drawing, so they are points alone
 LONG = 14  # letters of a level's name that still stand side by side
@@ -117,4 +117,7 @@ def _points(
 ) -> None:
     width, colour, shape = look
     spread = (np.arange(len(values)) - (len(values) - 1) / 2) * min(0.25 * width, 0.8 * width / max(len(values), 1))
-    axis.plot(x + spread, values, shape, color=colour, markersize=size, markeredgecolor=PAPER, zorder=5)
+    size *= LARGER.get(shape, 1.0)
+    axis.plot(
+        x + spread, values, shape, color=colour, markersize=size, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=5
+    )

@@ -12,15 +12,17 @@ from zlib import crc32
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness. Brown stands
-# for their black and yellow, which a dark and a light page would swallow; the second of each pair is for dark pages.
+# for their black and yellow, which a dark and a light page would swallow. The last three are Tol's (muted,
+# https://sronpersonalpages.nl/~pault/): ten methods and ImageNet are eleven arms.
 NAMED = {"ssl": "#0072b2", "imagenet": "#e69f00", "random": "#009e73"}
-OTHERS = ["#cc79a7", "#d55e00", "#56b4e9", "#8c510a", "#7f7f7f"]
+OTHERS = ["#cc79a7", "#d55e00", "#56b4e9", "#8c510a", "#7f7f7f", "#999933", "#332288", "#882255"]
 INK, FAINT, GRID, PAPER = "#222222", "#8a8a8a", "#e6e6e6", "#ffffff"
 PAGE = {INK: "ink", "#000000": "ink", FAINT: "faint", GRID: "grid", PAPER: "paper"}  # custom properties of the page
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<>h"
+LARGER = {"*": 1.6, "P": 1.25, "X": 1.25, "^": 1.2, "v": 1.2, "<": 1.2, ">": 1.2}  # to look as large as a circle
 WIDTH = 10.0  # inches of a figure that fills the page
 
 
@@ -51,7 +53,7 @@ def drawing(figure: Figure, alt: str) -> Drawing:
 def colours(arms: list[str]) -> dict[str, str]:
     """The colour of each arm, the same in every figure; ssl, imagenet and random always have theirs.
 
-    No two of the first eight arms share one.
+    No two of the first eleven arms share one.
     """
     taken = {arm: NAMED[arm] for arm in arms if arm in NAMED}
     for arm in arms:
@@ -91,8 +93,11 @@ def tidy(axis: Axes) -> None:
 
 
 def key(figure: Figure, colour: dict[str, str]) -> None:
-    """A legend over the figure: a patch for each name, five to a row."""
-    handles = [Patch(facecolor=f"{tint}59", edgecolor=tint, label=name) for name, tint in colour.items()]
+    """A legend over the figure: colour and marker of each name, five to a row."""
+    handles = [
+        Line2D([], [], color=tint, linewidth=2.2, marker=MARKERS[i % len(MARKERS)], markersize=6, label=name)
+        for i, (name, tint) in enumerate(colour.items())
+    ]
     figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
+from compare.page import report
 from compare.page.boxes import run_boxes
 from compare.page.curves import factor_curves, label_efficiency
 from compare.page.drawing import Drawing, colours, drawing, panels
@@ -32,9 +33,24 @@ def test_arms_keep_their_colours_and_share_none() -> None:
     arms = ["ssl (moco)", "ssl (simclr)", "imagenet", "random"]
     assert colours(arms)["imagenet"] == colours(["imagenet"])["imagenet"]
     assert len(set(colours(arms).values())) == 4
-    losses = [f"loss {i}" for i in range(8)]
-    assert len(set(colours(losses).values())) == 8
+    losses = [f"loss {i}" for i in range(11)]
+    assert len(set(colours(losses).values())) == 11
+    style = (Path(report.__file__).parent / "report.css").read_text()
+    assert all(style.count(f"--c{colour[1:]}:") == 2 for colour in colours(losses).values())  # on light and on dark
     assert list(colours(losses)) == losses
+
+
+def test_the_key_names_every_arm_with_the_marker_that_its_points_have() -> None:
+    arms = [f"method {i}" for i in range(11)]
+    runs = pd.DataFrame({"arm": arms, "jaccard": np.linspace(0.5, 0.6, 11)})
+    figure = run_boxes(runs, ["arm"], arms)
+    [legend] = figure.legends
+    shown = [
+        (text.get_text(), handle.get_marker()) for text, handle in zip(legend.texts, legend.legend_handles, strict=True)
+    ]
+    points = [line.get_marker() for line in figure.axes[0].lines]
+    assert shown == list(zip(arms, points, strict=True))
+    assert len(set(points)) == 11
 
 
 def test_a_drawing_takes_its_colours_from_the_page_and_its_words_stay_words() -> None:

@@ -153,6 +153,15 @@ def test_kinds_that_differ_in_loss_alone_are_timed_last() -> None:
     ]  # fmt: skip
 
 
+def test_every_stage_is_timed_before_a_second_kind_of_one(tmp_path: Path) -> None:
+    (tmp_path / "probe.yaml").write_text("k: 5\n")
+    study = StudyConfig(method=("simclr", "byol", "vicreg"), decoder=("unet", "fpn"), probe=tmp_path / "probe.yaml",
+                        exclude=("decoder=unet init=random",))  # fmt: skip
+    order = list(kinds_of(tasks_of(study, 1)))
+    assert [kind.stage for kind in order] == ["pretrain", "finetune", "probe", "pretrain", "finetune", "pretrain"]
+    assert dict(order[1].options)["decoder"] == "fpn"  # of more runs than unet
+
+
 def test_timing_ends_when_its_time_is_up(
     study: StudyConfig, timings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

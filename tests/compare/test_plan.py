@@ -52,6 +52,16 @@ def test_probes_are_made_once_an_arm_where_their_options_are_given(tmp_path: Pat
     assert {task.config.k for task in probes} == {5}
 
 
+def test_an_option_that_some_methods_have_is_for_those_and_one_that_none_has_is_refused(tmp_path: Path) -> None:
+    options = written(tmp_path / "p.yaml", "method: moco\nepochs: 3\nqueue_size: 512\ntemperature: 0.3\n")
+    study = StudyConfig(method=("simclr", "moco", "byol"), pretrain=options)
+    simclr, moco, byol = (task.config for task in of_stage(study, "pretrain"))
+    assert (simclr.epochs, moco.epochs, byol.epochs) == (3, 3, 3)
+    assert (moco.queue_size, simclr.temperature, moco.temperature) == (512, 0.3, 0.3)
+    with pytest.raises(UserError, match="has no option 'queue_size'; it belongs to"):
+        tasks_of(replace(study, method=("simclr", "byol")), 1)
+
+
 def test_a_run_waits_for_its_own_pretraining_and_no_other() -> None:
     study = StudyConfig(method=("simclr", "moco"), encoder=("resnet18", "resnet34"))
     made = {task.id: (task.factors["method"], task.factors["encoder"]) for task in of_stage(study, "pretrain")}

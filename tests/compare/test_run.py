@@ -341,6 +341,10 @@ def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: 
         ({"init": ("random", "there.safetensors"), "contrast": ("random", "there")}, "there.safetensors: no such file"),
         ({"augmentation": ("none", "absent.yaml")}, "absent.yaml"),
         ({"unlabelled": Path("nowhere")}, "nowhere: no such folder"),
+        (
+            {"init": ("ssl", "random"), "method": ("simclr", "swav"), "contrast": ("swav", "simclr")},
+            "swav: --queue_size 3840: ",
+        ),
     ],
 )
 @pytest.mark.usefixtures("_in_this_process")

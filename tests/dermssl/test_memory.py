@@ -27,6 +27,27 @@ def test_what_was_held_and_given_back_counts_until_it_is_forgotten() -> None:
     assert 190 < after < 260
 
 
+AFTER_A_LARGE_RUN = """
+import torch
+from dermssl.device import keep_freed_memory
+from dermssl.memory import forget_peak, peak_memory
+
+keep_freed_memory()
+forget_peak()
+before = peak_memory()["memory_mb"]
+large = [torch.ones(5000, 5000) for _ in range(4)]
+large.append(large)
+del large
+forget_peak()
+print(peak_memory()["memory_mb"] - before)
+"""
+
+
+def test_a_small_run_behind_a_large_one_shows_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTER_A_LARGE_RUN], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100  # of 400
+
+
 def test_a_machine_without_a_gpu_tells_of_no_gpu() -> None:
     assert ("gpu_memory_mb" in peak_memory()) == memory.torch.cuda.is_available()
 
