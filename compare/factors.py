@@ -1,6 +1,7 @@
 """The factors of a study: what may vary from run to run, and how a level of each is said."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from math import isnan
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,8 @@ def level(factor: str, value: Level) -> str:
         return path.parent.name if path.stem == "encoder" else path.stem
     if factor == "label_fraction":
         return f"{100 * float(value):.3g} %"
+    if factor == "lr":
+        return f"{Decimal(f'{float(value):g}'):f}"  # 0.00003 and not 3e-05, as a person types it
     number = f"{float(value):g}" if factor in NUMBERS else str(value)
     return f"{number} px" if factor == "image_size" else number
 

@@ -33,7 +33,7 @@ def ground_of(study: StudyConfig, workers: int) -> Ground:
     Raises:
         UserError: If a folder is not there, or its images or masks cannot be used.
     """
-    sources = labelled(study.data), unlabelled(study.unlabelled)
+    sources = labelled(study.data), unlabelled(study.unlabelled, "--unlabelled")
     manifests = []
     for source, count, masks in zip(sources, (400, 1000), (True, False), strict=True):
         draw_if_absent(source, count=count, size=192, workers=workers)

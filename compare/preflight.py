@@ -108,7 +108,8 @@ def leaks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator
             yield str(error)
             continue
         for config in configs:
-            yield from (f"{config.method}: {text}" for text in said(refuse_what_does_not_fit, pool, config))
+            refusals = said(refuse_what_does_not_fit, pool, config)
+            yield from (f"{config.method}: {text}, in the file of --pretrain" for text in refusals)
 
 
 def said(attempt: Callable[..., object], *given: object) -> Iterator[str]:

@@ -26,24 +26,24 @@ def labelled(given: Path | None) -> Source:
     return choose(given, [LABELLED], SYNTHETIC_LABELLED)
 
 
-def unlabelled(given: Path | None) -> Source:
-    """The images to pretrain on: `given`, else data/unlabelled or data/isic2018, else the synthetic set."""
-    return choose(given, [UNLABELLED, LABELLED], SYNTHETIC_UNLABELLED)
+def unlabelled(given: Path | None, flag: str = "--data") -> Source:
+    """The images to pretrain on: `given` by a flag, else data/unlabelled or data/isic2018, else the synthetic set."""
+    return choose(given, [UNLABELLED, LABELLED], SYNTHETIC_UNLABELLED, flag)
 
 
-def choose(given: Path | None, wanted: list[Path], synthetic: Path) -> Source:
+def choose(given: Path | None, wanted: list[Path], synthetic: Path, flag: str = "--data") -> Source:
     """The first of these that is there, with the reason in words."""
     if given == synthetic:
         return Source(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
     if given is not None:
         if not given.is_dir():
-            raise UserError(f"--data {given}: no such folder; give a folder of images, or leave --data out")
-        return Source(given, f"{given} (--data)", synthetic=False)
+            raise UserError(f"{flag} {given}: no such folder; give a folder of images, or leave {flag} out")
+        return Source(given, f"{given} ({flag})", synthetic=False)
     for folder in wanted:
         if folder.is_dir():
-            return Source(folder, f"{folder} (no --data given, and this folder exists)", synthetic=False)
+            return Source(folder, f"{folder} (no {flag} given, and this folder exists)", synthetic=False)
     absent = " or ".join(map(str, wanted))
-    return Source(synthetic, f"the synthetic set in {synthetic} (no --data given, and no {absent})", synthetic=True)
+    return Source(synthetic, f"the synthetic set in {synthetic} (no {flag} given, and no {absent})", synthetic=True)
 
 
 def draw_if_absent(source: Source, *, count: int, size: int, workers: int) -> None:

@@ -323,17 +323,27 @@ def study(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ob
     return lambda **options: study_of.run(StudyConfig(jobs=1, **options))
 
 
-def test_a_study_of_what_is_right_would_be_done(study: Callable[..., object], isic: Path) -> None:
+def test_a_study_of_what_is_right_would_be_done(study: Callable[..., object], isic: Path, tmp_path: Path) -> None:
+    (tmp_path / "pretrain.yaml").write_text("batch_size: 2\n")
     with pytest.raises(TrainingReachedError):
-        study(data=isic, unlabelled=isic)
+        study(data=isic, unlabelled=isic, pretrain=tmp_path / "pretrain.yaml")
+
+
+def test_a_study_whose_pretraining_lacks_images_is_refused(
+    study: Callable[..., object], refused: Refused, isic: Path
+) -> None:
+    said = refused(lambda: study(data=isic, unlabelled=isic))
+    assert said.startswith(f"simclr: {isic}: 5 images fill no batch of 256; give more or --batch_size 2")
+    assert said.endswith("in the file of --pretrain")
 
 
 def test_a_study_without_its_folder_is_refused(
     study: Callable[..., object], refused: Refused, isic: Path, tmp_path: Path
 ) -> None:
-    for folders in ({"data": tmp_path / "none", "unlabelled": isic}, {"data": isic, "unlabelled": tmp_path / "none"}):
+    for name in ("data", "unlabelled"):
+        folders = {"data": isic, "unlabelled": isic} | {name: tmp_path / "none"}
         said = refused(lambda folders=folders: study(**folders))  # type: ignore[misc]
-        assert said.startswith(f"--data {tmp_path / 'none'}: no such folder")
+        assert said.startswith(f"--{name} {tmp_path / 'none'}: no such folder")
 
 
 def test_a_study_checks_its_images_before_its_first_run(

@@ -148,10 +148,11 @@ def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots
         return
     if len(estimated) < len(left):
         yield f"  of {counted(len(left) - len(estimated), 'run')} nothing is known; the figures below leave them out"
-    wall = wall_time(estimated, seconds, slots)
+    wall, ids = wall_time(estimated, seconds, slots), {task.id for task in estimated}
+    waiting = any(need in ids for task in estimated for need in task.needs)
     yield wrapped(
-        f"time:   {duration(sum(seconds.values()))} of work; {duration(wall)} with {slots} side by side, and no less "
-        f"than {duration(longest_chain(estimated, seconds))}, for runs wait for each other", 2
+        f"time:   {duration(sum(seconds.values()))} of work; {duration(wall)} with {slots} side by side"
+        + f", and no less than {duration(longest_chain(estimated, seconds))}, for runs wait for each other" * waiting, 2
     )  # fmt: skip
     if study.budget is not None:
         hours = 3600 * study.budget

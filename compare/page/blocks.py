@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from math import isfinite
 from typing import Literal
 
@@ -108,7 +109,7 @@ def p_value(value: float) -> str:
 
 def plain(value: float) -> str:
     """A number in as few letters as it takes: 0.0003 is '0.0003', 100000 is '100,000'; '–' where there is none."""
-    return NONE if not isfinite(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return NONE if not isfinite(value) else f"{value:,.0f}" if value >= 1000 else f"{Decimal(f'{value:.3g}'):f}"
 
 
 def labels(fraction: float) -> str:

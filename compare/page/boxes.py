@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from compare.page.drawing import LARGER, MARKERS, PAPER, colours, key, panels
 
 FEW = 5  # runs; fewer make no quartiles worth drawing, so they are points alone
+SPOKEN = {"lr": "learning rate"}
 LONG = 14  # letters of a level's name that still stand side by side
 
 
@@ -34,7 +35,7 @@ def run_boxes(runs: pd.DataFrame, factors: Sequence[str], arms: list[str]) -> Fi
                 place = i + (j - (len(groups) - 1) / 2) * step
                 _run_box(axis, rows["jaccard"].to_numpy(float), place, (0.82 * step, colour[arm], marker(arms, arm)))
         name_levels(axis, levels)
-        axis.set_title(factor.replace("_", " "))
+        axis.set_title(SPOKEN.get(factor, factor).replace("_", " "))
     axes[0].set_ylabel("mean IoU of a run")
     key(figure, colour)
     return figure

@@ -13,7 +13,8 @@ CAPTIONS: dict[str, str] = {
     "arms": (
         "Every arm by itself. Threshold Jaccard is the score of the ISIC 2018 challenge: an image below {failure} "
         "counts as 0. Failures are the images below that. Encoder used is the share of the pretrained parameters that "
-        "the decoder makes use of: where it is small, starting weights can hardly matter."
+        "the decoder makes use of: where it is small, starting weights can hardly matter. A learning rate that folds "
+        "do not share is not shown; the searches have it."
     ),
     "more": (
         "More measures of every arm. IQM is the mean of the middle half of the runs, which a failed one does not move. "

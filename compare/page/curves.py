@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from compare.factors import level
 from compare.page.boxes import marker
 from compare.page.drawing import MARKERS, NAMED, OTHERS, colours, key, panels, percent
 
@@ -51,7 +52,7 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
             rows = table[(table["panel"] == title) & (table["line"] == line)]
             _lines(axis, rows, factor, arms, STYLES[style % len(STYLES)])
         axis.set_xscale("log")
-        _ticks(axis, levels, [f"{level:g}" for level in levels])
+        _ticks(axis, levels, [level(factor, value).removesuffix(" px") for value in levels])
         axis.set_title(title)
         axis.set_xlabel({"lr": "learning rate", "image_size": "image size, pixels"}.get(factor, factor))
     axes[0].set_ylabel("mean IoU")
@@ -64,18 +65,36 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
 
 
 def loss_curves(curves: dict[str, pd.DataFrame]) -> Figure:
-    """Pretraining loss over epochs, a line per run; one-epoch runs are points."""
-    axes, figure = panels(1, height=3.0, share=False)
+    """Pretraining loss over epochs, a line per run; one-epoch runs are points.
+
+    Losses of two methods are different things, so that each has a panel and a scale of its own.
+
+    Args:
+        curves: metrics.csv of each run, by its name: `pretrain, simclr, resnet18, seed 0`.
+    """
+    methods = list(dict.fromkeys(method_in(name) for name in curves))
+    axes, figure = panels(len(methods), height=2.6, share=False)
     order = [*NAMED.values(), *OTHERS]
     for i, (name, metrics) in enumerate(curves.items()):
-        rows = metrics.dropna(subset=["loss"])
+        rows, axis = metrics.dropna(subset=["loss"]), axes[methods.index(method_in(name))]
         colour, shape = order[i % len(order)], MARKERS[i % len(MARKERS)]
-        axes[0].plot(rows["epoch"], rows["loss"], color=colour, marker=shape, markersize=4, label=name)
-    axes[0].set_xlabel("epoch")
+        label = name.removeprefix(f"pretrain, {method_in(name)}, ")
+        axis.plot(rows["epoch"] + 1, rows["loss"], color=colour, marker=shape, markersize=4, label=label)
+    for axis, method in zip(axes, methods, strict=True):
+        axis.set_title(method)
+        axis.set_xlabel("epochs")
+        last = max(float(line.get_xdata().max()) for line in axis.lines)  # type: ignore[union-attr]
+        axis.set_xlim(0.5, last + 0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(axis.lines) > 1:
+            axis.legend(frameon=False, fontsize=8)
     axes[0].set_ylabel("loss")
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper left", frameon=False)
     return figure
+
+
+def method_in(name: str) -> str:
+    """The method in the name of a pretraining."""
+    return name.split(", ")[1] if name.count(", ") else name
 
 
 def _lines(axis: Axes, rows: pd.DataFrame, by: str, arms: list[str], style: str = "-") -> None:

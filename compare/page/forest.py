@@ -24,7 +24,7 @@ def forest(table: pd.DataFrame, margin: float) -> Figure:
     primary = (table["a"] == table["a"].iloc[0]) & (table["b"] == table["b"].iloc[0])
     kept = table if len(table) <= LONG else table[table["pooled"].astype(bool) | primary]
     rows = kept[np.isfinite(kept["difference"].to_numpy(dtype=float))].reset_index(drop=True)
-    labels = [_contrast_label(row) for _, row in rows.iterrows()]
+    labels = [_contrast_label(row, table) for _, row in rows.iterrows()]
     figure, axis = _plot(rows, margin, labels, list(rows["verdict"]))
     # rows are known only here, so the gap between the pooled ones and the cells is a line
     if rows["pooled"].nunique() > 1:
@@ -88,12 +88,13 @@ def _cut(axis: Axes, rows: pd.DataFrame) -> None:
         for beyond, at, marker in ((left < low, low, "<"), (right > high, high, ">")):
             if beyond:
                 axis.plot(at, y, color=INK, marker=marker, markersize=6, clip_on=False)
-    axis.set_xlim(low, high)
+    axis.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
 
 
-def _contrast_label(row: "pd.Series[str]") -> str:
+def _contrast_label(row: "pd.Series[str]", table: pd.DataFrame) -> str:
+    """The pair, and where: what all rows of the table have in common goes without saying."""
     pair = f"{row['a']} − {row['b']}"  # noqa: RUF001 - a true minus sign
     fraction = float(row["label_fraction"])
-    where = [row["setting"]] if row["setting"] != "all" else []
-    where += [percent(fraction)] if np.isfinite(fraction) else []
+    where = [row["setting"]] if row["setting"] != "all" and table["setting"].nunique() > 1 else []
+    where += [percent(fraction)] if np.isfinite(fraction) and table["label_fraction"].nunique(dropna=False) > 1 else []
     return pair if row["pooled"] and not where else f"{pair}: {', '.join(where)}"

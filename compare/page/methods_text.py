@@ -11,9 +11,9 @@ from compare.tables.study import Study
 PAIRED = (
     "Every arm was fine-tuned on the same images under the same seeds, and within a seed the order of the images and "
     "every augmentation draw were the same: both are functions of seed, epoch and image alone. A difference is "
-    "therefore taken image by image, between two networks that differ in {differ} only. Scores are IoU "
+    "therefore taken image by image, between two networks that differ only in {differ}. Scores are IoU "
     "(Jaccard index) per image at the image's native size, empty against empty counting as 1, averaged over images and "
-    "then over seeds. Pooled contrasts average over {cells}, each with equal weight."
+    "then over seeds.{pooled}"
 )
 INTERVAL = (
     "Intervals are hierarchical bootstrap intervals ({draws:,} draws): lesions are resampled with all their images, "
@@ -29,7 +29,7 @@ RULE = (
     "would have found with probability 0.8."
 )
 LIMITS = (
-    "The scores come from one split of one data set: they say nothing of other clinics, cameras or "
+    "The scores come from {splits} of one data set: they say nothing of other clinics, cameras or "
     "populations, nor of other settings than those of study.yaml below."
 )
 FAMILIES = {"other": "other pooled contrasts", "cell": "contrasts of single cells"}
@@ -38,25 +38,28 @@ DIFFER = {"init": "their starting weights", "lr": "their learning rate", "image_
 
 def methods(study: Study, contrasts: pd.DataFrame, draws: int) -> list[str]:
     """The methods section, a paragraph per string."""
-    cells = f"{counted(len(study.cells), 'cell')} of {setting_noun(study)} and label fraction"
+    cells = f" Pooled contrasts average over {len(study.cells)} cells of {setting_noun(study)} and label fraction, each"
+    cells = f"{cells} with equal weight." if len(study.cells) > 1 else ""
+    folds = study.scores["fold"].nunique()
+    limits = LIMITS.format(splits=f"{folds} folds" if folds > 1 else "one split")
     differ = DIFFER.get(study.arms, f"their {study.arms.replace('_', ' ')}")
     if len(study.runs("search")):
-        differ += ", and in the learning rate that an equal search found for each arm,"
+        differ += " and in the learning rate that an equal search found for each arm"
     return [
-        _what(study) + " " + PAIRED.format(cells=cells, differ=differ),
+        _what(study) + " " + PAIRED.format(pooled=cells, differ=differ),
         INTERVAL.format(draws=draws, families=_families(contrasts)),
         RULE.format(margin=points(study.margin, sign=False)),
-        _uncertainty(study) + " " + LIMITS,
+        _uncertainty(study) + " " + limits,
     ]
 
 
 def _families(contrasts: pd.DataFrame) -> str:
     """What p is adjusted for."""
     sizes = contrasts["family"].value_counts()
-    others = [f"the {sizes[name]} {words}" for name, words in FAMILIES.items() if sizes.get(name)]
+    others = [f"among the {sizes[name]} {words}" for name, words in FAMILIES.items() if sizes.get(name)]
     if not others:
         return "There is one contrast, so nothing is adjusted."
-    return f"The primary contrast is tested by itself; p is adjusted by Holm's method among {listed(others)}."
+    return f"The primary contrast is tested by itself; p is adjusted by Holm's method {listed(others)}."
 
 
 def software(study: Study) -> str:

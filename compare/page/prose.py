@@ -67,15 +67,18 @@ def why_nothing(study: Study, contrasts: pd.DataFrame) -> str:
         return f"this study has no run of {listed(absent)}"
     if row["images"]:
         return ""
-    done, planned = (study.runs("finetune")["state"] == "done").sum(), len(study.runs("finetune"))
-    return f"no pair of runs is complete yet ({done} of {planned} fine-tuning runs done)"
+    runs = study.runs("finetune")
+    failed = [arm for arm in (row["a"], row["b"]) if (runs.loc[runs["arm"] == arm, "state"] == "failed").all()]
+    if failed:
+        return f"every run of {listed(failed)} has failed"
+    return f"no pair of runs is complete yet ({(runs['state'] == 'done').sum()} of {len(runs)} fine-tuning runs done)"
 
 
 def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
     """What the verdict means, and what it does not, in two or three sentences for somebody who reads no further."""
     lacking = why_nothing(study, contrasts)
     if lacking:
-        return [f"There is no answer yet: {lacking}."]
+        return [f"There is no answer: {lacking}."]
     row = contrasts.iloc[0]
     sizes = f"{counted(row['images'], 'image')} and {counted(row['seeds'], 'seed')}"
     found = [_verdict_in_words(study, row)]

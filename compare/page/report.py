@@ -148,7 +148,7 @@ def _line(block: Table, row: Row) -> str:
 
 def _lowered(title: str) -> str:
     """A title without its first capital, unless it begins with a name or an abbreviation."""
-    name = title.split()[0].strip(",") in ("Dice", "Holm", "Friedman") or title[1:2].isupper()
+    name = title.split()[0].strip(",") in ("Dice", "Holm", "Friedman", "IoU") or title[1:2].isupper()
     return title if name else title[:1].lower() + title[1:]
 
 

@@ -147,7 +147,8 @@ COLUMNS: dict[str, list[Column]] = {
     "fairness": [words("what", "What"), Column("The same", lambda row: same(row), lambda row: same(row), True, "same"),
                  words("detail", "Detail")],
     "search": [
-        words("arm", "Arm", "arm"), *PLACE, words("strategy", "Strategy"), number("trials", "Trials"),
+        words("arm", "Arm", "arm"), *PLACE, number("fold", "Fold"), words("strategy", "Strategy"),
+        number("trials", "Trials"),
         number("seeds", "Seeds"), number("lowest", "Lowest rate"), number("highest", "Highest rate"),
         number("best_lr", "Best rate"),
         number("jaccard", "IoU of the best, inner split", share),

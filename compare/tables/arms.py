@@ -28,8 +28,8 @@ FACTS = {  # of the runs' results
 def arm_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
     """Every arm in every cell that has scores, with a 95 % interval for IoU.
 
-    Of what the runs say of themselves the median: `lr` (found by a search where there was one) and `invented`, the
-    draws of a thousand in which padding adds to the lesion.
+    Of what the runs say of themselves the median: `invented`, the draws of a thousand in which padding adds to the
+    lesion, and so on; but `lr` is the rate of all of them, nan where the searches of several folds found several.
 
     Args:
         study: Complete or not; images that not every seed of the arm scored are left out.
@@ -49,13 +49,20 @@ def arm_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
             if numbers:
                 runs = facts[(facts["arm"] == arm) & in_cell(facts, cell)]
                 named = {"arm": arm, "setting": cell[0], "label_fraction": cell[1]}
-                rows.append({**named, **numbers, **{name: median(runs[name]) for name in FACTS}})
+                facts_of = {name: median(runs[name]) for name in FACTS} | {"lr": the_one(runs["lr"])}
+                rows.append({**named, **numbers, **facts_of})
     return pd.DataFrame(rows, columns=ARMS)
 
 
 def in_cell(rows: pd.DataFrame, cell: Cell) -> "pd.Series[bool]":
     """Which rows of the plan or of the scores lie in a cell."""
     return (rows["setting"] == cell[0]) & (rows["label_fraction"] == cell[1])
+
+
+def the_one(values: "pd.Series[float]") -> float:
+    """The value that all have; nan where they differ or there is none."""
+    there = set(values.dropna())
+    return float(there.pop()) if len(there) == 1 else nan
 
 
 def median(values: "pd.Series[float]") -> float:

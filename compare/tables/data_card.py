@@ -1,7 +1,7 @@
 """What a study's images are, whose they are and who may use them; and what the leak firewall found among them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -36,9 +36,16 @@ def data_card(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
     sides = {"labelled": (sets.labelled, sets.labelled_seen), "unlabelled": (sets.unlabelled, sets.unlabelled_seen)}
     told = {side: _facts(manifest, seen) if manifest else {} for side, (manifest, seen) in sides.items()}
     told["labelled"] |= split_facts(study)
+    if sets.unlabelled and max(sets.unlabelled_counts, default=0) < len(sets.unlabelled):
+        told["unlabelled"]["as the runs saw it"] = part_seen(sorted(sets.unlabelled_counts))
     told["unlabelled"] = told["unlabelled"] or pretrained_facts(study)
     rows = [{"fact": fact, **{side: facts.get(fact, "") for side, facts in told.items()}} for fact in FACTS]
     return pd.DataFrame([row for row in rows if row["labelled"] or row["unlabelled"]], columns=CARD)
+
+
+def part_seen(counts: Sequence[int]) -> str:
+    """What pretraining left out (held-out images, leaking ones, --limit) has no hash to compare with the folder's."""
+    return f"they saw a part, {' or '.join(f'{count:,}' for count in counts)} images" if counts else "not told"
 
 
 def split_facts(study: Study) -> dict[str, str]:

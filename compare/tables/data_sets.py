@@ -22,6 +22,8 @@ class DataSets:
     """Manifests that fine-tuning has seen; one where nobody has changed an image meanwhile."""
     unlabelled_seen: frozenset[str]
     """Manifests that pretraining has seen, less what it left out."""
+    unlabelled_counts: frozenset[int] = frozenset()
+    """Numbers of images in those."""
 
 
 def data_sets(study: Study) -> DataSets:
@@ -33,6 +35,7 @@ def data_sets(study: Study) -> DataSets:
         unlabelled_set(study),
         frozenset(str(read_fields(file).get("data") or "") for file in models if file.is_file()) - {""},
         frozenset(str(card.data.get("manifest") or "") for card in cards) - {""},
+        frozenset(int(card.data.get("count") or 0) for card in cards) - {0},
     )
 
 

@@ -9,11 +9,11 @@ from compare.tables.run_files import finished
 from compare.tables.study import Study, run_result
 
 SEARCH = [
-    "arm", "setting", "label_fraction", "strategy", "trials", "seeds", "lowest", "highest", "best_lr", "jaccard",
-    "at_the_edge", "scored",
+    "arm", "setting", "label_fraction", "fold", "strategy", "trials", "seeds", "lowest", "highest", "best_lr",
+    "jaccard", "at_the_edge", "scored",
 ]  # fmt: skip
-TRIALS = ["arm", "setting", "label_fraction", "lr", "seed", "jaccard"]
-NAMES = ("arm", "setting", "label_fraction")
+TRIALS = ["arm", "setting", "label_fraction", "fold", "lr", "seed", "jaccard"]
+NAMES = ("arm", "setting", "label_fraction", "fold")
 
 
 def search_table(study: Study) -> pd.DataFrame:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,20 @@ def test_images_whose_folder_is_gone_are_told_by_the_encoder_that_saw_them(study
     facts = data_card(study).set_index("fact")["unlabelled"]
     assert facts[["images", "licence", "manifest", "folder"]].tolist() == ["1000", "CC-BY", "0123456789ab", "gone"]
     assert facts["classes"] == ""
+
+
+def test_images_that_pretraining_took_a_part_of_are_not_called_changed(study: Study) -> None:
+    sets = data_sets(study)
+
+    def said(counts: set[int], seen: str) -> str:
+        there = replace(sets, unlabelled=sets.labelled, unlabelled_seen=frozenset({seen}),
+                        unlabelled_counts=frozenset(counts))  # fmt: skip
+        return str(data_card(study, there).set_index("fact").loc["as the runs saw it", "unlabelled"])
+
+    assert sets.labelled is not None
+    assert said({40}, "a part") == "they saw a part, 40 images"
+    assert said({60}, "changed") == "no"
+    assert said({60}, sets.labelled.hash) == "yes"
 
 
 def test_images_of_another_data_set_in_the_same_place_are_not_described(study: Study) -> None:

@@ -12,7 +12,7 @@ from drawn_study import Design, draw_study
 
 from compare.page import report
 from compare.page.boxes import run_boxes
-from compare.page.curves import factor_curves, label_efficiency
+from compare.page.curves import factor_curves, label_efficiency, loss_curves
 from compare.page.drawing import Drawing, colours, drawing, panels
 from compare.page.figures import curve_rows, drawings, run_rows, shown_factors
 from compare.page.forest import LONG, forest, subgroup_forest
@@ -93,6 +93,18 @@ def test_a_long_forest_shows_single_cells_of_the_primary_contrast_only() -> None
     assert len(forest(contrasts(LONG), 0.01).axes[0].get_yticks()) == 2 + LONG
     unknown = contrasts(2).assign(difference=[0.01, nan, 0.01, 0.01, nan, nan])
     assert len(forest(unknown, 0.01).axes[0].get_yticks()) == 3
+
+
+def test_a_forest_does_not_repeat_what_all_its_lines_share() -> None:
+    table = pd.DataFrame({"a": "lovasz", "b": ["dice", "bce"], "setting": "fpn", "label_fraction": 1.0, "pooled": True})
+    rows = table.assign(difference=0.01, low=0.0, high=0.02, verdict="undecided")
+
+    def labels(shown: pd.DataFrame) -> list[str]:
+        return [text.get_text().replace("\u2212", "-") for text in forest(shown, 0.01).axes[0].get_yticklabels()]
+
+    assert labels(rows) == ["lovasz - dice", "lovasz - bce"]
+    cells = rows.assign(setting=["all", "unet"], pooled=[True, False])
+    assert labels(cells) == ["lovasz - dice", "lovasz - bce: unet"]
 
 
 def test_a_forest_is_in_points() -> None:
@@ -180,3 +192,21 @@ def test_a_study_without_scores_has_no_figure(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: bare\ncontrast: [ssl, imagenet]\ninit: [ssl, imagenet]")
     study = read_study(tmp_path)
     assert drawings(study, every_table(study, 20)) == {}
+
+
+def test_losses_of_two_methods_have_scales_of_their_own_and_those_of_one_share_it() -> None:
+    metrics = pd.DataFrame({"epoch": [0, 1], "loss": [2.0, 1.0]})
+    names = ["pretrain, simclr, e, seed 0", "pretrain, simclr, e, seed 1", "pretrain, barlow_twins, e"]
+    axes = loss_curves(
+        {name: metrics.assign(loss=metrics["loss"] * (1 if "simclr" in name else 5000)) for name in names}
+    ).axes
+    assert [axis.get_title() for axis in axes] == ["simclr", "barlow_twins"]
+    assert [len(axis.lines) for axis in axes] == [2, 1]
+    assert axes[0].get_ylim()[1] < 3 < 5000 < axes[1].get_ylim()[1]
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["e, seed 0", "e, seed 1"]
+
+
+def test_a_single_epoch_stands_over_its_number() -> None:
+    [axis] = loss_curves({"pretrain, simclr, e": pd.DataFrame({"epoch": [0], "loss": [4.0]})}).axes
+    low, high = axis.get_xlim()
+    assert [tick for tick in axis.get_xticks() if low <= tick <= high] == [1]

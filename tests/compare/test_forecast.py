@@ -78,6 +78,12 @@ def test_time_is_the_work_the_wall_and_the_longest_chain(study: StudyConfig) -> 
     assert "12 min of work; 6 min with 2 side by side, and no less than 76 s" in text
 
 
+def test_runs_that_wait_for_none_are_not_said_to_wait(study: StudyConfig) -> None:
+    alone = replace(study, init=("imagenet", "random"), contrast=("imagenet", "random"))
+    assert "side by side\n" in said(alone)
+    assert "wait for each" not in said(alone)
+
+
 def test_a_budget_that_does_not_hold_the_study_is_told_with_what_it_holds(study: StudyConfig) -> None:
     assert "fits the budget of 60 min" in said(replace(study, budget=1.0))
     assert "more than the budget of 3 min" in said(replace(study, budget=0.05))

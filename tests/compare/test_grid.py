@@ -9,6 +9,7 @@ import pytest
 from compare.config import StudyConfig
 from compare.factors import FACTORS, level
 from compare.grid import all_combinations, combinations, in_words, tuned
+from compare.page.blocks import plain
 from compare.rules import rule
 from dermssl.errors import UserError
 from dermssl.flags import parse
@@ -159,3 +160,9 @@ def test_one_rate_is_one_however_it_is_written() -> None:
 def test_a_method_names_its_arm_in_the_contrast() -> None:
     study = StudyConfig(method=("densecl", "simclr"), contrast=("densecl", "simclr"))
     assert study.compared == ("ssl", "imagenet", "random", "densecl", "simclr")
+
+
+def test_a_learning_rate_reads_as_it_is_typed() -> None:
+    assert [level("lr", rate) for rate in (3e-5, 1e-4, 0.003, 1.0)] == ["0.00003", "0.0001", "0.003", "1"]
+    assert StudyConfig(arms="lr", lr=(3e-5, 1e-4), contrast=("3e-5", "0.0001")).compared == ("0.00003", "0.0001")
+    assert [plain(value) for value in (3e-5, 0.25, 12.0, 100_000.0)] == ["0.00003", "0.25", "12", "100,000"]

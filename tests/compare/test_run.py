@@ -340,7 +340,10 @@ def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: 
         ({"decoder": ("unet", "pan")}, "--image_size 32: tu-test_efficientnet under pan takes none so small"),
         ({"init": ("random", "there.safetensors"), "contrast": ("random", "there")}, "there.safetensors: no such file"),
         ({"augmentation": ("none", "absent.yaml")}, "absent.yaml"),
-        ({"unlabelled": Path("nowhere")}, "nowhere: no such folder"),
+        (
+            {"unlabelled": Path("nowhere")},
+            "--unlabelled nowhere: no such folder; give a folder of images, or leave --unl",
+        ),
         (
             {"init": ("ssl", "random"), "method": ("simclr", "swav"), "contrast": ("swav", "simclr")},
             "swav: --queue_size 3840: ",

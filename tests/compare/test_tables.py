@@ -1,3 +1,4 @@
+import json
 from math import isnan
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from exact_study import exact_study
 from compare.tables.arms import ARMS, arm_table
 from compare.tables.contrasts import CONTRASTS, contrast_table, run_means
 from compare.tables.every import every_table, run_table
+from compare.tables.search_tables import search_table
 from compare.tables.study import Study, read_study
 from compare.tables.subgroups import subgroup_arm_table, subgroup_table
 
@@ -153,6 +155,20 @@ def test_arms_tell_the_rate_the_labels_and_the_lesions_that_padding_invents(rich
     assert table.loc[("ssl", "unet, padding skin"), ["lr", "n_train", "invented"]].tolist() == [0.001, 240, 0]
     assert (table["runs"] == 4).all()  # two folds of two seeds score each image twice
     assert (table["images"] == 80).all()
+
+
+def test_rates_that_folds_do_not_share_have_no_middle_and_each_search_tells_its_fold(tmp_path: Path) -> None:
+    design = Design(searched=True, fold=(0, 1), decoder=("unet",), label_fraction=(1.0,), images=24)
+    folder = draw_study(tmp_path / "study", design)
+    assert sorted(search_table(read_study(folder))["fold"].unique()) == [0, 1]
+    assert arm_table(read_study(folder), draws=20)["lr"].notna().all()
+    runs = read_study(folder).runs("finetune")
+    own = runs[(runs["arm"] == "ssl") & (runs["fold"] == 1)]
+    for path in (Path(one) / "result.json" for one in own["folder"]):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"lr": 0.5}))
+    rates = arm_table(read_study(folder), draws=20).set_index("arm")["lr"]
+    assert isnan(rates["ssl"])
+    assert rates.drop("ssl").notna().all()
 
 
 def test_the_table_of_runs_has_the_score_that_each_run_wrote(study: Study) -> None:
