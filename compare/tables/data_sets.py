@@ -35,7 +35,7 @@ def data_sets(study: Study) -> DataSets:
         unlabelled_set(study),
         frozenset(str(read_fields(file).get("data") or "") for file in models if file.is_file()) - {""},
         frozenset(str(card.data.get("manifest") or "") for card in cards) - {""},
-        frozenset(int(card.data.get("count") or 0) for card in cards) - {0},
+        frozenset(int(str(card.data.get("count") or 0)) for card in cards) - {0},
     )
 
 
