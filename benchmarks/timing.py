@@ -11,7 +11,7 @@ import cv2
 import torch
 
 from dermssl.device import prepare
-from dermssl.runs import commit, processor
+from dermssl.environment import commit, processor
 
 Rates = Mapping[str, Sequence[float]]
 

@@ -22,9 +22,10 @@ from compare.overview.work import Images
 from compare.page.report import Report, write_report
 from compare.plan import Outcome, Task, tasks_of
 from compare.preflight import refuse
+from dermssl.environment import environment
 from dermssl.errors import UserError
 from dermssl.files import write_json
-from dermssl.runs import environment, read_result, write_table
+from dermssl.runs import read_result, write_table
 
 
 @dataclass(frozen=True)

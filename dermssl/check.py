@@ -12,13 +12,14 @@ from dermssl.check_page import write_page
 from dermssl.clean import UNLABELLED, refuse_place, write_clean
 from dermssl.config import CheckConfig
 from dermssl.covariates import FOUND, covariates
+from dermssl.environment import environment
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.findings import KINDS, findings_of, read_sides
 from dermssl.images import read_rgb
 from dermssl.manifest import Manifest, read_manifest
 from dermssl.near import near_pairs
-from dermssl.runs import closing, environment, write_table
+from dermssl.runs import closing, write_table
 
 EXAMPLES = 3  # on the terminal
 UNFIXABLE = ("lesion across split",)  # a fault of the split and not of the set

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dermssl.encoder import IMAGENET_MEAN, IMAGENET_STD, Three, build_encoder, load_strictly, normalisation
 from dermssl.encoder_file import Card, card_from, read_card, read_seen, sha256_of_tensors, write_encoder_file
+from dermssl.environment import commit
 from dermssl.errors import UserError
 from dermssl.export_proof import largest_difference, side_for
 from dermssl.files import sha256_of
@@ -18,7 +19,7 @@ from dermssl.import_config import ImportConfig
 from dermssl.missing import refuse
 from dermssl.precedence import chosen, origin
 from dermssl.recognise import COUNTER, Dialect, Fit, Wanted, encoders_in, wanted
-from dermssl.runs import closing, commit
+from dermssl.runs import closing
 from dermssl.source_model import Source, source_model
 
 TOLERANCE = 1e-5  # of a map's largest value

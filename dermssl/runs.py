@@ -3,22 +3,19 @@
 import errno
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Protocol
 
 import pandas as pd
 
 from dermssl import flags
+from dermssl.environment import environment
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.holder import claimed, signed
@@ -30,10 +27,6 @@ from dermssl.seal import RESULT, seal
 FORMAT = 4
 LOCK, CHECKPOINTS = ".lock", "checkpoints"
 POLL = 0.5  # seconds between two looks at a run that another process holds
-LIBRARIES = [
-    "torch", "lightly", "timm", "segmentation-models-pytorch", "albumentations", "pytorch-lightning", "faiss-cpu",
-    "umap-learn", "numpy", "scipy", "scikit-learn", "pandas",
-]  # fmt: skip
 
 
 class Options(Protocol):
@@ -222,53 +215,6 @@ def is_still(path: Path, handle: IO[str]) -> bool:
         return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
     except FileNotFoundError:
         return False
-
-
-def environment() -> dict[str, object]:
-    """What the result may depend on besides the options: commit, versions, machine."""
-    return {
-        "commit": commit(),
-        "dirty": bool(git("status", "--porcelain")),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": processor(),
-        "cores": os.cpu_count(),
-        "command": " ".join(sys.argv),
-        "versions": {name: installed(name) for name in LIBRARIES},
-    }
-
-
-def installed(library: str) -> str:
-    """The library's version, or nothing where it is not there: a node that only trains needs none of the maps."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""
-
-
-def commit() -> str:
-    """The commit of this code, or nothing where it is no checkout."""
-    return git("rev-parse", "HEAD")
-
-
-def git(*words: str) -> str:
-    """What git says of this checkout; nothing where it says nothing."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
-
-
-def processor() -> str:
-    """The processor's name as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def append_row(path: Path, row: Mapping[str, object], key: str = "epoch") -> None:

@@ -8,12 +8,13 @@ import torch
 from dermssl.cache import cached_images, cached_masks
 from dermssl.device import prepare
 from dermssl.encoder import Start, start_from
+from dermssl.environment import commit
 from dermssl.files import need_room, short_hash, write_text
 from dermssl.held_out import guarded_split
 from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.masks import read_mask
 from dermssl.memory import forget_peak, peak_memory
-from dermssl.runs import Run, closing, commit, identity, open_run, write_table
+from dermssl.runs import Run, closing, identity, open_run, write_table
 from dermssl.scores import summary
 from dermssl.sources import draw_if_absent, labelled
 from dermssl.splits import Split, limited

@@ -14,6 +14,7 @@ from dermssl.costs import costs, usual_rate
 from dermssl.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.encoder import Start, start_from
 from dermssl.encoder_file import Card, write_encoder_file
+from dermssl.environment import commit
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.leaks import seen_by
@@ -21,7 +22,7 @@ from dermssl.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.memory import forget_peak
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
 from dermssl.randomness import CountedRandomness
-from dermssl.runs import closing, commit, identity, open_run, write_table
+from dermssl.runs import closing, identity, open_run, write_table
 from dermssl.sources import draw_if_absent, unlabelled
 from dermssl.spending import Spending
 from dermssl.trainer import Progress, fit

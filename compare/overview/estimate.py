@@ -24,8 +24,8 @@ from compare.overview.timed import LIMIT, timed
 from compare.overview.work import Images
 from compare.plan import RunConfig, Task
 from dermssl import flags
+from dermssl.environment import commit, processor
 from dermssl.files import short_hash, write_json
-from dermssl.runs import commit, processor
 from dermssl.seal import RESULT
 
 KEPT = "estimates.json"

@@ -16,7 +16,7 @@ from compare.overview.kinds import Kind
 from compare.overview.work import Images
 from compare.plan import Task, tasks_of
 from dermssl import flags
-from dermssl.runs import environment
+from dermssl.environment import environment
 from dermssl.seal import RESULT
 
 approx = pytest.approx

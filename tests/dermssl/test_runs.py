@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dermssl import flags, runs
+from dermssl import environment, flags, runs
 from dermssl.errors import UserError
-from dermssl.runs import append_row, closing, environment, identity, open_run, read_result, write_table
+from dermssl.runs import append_row, closing, identity, open_run, read_result, write_table
 from finetune.config import FinetuneConfig
 
 HOLDER = (
@@ -363,8 +363,9 @@ def test_a_table_is_written_by_its_name(name: str, tmp_path: Path) -> None:
 
 
 def test_the_environment_outside_a_checkout_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "__file__", "/")
-    assert (environment()["commit"], environment()["dirty"]) == ("", False)
+    monkeypatch.setattr(environment, "__file__", "/")
+    there = environment.environment()
+    assert (there["commit"], there["dirty"]) == ("", False)
 
 
 def test_every_command_ends_with_where_and_what_next() -> None:
