@@ -3,23 +3,29 @@
 Each imports what it needs when it is asked for: a look at the state of a study waits for no library that trains.
 """
 
+import time
+
 from compare.command_line import Command
+from compare.weights import refuse_unreachable
 from dermssl.errors import UserError
 
 
 def plan(asked: Command) -> None:
     """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
+    began = time.monotonic()
+    refuse_unreachable(asked.study)
     from compare.overview.forecast import forecast
     from compare.run import prepared
 
     planned = prepared(asked.study)
     print(planned.ground)
-    print(forecast(asked.study, planned.tasks, planned.slots))
+    print(forecast(asked.study, planned.tasks, planned.slots, before=time.monotonic() - began))
     print(f"\nnext:    {' '.join(['python -m compare run', asked.typed]).strip()}", flush=True)
 
 
 def run(asked: Command) -> None:
     """Does every run that is not done yet, and writes the report."""
+    refuse_unreachable(asked.study)
     from compare.run import run as run_study
     from dermssl.runs import closing
 
@@ -62,6 +68,7 @@ def clean(asked: Command) -> None:
 
 def slurm(asked: Command) -> None:
     """Writes array jobs for a SLURM cluster that do what is not done yet; what failed is planned anew."""
+    refuse_unreachable(asked.study)
     from dataclasses import replace
 
     from compare.execution.ledger import hold

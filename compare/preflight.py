@@ -8,6 +8,7 @@ from compare.config import WEIGHTS, StudyConfig
 from compare.grid import fixed
 from compare.ground import Ground
 from compare.plan import Task
+from compare.weights import encoders_from_imagenet, not_had
 from dermssl.encoder import start_from
 from dermssl.encoder_file import read_card
 from dermssl.errors import UserError
@@ -20,6 +21,7 @@ from pretrain.config import PretrainConfig
 from pretrain.pool import pool_of
 from pretrain.run import refuse_what_does_not_fit
 
+NOT_HAD = "no weights for"  # stands in what is said of weights that the hub has not given
 Check = Callable[[StudyConfig, Ground, Sequence[Task]], Iterator[str]]
 
 
@@ -50,11 +52,17 @@ def encoder_files(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> 
 
 def starting_weights(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
     """ImageNet weights must be had, for arms and for pretrainings that continue from them; they are fetched here."""
-    wanted = {(str(task.factors["encoder"]), "imagenet") for task in tasks if task.factors["init"] == "imagenet"}
-    for task in tasks:
-        if isinstance(task.config, PretrainConfig):
-            wanted.add((task.config.encoder, task.config.init))
-    for encoder, init in sorted(wanted):
+    absent = set()
+    for encoder in sorted(encoders_from_imagenet(tasks)):
+        for text in said(start_from, "imagenet", encoder, 0):
+            if NOT_HAD in text:
+                absent.add(encoder)
+            else:
+                yield text
+    if absent:
+        yield not_had(study, tasks, absent)
+    others = {(one.config.encoder, one.config.init) for one in tasks if isinstance(one.config, PretrainConfig)}
+    for encoder, init in sorted(one for one in others if one[1] != "imagenet"):
         yield from said(start_from, init, encoder, 0)
 
 

@@ -18,6 +18,7 @@ from compare.execution.local import LocalExecutor, slots_of, visible_gpus
 from compare.execution.schedule import schedule
 from compare.ground import Ground, ground_of
 from compare.overview.estimate import estimates
+from compare.overview.forecast import done_already
 from compare.overview.work import Images
 from compare.page.report import Report, write_report
 from compare.plan import Outcome, Task, tasks_of
@@ -54,8 +55,9 @@ def run(study: StudyConfig) -> Report:
     with hold(study.folder):
         # The study folder: what is asked, and a row for every run.
         ledger = opened(planned)
-        print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{planned.ground}",
-              flush=True)  # fmt: skip
+        done = len(done_already(study, planned.tasks))  # here or in another study, whose runs are found in their turn
+        print(f"study {study.name}: {len(planned.tasks)} runs, {done} of them done already")
+        print(planned.ground, flush=True)
 
         # The runs, each as soon as what it needs is there.
         with executor_of(planned) as executor:

@@ -1,8 +1,6 @@
 """The encoder that all commands share, and where its weights come from: ssl, imagenet, random, or a file."""
 
 import inspect
-import os
-import socket
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +18,8 @@ from torch import Tensor, nn
 
 from dermssl.encoder_file import Card, read_card, read_encoder_file, read_seen, sha256_of_tensors
 from dermssl.errors import UserError, first_ten
+from dermssl.hub import HUB, OFFLINE, hub_is_near
 
-OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
-HUB = "huggingface.co"
 DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -270,17 +267,6 @@ def imagenet_state(name: str) -> State:
             f"--init imagenet: no weights for '{name}' could be had from {HUB} ({type(error).__name__}); "
             f"connect to the network once, or take --encoder {OFFLINE}, whose weights are installed"
         ) from error
-
-
-def hub_is_near() -> bool:
-    """Whether the hub's name resolves, or a proxy is set that would do it for us."""
-    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return True
-    try:
-        socket.getaddrinfo(HUB, 443)
-    except OSError:
-        return False
-    return True
 
 
 def lite0_state() -> State:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermssl.alignment import SIDE, Plane, alignment, evened
-from dermssl.encoder import OFFLINE, Start, feature_maps, start_from
+from dermssl.encoder import Start, feature_maps, start_from
 from dermssl.files import short_hash, whole_file
+from dermssl.hub import OFFLINE
 from dermssl.images import Pixels
 from dermssl.looks import TURNS, alike, looks_of
 from dermssl.manifest import Manifest, kept_folder

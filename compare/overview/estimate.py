@@ -80,24 +80,19 @@ def kinds_of(tasks: Iterable[Task]) -> dict[Kind, RunConfig]:
     """Every kind once, with the options of a run of it, in the order in which they are timed while there is time.
 
     Stages take turns, since one of which nothing is known has no other to be scaled from; within a stage the kind of
-    most runs comes first. Those that differ from another in loss alone come last.
+    most runs comes first.
     """
     kinds: dict[Kind, RunConfig] = {}
     runs: Counter[Kind] = Counter()
     for task in sorted(tasks, key=lambda task: task.stage == "search"):
         kinds.setdefault(kind_of_task(task), tuning_of(task))
         runs[kind_of_task(task)] += repeats(task)
-    alike: dict[tuple[object, ...], int] = {}
-    turn = {}
-    for kind in kinds:
-        shape = (kind.stage, *(pair for pair in kind.options if pair[0] != "loss"))
-        turn[kind] = alike[shape] = alike.get(shape, -1) + 1
     stages: Counter[str] = Counter()
-    place = {}
+    turn = {}
     for kind in sorted(kinds, key=lambda kind: -runs[kind]):
-        place[kind] = stages[kind.stage]
+        turn[kind] = stages[kind.stage]
         stages[kind.stage] += 1
-    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: (turn[kind], place[kind]))}
+    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: turn[kind])}
 
 
 def from_finished(study: StudyConfig, kinds: set[Kind]) -> dict[Kind, Known]:

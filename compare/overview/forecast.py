@@ -2,34 +2,36 @@
 
 import os
 import shutil
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 
 from compare.config import StudyConfig
 from compare.execution.ledger import read_outcomes
 from compare.factors import FACTORS, level
 from compare.grid import all_combinations
-from compare.overview.aligned import aligned, counted, duration, megabytes, wrapped
+from compare.overview.aligned import WIDTH, aligned, counted, duration, megabytes, wrapped
 from compare.overview.estimate import Estimate, estimates
 from compare.overview.kinds import Kind, kind_of_task
-from compare.overview.reach import SEEDS, Reach, Spreads, cells_of, reaches, spreads_for
+from compare.overview.reach_in_words import reach_said
 from compare.overview.side_by_side import longest_chain, wall_time
 from compare.overview.work import Images
 from compare.plan import STAGES, Outcome, Task
 from dermssl.seal import RESULT
 
 Estimates = Mapping[str, Estimate]
+AROUND = 2.5  # times what a plan takes to load and check: `run` does that too, then its workers load, and it reports
 
 
-def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int) -> str:
+def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int, before: float = 0.0) -> str:
     """The whole text; runs that nothing tells of are timed first, where `study.timed` allows it.
 
     Args:
         study: What is asked.
         tasks: All of its runs.
         slots: Runs side by side.
+        before: Seconds that loading and checking took until now, which `run` will take as well.
     """
     images = Images(study)
     done = done_already(study, tasks)
@@ -41,7 +43,7 @@ def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int) -> str:
         factors_said(study, tasks),
         runs_said(tasks, done, known),
         pretrainings_said(tasks, done),
-        "\n".join(costs_said(study, left, known, slots)),
+        "\n".join(costs_said(study, left, known, slots, before)),
         "\n".join(reach_said(study, tasks, lesions, scored)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -80,9 +82,7 @@ def factors_said(study: StudyConfig, tasks: Sequence[Task]) -> str:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared" * (factor == study.arms)])
         elif factor == study.arms:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared, and has but one level"])
-    width = max(len(row[2]) for row in rows)
-    shown = [[*row[:2], row[2] if width <= 60 else shortened(row[2], 60), row[3]] for row in rows]
-    lines = ["what varies", aligned(shown, right=[1])]
+    lines = ["what varies", aligned([line for row in rows for line in over_lines(row, 2, 60)], right=[1])]
     everything = list(all_combinations(study))
     for rule in study.rules:
         out = sum(rule.leaves_out(one) for one in everything)
@@ -90,9 +90,11 @@ def factors_said(study: StudyConfig, tasks: Sequence[Task]) -> str:
     return "\n".join(lines)
 
 
-def shortened(text: str, width: int) -> str:
-    """A list of levels that fits, with an ellipsis where it goes on."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+def over_lines(row: Sequence[str], column: int, width: int) -> list[list[str]]:
+    """A row of a table in as many lines as the words in one of its columns take."""
+    first, *more = textwrap.wrap(row[column], width, break_long_words=False, break_on_hyphens=False)
+    before, behind = [""] * column, [""] * (len(row) - column - 1)
+    return [[*row[:column], first, *row[column + 1 :]], *([*before, line, *behind] for line in more)]
 
 
 def runs_said(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimates) -> str:
@@ -110,7 +112,8 @@ def runs_said(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimat
         source = costs[0].source if costs else "unknown"
         rows.append([str(len(some)), str(finished), each, megabytes(memory), source, name])
     head = ["runs", "done", "each", "memory", "known from", "kind"]
-    return "runs\n" + aligned(rows, head, right=[0, 1, 2, 3])
+    room = WIDTH - sum(2 + max(len(row[column]) for row in [head, *rows]) for column in range(5)) - 2
+    return "runs\n" + aligned([line for row in rows for line in over_lines(row, 5, room)], head, right=[0, 1, 2, 3])
 
 
 def between(seconds: Sequence[float]) -> str:
@@ -135,7 +138,7 @@ def pretrainings_said(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str
     return "\n".join(["pretrainings, each done once", *lines]) if lines else ""
 
 
-def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int) -> Iterator[str]:
+def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int, before: float) -> Iterator[str]:
     """Time, memory and disk of what is left to do, against the budget and this machine."""
     yield "what is left to do"
     if not left:
@@ -150,9 +153,11 @@ def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots
         yield f"  of {counted(len(left) - len(estimated), 'run')} nothing is known; the figures below leave them out"
     wall, ids = wall_time(estimated, seconds, slots), {task.id for task in estimated}
     waiting = any(need in ids for task in estimated for need in task.needs)
+    around = AROUND * before
     yield wrapped(
         f"time:   {duration(sum(seconds.values()))} of work; {duration(wall)} with {slots} side by side"
-        + f", and no less than {duration(longest_chain(estimated, seconds))}, for runs wait for each other" * waiting, 2
+        + f", and no less than {duration(longest_chain(estimated, seconds))}, for runs wait for each other" * waiting
+        + f"; about {duration(around)} more to load, check and report" * (around > wall / 20), 2
     )  # fmt: skip
     if study.budget is not None:
         hours = 3600 * study.budget
@@ -190,72 +195,3 @@ def share_in(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int, li
 def standing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(one for one in [folder, *folder.absolute().parents] if one.exists())
-
-
-def reach_said(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: int) -> Iterator[str]:
-    """The smallest difference that shows, with these seeds and with others, and whether the margin can be reached."""
-    yield f"what it can find ({images} images of {counted(lesions, 'lesion')} are scored)"
-    if lesions < 2:
-        yield "  nothing: one lesion tells nothing of others"
-        return
-    cells, spreads, seeds = cells_of(tasks, study.arms), spreads_for(study), len(study.seed)
-    arms = len({tuple(task.factors[name] for name in arm_factors(study)) for task in tasks if task.stage == "finetune"})
-    pairs = arms * (arms - 1) // 2
-    table = reaches(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
-    here = next(one for one in table if one.seeds == seeds)
-    yield from resolution_said(here, cells)
-    rows = [reach_row(one, here) for one in table]
-    one_cell = f", the second of one among {pairs * cells}" if pairs * cells > 1 else ""
-    head = ["seeds", f"mean of {counted(cells, 'cell')}", "one cell", f"equal within {study.margin:g}", ""]
-    yield aligned(rows, head, right=[0, 1, 2, 3])
-    yield wrapped(
-        "The first two are the smallest true differences of IoU that are called better or worse four times in five, "
-        f"the first of the primary contrast{one_cell}; the third is how often two arms without any difference are "
-        "called equivalent.", 2
-    )  # fmt: skip
-    yield margin_said(here, table, study.margin)
-    yield spreads_said(spreads)
-
-
-def resolution_said(here: Reach, cells: int) -> Iterator[str]:
-    """What these seeds resolve, in a sentence."""
-    if here.seeds < 2:
-        yield wrapped("With one seed every verdict is 'undecided': how trainings differ cannot be seen.", 2)
-        return
-    if not isfinite(here.pooled):
-        yield wrapped(f"With {here.seeds} seeds every verdict will be 'undecided': no difference is large enough.", 2)
-        return
-    one = f", {here.cell:.4f} in a single cell" if cells > 1 and isfinite(here.cell) else ""
-    yield wrapped(f"With {here.seeds} seeds it resolves a difference of {here.pooled:.4f} IoU{one}.", 2)
-
-
-def arm_factors(study: StudyConfig) -> tuple[str, ...]:
-    """What tells arms apart."""
-    return ("init", "method") if study.arms == "init" else (study.arms,)
-
-
-def reach_row(one: Reach, here: Reach) -> list[str]:
-    """A number of seeds in the table."""
-    differences = [f"{value:.4f}" if isfinite(value) else "none" for value in (one.pooled, one.cell)]
-    return [str(one.seeds), *differences, f"{one.equivalent:.0%}", "this study" * (one is here)]
-
-
-def margin_said(here: Reach, table: Sequence[Reach], margin: float) -> str:
-    """Whether equivalence can be shown, and else how many seeds it takes."""
-    if here.equivalent >= 0.8:
-        return wrapped(f"The margin of {margin:g} can be reached: equal arms are found equivalent.", 2)
-    enough = next((one.seeds for one in table if one.equivalent >= 0.8), None)
-    remedy = f"{enough} seeds would" if enough else (
-        f"{table[-1].seeds} seeds are not enough either: take more images, or a wider --margin")  # fmt: skip
-    word = "cannot" if here.equivalent < 0.05 else "can hardly"
-    return wrapped(f"The margin of {margin:g} {word} be reached: equal arms are found equivalent "
-                   f"{here.equivalent:.0%} of the time; {remedy}.", 2)  # fmt: skip
-
-
-def spreads_said(spreads: Spreads) -> str:
-    """What is assumed."""
-    return wrapped(
-        f"It assumes that differences of two arms vary by {spreads.lesion:.3f} between lesions, {spreads.seed:.3f} "
-        f"between trainings and {spreads.rest:.3f} beyond that, standard deviations in a cell, and by "
-        f"{spreads.pooled_lesion:.3f} between lesions in the mean of all cells: {spreads.source}.", 2
-    )  # fmt: skip

@@ -12,18 +12,20 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 
-# The options that time and memory depend on. Inits, seeds, rates and fractions of labels cost the same.
+# The options that time and memory depend on. Inits, seeds, rates and fractions of labels cost the same. So do losses,
+# but for one: of the others the dearest, lovasz, takes a thirtieth of a step of the smallest encoder.
 COSTLY = {
     "pretrain": (
         "method", "encoder", "image_size", "batch_size", "precision", "cache_size", "views", "padding", "colour",
         "look_every", "local_crops", "local_size", "queue_size", "micro_batch", "decoder", "workers", "threads",
     ),
     "finetune": (
-        "encoder", "decoder", "encoder_depth", "image_size", "batch_size", "precision", "loss", "augmentation", "fit",
+        "encoder", "decoder", "encoder_depth", "image_size", "batch_size", "precision", "augmentation", "fit",
         "cache_size", "symmetries", "freeze", "ema", "workers", "threads",
     ),
     "probe": ("encoder", "image_size", "batch_size", "umap", "sheets", "explorer", "pairs", "threads"),
 }  # fmt: skip
+DEAR = "boundary"  # measures distances at every step, on a GPU between whole columns of pixels
 
 
 class Kind(NamedTuple):
@@ -61,6 +63,7 @@ def kind_of(stage: str, options: Mapping[str, Any]) -> Kind:
     """
     standard = defaults(stage, str(options.get("method", "")))
     chosen = {name: options.get(name, standard.get(name)) for name in COSTLY[stage]}
+    chosen["loss"] = DEAR if DEAR in str(options.get("loss", "")) else None
     return Kind(stage, tuple((name, str(value)) for name, value in chosen.items() if value is not None))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from compare.page.blocks import counted, listed, p_value, points
+from compare.page.pooled import cells_of
 from compare.tables.study import Study, run_result
 
 ASKED = {
@@ -48,13 +49,19 @@ def sentence(study: Study, contrasts: pd.DataFrame) -> str:
         return f"{pair}: undecided, {lacking}."
     sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_of(study, row)}"
     missing = f", {counted(row['pairs_left_out'], 'pair')} of runs left out" if row["pairs_left_out"] else ""
-    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
-    if not isfinite(row["low"]):
-        interval, reason = "no interval", " (one lesion: nothing to resample)"
-    else:
-        reason = " (one seed: run another to learn how much trainings vary)" if row["seeds"] < 2 else ""
+    known = isfinite(row["low"])
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}" if known else "no interval"
     gap = points(row["difference"])
-    return f"{pair}: {gap} points of IoU ({interval}, {sizes}{missing}): {row['verdict']}{reason}."
+    return f"{pair}: {gap} points of IoU ({interval}, {sizes}{missing}): {row['verdict']}{_reason(row)}."
+
+
+def _reason(row: "pd.Series[Any]") -> str:
+    """Why no study of this kind can have a verdict, in brackets; '' where it can."""
+    if row.get("note"):
+        return f" ({row['note']})"
+    if not isfinite(row["low"]):
+        return " (one lesion: nothing to resample)"
+    return " (one seed: run another to learn how much trainings vary)" if row["seeds"] < 2 else ""
 
 
 def why_nothing(study: Study, contrasts: pd.DataFrame) -> str:
@@ -82,7 +89,9 @@ def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
     row = contrasts.iloc[0]
     sizes = f"{counted(row['images'], 'image')} and {counted(row['seeds'], 'seed')}"
     found = [_verdict_in_words(study, row)]
-    if isfinite(row["smallest_detectable"]):
+    if row.get("note"):
+        found.append("More trainings like these would not tell either.")
+    elif isfinite(row["smallest_detectable"]):
         smallest = points(row["smallest_detectable"], sign=False)
         found.append(f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries).")
     elif row["seeds"] > 1:
@@ -98,21 +107,16 @@ def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
         return f"On the same images, {a} was {row['verdict']} than {b} by {gap} points of IoU on average.{small}"
     if row["verdict"] == "equivalent":
         return f"Any difference between {a} and {b} is smaller than {margin} points of IoU (two one-sided tests, 5 %)."
+    if row.get("note"):
+        return f"Nothing tells {a} from {b}, for {row['note']}. That is not evidence that they are the same."
     if row["seeds"] < 2:
         return f"One seed cannot tell {a} from {b}: nothing says how another training would have gone."
     if not isfinite(row["low"]):
         return f"One lesion cannot tell {a} from {b}: nothing says how another would have been segmented."
     if row["low"] > 0 or row["high"] < 0:
         p = p_value(row["adjusted_p"])
-        return (
-            f"The interval leaves out 0, but p is {p} for {counted_contrasts(study)}: too little to call either better."
-        )
+        return f"The interval leaves out 0, but p is {p}: too little to call either better."
     return f"The data cannot tell {a} from {b}. That is not evidence that they are the same."
-
-
-def counted_contrasts(study: Study) -> str:
-    """The family that p is adjusted for."""
-    return f"the family of {counted(len(study.contrasts), 'contrast')}" if len(study.contrasts) > 1 else "this contrast"
 
 
 def _within(study: Study, row: "pd.Series[Any]") -> bool:
@@ -129,7 +133,7 @@ def provenance(study: Study, arms: pd.DataFrame, when: str) -> list[str]:
         sizes = f"{trained.min():,.0f}" if trained.nunique() == 1 else f"{trained.min():,.0f} to {trained.max():,.0f}"
         facts.append(f"{sizes} training images with masks")
     results = [run_result(folder) for folder in study.plan["folder"]]
-    facts += [f"data {study.options['data']}"] if study.options.get("data") is not None else []
+    facts += [f"from {study.options['data']}"] if study.options.get("data") is not None else []
     facts += _split(study, results)
     facts += firewall([result.get("leaks") for result in results])
     commit = str(study.environment.get("commit") or "unknown")[:10]
@@ -169,22 +173,6 @@ def warnings(study: Study) -> list[str]:
     if "leaks allowed" in " ".join(firewall([run_result(folder).get("leaks") for folder in study.plan["folder"]])):
         notes.append("Held-out images, or near-duplicates of them, were trained on: scores are too high.")
     return notes
-
-
-def cells_of(study: Study, row: "pd.Series[Any]") -> str:
-    """How many settings and label fractions a contrast is pooled over, or that it has not all of them."""
-    settings, fractions = (len({cell[i] for cell in study.cells}) for i in (0, 1))
-    noun = setting_noun(study)
-    if row["cells"] == settings * fractions:
-        return f"{counted(settings, noun)}, {counted(fractions, 'label fraction')}"
-    return f"{row['cells']} of {len(study.cells)} cells of {noun} and label fraction"
-
-
-def setting_noun(study: Study) -> str:
-    """What tells settings apart: 'decoder' or 'encoder' where it is that alone, else 'setting'."""
-    apart = [f for f in study.varying if f not in (study.arms, "method", "label_fraction", "fold", "seed")]
-    only = apart[0] if len(apart) == 1 else "decoder" if not apart and study.arms != "decoder" else "setting"
-    return only if only in ("decoder", "encoder") else "setting"
 
 
 def _split(study: Study, results: Sequence[dict[str, object]]) -> list[str]:

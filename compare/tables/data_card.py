@@ -3,14 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from compare.tables.data_sets import DataSets, data_sets, encoder_files
-from compare.tables.run_files import finished
+from compare.tables.run_files import finished, options_of
 from compare.tables.study import Study, run_result
 from dermssl.encoder_file import read_card
 from dermssl.manifest import Manifest
+from dermssl.split_config import SPLIT_OPTIONS
 
 CARD = ["fact", "labelled", "unlabelled"]
 REASONS = ("same file", "same image id", "same lesion", "same patient", "near-duplicate")
@@ -74,7 +76,9 @@ def pretrained_facts(study: Study) -> dict[str, str]:
 def leak_table(study: Study) -> pd.DataFrame:
     """A row per finding of the leak firewall: how many runs had it, how many images leak, and what was done.
 
-    `side` is what was crossed with the held-out images: the training images, or those that the encoder has seen.
+    `side` is what was crossed with the held-out images: the training images, or those that the encoder has seen. A
+    pretraining that another study, or another fold, had done was crossed with what was held out there; that nothing
+    leaks into what is held out here, the encoder's side of fine-tuning tells.
     `action`: clean, dropped (left out of training), allowed, or unknown where an encoder does not say what it has seen.
     Pairs are counted once, for the first reason that holds.
     """
@@ -145,12 +149,27 @@ def _splits(study: Study) -> Iterator[dict[str, list[str]]]:
 
 def _verdicts(study: Study) -> Iterator[tuple[str, str, Mapping[str, object]]]:
     """Stage, side and what the firewall said, of every run; fine-tuning has two sides."""
-    for stage, folder in zip(study.plan["stage"], study.plan["folder"], strict=True):
-        leaks = run_result(folder).get("leaks")
+    for _, run in study.plan.iterrows():
+        leaks = run_result(run["folder"]).get("leaks")
         if not isinstance(leaks, Mapping):
             continue
-        sides = {"training": leaks} if "action" in leaks and stage == "pretrain" else leaks
-        sides = {"encoder": leaks} if "action" in leaks and stage == "probe" else sides
+        sides = {_pretrained(study, run): leaks} if "action" in leaks and run["stage"] == "pretrain" else leaks
+        sides = {"encoder": leaks} if "action" in leaks and run["stage"] == "probe" else sides
         for side, verdict in sides.items():
             if isinstance(verdict, Mapping):
-                yield stage, side, verdict
+                yield run["stage"], side, verdict
+
+
+def _pretrained(study: Study, run: "pd.Series[Any]") -> str:
+    """The side of a pretraining: kept clear of what is held out here, or found done for another split."""
+    tuned = study.runs("finetune")
+    same_fold = tuned[(tuned["fold"] == run["fold"]) | (tuned["fold"].isna() & pd.isna(run["fold"]))]
+    here = {_split_options(folder) for folder in same_fold["folder"]} - {()}
+    there = _split_options(run["folder"])
+    return "training, for another split" if there and here and there not in here else "training"
+
+
+def _split_options(folder: str) -> tuple[str, ...]:
+    """The options that the split of a run was drawn by; none where its folder does not tell."""
+    options = options_of(folder)
+    return tuple(f"{name} {options[name]}" for name in sorted(SPLIT_OPTIONS - {"on_leak"}) if name in options)

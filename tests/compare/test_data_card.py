@@ -93,6 +93,20 @@ def test_a_finding_of_the_firewall_stands_once_with_the_number_of_its_runs(study
     ]
 
 
+def test_a_pretraining_that_was_found_done_for_another_split_is_told_apart(study: Study) -> None:
+    def drawn(folder: str, share: float) -> None:
+        options = {"split": "drawn", "val_fraction": share, "folds": 0, "fold": 0, "split_seed": 0, "on_leak": "drop"}
+        write_run(Path(folder), options, json.loads((Path(folder) / "result.json").read_text()))
+
+    for folder in study.plan["folder"]:
+        drawn(folder, 0.5)
+    assert "training, for another split" not in set(leak_table(study)["side"])
+    drawn(study.runs("pretrain")["folder"].iloc[0], 0.2)
+    sides = leak_table(study).set_index("stage")["side"]
+    assert sides["pretrain"] == "training, for another split"
+    assert sides["finetune"].tolist() == ["training", "encoder"]
+
+
 def test_leaks_are_counted_by_reason_and_their_pairs_listed(study: Study) -> None:
     leak = {**CLEAN, "action": "dropped", "leaking_held_out": 2, "leaking_training": 2}
     leak["pairs"] = {"same lesion": 1, "near-duplicate": 1}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import compare.overview.estimate
+import compare.run
 from compare import commands
 from compare.command_line import parsed
 from compare.config import StudyConfig
@@ -15,6 +16,7 @@ from compare.overview.aligned import WIDTH
 from compare.overview.chapters import Rates
 from compare.overview.forecast import done_already, forecast, share_in
 from compare.plan import Outcome, Task, tasks_of
+from compare.run import run
 from dermssl.runs import write_table
 from dermssl.seal import RESULT
 from finetune.config import FinetuneConfig
@@ -76,6 +78,12 @@ def test_time_is_the_work_the_wall_and_the_longest_chain(study: StudyConfig) -> 
     # a pretraining of 16 s, 12 fine-tunings of 60 s; two places: 12 x 60 + 16 = 736 s, nearly halved
     text = " ".join(said(study).split())
     assert "12 min of work; 6 min with 2 side by side, and no less than 76 s" in text
+
+
+def test_what_stands_around_the_runs_is_told_where_it_counts(study: StudyConfig) -> None:
+    tasks = tasks_of(study, 1)  # six minutes with two side by side
+    assert "about 75 s more to load, check and report" in " ".join(forecast(study, tasks, 2, before=30.0).split())
+    assert "more to load" not in forecast(study, tasks, 2, before=5.0)
 
 
 def test_runs_that_wait_for_none_are_not_said_to_wait(study: StudyConfig) -> None:
@@ -144,6 +152,40 @@ def record(study: StudyConfig, tasks: list[Task], done: set[str], name: str = ""
         (folder / RESULT).write_text("{}")
         outcomes[task.id] = Outcome(state="done", folder=str(folder)) if task.id in done else Outcome()
     write_table(study.out / (name or study.name) / "plan.csv", plan_table(tasks, outcomes))
+
+
+def test_run_counts_as_done_what_plan_does(
+    study: StudyConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = compare.run.planned_of(replace(study, jobs=2, threads=1))
+    record(study, planned.tasks, {planned.tasks[0].id, planned.tasks[3].id}, name="another")
+    monkeypatch.setattr(compare.run, "refuse", lambda *_: None)
+    monkeypatch.setattr(compare.run, "schedule", lambda *_: None)
+    run(planned.study)
+    assert "study small: 13 runs, 2 of them done already" in forecast(study, planned.tasks, 2)
+    assert "study small: 13 runs, 2 of them done already" in capsys.readouterr().out
+
+
+def test_a_long_list_of_levels_goes_on_in_the_next_line(study: StudyConfig) -> None:
+    losses = ("dice", "bce", "dice+bce", "focal", "tversky", "lovasz", "jaccard", "mcc", "dice+0.1*boundary")
+    text = said(replace(study, arms="loss", contrast=("dice", "bce"), loss=losses)).split("\nruns\n")[0]
+    assert "…" not in text
+    told = [line.strip() for line in text.splitlines()]
+    assert "loss     9  dice, bce, dice+bce, focal, tversky, lovasz, jaccard, mcc,  compared" in told
+    assert "dice+0.1*boundary" in told
+
+
+def test_the_name_of_a_kind_goes_on_in_the_next_line(study: StudyConfig) -> None:
+    text = said(replace(study, loss=("dice+0.1*boundary", "bce"))).partition("\nruns\n")[2].partition("\n\n")[0]
+    assert "…" not in text
+    assert " ".join(text.split()).count("finetune, unet on tf_efficientnet_lite0, 256 px, boundary, batch 4") == 1
+
+
+def test_a_study_of_one_cell_has_one_smallest_difference(study: StudyConfig) -> None:
+    assert "seeds  mean of 2 cells  one cell  equal within 0.01\n" in said(study)
+    one = said(replace(study, decoder=("fpn",)))
+    assert "seeds  difference  equal within 0.01\n" in one
+    assert "cell for one among" not in one
 
 
 def test_what_another_study_has_done_is_done(study: StudyConfig) -> None:

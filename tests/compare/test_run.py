@@ -27,8 +27,8 @@ from compare.execution.ledger import hold
 from compare.page.report import Report
 from compare.run import run
 from dermssl import flags
-from dermssl.encoder import OFFLINE
 from dermssl.errors import UserError
+from dermssl.hub import OFFLINE
 from dermssl.manifest import read_manifest
 from dermssl.official import split_of
 from dermssl.runs import Run, read_result

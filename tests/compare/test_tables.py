@@ -109,6 +109,27 @@ def test_more_arms_take_nothing_from_the_primary_contrast_and_cost_the_others(tm
     assert other["smallest_detectable"] > 1.3 * primary["smallest_detectable"]
 
 
+@pytest.mark.parametrize(
+    ("ssl", "imagenet", "note"),
+    [
+        ([[0.0, 0.0, 0.0]] * 2, [[0.0, 0.0, 0.0]] * 2, "neither arm segments anything"),
+        ([[0.0, 0.0, 0.001]] * 2, [[0.002, 0.0, 0.0]] * 2, "neither arm segments anything"),
+        ([[0.1, 0.3, 0.2]] * 2, [[0.1, 0.3, 0.2]] * 2, "every training scores every image the same"),  # all is lesion
+        ([[0.1, 0.3, 0.2]] * 2, [[0.1, 0.3, 0.2], [0.1, 0.3, 0.201]], ""),
+        ([[0.9, 0.8, 0.7]] * 2, [[0.0, 0.0, 0.0]] * 2, ""),
+    ],
+)
+def test_arms_that_segment_nothing_are_not_called_equivalent(
+    tmp_path: Path, ssl: list[list[float]], imagenet: list[list[float]], note: str
+) -> None:
+    arms = (("ssl", ssl), ("imagenet", imagenet))
+    runs = {(init, "unet", 1.0, seed): 10 * row for init, rows in arms for seed, row in enumerate(rows)}
+    row = contrast_table(exact_study(tmp_path, runs), draws=200).iloc[0]
+    assert row["note"] == note
+    assert (row["verdict"] == "undecided") == bool(note)
+    assert isnan(row["smallest_detectable"]) == bool(note)
+
+
 def test_equivalence_and_its_p_say_the_same(study: Study) -> None:
     table = contrast_table(study, draws=400)
     inside = (table["low90"] > -study.margin) & (table["high90"] < study.margin)

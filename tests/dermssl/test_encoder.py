@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dermssl import encoder
 from dermssl.encoder import (
-    OFFLINE,
     Normalise,
     Start,
     any_size,
@@ -38,6 +36,7 @@ from dermssl.encoder import (
 )
 from dermssl.encoder_file import Card, sha256_of_tensors, write_encoder_file
 from dermssl.errors import UserError
+from dermssl.hub import OFFLINE, hub_is_near, something_was_fetched
 
 CATS = {281, 282, 283, 284, 285}  # tabby, tiger cat, Persian, Siamese, Egyptian
 ESPRESSO, MISSILE = 967, 657
@@ -379,9 +378,21 @@ def test_the_default_encoder_needs_no_network() -> None:
 
 
 def test_a_proxy_counts_as_a_network(monkeypatch: pytest.MonkeyPatch, no_network: None) -> None:
-    assert not encoder.hub_is_near()
+    assert not hub_is_near()
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    assert encoder.hub_is_near()
+    assert hub_is_near()
+
+
+def test_what_was_fetched_by_either_library_is_seen(
+    monkeypatch: pytest.MonkeyPatch, no_network: None, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert not something_was_fetched()
+    (tmp_path / "hub" / "models--timm--resnet18").mkdir(parents=True)
+    assert something_was_fetched()
+    (tmp_path / "hub" / "models--timm--resnet18").rmdir()
+    (tmp_path / "torch" / "hub" / "checkpoints" / "resnet18.pth").mkdir(parents=True)
+    assert something_was_fetched()
 
 
 def test_equal_weights_are_known_as_such_wherever_they_came_from(tmp_path: Path) -> None:

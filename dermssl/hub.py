@@ -1,0 +1,28 @@
+"""The hub that ImageNet weights come from, asked without a library that takes seconds to load."""
+
+import os
+import socket
+from pathlib import Path
+
+HUB = "huggingface.co"
+OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
+
+
+def hub_is_near() -> bool:
+    """Whether the hub's name resolves, or a proxy is set that would do it for us."""
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        return True
+    try:
+        socket.getaddrinfo(HUB, 443)
+    except OSError:
+        return False
+    return True
+
+
+def something_was_fetched() -> bool:
+    """Whether any weights were ever fetched here, from the hub or by torch: those wanted may be among them."""
+    from huggingface_hub import constants
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    torch_home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
+    return any(Path(constants.HF_HUB_CACHE).glob("models--*")) or any(torch_home.glob("hub/checkpoints/*"))
