@@ -1,6 +1,48 @@
-"""What stands over each table of a report: what it says, and what to know when reading it."""
+"""What stands over each table of a report and under each figure: what it says, and what to know when reading it."""
 
 # ruff: noqa: RUF001 - minus signs are meant
+from compare.tables.arms import FAILURE
+
+FOREST = (
+    "Contrasts with their 95 % intervals, in points of IoU. {pooled}The grey band is the margin of ±{margin} points "
+    "within which arms count as equivalent.{drawn}"
+)
+RUNS = (
+    "Mean IoU of every run by the levels of what varies, all else mixed in: a box where there are five runs or more, "
+    "else points and their mean. Runs differ in more than one thing, so boxes overlap where paired contrasts do not."
+)
+EFFICIENCY = (
+    "Label efficiency: mean IoU ({sizes}) with 95 % intervals over lesions and seeds. The intervals are those of each "
+    "arm by itself; arms share their images, so overlapping bands do not make a difference uncertain: contrasts have "
+    "paired intervals."
+)
+HEAT_MAP = (
+    "Mean IoU of every arm under every setting, the stronger the colour the better, and the share of the pretrained "
+    "parameters that the decoder uses."
+)
+LR = "Mean IoU over learning rate ({sizes}), with 95 % intervals of each arm by itself."
+IMAGE_SIZE = (
+    "Mean IoU over image size ({sizes}), with 95 % intervals of each arm by itself. Scores are at the native size of "
+    "the images whatever the size of training."
+)
+IMAGES = (
+    "IoU of each image ({sizes}) by setting and arm. Boxes span the quartiles with the median as a line, whiskers "
+    "reach the last image within 1.5 box lengths, small dots are single images; a large point per seed is its mean."
+)
+FAILURES = (
+    f"Failures: the share of images ({{sizes}}) with an IoU below {FAILURE}, which the ISIC 2018 challenge counts as "
+    "0. A point is a seed, the bar their mean. Points show how trainings differ; they are no interval over lesions."
+)
+RANKS = (
+    "Critical-difference diagram (Demšar 2006): mean ranks over the {cells} that every arm was scored in. A thick bar "
+    "joins arms that Nemenyi's test at 5 % cannot tell apart, since their mean ranks differ by less than the ruler is "
+    "long.{reach} Cells of one study share their images and seeds: this is a description and no claim."
+)
+REACH = " The ruler is longer than the scale: so few cells cannot tell any two arms apart, whatever they score."
+TRIALS = "Trials of the learning-rate search on an inner split of the training images: {several}."
+LOSSES = "Loss of pretraining{apart}. {runs}."
+APART = "; each method has a loss, and so a scale, of its own"
+
 CAPTIONS: dict[str, str] = {
     "contrasts": (
         "Paired differences in points of IoU (0.01), first minus second. A verdict needs both the interval and the "
@@ -34,8 +76,9 @@ CAPTIONS: dict[str, str] = {
         "over lesions and seeds."
     ),
     "padding": (
-        "What padding does. A mirrored lesion is a draw in which part of the lesion lies where nothing was "
-        "photographed."
+        "What padding does, counted on the first draws of each training. A mirrored lesion is a draw in which part of "
+        "the lesion lies where nothing was photographed; lesion beyond is how much of it does, in those draws; square "
+        "filled, how much of a training picture padding made up, in all."
     ),
     "subgroups": (
         "The primary contrast by subgroup, in points of IoU. Subgroups are exploratory: there are many, no p is "

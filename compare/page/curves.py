@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from compare.factors import level
 from compare.page.boxes import marker
 from compare.page.drawing import MARKERS, NAMED, OTHERS, colours, key, panels, percent
+from compare.page.spoken import PREFIX
 
 STYLES = ["-", "--", ":", "-."]
 
@@ -24,7 +25,7 @@ def label_efficiency(table: pd.DataFrame, arms: list[str], settings: list[str]) 
     axes, figure = panels(len(settings), height=3.6)
     fractions = sorted(set(table["label_fraction"]))
     for axis, setting in zip(axes, settings, strict=True):
-        _lines(axis, table[table["setting"] == setting], "label_fraction", arms)
+        _lines(axis, table[table["setting"] == setting], "label_fraction", colours(arms))
         axis.set_xscale("log")
         _ticks(axis, fractions, [percent(fraction) for fraction in fractions])
         axis.set_title(setting)
@@ -34,7 +35,7 @@ def label_efficiency(table: pd.DataFrame, arms: list[str], settings: list[str]) 
     return figure
 
 
-def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
+def factor_curves(table: pd.DataFrame, factor: str, arms: list[str], tints: dict[str, str] | None = None) -> Figure:
     """Mean IoU over a factor that is a number, such as the learning rate, with 95 % intervals.
 
     Args:
@@ -42,7 +43,9 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
             the factor's column.
         factor: 'lr', which gets a logarithmic axis, or 'image_size'.
         arms: All of them, which gives the colours; lines of one arm differ in their dashes.
+        tints: Colours of their own, where these are no arms of the study.
     """
+    tints = tints or colours(arms)
     shown = list(dict.fromkeys(table["panel"]))
     axes, figure = panels(len(shown), height=3.6)
     lines = list(dict.fromkeys(table["line"]))
@@ -50,7 +53,7 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
     for axis, title in zip(axes, shown, strict=True):
         for style, line in enumerate(lines):
             rows = table[(table["panel"] == title) & (table["line"] == line)]
-            _lines(axis, rows, factor, arms, STYLES[style % len(STYLES)])
+            _lines(axis, rows, factor, tints, STYLES[style % len(STYLES)])
         axis.set_xscale("log")
         _ticks(axis, levels, [level(factor, value).removesuffix(" px") for value in levels])
         axis.set_title(title)
@@ -60,7 +63,7 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str]) -> Figure:
         for style, line in enumerate(lines):
             axes[-1].plot([], [], color="#7f7f7f", linestyle=STYLES[style % len(STYLES)], label=line)
         axes[-1].legend(frameon=False)
-    key(figure, colours(arms))
+    key(figure, tints)
     return figure
 
 
@@ -78,7 +81,7 @@ def loss_curves(curves: dict[str, pd.DataFrame]) -> Figure:
     for i, (name, metrics) in enumerate(curves.items()):
         rows, axis = metrics.dropna(subset=["loss"]), axes[methods.index(method_in(name))]
         colour, shape = order[i % len(order)], MARKERS[i % len(MARKERS)]
-        label = name.removeprefix(f"pretrain, {method_in(name)}, ")
+        label = name.removeprefix(f"pretrain, {method_in(name)}, ").removeprefix(PREFIX)
         axis.plot(rows["epoch"] + 1, rows["loss"], color=colour, marker=shape, markersize=4, label=label)
     for axis, method in zip(axes, methods, strict=True):
         axis.set_title(method)
@@ -97,11 +100,12 @@ def method_in(name: str) -> str:
     return name.split(", ")[1] if name.count(", ") else name
 
 
-def _lines(axis: Axes, rows: pd.DataFrame, by: str, arms: list[str], style: str = "-") -> None:
-    for j, arm in enumerate(arms):
+def _lines(axis: Axes, rows: pd.DataFrame, by: str, tints: dict[str, str], style: str = "-") -> None:
+    arms = list(tints)
+    for j, (arm, colour) in enumerate(tints.items()):
         own = rows[rows["arm"] == arm].sort_values(by)
         # a slight shift keeps intervals at one place apart where lines meet
-        x, colour = own[by].to_numpy(float) * 1.02 ** (j - (len(arms) - 1) / 2), colours(arms)[arm]
+        x = own[by].to_numpy(float) * 1.02 ** (j - (len(arms) - 1) / 2)
         axis.fill_between(x, own["low"], own["high"], color=colour, alpha=0.12, linewidth=0)
         axis.vlines(x, own["low"], own["high"], color=colour, linewidth=1.4)
         axis.plot(x, own["jaccard"], style, color=colour, marker=marker(arms, arm), markersize=5.5, linewidth=1.8)

@@ -63,6 +63,12 @@ def colours(arms: list[str]) -> dict[str, str]:
     return {arm: taken[arm] for arm in arms}
 
 
+def spare(arms: list[str], lines: list[str]) -> dict[str, str]:
+    """Colours for lines that are no arms: ink, then those that no arm has; from the first again where they end."""
+    free = [INK, *(colour for colour in [*NAMED.values(), *OTHERS] if colour not in colours(arms).values())]
+    return {line: free[i % len(free)] for i, line in enumerate(lines)}
+
+
 def percent(fraction: float) -> str:
     """A share as a percentage, without digits that say nothing: 0.1 is '10 %', 0.005 is '0.5 %'."""
     return f"{100 * fraction:.3g} %"

@@ -7,21 +7,23 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from compare.factors import FACTORS, level, phrase
+from compare.factors import level, phrase
 from compare.page.blocks import listed
 from compare.page.boxes import image_boxes, run_boxes
 from compare.page.critical_difference import critical_difference_diagram
 from compare.page.curves import factor_curves, label_efficiency, loss_curves
-from compare.page.drawing import Drawing, drawing, percent
+from compare.page.drawing import Drawing, drawing, percent, spare
 from compare.page.failures import failure_dots, seed_failures
 from compare.page.forest import forest, subgroup_forest
 from compare.page.heat_map import heat_map
+from compare.page.spoken import spoken
 from compare.tables.arms import FAILURE
 from compare.tables.factor_tables import arm_ranks
 from compare.tables.study import Study
 
 Tables = dict[str, pd.DataFrame]
 AVERAGED = ("method", "label_fraction", "fold", "seed")
+FOLD = r", fold \d+"  # in a run's name
 CURVES = {"lr": "learning rate", "image_size": "image size"}
 
 
@@ -45,13 +47,16 @@ def figure(study: Study, tables: Tables, name: str) -> Figure | None:
         name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, failures, ranks, trials,
             subgroups, losses.
     """
-    made = MAKERS[name](study, tables)
+    made = MAKERS[name](*spoken(study, tables))
     return made[0] if made else None
 
 
 def run_rows(study: Study) -> pd.DataFrame:
-    """A row per finished run, folds together: levels as words, `arm`, `setting` and its mean IoU as `jaccard`."""
-    factors = [factor for factor in FACTORS if factor not in ("fold", "seed")]
+    """A row per finished run, folds together: `arm`, `setting`, its mean IoU as `jaccard`, and what varies in words.
+
+    What the study does not vary may still differ between the folds of a run, as a rate that each of them searched.
+    """
+    factors = [factor for factor in study.varying if factor not in ("fold", "seed")]
     scores = study.scores.assign(**{name: [level(name, one) for one in study.scores[name]] for name in factors})
     return scores.groupby([*factors, "arm", "setting", "seed"], sort=False)["jaccard"].mean().reset_index()
 
@@ -63,9 +68,12 @@ def shown_factors(study: Study) -> list[str]:
 
 
 def loss_tables(study: Study) -> Tables:
-    """metrics.csv of every pretraining run that has one, by the run's name."""
+    """metrics.csv of every pretraining run that has one, by the run's name; a run that several folds share is one."""
     runs = study.runs("pretrain")
-    paths = {name: Path(folder) / "metrics.csv" for name, folder in zip(runs["name"], runs["folder"], strict=True)}
+    shared, runs = runs["folder"].duplicated(keep=False), runs.drop_duplicates("folder")
+    foldless = runs["name"].str.replace(FOLD, "", regex=True)
+    names = foldless.where(shared[runs.index] & ~foldless.duplicated(keep=False), runs["name"])
+    paths = {name: Path(folder) / "metrics.csv" for name, folder in zip(names, runs["folder"], strict=True)}
     read = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file() and path.stat().st_size}
     return {name: metrics for name, metrics in read.items() if "loss" in metrics and metrics["loss"].notna().any()}
 
@@ -124,14 +132,15 @@ def _factor(study: Study, tables: Tables, factor: str) -> tuple[Figure, str] | N
     rows = curve_rows(study, tables["arms"], factor)
     if rows.empty or rows[factor].nunique() < 2:
         return None
-    figure = factor_curves(rows, factor, list(dict.fromkeys(rows["arm"])))
+    lines = list(dict.fromkeys(rows["arm"]))
+    figure = factor_curves(rows, factor, lines, spare(study.levels("arm"), lines) if factor == study.arms else None)
     return figure, f"Mean IoU over {CURVES[factor]}, with 95 % intervals; the numbers stand in the table of arms."
 
 
 def curve_rows(study: Study, arms: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Points of the curves over a factor that is a number: the table of arms with `line` and `panel`.
 
-    Where the factor is what is compared, its levels are the places and not the arms; settings take the arms' colours.
+    Where the factor is what is compared, its levels are the places and not the arms: `arm` is then the setting.
     """
     if factor not in (study.arms, *study.varying):
         return pd.DataFrame(columns=["arm", factor])

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from compare.page.contrast_rows import leading, told
 from compare.page.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
 
-LONG = 16  # lines of a forest plot that are read one by one
 FAR = 3.0  # times the usual reach of an interval: beyond it one would make all others points
 
 
@@ -17,12 +17,12 @@ def forest(table: pd.DataFrame, margin: float) -> Figure:
     """Contrasts with their 95 % intervals, pooled ones as diamonds; the shaded band is the equivalence margin.
 
     Args:
-        table: `contrast_table`; of a long one, single cells of the first contrast only. Rows without a difference are
+        table: `contrast_table`; of a long one, those that are read first (`leading`). Rows without a difference are
             left out, and one at least must stay.
         margin: Of equivalence, share of IoU.
     """
-    primary = (table["a"] == table["a"].iloc[0]) & (table["b"] == table["b"].iloc[0])
-    kept = table if len(table) <= LONG else table[table["pooled"].astype(bool) | primary]
+    kept = told(table)
+    kept = kept[leading(kept)]
     rows = kept[np.isfinite(kept["difference"].to_numpy(dtype=float))].reset_index(drop=True)
     labels = [_contrast_label(row, table) for _, row in rows.iterrows()]
     figure, axis = _plot(rows, margin, labels, list(rows["verdict"]))
@@ -58,37 +58,47 @@ def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Seque
     tidy(axis)
     axis.axvspan(-100 * margin, 100 * margin, color=FAINT, alpha=0.18, linewidth=0)
     axis.axvline(0, color=INK, linewidth=0.9)
+    scale = _scale(rows)
     for y, (_, row) in enumerate(rows.iterrows()):
         low, high, mean = (100 * float(row[name]) for name in ("low", "high", "difference"))
-        axis.plot([low, high], [y, y], color=INK, linewidth=2.4 if row["pooled"] else 1.3, solid_capstyle="butt")
+        axis.plot(
+            np.clip([low, high], *scale),
+            [y, y],
+            color=INK,
+            linewidth=2.4 if row["pooled"] else 1.3,
+            solid_capstyle="butt",
+        )
         axis.plot(mean, y, color=INK, marker="D" if row["pooled"] else "o", markersize=7 if row["pooled"] else 5)
-    _cut(axis, rows)
+        for beyond, end, marker in ((low < scale[0], scale[0], "<"), (high > scale[1], scale[1], ">")):
+            if beyond:
+                axis.plot(end, y, color=INK, marker=marker, markersize=6)
+    if np.isfinite(scale).all():
+        air = 0.025 * (scale[1] - scale[0])
+        axis.set_xlim(scale[0] - air, scale[1] + air)
     axis.set_yticks(range(len(rows)), labels)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     right = axis.secondary_yaxis("right")
     right.set_yticks(range(len(rows)), list(notes))
     right.tick_params(length=0, pad=9)
     right.spines["right"].set_visible(False)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, pad=7)
     axis.grid(axis="x", color=GRID, linewidth=0.8)
     axis.grid(axis="y", visible=False)
     return figure, axis
 
 
-def _cut(axis: Axes, rows: pd.DataFrame) -> None:
-    """Ends the scale where most intervals end; of the few that reach far beyond, an arrow says that they go on."""
+def _scale(rows: pd.DataFrame) -> tuple[float, float]:
+    """Where the scale ends: where most intervals do; of the few that reach far beyond, an arrow says that they go on.
+
+    Infinite where all intervals have room.
+    """
     ends = 100 * rows[["low", "high"]].to_numpy(dtype=float)  # (rows, 2)
     reach = np.nanmax(np.abs(ends), axis=1, initial=0)
     largest = 100 * float(rows["difference"].abs().max())
     limit = max(FAR * float(np.median(reach)), 1.3 * largest, 1.1 * float(reach[0]))
     if reach.max() <= limit:
-        return
-    low, high = max(-limit, float(np.nanmin(ends))), min(limit, float(np.nanmax(ends)))
-    for y, (left, right) in enumerate(ends):
-        for beyond, at, marker in ((left < low, low, "<"), (right > high, high, ">")):
-            if beyond:
-                axis.plot(at, y, color=INK, marker=marker, markersize=6, clip_on=False)
-    axis.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+        return -np.inf, np.inf
+    return max(-limit, float(np.nanmin(ends))), min(limit, float(np.nanmax(ends)))
 
 
 def _contrast_label(row: "pd.Series[str]", table: pd.DataFrame) -> str:

@@ -14,6 +14,8 @@ from dermssl.outlines import svg_outline
 
 SPREAD = 5  # images from the worst over the median to the best
 APART = 3  # images on which either arm is ahead
+COLUMNS = 4  # arms that have a column each; pictures of more stand in rows, named one by one
+LINE = 6  # of those in a row of a wide page
 Folders = Mapping[str, Sequence[Path]]
 """The run folders of each arm in one cell under one seed: one a fold."""
 
@@ -50,6 +52,11 @@ class Sheet:
     apart: bool = False
     """Whether they are those on which two arms differ most, and not spread from the worst to the best."""
 
+    @property
+    def wide(self) -> bool:
+        """Whether the arms are too many for a column each."""
+        return len(self.arms) > COLUMNS
+
 
 def gallery(study: Study) -> list[Sheet]:
     """Sheets of the first setting's smallest and largest label fraction, and one of where the primary arms differ most.
@@ -73,7 +80,7 @@ def _sheets(study: Study, cell: Cell, known: Mapping[str, Path], apart: bool) ->
     seed = max(kept, key=lambda seed: len(kept[seed]), default=None)
     if seed is None or not kept[seed]:
         return []
-    folders, title = kept[seed], f"{cell[0]}, {labels(cell[1])} of the labels, seed {seed:.0f}"
+    folders, title = _in_order(study, kept[seed]), f"{cell[0]}, {labels(cell[1])} of the labels, seed {seed:.0f}"
     jaccard = _jaccard(study, cell, seed).reindex(columns=list(folders)).dropna()
     sheets = [Sheet(title, list(folders), _rows(_spread(study, jaccard), jaccard, folders, known))]
     pair = [arm for arm in study.contrasts[0] if arm in folders] if study.contrasts else []
@@ -91,6 +98,12 @@ def _folders(study: Study, runs: pd.DataFrame) -> Folders:
         arm: [path for own, path in kept if own == arm and (path / MASKS).is_file()] for arm in study.levels("arm")
     }
     return {arm: paths for arm, paths in found.items() if paths}
+
+
+def _in_order(study: Study, folders: Folders) -> Folders:
+    """The arms as the study names them; of more than a row of them, those of the primary contrast first."""
+    primary = study.contrasts[0] if study.contrasts and len(folders) > LINE else ()
+    return {arm: folders[arm] for arm in dict.fromkeys([*primary, *folders]) if arm in folders}
 
 
 def _jaccard(study: Study, cell: Cell, seed: float) -> pd.DataFrame:

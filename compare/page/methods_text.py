@@ -5,7 +5,7 @@ from typing import cast
 import pandas as pd
 
 from compare.page.blocks import counted, listed, points
-from compare.page.prose import setting_noun
+from compare.page.pooled import setting_noun
 from compare.tables.study import Study
 
 PAIRED = (

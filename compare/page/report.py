@@ -17,7 +17,9 @@ from compare.page.drawing import colours
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
 from compare.page.pictures import web_picture
+from compare.page.pooled import averaged, pooled_over
 from compare.page.sections import Findings, sections
+from compare.page.spoken import spoken
 from compare.page.strip import strip
 from compare.tables.every import every_table
 from compare.tables.study import Study, read_study
@@ -59,7 +61,7 @@ def write_report(study_folder: Path) -> Report:
         page = _templates().get_template(f"report.{suffix}.j2").render(context)
         _write(study_folder / f"report.{suffix}", re.sub(r"\n{3,}", "\n\n", page) if suffix == "md" else page)
     return Report(
-        sentence=prose.sentence(study, tables["contrasts"]),
+        sentence=str(context["sentence"]),
         verdict=_verdict(tables["contrasts"]),
         page=study_folder / "report.html",
         markdown=study_folder / "report.md",
@@ -69,6 +71,7 @@ def write_report(study_folder: Path) -> Report:
 
 def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     """All that the templates fill in."""
+    study, tables = spoken(study, tables)
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
     found = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
@@ -80,7 +83,8 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "verdict": _verdict(contrasts),
         "primary": None if lacking else contrasts.iloc[0].to_dict(),
         "strip": None if lacking else strip(contrasts.iloc[0], study.margin),
-        "meaning": prose.meaning(study, contrasts),
+        "meaning": _meaning(study, contrasts),
+        "pooled_over": "" if lacking else pooled_over(study, contrasts.iloc[0]),
         "provenance": prose.provenance(study, tables["arms"], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         "warnings": prose.warnings(study),
         "failures": bool((study.plan["state"] == "failed").any()),
@@ -97,6 +101,13 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "software": software(study),
         "source": (study.folder / "study.yaml").read_text(encoding="utf-8"),
     }
+
+
+def _meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
+    """What the verdict means, and second what it is the mean over."""
+    first, *more = prose.meaning(study, contrasts)
+    over = "" if prose.why_nothing(study, contrasts) else averaged(study, contrasts)
+    return [first, *([over] if over else []), *more]
 
 
 def _verdict(contrasts: pd.DataFrame) -> str:

@@ -1,50 +1,20 @@
 """The sections of a report, in the order in which they are read; one that has nothing to say is left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from compare.page.blocks import Picture, Section, Table, counted, points, rate, share
+from compare.page import captions
+from compare.page.blocks import Picture, Section, Table, counted, listed, points, rate
+from compare.page.contrast_rows import LONG, contrast_tables, leading, left_out, told
+from compare.page.curves import method_in
 from compare.page.drawing import Drawing
 from compare.page.figures import loss_tables
 from compare.page.prose import why_nothing
-from compare.page.shown import LONG, contrast_tables, shown
-from compare.tables.arms import FAILURE
+from compare.page.shown import shown, whole
 from compare.tables.study import Study
 
-RUNS = (
-    "Mean IoU of every run by the levels of what varies, all else mixed in: a box where there are five runs or more, "
-    "else points and their mean. Runs differ in more than one thing, so boxes overlap where paired contrasts do not."
-)
-EFFICIENCY = (
-    "Label efficiency: mean IoU ({sizes}) with 95 % intervals over lesions and seeds. The intervals are those of each "
-    "arm by itself; arms share their images, so overlapping bands do not make a difference uncertain: contrasts have "
-    "paired intervals."
-)
-HEAT_MAP = (
-    "Mean IoU of every arm under every setting, the stronger the colour the better, and the share of the pretrained "
-    "parameters that the decoder uses."
-)
-LR = "Mean IoU over learning rate ({sizes}), with 95 % intervals of each arm by itself."
-IMAGE_SIZE = (
-    "Mean IoU over image size ({sizes}), with 95 % intervals of each arm by itself. Scores are at the native size of "
-    "the images whatever the size of training."
-)
-IMAGES = (
-    "IoU of each image ({sizes}) by setting and arm. Boxes span the quartiles with the median as a line, whiskers "
-    "reach the last image within 1.5 box lengths, small dots are single images; a large point per seed is its mean."
-)
-FAILURES = (
-    f"Failures: the share of images ({{sizes}}) with an IoU below {FAILURE}, which the ISIC 2018 challenge counts as "
-    "0. A point is a seed, the bar their mean. Points show how trainings differ; they are no interval over lesions."
-)
-RANKS = (
-    "Critical-difference diagram (Demšar 2006): mean ranks over the {cells} that every arm was scored in. A thick bar "
-    "joins arms that Nemenyi's test at 5 % cannot tell apart, since their mean ranks differ by less than the ruler is "
-    "long.{reach} Cells of one study share their images and seeds: this is a description and no claim."
-)
-REACH = " The ruler is longer than the scale: so few cells cannot tell any two arms apart, whatever they score."
 Block = Table | Picture | str
 
 
@@ -81,33 +51,36 @@ def sections(found: Findings) -> list[Section]:
 
 
 def _contrasts(found: Findings) -> Section:
-    caption = (
-        "Contrasts with their 95 % intervals, in points of IoU. Diamonds are pooled over cells; the grey band is the "
-        f"margin of ±{points(found.study.margin, sign=False)} points within which arms count as equivalent."
-    )
     frame = found.tables["contrasts"]
-    tables = contrast_tables(found.study, frame) if frame["difference"].notna().any() else []
-    blocks = [*found.picture("forest", caption), *tables, *_left_out(found)]
-    if not tables:
-        blocks = [f"Nothing to compare: {why_nothing(found.study, frame)}."] if len(found.tables["arms"]) else []
-    return Section("contrasts", "Contrasts", blocks)
+    if not frame["difference"].notna().any():
+        lacking = f"Nothing to compare: {why_nothing(found.study, frame)}."
+        return Section("contrasts", "Contrasts", [lacking] if len(found.tables["arms"]) else [])
+    lacking = left_out(found.study, frame)
+    blocks = [*found.picture("forest", _forest(found)), *contrast_tables(found.study, frame)]
+    return Section("contrasts", "Contrasts", [*blocks, *([lacking] if lacking else [])])
 
 
-def _left_out(found: Findings) -> list[Block]:
-    rows = found.tables["contrasts"]
-    rows = rows[rows["pooled"].astype(bool) & (rows["pairs_left_out"] > 0)]
-    pairs = len(found.study.cells) * len(found.study.seeds)
-    told = [f"{row['a']} − {row['b']} {row['pairs_left_out']:.0f}" for _, row in rows.iterrows()]  # noqa: RUF001
-    out = f"Only complete pairs of runs are compared. Pooled contrasts leave out, of {pairs} pairs: {', '.join(told)}."
-    return [out] if told else []
+def _forest(found: Findings) -> str:
+    """What stands under the forest plot."""
+    frame = told(found.tables["contrasts"])
+    pooled, first = frame["pooled"].astype(bool), leading(frame)
+    several = "Diamonds are pooled over cells, dots are single cells. " * bool((first & ~pooled).any())
+    primary = listed(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
+    drawn = f" Of {len(found.study.contrasts)} pairs of arms those with {primary} are drawn." * bool(
+        (pooled & ~first).any()
+    )
+    margin = points(found.study.margin, sign=False)
+    return captions.FOREST.format(pooled=several, margin=margin, drawn=drawn)
 
 
 def _scores(found: Findings) -> Section:
     study = found.study
     sizes = f"n = {counted(len(study.lesions.index), 'image')}, {counted(len(study.seeds), 'seed')}"
-    captions = {"runs": RUNS, "efficiency": EFFICIENCY, "heat_map": HEAT_MAP, "lr": LR, "image_size": IMAGE_SIZE}
-    captions |= {"images": IMAGES, "failures": FAILURES}
-    blocks = [block for name, text in captions.items() for block in found.picture(name, text.format(sizes=sizes))]
+    named = {
+        "runs": captions.RUNS, "efficiency": captions.EFFICIENCY, "heat_map": captions.HEAT_MAP, "lr": captions.LR,
+        "image_size": captions.IMAGE_SIZE, "images": captions.IMAGES, "failures": captions.FAILURES,
+    }  # fmt: skip
+    blocks = [block for name, text in named.items() for block in found.picture(name, text.format(sizes=sizes))]
     return Section("scores", "IoU of runs and images", blocks, short="Scores")
 
 
@@ -123,7 +96,7 @@ def _ranks(found: Findings) -> list[Block]:
         return []
     cells = counted(int(rows["cells"].iloc[0]), "cell")
     beyond = float(rows["distance"].iloc[0]) > len(rows) - 1
-    return found.picture("ranks", RANKS.format(cells=cells, reach=REACH if beyond else ""))
+    return found.picture("ranks", captions.RANKS.format(cells=cells, reach=captions.REACH if beyond else ""))
 
 
 def _factors(found: Findings) -> Section:
@@ -133,8 +106,8 @@ def _factors(found: Findings) -> Section:
 
 def _padding(found: Findings) -> Section:
     counts = found.tables["padding"]
-    told = counts["padding"].nunique() > 1 or counts["invented"].notna().any()
-    return Section("padding", "Padding and mirrored lesions", found.table("padding") if told else [], short="Padding")
+    said = counts["padding"].nunique() > 1 or bool((counts["invented"] > 0).any())
+    return Section("padding", "Padding and mirrored lesions", found.table("padding") if said else [], short="Padding")
 
 
 def _subgroups(found: Findings) -> Section:
@@ -158,20 +131,34 @@ def _probes(found: Findings) -> Section:
 
 
 def _pretraining(found: Findings) -> Section:
-    told = []
-    for name, metrics in loss_tables(found.study).items() if "losses" in found.drawings else ():
-        facts = [f"{name}: {counted(len(metrics.dropna(subset=['loss'])), 'epoch')}"]
-        facts += (
-            [f"{share(metrics['images_per_second'].median(), 0)} images/s"] if "images_per_second" in metrics else []
-        )
-        waiting = "data_wait_share" in metrics
-        facts += [f"{rate(metrics['data_wait_share'].median())} of the time waiting for data"] if waiting else []
-        told.append(", ".join(facts))
-    return Section("pretraining", "Pretraining", found.picture("losses", f"Loss of pretraining. {'; '.join(told)}."))
+    named = loss_tables(found.study) if "losses" in found.drawings else {}
+    tables, apart = list(named.values()), captions.APART * (len(set(map(method_in, named))) > 1)
+    epochs = [len(metrics.dropna(subset=["loss"])) for metrics in tables]
+    facts = [
+        f"{_span(epochs, whole)} {'epochs' if max(epochs, default=0) > 1 else 'epoch'}",
+        f"{_span(_medians(tables, 'images_per_second'), whole)} images/s",
+        f"{_span(_medians(tables, 'data_wait_share'), rate)} of the time waiting for data",
+    ]
+    runs = f"{counted(len(tables), 'run')} of {', '.join(fact for fact in facts if fact[0] != ' ')}"
+    caption = captions.LOSSES.format(apart=apart, runs=runs)
+    return Section("pretraining", "Pretraining", found.picture("losses", caption))
+
+
+def _medians(tables: list[pd.DataFrame], column: str) -> list[float]:
+    return [float(metrics[column].median()) for metrics in tables if column in metrics]
+
+
+def _span(values: Sequence[float], as_text: Callable[[float], str]) -> str:
+    """The least and the largest, or the one that all are; '' of none."""
+    return " to ".join(dict.fromkeys(as_text(end) for end in (min(values), max(values)))) if values else ""
 
 
 def _fairness(found: Findings) -> Section:
-    caption = "Trials of the learning-rate search: mean over its seeds, and lines from the worst to the best of them."
+    trials = found.tables["trials"]
+    counts = {noun: trials[column].nunique() for noun, column in (("seed", "seed"), ("fold", "fold"))}
+    over = listed([counted(count, noun) for noun, count in counts.items() if count > 1])
+    several = f"means over {over}, with lines from the worst to the best of them" if over else "one of each rate"
+    caption = captions.TRIALS.format(several=several)
     blocks = [*found.table("fairness"), *found.table("search"), *found.picture("trials", caption)]
     return Section("fairness", "Fairness", blocks)
 

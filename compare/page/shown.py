@@ -1,8 +1,8 @@
 """How the tables of a study stand in its report: which columns, in whose words, and what to know when reading them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import nan
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from compare.page.blocks import (
     Column,
     Row,
     Table,
+    counted,
     duration,
     interval,
     labels,
@@ -100,7 +101,7 @@ COLUMNS: dict[str, list[Column]] = {
     "padding": [
         words("padding", "Padding"), words("arm", "Arm", "arm"), number("runs", "Runs"),
         number("jaccard", "Mean IoU", share), number("invented", "Mirrored lesions per 1000 draws", whole),
-        number("of_lesion", "of the lesion", rate), number("filled", "Square made up", rate),
+        number("of_lesion", "Lesion beyond", rate), number("filled", "Square filled", rate),
         number("failure_rate", "Failures", rate),
     ],
     "subgroups": [
@@ -165,12 +166,21 @@ COLUMNS: dict[str, list[Column]] = {
 }  # fmt: skip
 
 
+SHARED: dict[str, tuple[str, Callable[[Any], str]]] = {  # title of the column, and how a sentence says it
+    "setting": ("Setting", str),
+    "label_fraction": ("Labels", lambda fraction: f"{labels(fraction)} of the labels"),
+    "n_train": ("Training images", lambda count: counted(int(count), "training image")),
+    "images": ("Images", lambda count: counted(count, "scored image")),
+    "seeds": ("Seeds", lambda count: counted(count, "seed")),
+    "lr": ("Learning rate", lambda rate: f"learning rate {plain(rate)}"),
+}
+
+
 def same(row: Row) -> str:
     """Whether a thing was the same in all arms, in a word."""
     return {"True": "yes", "False": "no"}.get(str(row["same"]), "not told")
 
 
-LONG = 16  # rows of contrasts that are read one by one
 BRIEF = {"runs", "more", "levels", "subgroup_arms", "lineage"}  # that do not stand in report.md
 FOLDED: dict[str, Callable[[int], str]] = {
     "runs": lambda n: f"Runs ({n:,})",
@@ -180,24 +190,39 @@ FOLDED: dict[str, Callable[[int], str]] = {
 }
 
 
-def shown(study: Study, name: str, frame: pd.DataFrame) -> Table:
-    """A table as the report has it; every column that says nothing is left out."""
+def shown(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFrame | None = None) -> Table:
+    """A table as the report has it; every column that says nothing is left out.
+
+    Args:
+        study: Complete or not.
+        name: Of `COLUMNS`.
+        frame: Its rows.
+        among: Rows that several tables share out, for what all of them have in common.
+    """
     caption = CAPTIONS[name].format(margin=unsigned(study.margin), failure=FAILURE)
-    made = table(name, caption, frame, COLUMNS[name])
+    said, titles = _shared(frame if among is None else among) if name in ("contrasts", "arms") else ("", [])
+    columns = [column for column in _columns(study, name) if column.title not in titles]
+    made = table(name, " ".join(filter(None, [caption, said])), frame, columns)
     folded = FOLDED[name](len(frame)) if name in FOLDED else ""
     groups = _groups(study, name, frame)
     return Table(name, made.caption, made.columns, groups, short=name not in BRIEF, folded=folded)
 
 
-def contrast_tables(study: Study, frame: pd.DataFrame) -> list[Table]:
-    """The table of contrasts; where that is long, those of single cells that are not the primary one stand folded."""
-    of_primary = (frame["a"] == frame["a"].iloc[0]) & (frame["b"] == frame["b"].iloc[0])
-    first = frame["pooled"].astype(bool) | of_primary
-    if len(frame) <= LONG or first.all():
-        return [shown(study, "contrasts", frame)]
-    rest = table("contrasts_by_cell", "The other contrasts by cell.", frame[~first], COLUMNS["contrasts"])
-    folded = f"Other contrasts by cell ({len(frame) - first.sum()})"
-    return [shown(study, "contrasts", frame[first]), replace(rest, short=False, folded=folded)]
+def _columns(study: Study, name: str) -> list[Column]:
+    """The columns of a table in this study: that of the arms goes where another one has them."""
+    twice = name == "padding" and study.arms == "padding"
+    return [column for column in COLUMNS[name] if not (twice and column.title == "Padding")]
+
+
+def _shared(frame: pd.DataFrame) -> tuple[str, list[str]]:
+    """What all rows of a table have in common, as a sentence, and the titles of the columns that it stands for."""
+    alike = {
+        name: frame[name].iloc[0]
+        for name in SHARED
+        if name in frame and len(frame) > 1 and frame[name].nunique() == 1 and frame[name].notna().all()
+    }
+    said = [SHARED[name][1](value) for name, value in alike.items()]
+    return f"All rows: {', '.join(said)}." if said else "", [SHARED[name][0] for name in alike]
 
 
 def _groups(study: Study, name: str, frame: pd.DataFrame) -> dict[str, list[Row]]:

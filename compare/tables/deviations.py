@@ -11,7 +11,7 @@ from compare.tables.data_card import leak_table
 from compare.tables.data_sets import DataSets, data_sets
 from compare.tables.run_files import environment_of, finished, options_of
 from compare.tables.study import Study
-from dermssl.errors import first_ten
+from dermssl.errors import SHOWN, first_ten
 from dermssl.seal import broken
 
 DEVIATIONS = ["kind", "what", "when"]
@@ -55,20 +55,31 @@ def unfinished(study: Study) -> Iterator[Row]:
         names = study.plan.loc[study.plan["state"] == state, "name"].tolist()
         if names:
             verb = {"failed": "failed", "planned": "not begun", "running": "not finished"}[state]
-            yield kind, f"{len(names)} of {len(study.plan)} runs {verb}: {first_ten(names)}", ""
+            yield kind, f"{len(names)} of {len(study.plan)} runs {verb}: {_named(names)}", ""
+
+
+def _named(runs: list[str]) -> str:
+    """The first ten, apart by semicolons, since a run's name has commas in it, and how many more there are."""
+    more = f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else ""
+    return "; ".join(runs[:SHOWN]) + more
 
 
 def changed_files(study: Study) -> Iterator[Row]:
     """Finished runs whose files are not as the run left them, and those of which nothing can tell it."""
     found = {name: broken(Path(folder)) for name, folder in finished(study.plan)[["name", "folder"]].to_numpy()}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name, files in found.items():
         if files and files != ["seal.json"]:
-            yield "files", f"{name}: changed since the run ended, or gone: {first_ten(files)}", ""
+            alike.setdefault(tuple(files), []).append(name)
+    for gone, names in alike.items():
+        said = f"changed since the run ended, or gone: {first_ten(gone)}"
+        several = f"{said}, in {len(names)} of {len(found)} runs: {_named(names)}"
+        yield "files", several if len(names) > 1 else f"{names[0]}: {said}", ""
     unsealed = [name for name, files in found.items() if files == ["seal.json"]]
     if unsealed:
         yield (
             "files",
-            f"{len(unsealed)} of {len(found)} runs have no seal that would show a change: {first_ten(unsealed)}",
+            f"{len(unsealed)} of {len(found)} runs have no seal that would show a change: {_named(unsealed)}",
             "",
         )
 

@@ -118,15 +118,16 @@ def _options(study: Study, told: list[Told]) -> dict[str, object]:
 def _code(told: list[Told]) -> Iterator[dict[str, object]]:
     """Whether all runs had the same code, libraries and kind of machine."""
     found = [environment for run in told if (environment := environment_of(run.row["folder"]))]
-    libraries = {name: versions for name, versions in versions_of(found).items() if len(versions) > 1}
+    libraries = versions_of(found)
+    unlike = {name: versions for name, versions in libraries.items() if len(versions) > 1}
     kinds = {
         "commit": {str(one.get("commit") or "unknown")[:10] for one in found},
         "machine": {str(one.get("cpu") or "unknown") for one in found},
     }
     for what, values in kinds.items():
         yield {"what": what, "same": len(values) == 1 if found else None, "detail": ", ".join(sorted(values))}
-    detail = "; ".join(f"{name} {', '.join(sorted(versions))}" for name, versions in libraries.items())
-    yield {"what": "library versions", "same": not libraries if found else None, "detail": detail}
+    detail = "; ".join(f"{name} {', '.join(sorted(versions))}" for name, versions in (unlike or libraries).items())
+    yield {"what": "library versions", "same": not unlike if found else None, "detail": detail}
 
 
 def _search(study: Study) -> Iterator[dict[str, object]]:
@@ -136,10 +137,16 @@ def _search(study: Study) -> Iterator[dict[str, object]]:
         return
     budgets = ["strategy", "trials", "seeds", "lowest", "highest"]
     each = [{tuple(one) for one in part[budgets].astype(str).to_numpy()} for _, part in table.groupby("label_fraction")]
-    words = "; ".join(
-        sorted({f"{s}, {n} trials of {k} seeds, {low} to {high}" for one in each for s, n, k, low, high in one})
-    )
-    yield {"what": "search of the learning rate", "same": all(len(one) == 1 for one in each), "detail": words}
+    said = {
+        f"{s}, {n} trials of {k} seed{'' if k == '1' else 's'}, {low} to {high}"
+        for one in each
+        for s, n, k, low, high in one
+    }
+    yield {
+        "what": "search of the learning rate",
+        "same": all(len(one) == 1 for one in each),
+        "detail": "; ".join(sorted(said)),
+    }
     inner = bool((table["scored"] == "inner").all())
     detail = "on images set aside of the training side" if inner else "held-out images were read"
     yield {"what": "search scored on training images", "same": inner, "detail": detail}

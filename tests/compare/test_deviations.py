@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from drawn_study import CLEAN, ENVIRONMENT, Design, draw_study, write_run
 
@@ -51,6 +53,23 @@ def test_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
     states = study.plan["state"].where(study.plan["stage"] != "probe", "planned")
     planned = Study(study.folder, study.options, study.plan.assign(state=states), study.scores, study.environment)
     assert said(planned)["missing"].startswith("3 of 10 runs not begun: probe-ssl")
+
+
+def test_names_with_commas_in_them_stand_apart_by_semicolons(study: Study) -> None:
+    plan = study.plan.assign(state="failed", name=[f"finetune, unet, seed {i}" for i in range(len(study.plan))])
+    assert len(plan) == 10
+    told = said(replace(study, plan=plan))["failed"]
+    assert told == f"10 of 10 runs failed: {'; '.join(plan['name'])}"
+    more = pd.concat([plan, plan.head(2)])
+    assert said(replace(study, plan=more))["failed"].endswith("; finetune, unet, seed 9 and 2 more")
+
+
+def test_runs_that_lack_the_same_files_are_one_row(study: Study) -> None:
+    runs = study.runs("finetune").head(3)
+    for folder in runs["folder"]:
+        (Path(folder) / "split.json").unlink()
+    (row,) = deviation_table(study)["what"]
+    assert row == f"changed since the run ended, or gone: split.json, in 3 of 10 runs: {'; '.join(runs['name'])}"
 
 
 def test_a_file_that_was_changed_by_hand_is_named_and_a_run_without_seal_is_counted(study: Study) -> None:

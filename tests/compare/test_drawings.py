@@ -1,9 +1,9 @@
 """Figures of a report: what is drawn where, in the page's own colours, and with names of their own."""
 
 import re
+from dataclasses import replace
 from math import nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from drawn_study import Design, draw_study
 
 from compare.page import report
 from compare.page.boxes import run_boxes
-from compare.page.curves import factor_curves, label_efficiency, loss_curves
+from compare.page.contrast_rows import LONG
 from compare.page.drawing import Drawing, colours, drawing, panels
-from compare.page.figures import curve_rows, drawings, run_rows, shown_factors
-from compare.page.forest import LONG, forest, subgroup_forest
+from compare.page.figures import drawings, run_rows, shown_factors
+from compare.page.forest import forest, subgroup_forest
 from compare.page.heat_map import heat_map
 from compare.page.strip import strip
-from compare.tables.every import arm_table, every_table
+from compare.tables.every import every_table
 from compare.tables.study import read_study
 
 
@@ -107,6 +107,18 @@ def test_a_forest_does_not_repeat_what_all_its_lines_share() -> None:
     assert labels(cells) == ["lovasz - dice", "lovasz - bce: unet"]
 
 
+def test_an_interval_that_reaches_far_ends_in_an_arrow_inside_the_scale() -> None:
+    rows = contrasts(2).assign(low=[-0.01, -0.9, *[-0.01] * 4], high=[0.02, 0.9, *[0.02] * 4])
+    axis = forest(rows, 0.01).axes[0]
+    (left,), (right,) = (
+        [line.get_xdata()[0] for line in axis.lines if line.get_marker() == shape] for shape in ("<", ">")
+    )
+    low, high = axis.get_xlim()
+    assert low < left < 0 < right < high < 90
+    ends = [line.get_xdata() for line in axis.lines if len(line.get_xdata()) == 2 and line.get_ydata()[0] == 1]
+    assert [list(end) for end in ends] == [[left, right]]
+
+
 def test_a_forest_is_in_points() -> None:
     axis = forest(contrasts(1), 0.01).axes[0]
     interval, point = axis.lines[1], axis.lines[2]
@@ -127,18 +139,6 @@ def test_a_heat_map_names_the_share_of_the_encoder_where_it_is_known() -> None:
     table = pd.DataFrame([known, known | {"arm": "random", "encoder_share_used": nan}])
     texts = [text.get_text() for text in heat_map(table, ["ssl", "random"], ["unet"]).axes[0].texts]
     assert texts == ["0.812", "43 % used", "0.812"]
-
-
-def test_curves_go_through_the_means_in_the_order_of_the_factor() -> None:
-    table = pd.DataFrame(
-        {"arm": "ssl", "line": "", "panel": "all", "lr": [0.1, 0.001, 0.01], "jaccard": [0.3, 0.1, 0.2]}
-    )
-    axis = factor_curves(table.assign(low=0.0, high=1.0), "lr", ["ssl"]).axes[0]
-    assert list(axis.lines[0].get_ydata()) == [0.1, 0.2, 0.3]
-    assert [text.get_text() for text in axis.get_xticklabels()] == ["0.001", "0.01", "0.1"]
-    table = table.assign(setting="unet", label_fraction=[1.0, 0.01, 0.1], low=0.0, high=1.0)
-    axis = label_efficiency(table, ["ssl"], ["unet"]).axes[0]
-    assert [text.get_text() for text in axis.get_xticklabels()] == ["1 %", "10 %", "100 %"]
 
 
 @pytest.mark.parametrize(("low", "high", "mean"), [(-0.02, 0.05, 0.01), (0.004, 0.008, 0.006), (nan, nan, -0.03)])
@@ -169,44 +169,14 @@ def test_a_run_of_several_folds_is_one_point(tmp_path: Path) -> None:
     assert shown_factors(study) == ["arm", "decoder"]
 
 
-def test_curves_over_what_is_compared_take_settings_for_lines(tmp_path: Path) -> None:
-    sizes: dict[str, Any] = {
-        "image_size": (64, 96),
-        "label_fraction": (1.0,),
-        "probes": False,
-        "pretrained": False,
-    }
-    over = read_study(draw_study(tmp_path / "over", Design(arms="image_size", contrast=("64", "96"), **sizes)))
-    rows = curve_rows(over, arm_table(over, 20), "image_size")
-    assert set(rows["arm"]) == {f"{decoder} from {init}" for decoder in ("unet", "fpn") for init in over.levels("init")}
-    assert set(rows["line"]) == {""}
-    beside = read_study(draw_study(tmp_path / "beside", Design(**sizes)))
-    rows = curve_rows(beside, arm_table(beside, 20), "image_size")
-    assert set(rows["arm"]) == {"ssl", "imagenet", "random"}
-    assert set(rows["line"]) == {"unet", "fpn"}
-    assert len(rows) == 3 * 2 * 2
-    assert curve_rows(beside, arm_table(beside, 20), "lr").empty
+def test_a_run_whose_folds_searched_different_rates_is_one_point(tmp_path: Path) -> None:
+    design = Design(fold=(0, 1), label_fraction=(1.0,), decoder=("unet",), probes=False, pretrained=False)
+    study = read_study(draw_study(tmp_path / "study", design))
+    study = replace(study, scores=study.scores.assign(lr=study.scores["fold"].map({0.0: 0.003, 1.0: 0.0003})))
+    assert len(run_rows(study)) == 3 * 2
 
 
 def test_a_study_without_scores_has_no_figure(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: bare\ncontrast: [ssl, imagenet]\ninit: [ssl, imagenet]")
     study = read_study(tmp_path)
     assert drawings(study, every_table(study, 20)) == {}
-
-
-def test_losses_of_two_methods_have_scales_of_their_own_and_those_of_one_share_it() -> None:
-    metrics = pd.DataFrame({"epoch": [0, 1], "loss": [2.0, 1.0]})
-    names = ["pretrain, simclr, e, seed 0", "pretrain, simclr, e, seed 1", "pretrain, barlow_twins, e"]
-    axes = loss_curves(
-        {name: metrics.assign(loss=metrics["loss"] * (1 if "simclr" in name else 5000)) for name in names}
-    ).axes
-    assert [axis.get_title() for axis in axes] == ["simclr", "barlow_twins"]
-    assert [len(axis.lines) for axis in axes] == [2, 1]
-    assert axes[0].get_ylim()[1] < 3 < 5000 < axes[1].get_ylim()[1]
-    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["e, seed 0", "e, seed 1"]
-
-
-def test_a_single_epoch_stands_over_its_number() -> None:
-    [axis] = loss_curves({"pretrain, simclr, e": pd.DataFrame({"epoch": [0], "loss": [4.0]})}).axes
-    low, high = axis.get_xlim()
-    assert [tick for tick in axis.get_xticks() if low <= tick <= high] == [1]

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from drawn_study import Design, draw_study, lesion_radius
+from drawn_study import LIFT, Design, draw_study, lesion_radius
 from PIL import Image
 
+from compare.page import report
 from compare.page.best_run import best_run, segmentations
 from compare.page.gallery import gallery
 from compare.page.pictures import photographs
@@ -70,6 +71,28 @@ def test_without_photographs_the_same_images_are_shown_by_their_outlines(study: 
     outlines = [[(row.image_id, row.truth, row.predictions) for row in gallery(one)[0].rows] for one in (study, bare)]
     assert outlines[0] == outlines[1]
     assert {row.source for row in gallery(bare)[0].rows} == {""}
+
+
+def test_a_few_arms_have_a_column_each_and_many_stand_in_rows_with_the_primary_ones_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not gallery(read_study(draw_study(tmp_path / "few", Design(**SMALL))))[0].wide  # type: ignore[arg-type]
+    arms = ("random", *(f"ssl (method_{i})" for i in range(8)), "imagenet")
+    for arm in arms[1:-1]:
+        monkeypatch.setitem(LIFT, arm, 0.02)
+    design = Design(**SMALL, init=arms, contrast=("ssl (method_3)", "random"), images=12)  # type: ignore[arg-type]
+    folder = draw_study(tmp_path / "many", design)
+    spread, apart = gallery(read_study(folder))
+    others = [arm for arm in arms if arm not in ("ssl (method_3)", "random")]
+    assert spread.wide
+    assert spread.arms == ["ssl (method_3)", "random", *others]
+    assert [made.arm for made in spread.rows[0].predictions] == spread.arms
+    assert apart.arms == spread.arms[:2]
+    assert not apart.wide
+    monkeypatch.setattr(report, "DRAWS", 20)
+    page = report.write_report(folder).page.read_text()
+    assert page.count('class="shots"') == 5
+    assert page.count('class="under"') == page.count('class="shot"') - 2 * len(apart.rows) == 5 * len(arms)
 
 
 def test_a_run_without_masks_leaves_its_arm_out(study: Study) -> None:

@@ -1,0 +1,41 @@
+"""Names as a reader says them: an encoder of timm without the `tu-` that segmentation_models_pytorch puts before it."""
+
+from dataclasses import replace
+from typing import cast
+
+import pandas as pd
+
+from compare.tables.study import Study
+
+PREFIX = "tu-"
+COLUMNS = ("encoder", "arm", "setting", "a", "b", "level", "alike")
+
+
+def spoken(study: Study, tables: dict[str, pd.DataFrame]) -> tuple[Study, dict[str, pd.DataFrame]]:
+    """A study and its tables with encoders so named in arms, settings and levels.
+
+    Nothing changes where two encoders would then be called alike. Names of runs, and an encoder's in the table of
+    lineage, stay as they are typed.
+    """
+    encoders = list(dict.fromkeys(study.runs("finetune")["encoder"]))
+    said = {name: name.removeprefix(PREFIX) for name in encoders}
+    if len(set(said.values())) < len(said) or list(said.values()) == encoders:
+        return study, tables
+
+    def named(options: object) -> list[object]:
+        return [said.get(str(name), name) for name in cast("list[object]", options)]
+
+    options = {key: named(study.options[key]) for key in ("encoder", "contrast") if study.options.get(key)}
+    own = replace(
+        study, options=study.options | options, plan=_said(study.plan, said), scores=_said(study.scores, said)
+    )
+    return own, {name: table if name == "lineage" else _said(table, said) for name, table in tables.items()}
+
+
+def _said(table: pd.DataFrame, said: dict[str, str]) -> pd.DataFrame:
+    """A table with other names in the words of its columns."""
+    for long, short in said.items():
+        for column in (name for name in COLUMNS if name in table and len(table) and long != short):
+            words = table[column].astype(object)
+            table = table.assign(**{column: words.where(words.isna(), words.astype(str).str.replace(long, short))})
+    return table
