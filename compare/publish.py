@@ -34,7 +34,7 @@ def origin(folder: Path) -> str:
     study = read_study(folder)
     methods = sorted({method for method in study.plan["method"] if method})
     commit = str(study.environment.get("commit", ""))[:10] or "unknown"
-    return f"ssl is {' or '.join(methods)}, data {study.options.get('data')}, commit {commit}"
+    return f"ssl is {' or '.join(methods)}, images from {study.options.get('data')}, commit {commit}"
 
 
 def fill(document: Path, name: str, text: str) -> None:

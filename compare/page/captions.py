@@ -47,9 +47,10 @@ CAPTIONS: dict[str, str] = {
     "contrasts": (
         "Paired differences in points of IoU (0.01), first minus second. A verdict needs both the interval and the "
         "adjusted p; “undecided” says that the study was too small to tell, not that there is no difference, and "
-        "one seed is always too few. Differences below {margin} points count as none when arms are called "
-        "equivalent. False claim is the probability that the arm that looks better is not; runs won, how often a "
-        "run of the first arm beats one of the second in the same cell; detectable, the smallest true difference "
+        "one seed is always too few; so are arms that both segment nothing. Differences below {margin} "
+        "points count as none when arms are called equivalent. False claim is the probability that the arm that looks "
+        "better is not; runs won, how often a run of the first arm beats one of the second in the same cell; "
+        "detectable, the smallest true difference "
         "that a study of this size finds with probability 0.8."
     ),
     "arms": (
@@ -101,7 +102,8 @@ CAPTIONS: dict[str, str] = {
     "data_card": "The images of this study.",
     "leaks": (
         "What the leak firewall found between images that were trained on and images that were held out, in images "
-        "and pairs, and what was done."
+        "and pairs, and what was done. A pretraining that was found done for another split was held against what that "
+        "one held out; for this study the encoder's side of fine-tuning counts."
     ),
     "fairness": "Whether arms differ in nothing but what is compared, read from the runs and not from the plan.",
     "search": (
