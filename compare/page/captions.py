@@ -47,11 +47,10 @@ CAPTIONS: dict[str, str] = {
     "contrasts": (
         "Paired differences in points of IoU (0.01), first minus second. A verdict needs both the interval and the "
         "adjusted p; “undecided” says that the study was too small to tell, not that there is no difference, and "
-        "one seed is always too few; so are arms that both segment nothing. Differences below {margin} "
-        "points count as none when arms are called equivalent. False claim is the probability that the arm that looks "
-        "better is not; runs won, how often a run of the first arm beats one of the second in the same cell; "
-        "detectable, the smallest true difference "
-        "that a study of this size finds with probability 0.8."
+        "one seed is always too few; so are arms that both segment nothing. Differences below {margin} points count as "
+        "none when arms are called equivalent. False claim is the probability that the arm that looks better is not; "
+        "runs won, how often a run of the first arm beats one of the second in the same cell; detectable, the smallest "
+        "true difference that a study of this size finds with probability 0.8."
     ),
     "arms": (
         "Every arm by itself. Threshold Jaccard is the score of the ISIC 2018 challenge: an image below {failure} "
