@@ -24,7 +24,12 @@ def test_runs_of_other_inits_seeds_and_fractions_are_of_one_kind() -> None:
 
 @pytest.mark.parametrize(
     "factors",
-    [{"decoder": ("unet", "fpn")}, {"image_size": (64, 96)}, {"loss": ("dice", "bce")}, {"encoder": ("a", "b")}],
+    [
+        {"decoder": ("unet", "fpn")},
+        {"image_size": (64, 96)},
+        {"loss": ("dice", "dice+0.1*boundary")},
+        {"encoder": ("a", "b")},
+    ],
 )
 def test_what_a_step_depends_on_makes_another_kind(factors: dict[str, tuple[str, ...]]) -> None:
     tasks = tasks_of(StudyConfig(**({"decoder": ("unet",)} | factors)), 1)
