@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dermssl.device import channels_last
 from dermssl.encoder import Start, feature_maps, pooled
+from dermssl.equal_batches import equal_batches
 from dermssl.images import Pixels
 
 Features = NDArray[np.float32]  # (N, C)
@@ -30,7 +31,7 @@ class FrozenEncoder:
     Args:
         start: The encoder with its weights, and the normalisation that belongs to them.
         image_size: Side of the square that pictures are brought to, pixels.
-        batch_size: Pictures that go through at once.
+        batch_size: Pictures that are read at once, and on a GPU go through at once.
         device: Where.
     """
 
@@ -42,32 +43,36 @@ class FrozenEncoder:
     def features(self, images: Pictures) -> Features:
         """The last stage averaged over its positions, a row a picture, in the order of `images`."""
         with torch.inference_mode():
-            rows = [pooled(self.encoder, batch).float().cpu() for batch in self.batches(images, range(len(images)))]
+            rows = [
+                pooled(self.encoder, batch)[:count].float().cpu()
+                for batch, count in self.batches(images, range(len(images)))
+            ]
         return torch.cat(rows).numpy()
 
     def stage_features(self, images: Pictures) -> list[Features]:
         """Every stage averaged over its positions, finest first, (N, C) each."""
         with torch.inference_mode():
             rows = [
-                [stage.mean(dim=(2, 3)).float().cpu() for stage in feature_maps(self.encoder, batch)]
-                for batch in self.batches(images, range(len(images)))
+                [stage[:count].mean(dim=(2, 3)).float().cpu() for stage in feature_maps(self.encoder, batch)]
+                for batch, count in self.batches(images, range(len(images)))
             ]
         return [torch.cat(stage).numpy() for stage in zip(*rows, strict=True)]
 
     def stages(self, images: Pictures, indices: Sequence[int]) -> Iterator[list[Tensor]]:
         """The feature maps of each of these pictures in turn, one (1, C, h, w) a stage, finest first."""
-        for batch in self.batches(images, indices):
+        for batch, count in self.batches(images, indices):
             with torch.inference_mode():
                 maps = [stage.float() for stage in feature_maps(self.encoder, batch)]
-            for position in range(len(batch)):
+            for position in range(count):
                 yield [stage[position : position + 1] for stage in maps]
 
-    def batches(self, images: Pictures, indices: Sequence[int]) -> Iterator[Tensor]:
-        """These pictures as squares, normalised, (B, 3, S, S)."""
+    def batches(self, images: Pictures, indices: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
+        """These pictures as squares, normalised, in batches (B, 3, S, S) of one shape, and how many of each count."""
         for first in range(0, len(indices), self.batch_size):
             squares = [square(images[index], self.image_size) for index in indices[first : first + self.batch_size]]
             pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)  # (B, 3, S, S)
-            yield self.normalise(pixels.to(self.device))
+            for batch, count in equal_batches(pixels.to(self.device)):
+                yield self.normalise(batch), count
 
 
 def square(picture: Pixels, side: int) -> Pixels:

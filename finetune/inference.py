@@ -11,6 +11,7 @@ from torch import nn
 
 from dermssl.device import Precision
 from dermssl.encoder import Normalise
+from dermssl.equal_batches import equal_batches
 from dermssl.images import Pixels
 from finetune.ahead import in_order
 from finetune.fit import Fit
@@ -22,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 
 class Segmenter(Protocol):
-    """A trained network in whatever form."""
+    """A trained network in whatever form; on a CPU a square's answer has the same bits in any company."""
 
     @property
     def beside(self) -> bool:
@@ -57,9 +58,9 @@ class TorchSegmenter:
         self.model.eval()
         pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
-            logits = self.model(self.normalise(pixels))
-        found: Probability = logits.float().sigmoid()[:, 0].cpu().numpy()
-        return found
+            logits = [self.model(self.normalise(batch))[:count] for batch, count in equal_batches(pixels)]
+        probability: Probability = torch.cat(logits).float().sigmoid()[:, 0].cpu().numpy()
+        return probability
 
 
 @dataclass(frozen=True)

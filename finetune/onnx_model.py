@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dermssl.device import Precision
 from dermssl.encoder import Normalise
+from dermssl.equal_batches import equal_batches
 from dermssl.errors import UserError
 from dermssl.files import whole_file
 from dermssl.images import Pixels
@@ -94,9 +95,15 @@ class OnnxSegmenter:
 
     def __call__(self, squares: Pixels) -> Probability:
         """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
-        pixels = np.ascontiguousarray(squares.transpose(0, 3, 1, 2))
-        found: Probability = self.session.run([PROBABILITY], {PIXELS: pixels})[0][:, 0]
-        return found
+        pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
+        batches = [(pixels, len(pixels))] if self.beside else equal_batches(pixels)
+        answers = [self.on_batch(batch.contiguous().numpy())[:count] for batch, count in batches]
+        return np.concatenate(answers)
+
+    def on_batch(self, pixels: Pixels) -> Probability:
+        """Probability of lesion (B, S, S) of RGB pixels (B, 3, S, S)."""
+        probability: Probability = self.session.run([PROBABILITY], {PIXELS: pixels})[0][:, 0]
+        return probability
 
 
 def sealed(path: Path) -> bytes:

@@ -34,7 +34,7 @@ class PredictOptions:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the network; bf16-mixed is quicker on a GPU and moves probabilities a little."""
     batch_size: int = 16
-    """Images at once."""
+    """Images that are read at once, and on a GPU go through the network at once; no mask depends on it on a CPU."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""
 

@@ -41,7 +41,7 @@ class ProbeConfig(SplitConfig):
     image_size: int = 224
     """Side of the square that every picture is brought to, pixels; a multiple of 32."""
     batch_size: int = 32
-    """Images that go through the encoder at once; memory for speed."""
+    """Images that are read at once, and on a GPU go through the encoder at once; memory for speed."""
     k: int = 20
     """Nearest neighbours that vote on a held-out image's class."""
     dense_images: tuple[int, ...] = (10, 50, 200)

@@ -24,8 +24,14 @@ def eye(batch_size: int, seed: int = 0) -> FrozenEncoder:
     return FrozenEncoder(start_from("random", NAME, seed), 32, batch_size, torch.device("cpu"))
 
 
-def test_features_do_not_depend_on_the_batch_size(images: PixelCache) -> None:
-    np.testing.assert_allclose(eye(4).features(images), eye(1).features(images), rtol=1e-3, atol=1e-5)
+def test_features_are_equal_bit_for_bit_whatever_the_batch_size(images: PixelCache) -> None:
+    alone = eye(1)
+    for size in (3, 4, 32):
+        together = eye(size)
+        assert np.array_equal(together.features(images), alone.features(images))
+        assert all(map(np.array_equal, together.stage_features(images), alone.stage_features(images)))
+        for ours, theirs in zip(together.stages(images, [4, 1]), alone.stages(images, [4, 1]), strict=True):
+            assert all(map(torch.equal, ours, theirs))
 
 
 def test_features_are_equal_bit_for_bit_when_taken_again(images: PixelCache) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermssl.cache import PixelCache
+from dermssl.device import Precision
 from dermssl.encoder import Normalise
 from finetune.ahead import in_order
 from finetune.fit import Fit
@@ -91,12 +92,23 @@ def test_half_precision_gives_float32_probabilities_that_are_near() -> None:
     assert 0 < np.abs(whole - half).max() < 0.05
 
 
-def test_an_image_is_predicted_the_same_in_any_company() -> None:
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("decoder", ["unet", "fpn"])
+def test_an_image_is_predicted_bit_for_bit_the_same_in_any_company(decoder: str, precision: Precision) -> None:
     torch.manual_seed(0)
-    network, pictures = TorchSegmenter(build_model(ENCODER, "unet"), NORMALISE), squares(5)
-    for ours, theirs in zip(*(predicted(network, pictures, size) for size in (5, 1)), strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-6)
-        assert ours.std() > 0
+    network, pictures = TorchSegmenter(build_model(ENCODER, decoder), NORMALISE, precision), squares(17)
+    alone = predicted(network, pictures, 1)
+    assert alone[0].std() > 0
+    for size in (3, 4, 16, 17):
+        for ours, theirs in zip(predicted(network, pictures, size), alone, strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def test_an_image_is_predicted_bit_for_bit_the_same_wherever_it_stands() -> None:
+    torch.manual_seed(0)
+    network, pictures = TorchSegmenter(build_model(ENCODER, "unet"), NORMALISE), squares(16, side=64)
+    turned = network(np.roll(pictures, 5, axis=0))
+    assert np.array_equal(np.roll(network(pictures), 5, axis=0), turned)
 
 
 @pytest.mark.parametrize("beside", [False, True])
