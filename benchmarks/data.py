@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import conditions
-from dermssl.cache import PixelCache, cached_images
-from dermssl.check import run as check
-from dermssl.config import CheckConfig
-from dermssl.device import prepare
-from dermssl.images import find_pictures
-from dermssl.leaks import crossed
-from dermssl.manifest import Manifest, read_manifest
-from dermssl.synthetic import write_dataset
+from dermssl.check.config import CheckConfig
+from dermssl.check.run import run as check
+from dermssl.data.images import find_pictures
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.pixel_cache import PixelCache, cached_images
+from dermssl.splits.leaks import crossed
+from dermssl.synthetic.dataset import write_dataset
+from dermssl.training.device import prepare
 
 LIBRARIES = ["numpy", "opencv-python-headless", "faiss-cpu", "torch"]
 BATCH = 256

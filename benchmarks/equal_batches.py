@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
-from dermssl.device import channels_last
-from dermssl.equal_batches import MOST, equal_batches, squares_at_once
+from dermssl.features.equal_batches import MOST, equal_batches, squares_at_once
+from dermssl.training.device import channels_last
 
 
 def answers(network: nn.Module, squares: Tensor, halved: bool) -> Tensor:

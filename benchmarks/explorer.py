@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import conditions, table
-from dermssl.cache import cached_images
-from dermssl.manifest import read_manifest
-from dermssl.synthetic import draw
-from probe.columns import columns_of
-from probe.explorer import Explored, View, write_explorer
+from dermssl.data.manifest import read_manifest
+from dermssl.data.pixel_cache import cached_images
+from dermssl.synthetic.dataset import draw
+from probe.maps.columns import columns_of
+from probe.maps.explorer import Explored, View, write_explorer
 
 FRAME = """
     const done = arguments[arguments.length - 1], began = performance.now();

@@ -151,10 +151,10 @@ def ours(asked: argparse.Namespace) -> float:
     """The loop of `python -m finetune`, with its callbacks, from a cache that stands."""
     from pytorch_lightning import Callback
 
-    from dermssl.randomness import CountedRandomness
-    from dermssl.trainer import Progress, fit
-    from finetune.augment import labelled_loader
-    from finetune.segment import Segment
+    from dermssl.training.randomness import CountedRandomness
+    from dermssl.training.trainer import Progress, fit
+    from finetune.augmentation.augment import labelled_loader
+    from finetune.training.segment import Segment
 
     class Clock(Steps, Callback):
         """Notes when each step ended."""
@@ -176,8 +176,8 @@ def ours(asked: argparse.Namespace) -> float:
 
 def roof(asked: argparse.Namespace) -> float:
     """Forward, loss and backward of ours on a batch that lies ready."""
-    from finetune.augment import labelled_loader
-    from finetune.segment import Segment
+    from finetune.augmentation.augment import labelled_loader
+    from finetune.training.segment import Segment
 
     given, ids = prepared(asked)
     batch = next(iter(labelled_loader(given.pictures(ids), asked.batch, 0, 100)))
@@ -198,14 +198,14 @@ def roof(asked: argparse.Namespace) -> float:
 
 def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     """What a run of ours has before its training, and the images that it trains on."""
-    from dermssl.cache import cached_images, cached_masks
-    from dermssl.device import channels_last, depthwise_in_float32, prepare
-    from dermssl.encoder import start_from
-    from dermssl.manifest import read_manifest
-    from finetune.config import FinetuneConfig
-    from finetune.model import network
-    from finetune.training import Material
-    from finetune.transfer import Schedule
+    from dermssl.data.manifest import read_manifest
+    from dermssl.data.pixel_cache import cached_images, cached_masks
+    from dermssl.training.device import channels_last, depthwise_in_float32, prepare
+    from dermssl.weights.encoder import start_from
+    from finetune.network.build import network
+    from finetune.options.run import FinetuneConfig
+    from finetune.training.loop import Material
+    from finetune.training.schedule import Schedule
 
     config = FinetuneConfig(
         encoder=asked.encoder, init="random", image_size=asked.size, cache_size=2 * asked.size,

@@ -63,11 +63,11 @@ def ours(asked: argparse.Namespace) -> float:
     """The loop of `python -m pretrain`, with its callbacks, from a cache that stands."""
     from pytorch_lightning import Callback
 
-    from dermssl.randomness import CountedRandomness
-    from dermssl.trainer import Progress, fit
-    from pretrain.doctor import Doctor
+    from dermssl.training.randomness import CountedRandomness
+    from dermssl.training.trainer import Progress, fit
+    from pretrain.doctor.callback import Doctor
     from pretrain.run import method_of
-    from pretrain.views import view_loader
+    from pretrain.views.batches import view_loader
 
     config, start, views, precision = prepared(asked)
 
@@ -90,9 +90,9 @@ def ours(asked: argparse.Namespace) -> float:
 
 def roof(asked: argparse.Namespace) -> float:
     """Forward and backward of ours on views that lie ready."""
-    from dermssl.device import prepare
+    from dermssl.training.device import prepare
     from pretrain.run import method_of
-    from pretrain.views import Turn
+    from pretrain.views.batches import Turn
 
     config, start, views, precision = prepared(asked)
     device = prepare(0)
@@ -113,13 +113,13 @@ def roof(asked: argparse.Namespace) -> float:
 
 def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     """What a run of ours has before its training: config, encoder, views, precision."""
-    from dermssl.cache import cached_images
-    from dermssl.device import depthwise_in_float32, prepare
-    from dermssl.encoder import start_from
-    from dermssl.manifest import read_manifest
+    from dermssl.data.manifest import read_manifest
+    from dermssl.data.pixel_cache import cached_images
+    from dermssl.training.device import depthwise_in_float32, prepare
+    from dermssl.weights.encoder import start_from
     from pretrain.recipes import SimCLRConfig
     from pretrain.run import precision_of
-    from pretrain.views import Views
+    from pretrain.views.batches import Views
 
     config = SimCLRConfig(
         encoder=asked.encoder, init="random", views=asked.views, image_size=asked.size, batch_size=asked.batch,

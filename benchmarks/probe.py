@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import conditions, table
-from dermssl.device import prepare
-from dermssl.encoder import start_from
-from dermssl.frozen import FrozenEncoder
-from dermssl.manifest import read_manifest
-from dermssl.neighbours import EXACT, nearest
-from dermssl.synthetic import draw
+from dermssl.data.manifest import read_manifest
+from dermssl.features.frozen import FrozenEncoder
+from dermssl.features.neighbours import EXACT, nearest
+from dermssl.synthetic.dataset import draw
+from dermssl.training.device import prepare
+from dermssl.weights.encoder import start_from
 from probe.features import kept_features
 
 T = TypeVar("T")

@@ -77,7 +77,7 @@ def draw_jpegs(folder: Path, masks: bool = False) -> Path:
 
     With `masks` the folder has `images` and `masks`, PNGs of 0 and 255.
     """
-    from dermssl.synthetic import draw
+    from dermssl.synthetic.dataset import draw
 
     images, truths = (folder / "images", folder / "masks") if masks else (folder, folder)
     images.mkdir(parents=True)

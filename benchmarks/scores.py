@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
-from dermssl.masks import read_mask
-from dermssl.scores import count, measures, row, summary
-from dermssl.synthetic import draw
+from dermssl.data.masks import read_mask
+from dermssl.scores.counts import count, measures, row, summary
+from dermssl.synthetic.dataset import draw
 
 IMAGES, ROUNDS, SIZES = 32, 7, ((256, 256), (450, 600), (767, 1022))  # height, width
 WHOLE = 2594  # images of ISIC 2018's training set

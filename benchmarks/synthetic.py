@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import alternate, conditions, one_core, table
-from dermssl.synthetic import draw, write_dataset
+from dermssl.synthetic.dataset import draw, write_dataset
 
 IMAGES, ROUNDS, SIZE = 64, 7, 192
 

@@ -10,8 +10,8 @@ from importlib.metadata import version
 import cv2
 import torch
 
-from dermssl.device import prepare
-from dermssl.environment import commit, processor
+from dermssl.runs.environment import commit, processor
+from dermssl.training.device import prepare
 
 Rates = Mapping[str, Sequence[float]]
 

@@ -20,13 +20,13 @@ from lightly.transforms import SimCLRTransform
 from PIL import Image
 
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
-from dermssl.cache import PixelCache
-from dermssl.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from dermssl.images import Pixels, shrink
-from dermssl.synthetic import draw
+from dermssl.data.images import Pixels, shrink
+from dermssl.data.pixel_cache import PixelCache
+from dermssl.synthetic.dataset import draw
+from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from pretrain.config import PretrainConfig
-from pretrain.presets import IMAGENET, PRESETS
-from pretrain.views import Turn, Views
+from pretrain.views.batches import Turn, Views
+from pretrain.views.presets import IMAGENET, PRESETS
 
 BATCH, ROUNDS, SIZES = 32, 9, (128, 224)
 PEERS = ("lightly from 600 x 450", "lightly from 341 x 256", "albumentations")
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def ours(pictures: list[Pixels], preset: str, colour: str, size: int) -> Callable[[], int]:
-    """A batch from the cache, by `pretrain.views`."""
+    """A batch from the cache, by `pretrain.views.batches`."""
     config = PretrainConfig(views=preset, colour=colour, image_size=size)  # type: ignore[arg-type]
     views, everything = Views(in_cache(pictures), config, torch.device("cpu")), np.arange(len(pictures))
     normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
@@ -101,7 +101,7 @@ def albumentations_s(pictures: list[Pixels], size: int) -> Callable[[], int]:
 
 
 def in_cache(pictures: list[Pixels]) -> PixelCache:
-    """The pictures as `dermssl.cache` holds them."""
+    """The pictures as `dermssl.data.pixel_cache` holds them."""
     shapes = np.array([pixels.shape for pixels in pictures])
     starts = np.concatenate([[0], shapes.prod(axis=1).cumsum()[:-1]])
     return PixelCache(np.concatenate([pixels.ravel() for pixels in pictures]), starts, shapes)

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from compare.config import StudyConfig
-from compare.declared import where
+from compare.study.config import StudyConfig
+from compare.study.study_file import where
+from dermssl.data.sources import CONFIGS, labelled
 from dermssl.errors import UserError
 from dermssl.flags import nearest, parse
-from dermssl.sources import CONFIGS, labelled
 
 COMMANDS = {
     "plan": "say what the study consists of, what it costs and what it could find",

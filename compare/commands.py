@@ -6,7 +6,7 @@ Each imports what it needs when it is asked for: a look at the state of a study 
 import time
 
 from compare.command_line import Command
-from compare.weights import refuse_unreachable
+from compare.forecast.weights import refuse_unreachable
 from dermssl.errors import UserError
 
 
@@ -14,7 +14,7 @@ def plan(asked: Command) -> None:
     """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
     began = time.monotonic()
     refuse_unreachable(asked.study)
-    from compare.overview.forecast import forecast
+    from compare.forecast.forecast import forecast
     from compare.run import prepared
 
     planned = prepared(asked.study)
@@ -27,7 +27,7 @@ def run(asked: Command) -> None:
     """Does every run that is not done yet, and writes the report."""
     refuse_unreachable(asked.study)
     from compare.run import run as run_study
-    from dermssl.runs import closing
+    from dermssl.runs.folder import closing
 
     made = run_study(asked.study)
     print(closing(made.page.parent, f"python -m compare show RUN --out {asked.study.out}"), flush=True)
@@ -35,7 +35,7 @@ def run(asked: Command) -> None:
 
 def status(asked: Command) -> None:
     """Shows how far the study is."""
-    from compare.overview.status import show_status
+    from compare.status.status import show_status
 
     show_status(asked.study.folder, once=asked.study.once)
 
@@ -54,14 +54,14 @@ def report(asked: Command) -> None:
 
 def show(asked: Command) -> None:
     """Explains one run."""
-    from compare.overview.show import explain
+    from compare.status.show import explain
 
     print(explain(asked.run, asked.study), flush=True)
 
 
 def clean(asked: Command) -> None:
     """Removes failed runs, and with --changed those whose files were changed."""
-    from compare.overview.clean import clean as clean_study
+    from compare.status.clean import clean as clean_study
 
     clean_study(asked.study)
 
@@ -71,13 +71,13 @@ def slurm(asked: Command) -> None:
     refuse_unreachable(asked.study)
     from dataclasses import replace
 
+    from compare.estimates.estimate import estimates
+    from compare.estimates.work import Images
     from compare.execution.ledger import hold
     from compare.execution.local import visible_gpus
     from compare.execution.slurm import left_to_do, waves_said, write_scripts
-    from compare.overview.estimate import estimates
-    from compare.overview.work import Images
     from compare.run import opened, prepared
-    from dermssl.runs import closing
+    from dermssl.runs.folder import closing
 
     study = asked.study
     planned = prepared(study)
@@ -93,9 +93,9 @@ def slurm(asked: Command) -> None:
 
 def task(asked: Command) -> None:
     """Does one run of a study, as the array jobs do: it plans, and leaves the checks of the whole study to `slurm`."""
-    from compare.execution.element import cores, element
-    from compare.ground import ground_of
-    from compare.plan import tasks_of
+    from compare.execution.array_task import cores, element
+    from compare.study.images import ground_of
+    from compare.study.plan import tasks_of
 
     study, threads = asked.study, asked.study.threads or cores()
     tasks = tasks_of(study, threads, ground_of(study, threads).hash)

@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from compare.config import StudyConfig
-from compare.declared import declare, refuse_another_study
+from compare.estimates.estimate import estimates
+from compare.estimates.work import Images
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger, hold
 from compare.execution.local import LocalExecutor, slots_of, visible_gpus
 from compare.execution.schedule import schedule
-from compare.ground import Ground, ground_of
-from compare.overview.estimate import estimates
-from compare.overview.forecast import done_already
-from compare.overview.work import Images
+from compare.forecast.forecast import done_already
+from compare.forecast.preflight import refuse
 from compare.page.report import Report, write_report
-from compare.plan import Outcome, Task, tasks_of
-from compare.preflight import refuse
-from dermssl.environment import environment
+from compare.study.config import StudyConfig
+from compare.study.images import Ground, ground_of
+from compare.study.plan import Outcome, Task, tasks_of
+from compare.study.study_file import declare, refuse_another_study
 from dermssl.errors import UserError
 from dermssl.files import write_json
-from dermssl.runs import read_result, write_table
+from dermssl.runs.environment import environment
+from dermssl.runs.folder import read_result, write_table
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from dermssl.config import COMMANDS, DOWNLOADS, CheckConfig, DownloadConfig, SynthesizeConfig
+from dermssl.check.config import CheckConfig
+from dermssl.download.config import DOWNLOADS, DownloadConfig
 from dermssl.errors import UserError, one_sentence
-from dermssl.export_config import ExportConfig
+from dermssl.exchange.export_config import ExportConfig
+from dermssl.exchange.import_config import ImportConfig, as_options
 from dermssl.flags import nearest, parse, parse_choice
-from dermssl.import_config import ImportConfig, as_options
+from dermssl.synthetic.config import SynthesizeConfig
 
+COMMANDS = ("synthesize", "download", "check", "import", "export")
 USAGE = f"""usage: python -m dermssl COMMAND [--help]
 
 commands:
@@ -31,35 +34,35 @@ def do(command: str, words: Sequence[str]) -> None:
     match command:
         case "synthesize":
             drawing = parse(SynthesizeConfig, prog, words)
-            from dermssl.synthesize import run as synthesize
+            from dermssl.synthetic.run import run as synthesize
 
             synthesize(drawing)
         case "download":
             if not words:
                 raise UserError(f"download takes the name of a data set: {', '.join(DOWNLOADS)}")
             wanted = cast(DownloadConfig, parse_choice(DOWNLOADS, "name", prog, with_flag(words, "name")))
-            from dermssl.download import run as download
+            from dermssl.download.run import run as download
 
             download(wanted)
         case "check":
             if not words:
                 raise UserError("check takes the folder of a data set, such as data/isic2018")
             looking = parse(CheckConfig, prog, with_flag(words, "data"))
-            from dermssl.check import run as check
+            from dermssl.check.run import run as check
 
             check(looking)
         case "import":
             if not words:
                 raise UserError("import takes a checkpoint and the encoder in it, such as moco.pth.tar --as resnet50")
             bringing = parse(ImportConfig, prog, as_options(words))
-            from dermssl.importing import run as bring
+            from dermssl.exchange.import_run import run as bring
 
             bring(bringing)
         case "export":
             if not words:
                 raise UserError("export takes an encoder file and a library, such as encoder.safetensors --to timm")
             handing = parse(ExportConfig, prog, with_flag(words, "file"))
-            from dermssl.export import run as hand_over
+            from dermssl.exchange.export_run import run as hand_over
 
             hand_over(handing)
         case _:

@@ -1,9 +1,9 @@
 """Train a segmentation network from an encoder's weights: `python -m finetune --init ssl`."""
 
+from dermssl.data.sources import labelled, quick
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from dermssl.sources import labelled, quick
-from finetune.config import FinetuneConfig
+from finetune.options.run import FinetuneConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m finetune"):

@@ -2,11 +2,11 @@
 
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from finetune.ensemble_config import EnsembleConfig
+from finetune.predict.config import EnsembleConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m finetune.ensemble"):
         config = parse(EnsembleConfig, "python -m finetune.ensemble")
-        from finetune.ensemble_run import ensemble  # torch comes in here, after the flags are known to be right
+        from finetune.predict.run import ensemble  # torch comes in here, after the flags are known to be right
 
         raise SystemExit(ensemble(config).exit_code)

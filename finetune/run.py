@@ -5,33 +5,33 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dermssl.cache import cached_images, cached_masks
-from dermssl.device import prepare
-from dermssl.encoder import Start, start_from
-from dermssl.environment import commit
+from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.data.masks import read_mask
+from dermssl.data.pixel_cache import cached_images, cached_masks
+from dermssl.data.sources import draw_if_absent, labelled
 from dermssl.files import need_room, short_hash, write_text
-from dermssl.held_out import guarded_split
-from dermssl.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.masks import read_mask
-from dermssl.memory import forget_peak, peak_memory
-from dermssl.runs import Run, closing, identity, open_run, write_table
-from dermssl.scores import summary
-from dermssl.sources import draw_if_absent, labelled
-from dermssl.splits import Split, limited
-from finetune.augment_config import PRESETS
-from finetune.calibration import calibration_error
-from finetune.config import FinetuneConfig
-from finetune.decoder_config import options_of
-from finetune.figures import best_median_worst, draw_figures
-from finetune.inference import Cut
-from finetune.inner_part import Parts, set_aside
-from finetune.model import Network, network
-from finetune.model_file import ModelCard, write_model
-from finetune.recipe import augmentation_of
-from finetune.score import mask_table, score
-from finetune.threshold import best_of, threshold_curve
-from finetune.training import Material, Trained, train
-from finetune.transfer import schedule_of
+from dermssl.runs.costs import forget_peak, peak_memory
+from dermssl.runs.environment import commit
+from dermssl.runs.folder import Run, closing, identity, open_run, write_table
+from dermssl.scores.counts import summary
+from dermssl.splits.drawn import Split, limited
+from dermssl.splits.guarded import guarded_split
+from dermssl.training.device import prepare
+from dermssl.weights.encoder import Start, start_from
+from finetune.augmentation.recipe import augmentation_of
+from finetune.network.build import Network, network
+from finetune.network.model_file import ModelCard, write_model
+from finetune.options.augment import PRESETS
+from finetune.options.decoder import options_of
+from finetune.options.run import FinetuneConfig
+from finetune.scoring.calibration import calibration_error
+from finetune.scoring.figures import best_median_worst, draw_figures
+from finetune.scoring.inference import Cut
+from finetune.scoring.score import mask_table, score
+from finetune.scoring.threshold import best_of, threshold_curve
+from finetune.training.inner_part import Parts, set_aside
+from finetune.training.loop import Material, Trained, train
+from finetune.training.schedule import schedule_of
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:

@@ -1,8 +1,8 @@
 """Pretrain an encoder on unlabelled images: `python -m pretrain --method simclr`."""
 
+from dermssl.data.sources import quick, unlabelled
 from dermssl.errors import one_sentence
 from dermssl.flags import parse_choice
-from dermssl.sources import quick, unlabelled
 from pretrain.recipes import METHODS
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dermssl.split_config import SPLIT_OPTIONS, SplitConfig
+from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 Optimiser = Literal["lars", "sgd", "adamw"]
 Scaling = Literal["sqrt", "linear", "none"]

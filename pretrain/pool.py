@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.sources import Source, labelled
 from dermssl.errors import UserError
-from dermssl.leaks import Verdict, crossed, guard
-from dermssl.manifest import Manifest, read_manifest
-from dermssl.official import split_of
-from dermssl.sources import Source, labelled
+from dermssl.splits.leaks import Verdict, crossed, guard
+from dermssl.splits.official import split_of
 from pretrain.config import PretrainConfig
 
 

@@ -15,7 +15,7 @@ from pretrain.config import Optimiser, PretrainConfig, Scaling
 class SimCLRConfig(PretrainConfig):
     """SimCLR (Chen et al. 2020, https://arxiv.org/abs/2002.05709)."""
 
-    MODULE: ClassVar[str] = "pretrain.simclr:SimCLR"
+    MODULE: ClassVar[str] = "pretrain.methods.simclr:SimCLR"
     method: Literal["simclr"] = "simclr"
     temperature: float = 0.1
     """Divides cosine similarities before the softmax; lower makes hard negatives count more."""
@@ -40,7 +40,7 @@ class SimCLRConfig(PretrainConfig):
 class MoCoConfig(PretrainConfig):
     """MoCo v2 (Chen et al. 2020, https://arxiv.org/abs/2003.04297)."""
 
-    MODULE: ClassVar[str] = "pretrain.moco:MoCo"
+    MODULE: ClassVar[str] = "pretrain.methods.moco:MoCo"
     method: Literal["moco"] = "moco"
     optimiser: Optimiser = "sgd"
     lr: float = 0.03
@@ -70,7 +70,7 @@ class MoCoConfig(PretrainConfig):
 class MoCoV3Config(PretrainConfig):
     """MoCo v3 (Chen, Xie and He 2021, https://arxiv.org/abs/2104.02057)."""
 
-    MODULE: ClassVar[str] = "pretrain.mocov3:MoCoV3"
+    MODULE: ClassVar[str] = "pretrain.methods.mocov3:MoCoV3"
     method: Literal["mocov3"] = "mocov3"
     lr: float = 0.6
     lr_scaling: Scaling = "linear"
@@ -94,7 +94,7 @@ class MoCoV3Config(PretrainConfig):
 class BYOLConfig(PretrainConfig):
     """BYOL (Grill et al. 2020, https://arxiv.org/abs/2006.07733), with its values for 100 epochs."""
 
-    MODULE: ClassVar[str] = "pretrain.byol:BYOL"
+    MODULE: ClassVar[str] = "pretrain.methods.byol:BYOL"
     method: Literal["byol"] = "byol"
     lr: float = 0.45
     lr_scaling: Scaling = "linear"
@@ -116,7 +116,7 @@ class BYOLConfig(PretrainConfig):
 class SimSiamConfig(PretrainConfig):
     """SimSiam (Chen and He 2021, https://arxiv.org/abs/2011.10566)."""
 
-    MODULE: ClassVar[str] = "pretrain.simsiam:SimSiam"
+    MODULE: ClassVar[str] = "pretrain.methods.simsiam:SimSiam"
     method: Literal["simsiam"] = "simsiam"
     optimiser: Optimiser = "sgd"
     lr: float = 0.05
@@ -137,7 +137,7 @@ class SimSiamConfig(PretrainConfig):
 class BarlowTwinsConfig(PretrainConfig):
     """Barlow Twins (Zbontar et al. 2021, https://arxiv.org/abs/2103.03230)."""
 
-    MODULE: ClassVar[str] = "pretrain.barlow_twins:BarlowTwins"
+    MODULE: ClassVar[str] = "pretrain.methods.barlow_twins:BarlowTwins"
     method: Literal["barlow_twins"] = "barlow_twins"
     lr: float = 0.2
     lr_scaling: Scaling = "linear"
@@ -158,7 +158,7 @@ class BarlowTwinsConfig(PretrainConfig):
 class VICRegConfig(PretrainConfig):
     """VICReg (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2105.04906), with its code's rate for 100 epochs."""
 
-    MODULE: ClassVar[str] = "pretrain.vicreg:VICReg"
+    MODULE: ClassVar[str] = "pretrain.methods.vicreg:VICReg"
     method: Literal["vicreg"] = "vicreg"
     lr: float = 0.3
     lr_scaling: Scaling = "linear"
@@ -201,7 +201,7 @@ class MultiCropConfig(PretrainConfig):
 class DINOConfig(MultiCropConfig):
     """DINO (Caron et al. 2021, https://arxiv.org/abs/2104.14294), with its values for ResNet-50."""
 
-    MODULE: ClassVar[str] = "pretrain.dino:DINO"
+    MODULE: ClassVar[str] = "pretrain.methods.dino:DINO"
     method: Literal["dino"] = "dino"
     optimiser: Optimiser = "sgd"
     lr: float = 0.03
@@ -240,7 +240,7 @@ class DINOConfig(MultiCropConfig):
 class SwAVConfig(MultiCropConfig):
     """SwAV (Caron et al. 2020, https://arxiv.org/abs/2006.09882), with its values for a batch of 256."""
 
-    MODULE: ClassVar[str] = "pretrain.swav:SwAV"
+    MODULE: ClassVar[str] = "pretrain.methods.swav:SwAV"
     method: Literal["swav"] = "swav"
     lr: float = 0.6
     lr_scaling: Scaling = "linear"
@@ -279,7 +279,7 @@ class SwAVConfig(MultiCropConfig):
 class DenseCLConfig(MoCoConfig):
     """DenseCL (Wang et al. 2021, https://arxiv.org/abs/2011.09157): MoCo v2 and the same between places."""
 
-    MODULE: ClassVar[str] = "pretrain.densecl:DenseCL"
+    MODULE: ClassVar[str] = "pretrain.methods.densecl:DenseCL"
     method: Literal["densecl"] = "densecl"  # type: ignore[assignment]
     dense_share: float = 0.5
     """Weight of the loss between places; the rest is MoCo's between images."""
@@ -294,7 +294,7 @@ class DenseCLConfig(MoCoConfig):
 class VICRegLConfig(VICRegConfig):
     """VICRegL (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2210.01571): VICReg and the same between places."""
 
-    MODULE: ClassVar[str] = "pretrain.vicregl:VICRegL"
+    MODULE: ClassVar[str] = "pretrain.methods.vicregl:VICRegL"
     method: Literal["vicregl"] = "vicregl"  # type: ignore[assignment]
     global_share: float = 0.75
     """Weight of the loss between images; the rest is between places: alpha in the paper."""
@@ -317,7 +317,7 @@ class DecoderConfig(PretrainConfig):
     Encoder and decoder are trained together, and the file carries both.
     """
 
-    MODULE: ClassVar[str] = "pretrain.decoder:Decoder"
+    MODULE: ClassVar[str] = "pretrain.methods.decoder:Decoder"
     method: Literal["decoder"] = "decoder"
     optimiser: Optimiser = "adamw"
     lr: float = 1e-3

@@ -8,30 +8,28 @@ import torch
 from pytorch_lightning import seed_everything
 
 from dermssl import flags
-from dermssl.cache import cached_images
-from dermssl.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
-from dermssl.costs import costs, usual_rate
-from dermssl.device import channels_last, depthwise_in_float32, prepare, quickest_precision
-from dermssl.encoder import Start, start_from
-from dermssl.encoder_file import Card, write_encoder_file
-from dermssl.environment import commit
+from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.data.pixel_cache import cached_images
+from dermssl.data.sources import draw_if_absent, unlabelled
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
-from dermssl.leaks import seen_by
-from dermssl.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.memory import forget_peak
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
-from dermssl.randomness import CountedRandomness
-from dermssl.runs import closing, identity, open_run, write_table
-from dermssl.sources import draw_if_absent, unlabelled
-from dermssl.spending import Spending
-from dermssl.trainer import Progress, fit
+from dermssl.runs.costs import costs, forget_peak, usual_rate
+from dermssl.runs.environment import commit
+from dermssl.runs.folder import closing, identity, open_run, write_table
+from dermssl.splits.leaks import seen_by
+from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
+from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
+from dermssl.training.randomness import CountedRandomness
+from dermssl.training.trainer import Progress, Spending, fit
+from dermssl.weights.encoder import Start, start_from
+from dermssl.weights.encoder_file import Card, write_encoder_file
 from pretrain.config import PretrainConfig
-from pretrain.doctor import Doctor
-from pretrain.method import Method
-from pretrain.online import Look
+from pretrain.doctor.callback import Doctor
+from pretrain.doctor.looks import Look
+from pretrain.methods.method import Method
 from pretrain.pool import pool_of
-from pretrain.views import Views, view_loader
+from pretrain.views.batches import Views, view_loader
 
 
 def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:

@@ -1,8 +1,8 @@
 """Measure a frozen encoder: `python -m probe --init ssl`."""
 
+from dermssl.data.sources import labelled, quick
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from dermssl.sources import labelled, quick
 from probe.config import ProbeConfig
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from dermssl.cache import cached_images
+from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.pixel_cache import cached_images
+from dermssl.features.frozen import Features, FrozenEncoder
 from dermssl.files import alone, need_room, short_hash, whole_file
-from dermssl.frozen import Features, FrozenEncoder
-from dermssl.manifest import Manifest, kept_folder
 
 FORMAT = 1  # raised when the same weights and pictures give other features
 

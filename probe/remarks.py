@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from dermssl.dense import Masked
+from dermssl.features.dense import Masked
 from probe.config import ProbeConfig
-from probe.labels import Labelled
-from probe.similarity import FEWEST as FEWEST_COMPARED
-from probe.umap_map import FEWEST
+from probe.maps.umap_map import FEWEST
+from probe.scores.labels import Labelled
+from probe.scores.similarity import FEWEST as FEWEST_COMPARED
 
 
 def reasons(config: ProbeConfig, known: Labelled, pictures: Masked, lesions: np.ndarray, count: int) -> dict[str, str]:

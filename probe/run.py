@@ -5,26 +5,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dermssl.cache import cached_images
-from dermssl.costs import Spent, costs
-from dermssl.dense import masked
-from dermssl.device import prepare
-from dermssl.encoder import start_from
+from dermssl.data.manifest import read_manifest, refuse_problems
+from dermssl.data.pixel_cache import cached_images
+from dermssl.data.sources import draw_if_absent
+from dermssl.data.sources import labelled as labelled_source
+from dermssl.features.dense import masked
+from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
-from dermssl.frozen import FrozenEncoder
-from dermssl.held_out import guarded_split
-from dermssl.manifest import read_manifest, refuse_problems
-from dermssl.memory import forget_peak
-from dermssl.runs import closing, identity, open_run, write_table
-from dermssl.sources import draw_if_absent
-from dermssl.sources import labelled as labelled_source
-from dermssl.splits import limited
+from dermssl.runs.costs import Spent, costs, forget_peak
+from dermssl.runs.folder import closing, identity, open_run, write_table
+from dermssl.splits.drawn import limited
+from dermssl.splits.guarded import guarded_split
+from dermssl.training.device import prepare
+from dermssl.weights.encoder import start_from
 from probe.config import ProbeConfig
-from probe.drawings import Gallery, compare_stages, draw_maps, draw_sheets
 from probe.features import kept_features
-from probe.labels import labelled, labels_of
-from probe.measures import Asked, Probed, as_table, measure
+from probe.maps.drawings import Gallery, compare_stages, draw_maps, draw_sheets
 from probe.remarks import reasons, remarks
+from probe.scores.labels import labelled, labels_of
+from probe.scores.measures import Asked, Probed, as_table, measure
 
 
 def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:

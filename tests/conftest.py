@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dermssl.runs import Run
+from dermssl.runs.folder import Run
 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 

@@ -8,10 +8,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from compare.config import StudyConfig
-from compare.plan import tasks_of
+from compare.study.config import StudyConfig
+from compare.study.plan import tasks_of
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig
+from finetune.options.run import FinetuneConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 

@@ -17,23 +17,24 @@ import yaml
 
 from compare.command_line import parsed
 from compare.execution.ledger import COLUMNS as PLAN
-from compare.tables.every import ARMS, CONTRASTS
+from compare.tables.all_tables import ARMS, CONTRASTS
 from dermssl import flags
 from dermssl.__main__ import with_flag
-from dermssl.config import DOWNLOADS, CheckConfig, SynthesizeConfig
-from dermssl.encoder_file import Card
-from dermssl.export_config import ExportConfig as EncoderExportConfig
-from dermssl.import_config import ImportConfig, as_options
-from dermssl.manifest import COLUMNS as MANIFEST
-from dermssl.scores import SCORES
-from dermssl.synthetic import write_dataset
-from finetune.config import FinetuneConfig
-from finetune.decoder_config import Decoder
-from finetune.ensemble_config import EnsembleConfig
-from finetune.export_config import ExportConfig
-from finetune.model_file import ModelCard
-from finetune.predict_config import PredictConfig
-from finetune.preview_config import PreviewConfig
+from dermssl.check.config import CheckConfig
+from dermssl.data.manifest import COLUMNS as MANIFEST
+from dermssl.download.config import DOWNLOADS
+from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
+from dermssl.exchange.import_config import ImportConfig, as_options
+from dermssl.scores.counts import SCORES
+from dermssl.synthetic.config import SynthesizeConfig
+from dermssl.synthetic.dataset import write_dataset
+from dermssl.weights.encoder_file import Card
+from finetune.export.config import ExportConfig
+from finetune.network.model_file import ModelCard
+from finetune.options.decoder import Decoder
+from finetune.options.run import FinetuneConfig
+from finetune.predict.config import EnsembleConfig, PredictConfig
+from finetune.preview.config import PreviewConfig
 from pretrain.recipes import METHODS, recipe
 from probe.config import ProbeConfig
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from compare.config import StudyConfig
-from dermssl.config import CheckConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig, SynthesizeConfig
-from dermssl.export_config import ExportConfig as EncoderExportConfig
-from dermssl.import_config import ImportConfig
-from finetune.config import FinetuneConfig
-from finetune.ensemble_config import EnsembleConfig
-from finetune.export_config import ExportConfig
-from finetune.predict_config import PredictConfig
-from finetune.preview_config import PreviewConfig
+from compare.study.config import StudyConfig
+from dermssl.check.config import CheckConfig
+from dermssl.download.config import Ham10000Config, Isic2018Config, IsicArchiveConfig
+from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
+from dermssl.exchange.import_config import ImportConfig
+from dermssl.synthetic.config import SynthesizeConfig
+from finetune.export.config import ExportConfig
+from finetune.options.run import FinetuneConfig
+from finetune.predict.config import EnsembleConfig, PredictConfig
+from finetune.preview.config import PreviewConfig
 from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 

@@ -22,13 +22,13 @@ MAY_IMPORT = {  # beside itself
     "probe": {"dermssl"},
     "compare": {"dermssl", "pretrain", "finetune", "probe"},
 }
-WORDS = {"compare.factors", "compare.rules"}  # what the options of a study are made of
+WORDS = {"compare.study.factors", "compare.study.rules"}  # what the options of a study are made of
 ROOMS = ("statistics", "tables", "page")  # of compare, each above the one before
 LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
 PARSING = [name for name in MODULES if name.endswith(("config", ".__main__"))] + [
     "dermssl.flags",
     "dermssl.errors",
-    "dermssl.sources",
+    "dermssl.data.sources",
     "finetune.predict",
     "finetune.ensemble",
     "finetune.export",
@@ -119,4 +119,4 @@ def test_a_file_is_named_by_what_it_holds(name: str) -> None:
 
 
 def test_the_graph_of_imports_is_seen_at_all() -> None:
-    assert {"torch", "dermssl.encoder", "dermssl.files"} <= reached("finetune.run")
+    assert {"torch", "dermssl.weights.encoder", "dermssl.files"} <= reached("finetune.run")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dermssl.leaks import crossed
-from dermssl.manifest import read_manifest, refuse_problems
-from dermssl.near import near_pairs
-from dermssl.official import split_of
-from dermssl.split_config import SplitConfig
+from dermssl.data.manifest import read_manifest, refuse_problems
+from dermssl.splits.config import SplitConfig
+from dermssl.splits.leaks import crossed
+from dermssl.splits.near_duplicates import near_pairs
+from dermssl.splits.official import split_of
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -18,14 +18,14 @@ import pytest
 import pytorch_lightning
 
 from compare import run as study_of
-from compare.config import StudyConfig
-from dermssl.encoder import normalisation, random_state
-from dermssl.encoder_file import Card, write_encoder_file
+from compare.study.config import StudyConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig
-from finetune.predict_config import PredictConfig
-from finetune.predict_run import predict
+from dermssl.weights.encoder import normalisation, random_state
+from dermssl.weights.encoder_file import Card, write_encoder_file
+from finetune.options.run import FinetuneConfig
+from finetune.predict.config import PredictConfig
+from finetune.predict.run import predict
 from finetune.run import run as finetune
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import run as pretrain

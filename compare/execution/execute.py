@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol, Self
 
-from compare.plan import Outcome, Task
+from compare.study.plan import Outcome, Task
 
 
 class Work(Protocol):

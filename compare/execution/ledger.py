@@ -12,13 +12,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from compare.execution.worker import CHANGED, utc
-from compare.factors import FACTORS
-from compare.plan import Outcome, Task
+from compare.study.factors import FACTORS
+from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.files import write_json
-from dermssl.holder import claimed, signed
-from dermssl.runs import LOCK, read_result, write_table
-from dermssl.seal import broken
+from dermssl.runs.folder import LOCK, read_result, write_table
+from dermssl.runs.lock import claimed, signed
+from dermssl.runs.seal import broken
 
 COLUMNS = [
     "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",

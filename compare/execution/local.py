@@ -16,7 +16,7 @@ import psutil
 
 from compare.execution.execute import Work
 from compare.execution.worker import do, utc
-from compare.plan import Outcome, Task
+from compare.study.plan import Outcome, Task
 
 GIGABYTE = 1e9
 FAREWELL = 10.0  # seconds in which an idle process has to end

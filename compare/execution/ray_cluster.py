@@ -11,7 +11,7 @@ from typing import Any, Self
 from compare.execution.execute import Work
 from compare.execution.ray_address import connected
 from compare.execution.worker import do
-from compare.plan import Outcome, Task
+from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 
 NODE = 120.0  # seconds that each node has to say whether it sees the study: it starts a process for that

@@ -11,7 +11,7 @@ import time
 
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger
-from compare.plan import Outcome, Task, bound
+from compare.study.plan import Outcome, Task, bound
 from dermssl.errors import UserError
 
 TURN = 1.0  # seconds after which the clock is looked at though no run has ended

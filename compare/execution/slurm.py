@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare.config import StudyConfig
+from compare.estimates.estimate import Estimate
 from compare.execution.ledger import Ledger, outcome_file
-from compare.overview.aligned import aligned, counted, duration, megabytes
-from compare.overview.estimate import Estimate
-from compare.plan import STAGES, Task
+from compare.study.config import StudyConfig
+from compare.study.plan import STAGES, Task
+from compare.text import aligned, counted, duration, megabytes
 from dermssl.files import short_hash, write_text
 
 LONGEST = 1000  # elements of an array; MaxArraySize of a cluster is 1001 unless somebody has raised it

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from compare.plan import Outcome, Task
-from compare.search_config import SearchConfig
+from compare.study.plan import Outcome, Task
+from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
-from dermssl.runs import read_result
-from dermssl.seal import broken
-from finetune.config import FinetuneConfig
+from dermssl.runs.folder import read_result
+from dermssl.runs.seal import broken
+from finetune.options.run import FinetuneConfig
 from probe.config import ProbeConfig
 
 CHANGED = (
@@ -28,7 +28,7 @@ def do(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
     """Does one run in this process, goes on with it, or finds it done: which of them, its folder tells.
 
     Args:
-        task: With all that it needs filled in (`compare.plan.bound`).
+        task: With all that it needs filled in (`compare.study.plan.bound`).
         log: File that gets what is printed and the traceback of a failure; nothing keeps them without one.
         trust: Whether a finished run whose files were changed by hand is taken as it stands.
 
@@ -65,7 +65,7 @@ def run_folder(task: Task) -> Path:
 
             return probe(task.config, standing_is_fine=True)
         case SearchConfig():
-            from compare.search import search
+            from compare.execution.search import search
 
             return search(task.config)
         case _:

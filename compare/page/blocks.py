@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from compare.page.drawing import Drawing, percent
+from compare.figures.drawing import Drawing, percent
 
 Row = Mapping[str, object]
 Look = Literal["", "arm", "pair", "verdict", "code", "error", "same"]

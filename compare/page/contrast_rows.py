@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from compare.page.blocks import Table, listed, table
-from compare.page.shown import shown
+from compare.page.columns import shown
 from compare.tables.study import Study
 
 LONG = 16  # contrasts that are read one by one

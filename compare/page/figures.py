@@ -7,16 +7,16 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from compare.factors import level, phrase
+from compare.figures.boxes import image_boxes, run_boxes
+from compare.figures.critical_difference import critical_difference_diagram
+from compare.figures.curves import factor_curves, label_efficiency, loss_curves
+from compare.figures.drawing import Drawing, drawing, percent, spare
+from compare.figures.encoder_names import spoken
+from compare.figures.failures import failure_dots, seed_failures
+from compare.figures.heat_map import heat_map
 from compare.page.blocks import listed
-from compare.page.boxes import image_boxes, run_boxes
-from compare.page.critical_difference import critical_difference_diagram
-from compare.page.curves import factor_curves, label_efficiency, loss_curves
-from compare.page.drawing import Drawing, drawing, percent, spare
-from compare.page.failures import failure_dots, seed_failures
 from compare.page.forest import forest, subgroup_forest
-from compare.page.heat_map import heat_map
-from compare.page.spoken import spoken
+from compare.study.factors import level, phrase
 from compare.tables.arms import FAILURE
 from compare.tables.factor_tables import arm_ranks
 from compare.tables.study import Study

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from compare.figures.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
 from compare.page.contrast_rows import leading, told
-from compare.page.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
 
 FAR = 3.0  # times the usual reach of an interval: beyond it one would make all others points
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from compare.figures.pictures import MASKS, kept_masks, photograph, photographs, web_picture
 from compare.page.blocks import labels, points
-from compare.page.pictures import MASKS, kept_masks, photograph, photographs, web_picture
 from compare.tables.study import Cell, Study
-from dermssl.outlines import svg_outline
+from dermssl.appearance.outlines import svg_outline
 
 SPREAD = 5  # images from the worst over the median to the best
 APART = 3  # images on which either arm is ahead

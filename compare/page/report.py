@@ -11,21 +11,21 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from compare.figures.drawing import colours
+from compare.figures.encoder_names import spoken
+from compare.figures.pictures import web_picture
+from compare.figures.strip import strip
 from compare.page import figures, prose
 from compare.page.blocks import Row, Table, counted, labels, points, share
-from compare.page.drawing import colours
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
-from compare.page.pictures import web_picture
 from compare.page.pooled import averaged, pooled_over
 from compare.page.sections import Findings, sections
-from compare.page.spoken import spoken
-from compare.page.strip import strip
-from compare.tables.every import every_table
+from compare.tables.all_tables import every_table
 from compare.tables.study import Study, read_study
+from dermssl.data.images import read_rgb
 from dermssl.files import whole_file
-from dermssl.images import read_rgb
-from dermssl.plots import thumbnail
+from dermssl.scores.plots import thumbnail
 
 DRAWS = 10_000
 PAGE = Path(__file__).parent

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from compare.figures.curves import method_in
+from compare.figures.drawing import Drawing
 from compare.page import captions
 from compare.page.blocks import Picture, Section, Table, counted, listed, points, rate
+from compare.page.columns import shown, whole
 from compare.page.contrast_rows import LONG, contrast_tables, leading, left_out, told
-from compare.page.curves import method_in
-from compare.page.drawing import Drawing
 from compare.page.figures import loss_tables
 from compare.page.prose import why_nothing
-from compare.page.shown import shown, whole
 from compare.tables.study import Study
 
 Block = Table | Picture | str

@@ -10,9 +10,9 @@ import pandas as pd
 from compare.tables.data_sets import DataSets, data_sets, encoder_files
 from compare.tables.run_files import finished, options_of
 from compare.tables.study import Study, run_result
-from dermssl.encoder_file import read_card
-from dermssl.manifest import Manifest
-from dermssl.split_config import SPLIT_OPTIONS
+from dermssl.data.manifest import Manifest
+from dermssl.splits.config import SPLIT_OPTIONS
+from dermssl.weights.encoder_file import read_card
 
 CARD = ["fact", "labelled", "unlabelled"]
 REASONS = ("same file", "same image id", "same lesion", "same patient", "near-duplicate")

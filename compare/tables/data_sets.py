@@ -5,9 +5,9 @@ from pathlib import Path
 
 from compare.tables.run_files import finished, options_of
 from compare.tables.study import Study
-from dermssl.encoder_file import read_card, read_fields
-from dermssl.manifest import Manifest, read_manifest
-from dermssl.sources import LABELLED, SYNTHETIC_LABELLED
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED
+from dermssl.weights.encoder_file import read_card, read_fields
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from compare.tables.data_sets import DataSets, data_sets
 from compare.tables.run_files import environment_of, finished, options_of
 from compare.tables.study import Study
 from dermssl.errors import SHOWN, first_ten
-from dermssl.seal import broken
+from dermssl.runs.seal import broken
 
 DEVIATIONS = ["kind", "what", "when"]
 EVENTS = ("extended", "changed", "retried", "trusted", "budget", "lost", "cleaned")

@@ -8,8 +8,8 @@ import pandas as pd
 from compare.tables.ranks import weights_of
 from compare.tables.run_files import finished
 from compare.tables.study import Study, run_result
-from dermssl.encoder_file import Card, read_card
 from dermssl.errors import UserError
+from dermssl.weights.encoder_file import Card, read_card
 
 LINEAGE = [
     "arm", "method", "encoder", "sha256", "parents", "epochs", "images_seen", "image_size", "images", "manifest",

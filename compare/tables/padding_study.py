@@ -20,8 +20,8 @@ COUNTED = {
 def padding_table(study: Study) -> pd.DataFrame:
     """A row per padding and arm, over all cells and seeds; one padding an arm where the study varies none.
 
-    The counts are of the first draws that each training saw (`finetune.mirrored`); they depend on seed, images and
-    augmentation and not on the network, so that arms under one padding agree in them.
+    The counts are of the first draws that each training saw (`finetune.augmentation.mirrored`); they depend on seed,
+    images and augmentation and not on the network, so that arms under one padding agree in them.
 
     Returns:
         `invented`: draws of a thousand in which part of the lesion lies where nothing was photographed; `of_lesion`:

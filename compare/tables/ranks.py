@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from compare.factors import arm_label
+from compare.study.factors import arm_label
 from compare.tables.study import Study
 
 FEWEST = 3  # encoders: two are always in order or in reverse
@@ -23,7 +23,7 @@ def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         study: Complete or not.
-        probes: `compare.tables.every.probe_table` of it.
+        probes: `compare.tables.all_tables.probe_table` of it.
 
     Returns:
         A row per probe and cell of decoder and label fraction, nan where fewer than three encoders can be ranked or

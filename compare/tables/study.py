@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from compare.factors import FACTORS, NUMBERS, OPTIONAL, arm_label, level, phrase
 from compare.statistics.decisions import FloatArray
+from compare.study.factors import FACTORS, NUMBERS, OPTIONAL, arm_label, level, phrase
 from dermssl.errors import UserError
 
 Cell = tuple[str, float]  # setting, label fraction

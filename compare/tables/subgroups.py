@@ -14,9 +14,9 @@ from compare.statistics.pairs import BoolArray, Pairs, complete_pairs
 from compare.tables.arms import FAILURE
 from compare.tables.data_sets import DataSets, labelled_set
 from compare.tables.study import Study
-from dermssl import covariates, hair
-from dermssl.appearance import appearance
-from dermssl.skin_tone import TONES, tone_of
+from dermssl.appearance import covariates, hair
+from dermssl.appearance.per_image import appearance
+from dermssl.appearance.skin_tone import TONES, tone_of
 
 SUBGROUPS = [
     "by", "subgroup", "a", "b", "images", "lesions", "seeds", "mean_a", "mean_b", "difference", "low", "high",

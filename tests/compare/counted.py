@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compare.execution.worker import printing_to
-from compare.factors import FACTORS
-from compare.plan import Outcome, Stage, Task
+from compare.study.factors import FACTORS
+from compare.study.plan import Outcome, Stage, Task
 from dermssl.errors import UserError
 from dermssl.files import short_hash
-from dermssl.runs import Run, held, read_result
-from finetune.config import FinetuneConfig
+from dermssl.runs.folder import Run, held, read_result
+from finetune.options.run import FinetuneConfig
 
 STEPS = 4
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from compare.config import StudyConfig
 from compare.execution.ledger import plan_table
 from compare.execution.worker import utc
-from compare.plan import Outcome, Task, tasks_of
+from compare.study.config import StudyConfig
+from compare.study.plan import Outcome, Task, tasks_of
 from dermssl import flags
-from dermssl.runs import write_table
-from dermssl.seal import RESULT, seal
+from dermssl.runs.folder import write_table
+from dermssl.runs.seal import RESULT, seal
 
 
 def small_study(place: Path, **more: Any) -> StudyConfig:

@@ -14,9 +14,9 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 
-from compare.factors import FACTORS
-from dermssl.encoder_file import Card, sha256_of_tensors, write_encoder_file
-from dermssl.seal import seal
+from compare.study.factors import FACTORS
+from dermssl.runs.seal import seal
+from dermssl.weights.encoder_file import Card, sha256_of_tensors, write_encoder_file
 
 LIFT = {"ssl": 0.03, "imagenet": 0.015, "random": -0.05}
 ENCODER = "tu-tf_efficientnet_lite0"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from counted import STEPS, count, steps_of
 
-from compare.plan import Outcome, Task
-from dermssl.runs import held
+from compare.study.plan import Outcome, Task
+from dermssl.runs.folder import held
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 """In bytes; the least that Ray takes is 75 MB."""

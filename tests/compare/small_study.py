@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from compare.config import StudyConfig
 from compare.execution.worker import do
-from compare.plan import Outcome, Task
+from compare.study.config import StudyConfig
+from compare.study.plan import Outcome, Task
 
 ENCODER = "tu-test_efficientnet"
 PRETRAIN = """init: random

@@ -14,26 +14,26 @@ import pandas as pd
 import pytest
 from small_study import ENCODER, Here, draw_photographs, plan_of, small_study
 
+import compare.forecast.preflight
 import compare.page.report
-import compare.preflight
 import compare.run
 import finetune.run
-import finetune.training
+import finetune.training.loop
 import pretrain.run
 from compare.command_line import Command
 from compare.commands import report
-from compare.config import StudyConfig
 from compare.execution.ledger import hold
 from compare.page.report import Report
 from compare.run import run
+from compare.study.config import StudyConfig
 from dermssl import flags
+from dermssl.data.manifest import read_manifest
 from dermssl.errors import UserError
-from dermssl.hub import OFFLINE
-from dermssl.manifest import read_manifest
-from dermssl.official import split_of
-from dermssl.runs import Run, read_result
-from dermssl.split_config import SplitConfig
-from finetune.training import Material
+from dermssl.runs.folder import Run, read_result
+from dermssl.splits.config import SplitConfig
+from dermssl.splits.official import split_of
+from dermssl.weights.hub import OFFLINE
+from finetune.training.loop import Material
 
 Make = Callable[..., StudyConfig]
 
@@ -57,7 +57,7 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     do_it_here(monkeypatch)
     monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)  # half of a run's time
-    monkeypatch.setattr(finetune.training, "show_pictures", lambda *_: {})
+    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_study_done_again_trains_nothing_and_says_the_same(
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(finetune.training, "fit", never)
+    monkeypatch.setattr(finetune.training.loop, "fit", never)
     monkeypatch.setattr(pretrain.run, "fit", never)
     report = run(finished.study)
     assert plan_of(finished.study)["state"].tolist() == ["done"] * 5
@@ -392,7 +392,7 @@ def test_a_report_is_made_of_what_is_there_without_weights_that_only_a_run_needs
     def away(*_: object) -> None:
         raise UserError("no weights for it, and no network")
 
-    monkeypatch.setattr(compare.preflight, "start_from", away)
+    monkeypatch.setattr(compare.forecast.preflight, "start_from", away)
     (finished.folder / "report.html").unlink()
     report(Command("report", finished.study))
     assert (finished.folder / "report.html").is_file()

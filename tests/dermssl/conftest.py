@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dermssl import web
-from dermssl.catalogue import MIRROR
+from dermssl.download import web
+from dermssl.download.catalogue import MIRROR
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 
-from compare.config import StudyConfig
+from compare.study.config import StudyConfig
 from dermssl import flags
-from dermssl.config import SynthesizeConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
-from finetune.config import FinetuneConfig
-from finetune.decoder_config import ARGUMENTS
-from finetune.predict_config import PredictConfig
+from dermssl.synthetic.config import SynthesizeConfig
+from finetune.options.decoder import ARGUMENTS
+from finetune.options.run import FinetuneConfig
+from finetune.predict.config import PredictConfig
 from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dermssl.cache import PixelCache
-from finetune.model import build_model
-from finetune.model_file import ModelCard, write_model
+from dermssl.data.pixel_cache import PixelCache
+from finetune.network.build import build_model
+from finetune.network.model_file import ModelCard, write_model
 
 FIELDS = {
     "encoder": "tu-test_efficientnet", "decoder": "unet", "image_size": 32, "mean": (0.5, 0.5, 0.5),

@@ -9,12 +9,10 @@ import pytest
 
 from dermssl.errors import UserError
 from dermssl.flags import parse
-from finetune.ensemble_config import EnsembleConfig
-from finetune.ensemble_run import ensemble
-from finetune.inference import Mask
-from finetune.model_file import read_model
-from finetune.predict_config import PredictConfig
-from finetune.predict_run import predict
+from finetune.network.model_file import read_model
+from finetune.predict.config import EnsembleConfig, PredictConfig
+from finetune.predict.run import ensemble, predict
+from finetune.scoring.inference import Mask
 
 Made = Callable[..., Path]
 

@@ -16,24 +16,24 @@ from PIL import Image
 from torch import Tensor
 
 import finetune.run
-import finetune.training
-from dermssl.cache import cached_images, cached_masks
-from dermssl.checkpoint import newest_whole
-from dermssl.encoder import start_from
-from dermssl.encoder_file import read_tensors, write_encoder_file
+import finetune.training.loop
+from dermssl.data.manifest import read_manifest
+from dermssl.data.masks import read_mask
+from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.errors import UserError
-from dermssl.manifest import read_manifest
-from dermssl.masks import read_mask
-from dermssl.official import split_of
-from dermssl.randomness import CountedRandomness
-from dermssl.scores import count
-from dermssl.seal import broken, hashes
-from dermssl.split_config import SplitConfig
-from finetune.augment import Labelled
-from finetune.config import FinetuneConfig
-from finetune.inference import Cut, Predictor, TorchSegmenter
-from finetune.model_file import read_model
+from dermssl.runs.seal import broken, hashes
+from dermssl.scores.counts import count
+from dermssl.splits.config import SplitConfig
+from dermssl.splits.official import split_of
+from dermssl.training.checkpoint import newest_whole
+from dermssl.training.randomness import CountedRandomness
+from dermssl.weights.encoder import start_from
+from dermssl.weights.encoder_file import read_tensors, write_encoder_file
+from finetune.augmentation.augment import Labelled
+from finetune.network.model_file import read_model
+from finetune.options.run import FinetuneConfig
 from finetune.run import run
+from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
 
 pytestmark = pytest.mark.usefixtures("checkpoints_stay")
 
@@ -59,7 +59,7 @@ class Finished(NamedTuple):
 def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """A config with small defaults, writing below this test's own folder; figures, half of the time, are left out."""
     monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
-    monkeypatch.setattr(finetune.training, "show_pictures", lambda *_: {})
+    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
     def made(**more: object) -> FinetuneConfig:
         place = {"data": photographs, "out": tmp_path / "runs", "checkpoints": tmp_path / "checkpoints"}
@@ -281,9 +281,9 @@ def test_fewer_labels_are_the_same_steps_on_the_head_of_the_training_images(
     finished: Finished, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Labelled] = []
-    load = finetune.training.labelled_loader
+    load = finetune.training.loop.labelled_loader
     noting = lambda pictures, *more: (taken.append(pictures), load(pictures, *more))[1]  # noqa: E731
-    monkeypatch.setattr(finetune.training, "labelled_loader", noting)
+    monkeypatch.setattr(finetune.training.loop, "labelled_loader", noting)
     folder = run(options(label_fraction=0.25))
     whole = split_file(finished.folder)
     head = cached_masks(read_manifest(finished.config.data).take(whole["train"][:3]), finished.config.cache_size)
@@ -381,7 +381,7 @@ def test_a_resumed_run_keeps_the_sheet_and_the_count_of_its_first_attempt(
     folder = stop(config, step=PER_EPOCH + 1)
     sheet, log = folder / "figures" / "augmentation.png", (folder / "log.txt").read_text()
     drawn = sheet.stat().st_mtime_ns
-    monkeypatch.setattr(finetune.training, "count_invented", lambda _: pytest.fail("counted again"))
+    monkeypatch.setattr(finetune.training.loop, "count_invented", lambda _: pytest.fail("counted again"))
     run(config, standing_is_fine=True)
     assert sheet.stat().st_mtime_ns == drawn
     [warning] = {line for line in (folder / "log.txt").read_text().splitlines() if "mirrors part of a lesion" in line}

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dermssl.cache import PixelCache
-from dermssl.encoder import Start, start_from
-from dermssl.encoder_file import Card
-from pretrain.batch import Batch
+from dermssl.data.pixel_cache import PixelCache
+from dermssl.weights.encoder import Start, start_from
+from dermssl.weights.encoder_file import Card
 from pretrain.config import PretrainConfig
-from pretrain.method import Method
+from pretrain.methods.method import Method
 from pretrain.recipes import recipe
+from pretrain.views.batch import Batch
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.sources import SYNTHETIC_UNLABELLED, Source
 from dermssl.errors import UserError
-from dermssl.manifest import Manifest, read_manifest
-from dermssl.official import split_of
-from dermssl.sources import SYNTHETIC_UNLABELLED, Source
-from dermssl.synthetic import draw
+from dermssl.splits.official import split_of
+from dermssl.synthetic.dataset import draw
 from pretrain.pool import Pool, pool_of
 from pretrain.recipes import SimCLRConfig
 

@@ -9,9 +9,9 @@ import torch
 import pretrain.run
 from dermssl.errors import UserError
 from pretrain.config import PretrainConfig
+from pretrain.methods.simclr import SimCLR
 from pretrain.recipes import METHODS
 from pretrain.run import run
-from pretrain.simclr import SimCLR
 
 Configure = Callable[..., PretrainConfig]
 

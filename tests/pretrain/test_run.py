@@ -20,21 +20,21 @@ from torch import Tensor
 
 import pretrain.run
 from dermssl import flags
-from dermssl.checkpoint import newest_whole, position
-from dermssl.encoder import start_from
-from dermssl.encoder_file import Card, read_encoder_file
+from dermssl.data.manifest import read_manifest
 from dermssl.errors import UserError
 from dermssl.files import sha256_of
-from dermssl.manifest import read_manifest
-from dermssl.official import split_of
-from dermssl.randomness import CountedRandomness
-from dermssl.seal import broken, hashes
-from dermssl.split_config import SplitConfig
-from dermssl.trainer import Progress
-from pretrain.batch import Batch
+from dermssl.runs.seal import broken, hashes
+from dermssl.splits.config import SplitConfig
+from dermssl.splits.official import split_of
+from dermssl.training.checkpoint import newest_whole, position
+from dermssl.training.randomness import CountedRandomness
+from dermssl.training.trainer import Progress
+from dermssl.weights.encoder import start_from
+from dermssl.weights.encoder_file import Card, read_encoder_file
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import card_of, run
+from pretrain.views.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("checkpoints_stay")
 
@@ -393,15 +393,15 @@ def test_a_run_killed_by_the_system_at_any_moment_resumes_bit_for_bit(
 # The third checkpoint is killed between its state and the manifest that would make it count.
 KILLER = """
 import os, signal, sys
-import dermssl.checkpoint
+import dermssl.training.checkpoint
 from dermssl.flags import parse_choice
 from pretrain.recipes import METHODS
 from pretrain.run import run
-write, written = dermssl.checkpoint.write_json, []
+write, written = dermssl.training.checkpoint.write_json, []
 def killing(*given):
     written.append(given)
     os.kill(os.getpid(), signal.SIGKILL) if len(written) == 3 else write(*given)
-dermssl.checkpoint.write_json = killing
+dermssl.training.checkpoint.write_json = killing
 run(parse_choice(METHODS, "method", "test", ["--config", sys.argv[1]]))
 """
 

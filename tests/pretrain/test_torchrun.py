@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dermssl import flags
-from dermssl.encoder_file import read_encoder_file
+from dermssl.weights.encoder_file import read_encoder_file
 from pretrain.recipes import METHODS
 from pretrain.run import run
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from dermssl.cache import cached_images
-from dermssl.encoder import Start, start_from
-from dermssl.frozen import FrozenEncoder
-from dermssl.manifest import kept_folder, read_manifest
+from dermssl.data.manifest import kept_folder, read_manifest
+from dermssl.data.pixel_cache import cached_images
+from dermssl.features.frozen import FrozenEncoder
+from dermssl.weights.encoder import Start, start_from
 from probe.features import kept_features
 
 Draw = Callable[..., Path]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.frozen import Features
-from probe.intervals import Interval
-from probe.invariance import probe_invariance
-from probe.knn import probe_neighbours
-from probe.labels import Labelled, Side
-from probe.linear import probe_linear
-from probe.sheets import strangers_first
-from probe.umap_map import umap_table
+from dermssl.features.frozen import Features
+from probe.maps.sheets import strangers_first
+from probe.maps.umap_map import umap_table
+from probe.scores.intervals import Interval
+from probe.scores.invariance import probe_invariance
+from probe.scores.knn import probe_neighbours
+from probe.scores.labels import Labelled, Side
+from probe.scores.linear import probe_linear
 
 CLASSES, EACH, WIDTH = 4, 60, 16
 Probe = Callable[[Features, Labelled], Interval]

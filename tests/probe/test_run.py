@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dermssl.encoder import start_from
-from dermssl.encoder_file import Card, write_encoder_file
 from dermssl.errors import UserError
-from dermssl.seal import broken
-from dermssl.splits import Split
+from dermssl.runs.seal import broken
+from dermssl.splits.drawn import Split
+from dermssl.weights.encoder import start_from
+from dermssl.weights.encoder_file import Card, write_encoder_file
 from probe.config import ProbeConfig
 from probe.run import limited, run
 

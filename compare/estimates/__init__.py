@@ -1,0 +1,1 @@
+"""What a study will cost, from finished runs or from short ones."""

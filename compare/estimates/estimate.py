@@ -1,0 +1,210 @@
+"""How long the runs of a study will take and what memory each will hold, from runs of their kind.
+
+Finished runs on a machine like this one tell best; where there are none a short run of the kind is made and timed, and
+what it told is kept in `estimates.json` beside the study folders, so that the next look is quick.
+"""
+
+import json
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from compare.estimates.kinds import Kind, kind_of, kind_of_task, repeats, tuning_of
+from compare.estimates.short_runs import LIMIT, timed
+from compare.estimates.timings import METRICS, Rates, rates_of
+from compare.estimates.work import Images
+from compare.study.config import StudyConfig
+from compare.study.plan import RunConfig, Task
+from dermssl import flags
+from dermssl.files import short_hash, write_json
+from dermssl.runs.environment import commit, processor
+from dermssl.runs.seal import RESULT
+
+KEPT = "estimates.json"
+SECONDS = 300.0  # that all short runs of a plan may take together
+NEWEST, ENOUGH = 300, 3  # finished runs that are looked through, and those of a kind whose median is taken
+
+
+class Estimate(NamedTuple):
+    """What a run will take."""
+
+    seconds: float
+    memory_mb: float | None
+    gpu_memory_mb: float | None
+    disk_mb: float
+    source: str
+    """In words: `3 finished runs`, `timed`, or another kind that it was scaled from."""
+
+
+class Known(NamedTuple):
+    """What is known of a kind of run, and from where."""
+
+    rates: Rates
+    source: str
+
+
+def estimates(study: StudyConfig, tasks: Sequence[Task], images: Images) -> dict[str, Estimate]:
+    """An estimate for every task of which anything is known, by task id.
+
+    Args:
+        study: Its `timed` says whether short runs may be made; they take no more than five minutes together.
+        tasks: Of the study, all or those that are left.
+        images: Of the study.
+    """
+    kinds = kinds_of(tasks)
+    known = from_finished(study, set(kinds))
+    known |= {kind: one for kind, one in kept(study.out).items() if kind in kinds and kind not in known}
+    if study.timed:
+        fresh = from_short_runs([(kind, kinds[kind]) for kind in kinds if kind not in known], images)
+        keep(study.out, fresh)
+        known |= fresh
+    known |= scaled({kind for kind in kinds if kind not in known}, known)
+    found = {}
+    for task in tasks:
+        if one := known.get(kind_of_task(task)):
+            rates, times = one.rates, repeats(task)
+            seconds = times * rates.seconds(images.amount(task))
+            found[task.id] = Estimate(seconds, rates.memory_mb, rates.gpu_memory_mb, times * rates.disk_mb, one.source)
+    return found
+
+
+def kinds_of(tasks: Iterable[Task]) -> dict[Kind, RunConfig]:
+    """Every kind once, with the options of a run of it, in the order in which they are timed while there is time.
+
+    Stages take turns, since one of which nothing is known has no other to be scaled from; within a stage the kind of
+    most runs comes first.
+    """
+    kinds: dict[Kind, RunConfig] = {}
+    runs: Counter[Kind] = Counter()
+    for task in sorted(tasks, key=lambda task: task.stage == "search"):
+        kinds.setdefault(kind_of_task(task), tuning_of(task))
+        runs[kind_of_task(task)] += repeats(task)
+    stages: Counter[str] = Counter()
+    turn = {}
+    for kind in sorted(kinds, key=lambda kind: -runs[kind]):
+        turn[kind] = stages[kind.stage]
+        stages[kind.stage] += 1
+    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: turn[kind])}
+
+
+def from_finished(study: StudyConfig, kinds: set[Kind]) -> dict[Kind, Known]:
+    """What finished runs of these kinds tell, of the newest ones that were made on a machine like this."""
+    told: dict[Kind, list[Rates]] = {}
+    lasted = seconds_in_plans(study.out)
+    for stage in {kind.stage for kind in kinds}:
+        ended = sorted((study.runs / stage).glob(f"*/{RESULT}"), key=lambda path: -path.stat().st_mtime)
+        for folder in [path.parent for path in ended[:NEWEST] if is_complete(path.parent, stage)]:
+            kind = kind_of(stage, flags.read(folder / "config.yaml"))
+            if kind not in kinds or len(told.get(kind, [])) >= ENOUGH or not made_here(folder):
+                continue
+            rates = rates_of(folder, stage, lasted.get(folder.name))
+            told.setdefault(kind, []).extend([rates] if rates else [])
+    return {kind: Known(middle(some), f"{len(some)} finished") for kind, some in told.items() if some}
+
+
+def is_complete(folder: Path, stage: str) -> bool:
+    """Whether a run folder has all the files that are looked into: somebody may have tidied it up."""
+    files = ["config.yaml", "environment.json", *(["scores.parquet"] if stage == "finetune" else [])]
+    return all((folder / name).is_file() for name in [*files, *([] if stage == "probe" else [METRICS])])
+
+
+def seconds_in_plans(out: Path) -> Mapping[str, float]:
+    """How long each run took from its beginning to its end, as the studies there have it, by the name of its folder."""
+    plans = [pd.read_csv(path) for path in out.glob("*/plan.csv")]
+    rows = [plan.loc[plan["folder"].notna() & plan["seconds"].notna(), ["folder", "seconds"]] for plan in plans]
+    found: dict[str, float] = {}
+    for folder, seconds in [pair for some in rows for pair in some.itertuples(index=False)]:
+        found[Path(folder).name] = max(float(seconds), found.get(Path(folder).name, 0.0))
+    return found
+
+
+def made_here(folder: Path) -> bool:
+    """Whether a run was made on a machine with this processor and as many cores, with a GPU or without as here."""
+    there = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    used_gpu = "gpu_memory_mb" in json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    like_this = (there.get("cpu"), there.get("cores")) == (processor(), os.cpu_count())
+    return like_this and used_gpu == torch.cuda.is_available()
+
+
+def middle(some: Sequence[Rates]) -> Rates:
+    """The median of each rate; of memory the most."""
+    return Rates(
+        fixed=median(one.fixed for one in some),
+        step=median(one.step for one in some),
+        row=median(one.row for one in some),
+        picture=median(one.picture for one in some),
+        memory_mb=max((one.memory_mb for one in some if one.memory_mb is not None), default=None),
+        gpu_memory_mb=max((one.gpu_memory_mb for one in some if one.gpu_memory_mb is not None), default=None),
+        disk_mb=max(one.disk_mb for one in some),
+    )
+
+
+def from_short_runs(kinds: Sequence[tuple[Kind, RunConfig]], images: Images) -> dict[Kind, Known]:
+    """What short runs tell, as many as the time allows; each kind that is timed is said, for it takes a while."""
+    found, began = {}, time.monotonic()
+    for turn, (kind, config) in enumerate(kinds, 1):
+        left = SECONDS - (time.monotonic() - began)
+        if left < 20:
+            break
+        print(f"timing {turn} of {len(kinds)}: {kind}", flush=True)
+        rates = timed(kind.stage, config, images, min(LIMIT, left))
+        if rates is not None:
+            found[kind] = Known(rates, "timed")
+    return found
+
+
+def machine() -> str:
+    """This machine, with this code: what was timed on it holds for no other."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return short_hash([socket.gethostname(), processor(), os.cpu_count(), gpu, commit()])
+
+
+def kept(out: Path) -> dict[Kind, Known]:
+    """What was timed before, on this machine with this code."""
+    path = out / KEPT
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return {
+        Kind(row["stage"], tuple((name, value) for name, value in row["options"])): Known(Rates(*row["rates"]), "timed")
+        for row in rows
+        if row["machine"] == machine()
+    }
+
+
+def keep(out: Path, fresh: Mapping[Kind, Known]) -> None:
+    """Adds what was timed now."""
+    if not fresh:
+        return
+    path, here = out / KEPT, machine()
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    new = [{"machine": here, "stage": k.stage, "options": k.options, "rates": one.rates} for k, one in fresh.items()]
+    write_json(path, [*rows, *new])
+
+
+def scaled(unknown: set[Kind], known: Mapping[Kind, Known]) -> dict[Kind, Known]:
+    """For each unknown kind the nearest of its stage, with steps and memory scaled by the pixels of a batch."""
+    found = {}
+    for kind in unknown:
+        near = [other for other in known if other.stage == kind.stage]
+        if not near:
+            continue
+        other = min(near, key=lambda other: len(set(other.options) ^ set(kind.options)))
+        share, rates = pixels(kind) / pixels(other), known[other].rates
+        memory = None if rates.memory_mb is None else rates.memory_mb * max(1.0, share)
+        gpu = None if rates.gpu_memory_mb is None else rates.gpu_memory_mb * share
+        bigger = rates._replace(step=rates.step * share, memory_mb=memory, gpu_memory_mb=gpu)
+        found[kind] = Known(bigger, "like another")
+    return found
+
+
+def pixels(kind: Kind) -> float:
+    """Of a batch."""
+    said = dict(kind.options)
+    return float(said["image_size"]) ** 2 * float(said["batch_size"])

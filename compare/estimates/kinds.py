@@ -1,0 +1,96 @@
+"""The kind of a run, on which the time of a step depends, and how much a run has to do of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from compare.study.plan import Task
+from compare.study.search_config import SearchConfig
+from dermssl import flags
+from finetune.options.run import FinetuneConfig
+from pretrain.config import PretrainConfig
+from pretrain.recipes import METHODS
+from probe.config import ProbeConfig
+
+# The options that time and memory depend on. Inits, seeds, rates and fractions of labels cost the same. So do losses,
+# but for one: of the others the dearest, lovasz, takes a thirtieth of a step of the smallest encoder.
+COSTLY = {
+    "pretrain": (
+        "method", "encoder", "image_size", "batch_size", "precision", "cache_size", "views", "padding", "colour",
+        "look_every", "local_crops", "local_size", "queue_size", "micro_batch", "decoder", "workers", "threads",
+    ),
+    "finetune": (
+        "encoder", "decoder", "encoder_depth", "image_size", "batch_size", "precision", "augmentation", "fit",
+        "cache_size", "symmetries", "freeze", "ema", "workers", "threads",
+    ),
+    "probe": ("encoder", "image_size", "batch_size", "umap", "sheets", "explorer", "pairs", "threads"),
+}  # fmt: skip
+DEAR = "boundary"  # measures distances at every step, on a GPU between whole columns of pixels
+
+
+class Kind(NamedTuple):
+    """Runs that take equally long a step, a row of metrics.csv and a picture."""
+
+    stage: str
+    options: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        """What a person calls it: `finetune, unet on resnet18, 96 px, dice, batch 16`."""
+        said = dict(self.options)
+        encoder = said["encoder"].removeprefix("tu-")
+        head = f"{said['decoder']} on {encoder}" if said.get("decoder") else encoder
+        parts = [self.stage, said.get("method", ""), head, f"{said['image_size']} px", said.get("loss", "")]
+        return ", ".join(filter(None, [*parts, f"batch {said['batch_size']}"]))
+
+
+class Amount(NamedTuple):
+    """How much there is to do."""
+
+    steps: int
+    """Of the optimiser."""
+    rows: int
+    """Of metrics.csv: at each a checkpoint is kept, and pretraining is looked at."""
+    pictures: int
+    """That are scored, or whose features are computed."""
+
+
+def kind_of(stage: str, options: Mapping[str, Any]) -> Kind:
+    """The kind of a run from its options, as `dermssl.flags.plain` gives them; one that is not named has its default.
+
+    Args:
+        stage: pretrain, finetune or probe.
+        options: All of them, or those of a run folder that an earlier version made.
+    """
+    standard = defaults(stage, str(options.get("method", "")))
+    chosen = {name: options.get(name, standard.get(name)) for name in COSTLY[stage]}
+    chosen["loss"] = DEAR if DEAR in str(options.get("loss", "")) else None
+    return Kind(stage, tuple((name, str(value)) for name, value in chosen.items() if value is not None))
+
+
+def defaults(stage: str, method: str) -> Mapping[str, Any]:
+    """The default of every option of a stage."""
+    if stage == "pretrain":
+        named = METHODS.get(method, PretrainConfig)
+        config: Any = PretrainConfig if isinstance(named, str) else named
+    else:
+        config = {"finetune": FinetuneConfig, "probe": ProbeConfig}[stage]
+    return {field.name: field.default for field in dataclasses.fields(config)}
+
+
+def tuning_of(task: Task) -> PretrainConfig | FinetuneConfig | ProbeConfig:
+    """The options of the run, or of one of the trainings that a search is made of."""
+    return task.config.tuning if isinstance(task.config, SearchConfig) else task.config
+
+
+def kind_of_task(task: Task) -> Kind:
+    """The kind of a run; of a search that of the trainings that it is made of."""
+    stage = "finetune" if task.stage == "search" else task.stage
+    return kind_of(stage, flags.plain(tuning_of(task)))
+
+
+def repeats(task: Task) -> int:
+    """How many trainings a run is: one, but for a search."""
+    if not isinstance(task.config, SearchConfig):
+        return 1
+    config = task.config
+    return len(config.seeds) * (config.trials if config.strategy == "optuna" else len(config.rates))

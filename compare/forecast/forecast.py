@@ -1,0 +1,197 @@
+"""What `python -m compare plan` prints: the runs of a study, what they take, and what they could find."""
+
+import os
+import shutil
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from compare.estimates.estimate import Estimate, estimates
+from compare.estimates.kinds import Kind, kind_of_task
+from compare.estimates.wall_time import longest_chain, wall_time
+from compare.estimates.work import Images
+from compare.execution.ledger import read_outcomes
+from compare.forecast.power_in_words import reach_said
+from compare.study.config import StudyConfig
+from compare.study.factors import FACTORS, level
+from compare.study.grid import all_combinations
+from compare.study.plan import STAGES, Outcome, Task
+from compare.text import WIDTH, aligned, counted, duration, megabytes, wrapped
+from dermssl.runs.seal import RESULT
+
+Estimates = Mapping[str, Estimate]
+AROUND = 2.5  # times what a plan takes to load and check: `run` does that too, then its workers load, and it reports
+
+
+def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int, before: float = 0.0) -> str:
+    """The whole text; runs that nothing tells of are timed first, where `study.timed` allows it.
+
+    Args:
+        study: What is asked.
+        tasks: All of its runs.
+        slots: Runs side by side.
+        before: Seconds that loading and checking took until now, which `run` will take as well.
+    """
+    images = Images(study)
+    done = done_already(study, tasks)
+    left = [task for task in tasks if task.id not in done]
+    known = estimates(study, tasks, images)
+    lesions, scored = images.scored(tasks)
+    parts = [
+        heading(study, tasks, left),
+        factors_said(study, tasks),
+        runs_said(tasks, done, known),
+        pretrainings_said(tasks, done),
+        "\n".join(costs_said(study, left, known, slots, before)),
+        "\n".join(reach_said(study, tasks, lesions, scored)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def done_already(study: StudyConfig, tasks: Sequence[Task]) -> dict[str, Outcome]:
+    """Runs that need not be done, by task id: those of this study, and those that another one beside it has done.
+
+    A run that was made by hand is found as well, but only when its turn has come.
+    """
+    done: dict[str, Outcome] = {}
+    wanted = {task.id for task in tasks}
+    for folder in [*sorted(path.parent for path in study.out.glob("*/plan.csv")), study.folder]:
+        outcomes = read_outcomes(folder)
+        stands = {key: one for key, one in outcomes.items() if key in wanted and (Path(one.folder) / RESULT).is_file()}
+        done |= {key: one for key, one in stands.items() if one.state == "done"}
+    return done
+
+
+def heading(study: StudyConfig, tasks: Sequence[Task], left: Sequence[Task]) -> str:
+    """The study in a line."""
+    done = len(tasks) - len(left)
+    ready = f", {done} of them done already" if done else ""
+    first, second = study.contrast
+    asked = study.question or f"is {first} better than {second}?"
+    return f"study {study.name}: {counted(len(tasks), 'run')}{ready}\nquestion: {asked}"
+
+
+def factors_said(study: StudyConfig, tasks: Sequence[Task]) -> str:
+    """The factors with their levels, and the combinations that rules leave out."""
+    tuned = [task.factors for task in tasks if task.stage == "finetune"]
+    rows = []
+    for factor in FACTORS:
+        levels = list(dict.fromkeys(level(factor, one[factor]) for one in tuned if one[factor] not in (None, "")))
+        if len(levels) > 1:
+            rows.append([factor, str(len(levels)), ", ".join(levels), "compared" * (factor == study.arms)])
+        elif factor == study.arms:
+            rows.append([factor, str(len(levels)), ", ".join(levels), "compared, and has but one level"])
+    lines = ["what varies", aligned([line for row in rows for line in over_lines(row, 2, 60)], right=[1])]
+    everything = list(all_combinations(study))
+    for rule in study.rules:
+        out = sum(rule.leaves_out(one) for one in everything)
+        lines.append(wrapped(f"left out: {counted(out, 'fine-tuning')} by '{rule.text}'", 2))
+    return "\n".join(lines)
+
+
+def over_lines(row: Sequence[str], column: int, width: int) -> list[list[str]]:
+    """A row of a table in as many lines as the words in one of its columns take."""
+    first, *more = textwrap.wrap(row[column], width, break_long_words=False, break_on_hyphens=False)
+    before, behind = [""] * column, [""] * (len(row) - column - 1)
+    return [[*row[:column], first, *row[column + 1 :]], *([*before, line, *behind] for line in more)]
+
+
+def runs_said(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimates) -> str:
+    """A line a kind of run: how many there are, what one takes, and how that is known."""
+    groups: dict[tuple[str, Kind], list[Task]] = defaultdict(list)
+    for task in tasks:
+        groups[(task.stage, kind_of_task(task))].append(task)
+    rows = []
+    for (stage, kind), some in sorted(groups.items(), key=lambda item: STAGES.index(item[1][0].stage)):
+        costs = [known[task.id] for task in some if task.id in known]
+        name = str(kind).replace("finetune", stage, 1) if stage == "search" else str(kind)
+        finished = sum(task.id in done for task in some)
+        each = between([cost.seconds for cost in costs])
+        memory = max((cost.memory_mb or 0 for cost in costs), default=0) or None
+        source = costs[0].source if costs else "unknown"
+        rows.append([str(len(some)), str(finished), each, megabytes(memory), source, name])
+    head = ["runs", "done", "each", "memory", "known from", "kind"]
+    room = WIDTH - sum(2 + max(len(row[column]) for row in [head, *rows]) for column in range(5)) - 2
+    return "runs\n" + aligned([line for row in rows for line in over_lines(row, 5, room)], head, right=[0, 1, 2, 3])
+
+
+def between(seconds: Sequence[float]) -> str:
+    """The least and the most, where they differ when said."""
+    if not seconds:
+        return "-"
+    low, high = duration(min(seconds)), duration(max(seconds))
+    return low if low == high else f"{low} to {high}"
+
+
+def pretrainings_said(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str:
+    """Which runs wait for which pretraining."""
+    lines = []
+    for task in tasks:
+        if task.stage != "pretrain":
+            continue
+        waiting = Counter(other.stage for other in tasks if task.id in other.needs)
+        names = {"search": ("search", "searches"), "finetune": ("fine-tuning", ""), "probe": ("probe", "")}
+        said = [counted(count, *names[stage]) for stage, count in waiting.items()]
+        ready = "done" if task.id in done else "to do"
+        lines.append(wrapped(f"{task.name} ({ready}): {' and '.join(said)} wait for it", 2))
+    return "\n".join(["pretrainings, each done once", *lines]) if lines else ""
+
+
+def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int, before: float) -> Iterator[str]:
+    """Time, memory and disk of what is left to do, against the budget and this machine."""
+    yield "what is left to do"
+    if not left:
+        yield "  nothing: every run is done"
+        return
+    estimated = [task for task in left if task.id in known]
+    seconds = {task.id: known[task.id].seconds for task in estimated}
+    if not estimated:
+        yield wrapped("of the time and memory of its runs nothing is known; --timed True times a few steps of each", 2)
+        return
+    if len(estimated) < len(left):
+        yield f"  of {counted(len(left) - len(estimated), 'run')} nothing is known; the figures below leave them out"
+    wall, ids = wall_time(estimated, seconds, slots), {task.id for task in estimated}
+    waiting = any(need in ids for task in estimated for need in task.needs)
+    around = AROUND * before
+    yield wrapped(
+        f"time:   {duration(sum(seconds.values()))} of work; {duration(wall)} with {slots} side by side"
+        + f", and no less than {duration(longest_chain(estimated, seconds))}, for runs wait for each other" * waiting
+        + f"; about {duration(around)} more to load, check and report" * (around > wall / 20), 2
+    )  # fmt: skip
+    if study.budget is not None:
+        hours = 3600 * study.budget
+        spent = f"fits the budget of {duration(hours)}" if wall <= hours else (
+            f"more than the budget of {duration(hours)}: about {share_in(estimated, seconds, slots, hours):.0%} of the "
+            f"runs will be begun, and the next `run` goes on")  # fmt: skip
+        yield wrapped(f"budget: {spent}", 2)
+    yield from memory_said(study, [known[task.id] for task in estimated], slots)
+    size, free = 1e6 * sum(known[task.id].disk_mb for task in estimated), shutil.disk_usage(standing(study.runs)).free
+    verdict = "" if size < free else "; TOO LITTLE: free some, or give another --runs"
+    yield f"  disk:   {megabytes(size / 1e6)} of run folders; {megabytes(free / 1e6)} are free{verdict}"
+
+
+def memory_said(study: StudyConfig, costs: Iterable[Estimate], slots: int) -> Iterator[str]:
+    """What the largest runs hold side by side, against what this machine has."""
+    largest = sorted((cost.memory_mb for cost in costs if cost.memory_mb), reverse=True)[:slots]
+    if not largest:
+        return
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    remedy = f"; TOO MUCH: give --jobs {max(1, int(whole // largest[0]))}" if sum(largest) > whole else ""
+    yield f"  memory: {megabytes(sum(largest))} at most, of {megabytes(whole)} in this machine{remedy}"
+    if study.memory is not None and largest[0] > 1000 * study.memory:
+        yield wrapped(f"--memory {study.memory:g} stops a run that needs {megabytes(largest[0])}; raise it", 10)
+
+
+def share_in(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int, limit: float) -> float:
+    """The largest part of the runs, in their order, that is done within the limit."""
+    low, high = 0, len(tasks)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if wall_time(tasks[:middle], seconds, slots) <= limit else (low, middle - 1)
+    return low / len(tasks)
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(one for one in [folder, *folder.absolute().parents] if one.exists())

@@ -1,0 +1,1 @@
+"""What is said of a study while and after it runs."""

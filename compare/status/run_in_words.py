@@ -1,0 +1,177 @@
+"""What a run folder tells of its run, in words."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from compare.estimates.kinds import defaults
+from compare.estimates.timings import METRICS
+from compare.tables.run_files import environment_of, options_of
+from compare.tables.study import run_result
+from compare.text import WIDTH, aligned, counted, duration, sparkline, wrapped
+from dermssl.errors import UserError, first_ten
+from dermssl.flags import plain_value
+from dermssl.runs.seal import RESULT, broken
+from dermssl.weights.encoder_file import read_card
+
+# What is said elsewhere in the text, or is not the run's own.
+SAID = frozenset({"encoder", "decoder", "method", "init", "data", "out", "threads", "resume", "checkpoints", "protect"})
+WORTH = (
+    "figures/predictions.png", "figures/learning_curves.png", "figures/iou_histogram.png", "figures/augmentation.png",
+    "scores.parquet", "model.safetensors", "encoder.safetensors", "explorer.html", "figures/umap.png", "leaks.csv",
+    "tables/threshold.csv", METRICS,
+)  # fmt: skip
+SCORES = {
+    "jaccard": "mean IoU", "isic_jaccard": "ISIC threshold Jaccard", "dice": "Dice", "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}  # fmt: skip
+
+
+def whole(folder: Path) -> Iterator[str]:
+    """What a run folder tells."""
+    options, result = options_of(str(folder)), run_result(str(folder))
+    if not options:
+        yield "\n".join(search(result))
+        return
+    yield "\n".join(sentences(folder, options, result))
+    yield own_options(folder, options)
+    yield "\n".join(learning(folder))
+    yield "\n".join(scores(folder, result))
+    yield "\n".join(files(folder))
+
+
+def search(result: Mapping[str, Any]) -> Iterator[str]:
+    """What the search of a learning rate found; it has no options of its own in its folder."""
+    if not result:
+        yield "The search of a learning rate; it has not ended."
+        return
+    edge = ", which lies at the edge of what was tried: a better one may lie beyond" if result.get("at_edge") else ""
+    yield wrapped(
+        f"The search of a learning rate ({result['strategy']}), scored on inner training images alone: "
+        f"{result['best']:g} is best, mean IoU {result['jaccard']:.3f}{edge}."
+    )
+    cells = [[f"{one['lr']:.3g}", str(one["seed"]), f"{one['jaccard']:.4f}"] for one in result["trials"]]
+    yield aligned(cells, ["rate", "seed", "IoU"], right=[0, 1, 2])
+
+
+def sentences(folder: Path, options: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
+    """What was done, on which images, from which weights."""
+    yield wrapped(deed(options), 2)
+    log = folder / "log.txt"
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    for name in ("images", "split"):
+        line = next((line for line in said if line.startswith(f"{name}: ")), "")
+        if line:
+            yield wrapped(f"{name}:   ".ljust(10) + line.partition(": ")[2], 2)
+    yield wrapped(f"from:     {lineage(options)}", 2)
+    commit = str(environment_of(str(folder)).get("commit") or "unknown")
+    yield f"  code:     commit {commit[:10]}"
+    if result.get("seconds"):
+        rate = f", {result['images_per_second']:.0f} images/s" if result.get("images_per_second") else ""
+        energy = f", {result['energy_wh']:.2f} Wh" if result.get("energy_wh") else ""
+        yield f"  training: {duration(float(result['seconds']))}{rate}{energy}"
+
+
+def deed(options: Mapping[str, Any]) -> str:
+    """What the run does, in a sentence."""
+    encoder, size = options.get("encoder"), options.get("image_size")
+    if "decoder" in options and "steps" in options:
+        length = f"{options['epochs']} epochs" if options.get("epochs") else f"{options['steps']} steps"
+        return (
+            f"Fine-tunes {options['decoder']} on {encoder} for {length} of {options['batch_size']} images at {size} "
+            f"px, with {100 * float(options['label_fraction']):g} % of the labels, seed {options['seed']}."
+        )
+    if "method" in options:
+        return (
+            f"Pretrains {encoder} by {options['method']} for {options['epochs']} epochs in batches of "
+            f"{options['batch_size']} at {size} px, seed {options['seed']}."
+        )
+    return f"Probes what a frozen {encoder} knows, at {size} px."
+
+
+def lineage(options: Mapping[str, Any]) -> str:
+    """The weights that it started from, and what those were made from, where they are a file of ours."""
+    init = str(options.get("init"))
+    path = Path(init)
+    if not path.is_file():
+        return f"{init} weights" if not path.suffix else f"{init}, which is gone"
+    try:
+        card = read_card(path)
+    except UserError as error:
+        return f"{init}, which cannot be read ({error})"
+    parent = card.parent if card.parent in ("imagenet", "random") else f"weights {card.parent[:10]}"
+    seen = f"{card.data.get('count')} images" if isinstance(card.data, dict) else "images"
+    return f"{init}: {card.method}, {card.epochs} epochs on {seen}, from {parent}, weights {card.sha256[:10]}"
+
+
+def own_options(folder: Path, options: Mapping[str, Any]) -> str:
+    """The options that are not as they are by default."""
+    stage = stage_of(options)
+    standard = defaults(stage, str(options.get("method", "")))
+    apart = {
+        key: value
+        for key, value in options.items()
+        if key not in SAID and value is not None and value != plain_value(standard.get(key, dataclasses.MISSING))
+    }
+    if not apart:
+        return "options: all as by default"
+    return wrapped("options that are not the defaults: " + ", ".join(f"{key} {value}" for key, value in apart.items()))
+
+
+def stage_of(options: Mapping[str, Any]) -> str:
+    """The command whose options these are."""
+    if "label_fraction" in options:
+        return "finetune"
+    return "pretrain" if "method" in options else "probe"
+
+
+def learning(folder: Path) -> Iterator[str]:
+    """The loss over the training as a line."""
+    path = folder / METRICS
+    if not path.is_file():
+        return
+    table = pd.read_csv(path)
+    loss = [float(value) for value in table["loss"]]
+    yield f"loss over {counted(len(loss), 'row')} of metrics.csv: {loss[0]:.4f} to {loss[-1]:.4f}"
+    yield f"  {sparkline(loss, WIDTH - 20)}"
+    inner = [name for name in table if "inner" in str(name)]
+    for name in inner[:1]:
+        curve = [float(value) for value in table[name]]
+        yield f"{name}: best {max(curve):.4f}\n  {sparkline(curve, WIDTH - 20)}"
+
+
+def scores(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
+    """What was found, with how many images it rests on."""
+    if "jaccard" in result:
+        inner = result.get("scored") == "inner"
+        count = result.get("n_inner") if inner else result.get("n_val")
+        rows = [[said, f"{float(result[key]):.3f}"] for key, said in SCORES.items() if key in result]
+        rows.append(["failed", f"{float(result.get('failure_rate', 0)):.0%}"])
+        yield f"scores of {count} {'inner' if inner else 'held-out'} images, each at its native size"
+        yield aligned(rows, right=[1])
+    for name in ("knn", "linear", "dense"):
+        found = result.get(name)
+        if isinstance(found, dict) and found:
+            key = "balanced_accuracy" if "balanced_accuracy" in found else "jaccard"
+            if key in found:
+                yield (f"{name}: {key.replace('_', ' ')} {found[key]:.3f} ({found.get('low', 0):.3f} to "
+                       f"{found.get('high', 0):.3f}, n = {found.get('n')})")  # fmt: skip
+    for said in result.get("diagnoses") or []:
+        yield wrapped(f"doctor: {said}", 2)
+
+
+def files(folder: Path) -> Iterator[str]:
+    """Whether the files are as the run left them, and which are worth a look."""
+    if not (folder / RESULT).exists():
+        yield "files: the run is unfinished, and has no seal yet"
+    elif not (folder / "seal.json").exists():
+        yield "files: without a seal, for the run is of an earlier version"
+    else:
+        gone = broken(folder)
+        yield wrapped(f"files: changed since the run ended: {first_ten(gone)}" if gone else "files: whole, as sealed")
+    there = [name for name in WORTH if (folder / name).exists()]
+    if there:
+        yield wrapped("worth a look: " + ", ".join(there), 2)

@@ -1,0 +1,245 @@
+"""How far a study is: `python -m compare status`. It reads what lies in the study folder, and may run anywhere."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pandas as pd
+
+from compare.status.at_work import AtWork, Command, at_work, command_at, place_of, with_jobs
+from compare.status.run_folders import progress
+from compare.study.factors import FACTORS, NUMBERS, arm_label
+from compare.study.plan import STAGES
+from compare.tables.run_files import number
+from compare.tables.study import run_result
+from compare.text import aligned, counted, duration, wrapped
+from dermssl import flags
+from dermssl.errors import UserError
+
+STATES = ("planned", "running", "stopped", "unclear", "done", "failed")
+SELDOM = ("stopped", "unclear")  # states that have a column where a run is in them
+EVERY = 2.0  # seconds
+PATIENCE = 1800.0  # seconds of silence after which one of another machine is no longer watched
+FAILURES = 5  # that are shown
+NEW_PICTURE = "\x1b[H\x1b[J"  # the cursor home, and the screen cleared from there on
+ENDED = ("done", "failed")
+SAID = {
+    "running": "running",
+    "stopped": "stopped: nobody is at them any more; `run` goes on from their last checkpoints",
+    "unclear": "unclear: whether they go on cannot be told from this machine, only how long they have been silent",
+}
+Row = dict[str, Any]
+
+
+def show_status(folder: Path, *, once: bool = False) -> None:
+    """Prints how far the study is; on a terminal again and again while somebody is at it, or may be, or until Ctrl-C.
+
+    Args:
+        folder: Of the study.
+        once: Whether to print a single time.
+
+    Raises:
+        UserError: If no study stands there.
+    """
+    text, goes_on = status(folder)
+    if once or not sys.stdout.isatty():
+        print(text, flush=True)
+        return
+    while True:
+        print(NEW_PICTURE + text, flush=True)
+        if not goes_on:
+            return
+        time.sleep(EVERY)
+        text, goes_on = status(folder)
+
+
+def status(folder: Path) -> tuple[str, bool]:
+    """The text, and whether it may change by itself: runs are left, and somebody is at them or may be.
+
+    Raises:
+        UserError: If no study stands there.
+    """
+    path = folder / "plan.csv"
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: no study has been run here (looked for plan.csv); `python -m compare run` begins it"
+        )
+    rows, command = at_one_moment(folder)
+    options = flags.read(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
+    age, begun = time.time() - path.stat().st_mtime, at_work(rows, place_of(folder), command)
+    for one in begun:
+        one.row["state"] = one.state
+    parts = [
+        heading(folder, rows, age, command),
+        by_stage(rows),
+        *(begun_said(state, [one for one in begun if one.state == state], rows) for state in SAID),
+        failures_said(rows),
+        what_is_left(folder, rows, begun, command),
+        "\n".join(best_so_far(rows, str(options.get("arms") or "init"))),
+    ]
+    return "\n\n".join(part for part in parts if part), may_change(rows, begun, command, age)
+
+
+def at_one_moment(folder: Path) -> tuple[list[Row], Command]:
+    """The rows, and who was at the study before they were read as well as afterwards."""
+    rows = rows_of(folder / "plan.csv")
+    before = command_at(folder, rows)
+    while True:
+        rows = rows_of(folder / "plan.csv")
+        command = command_at(folder, rows)
+        if command == before:
+            return with_jobs(rows, folder), command
+        before = command
+
+
+def may_change(rows: Sequence[Row], begun: Sequence[AtWork], command: Command, age: float) -> bool:
+    """Whether runs are left and somebody is at them, or may be on another machine, which is silent at most so long."""
+    if command.state == "at it" or any(one.state == "running" for one in begun):
+        return any(row["state"] not in ENDED for row in rows)
+    heard = [one.silent for one in begun if one.state == "unclear"] + ([age] if command.state == "unclear" else [])
+    return min(heard, default=PATIENCE) < PATIENCE
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows of plan.csv, words as str and nothing where there is nothing; of older forms as well."""
+    table = pd.read_csv(path, dtype={"id": str, "hash": str})
+    numbers = {*NUMBERS, "seconds", "attempts", "memory_mb"}
+    rows: list[Row] = []
+    for row in table.to_dict("records"):
+        known = {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        rows.append({key: value if key in numbers else str(value or "") for key, value in known.items()})
+    return rows
+
+
+def heading(folder: Path, rows: Sequence[Row], age: float, command: Command) -> str:
+    """The study in a line, and who is at it."""
+    done = sum(row["state"] == "done" for row in rows)
+    line = f"study {folder.name}: {done} of {counted(len(rows), 'run')} done; last change {duration(age)} ago"
+    return f"{line}\n{wrapped(who(command), 2)}"
+
+
+def who(command: Command) -> str:
+    """Who is at the study."""
+    process = command.process
+    name = f"process {process.id} on {process.host}" if process else ""
+    if command.state == "at it":
+        since = f", for {duration(max(0.0, time.time() - process.since))}" if process else ""
+        return f"a command is at it{name and ': '}{name}{since}"
+    if command.state == "nobody":
+        return f"no command is at it{name and f'; the last one was killed ({name})'}"
+    return (
+        f"whether a command is at it cannot be told from this machine{name and f'; the last one was {name}'}, and may "
+        "go on or have been killed"
+    )
+
+
+def by_stage(rows: Sequence[Row]) -> str:
+    """How many runs of each stage are in each state."""
+    there = {row["state"] for row in rows}
+    shown = [state for state in STATES if state in there or state not in SELDOM]
+    cells = []
+    for stage in (stage for stage in STAGES if any(row["stage"] == stage for row in rows)):
+        states = [row["state"] for row in rows if row["stage"] == stage]
+        cells.append([stage, *(str(states.count(state) or "-") for state in shown)])
+    return aligned(cells, ["stage", *shown], right=range(1, len(shown) + 1))
+
+
+def begun_said(state: str, begun: Sequence[AtWork], rows: Sequence[Row]) -> str:
+    """The runs that go on, or were stopped, or of which it is not known, each with its progress."""
+    cells = []
+    for one in begun:
+        far = progress(one.folder) if one.folder else None
+        said = f"{far.done}/{far.whole}" if far else "begins" if state == "running" else "-"
+        rate = f"{far.images_per_second:.0f}" if far else "-"
+        clock = one.silent if state != "running" else time.time() - one.began
+        cells.append(
+            [duration(clock), said, rate, one.host or "-", one.row.get("id") or "-", short_name(one.row, rows)]
+        )
+    head = ["for" if state == "running" else "silent", "epoch", "images/s", "host", "id", "run"]
+    return f"{wrapped(SAID[state])}\n{aligned(cells, head, right=[0, 1, 2])}" if cells else ""
+
+
+def short_name(row: Row, rows: Sequence[Row]) -> str:
+    """The name without what all runs of the stage have in common."""
+    others = [set(one["name"].split(", ")) for one in rows if one["stage"] == row["stage"]]
+    parts = row["name"].split(", ")
+    own = [part for part in parts[1:] if not all(part in other for other in others)]
+    return ", ".join([parts[0], *own])
+
+
+def failures_said(rows: Sequence[Row]) -> str:
+    """The last runs that failed, each with the last line of what it said."""
+    failed = [row for row in rows if row["state"] == "failed"]
+    if not failed:
+        return ""
+    lines = [wrapped(f"{row['name']}: {last_line(row.get('error', ''))}", 2) for row in failed[-FAILURES:]]
+    more = f" (the last {FAILURES} of {len(failed)})" if len(failed) > FAILURES else ""
+    return "\n".join([f"failed{more}", *lines])
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason is known")
+
+
+def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[AtWork], command: Command) -> str:
+    """About how long the rest will take, where somebody is at it; else what goes on with it."""
+    ahead = sum(row["state"] not in ENDED for row in rows)
+    left = f"{counted(ahead, 'run')} left"
+    if not ahead:
+        return "every run has ended"
+    if any(one.state == "running" for one in begun):
+        return time_left(rows, begun)
+    if command.state == "at it":
+        return f"{left}; none is at work at this moment"
+    there = shlex.quote(str(folder))
+    if (folder / "slurm").is_dir():
+        goes_on = f"  of jobs that wait `squeue` tells; for those that are gone: python -m compare slurm {there}"
+        return f"{left}\n{goes_on}"
+    if command.state == "unclear" or any(one.state == "unclear" for one in begun):
+        return f"{left}; if nobody is at them any more, this goes on:\n  python -m compare run {there}"
+    return f"{left}, and nobody is at them; this goes on:\n  python -m compare run {there}"
+
+
+def time_left(rows: Sequence[Row], begun: Sequence[AtWork]) -> str:
+    """About how long the rest will take, from the finished runs of each stage; nothing while a stage has none."""
+    means: dict[str, float] = {}
+    for stage in STAGES:
+        took = [row["seconds"] for row in rows if row["stage"] == stage and row["state"] == "done" and row["seconds"]]
+        if took:
+            means[stage] = mean(took)
+    planned = [row["stage"] for row in rows if row["state"] == "planned"]
+    left = [*planned, *(one.row["stage"] for one in begun)]
+    unknown = [stage for stage in STAGES if stage in left and stage not in means]
+    if unknown:
+        return f"time left: unknown until a first {unknown[0]} has ended"
+    seconds = sum(means[stage] for stage in planned)
+    for one in begun:
+        far = progress(one.folder) if one.folder else None
+        seconds += means[one.row["stage"]] * (1 - far.share if far else 1)
+    beside = sum(one.state == "running" for one in begun)
+    return f"time left: about {duration(seconds / beside)}, with {beside} side by side as now"
+
+
+def best_so_far(rows: Sequence[Row], arms: str) -> Iterator[str]:
+    """The mean and the best IoU of each arm's finished runs."""
+    done = [row for row in rows if row["stage"] == "finetune" and row["state"] == "done"]
+    found: dict[str, list[float]] = {}
+    for row in done:
+        found.setdefault(arm_of(row, rows, arms), []).append(number(run_result(row["folder"]), "jaccard"))
+    if not found:
+        return
+    yield "mean IoU so far (provisional: arms may stand in different cells, and this is no verdict)"
+    cells = [[arm, str(len(some)), f"{mean(some):.3f}", f"{max(some):.3f}"] for arm, some in found.items()]
+    yield aligned(cells, ["arm", "runs", "mean", "best"], right=[1, 2, 3])
+
+
+def arm_of(row: Row, rows: Sequence[Row], arms: str) -> str:
+    """The arm that a run belongs to."""
+    methods = {one["method"] for one in rows if one["init"] == row["init"] and one["method"]}
+    factors: Mapping[str, Any] = {factor: row.get(factor) for factor in FACTORS}
+    return arm_label(arms, factors, len(methods) > 1)

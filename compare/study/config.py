@@ -1,0 +1,238 @@
+"""The options of a study: the factors of its grid, what is held fixed, what it is to decide, and how it is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from compare.study.factors import FACTORS, Arms, Level, level
+from compare.study.rules import Rule, rule
+from dermssl.flags import nearest
+from dermssl.splits.config import OnLeak
+from finetune.options.augment import Padding
+from finetune.options.decoder import Decoder
+
+WEIGHTS = ("ssl", "imagenet", "random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """The factors, and which of their combinations are run."""
+
+    init: tuple[str, ...] = ("ssl", "imagenet", "random")
+    """Weights to start from: ssl, imagenet, random, or encoder files."""
+    method: tuple[str, ...] = ("simclr",)
+    """Pretraining methods behind ssl, each an arm."""
+    encoder: tuple[str, ...] = ("tu-tf_efficientnet_lite0",)
+    """Encoders, each with every init."""
+    decoder: tuple[Decoder, ...] = ("unet", "fpn")
+    """Decoders, each on every encoder."""
+    loss: tuple[str, ...] = ()
+    """Losses, as `python -m finetune --loss` takes them; none: the one in --finetune. So with the factors below."""
+    lr: tuple[float, ...] = ()
+    """Peak learning rates."""
+    image_size: tuple[int, ...] = ()
+    """Sides of the network's input, pixels."""
+    padding: tuple[Padding, ...] = ()
+    """What fills corners that a turn uncovers."""
+    augmentation: tuple[str, ...] = ()
+    """Presets, or YAML files."""
+    label_fraction: tuple[float, ...] = (0.1, 1.0)
+    """Shares of the training images whose masks are used."""
+    folds: int = 0
+    """Folds of a cross-validation, so that every image is scored; 0 holds out as --finetune says."""
+    fold: tuple[int, ...] = ()
+    """Those of the folds that are run; all by default."""
+    seed: tuple[int, ...] = (0, 1)
+    """Of fine-tuning."""
+    pretrainings: int = 1
+    """Of each method and encoder, which the seeds share in turn; with one, intervals do not cover pretraining."""
+    exclude: tuple[str, ...] = ()
+    """Combinations that are left out, such as 'decoder=pspnet label_fraction=0.05'."""
+
+    def __post_init__(self) -> None:
+        for factor in FACTORS:
+            values = getattr(self, factor)
+            wanted = "one value or more, " if getattr(GridConfig, factor) else "values, "
+            if (not values and getattr(GridConfig, factor)) or len(set(values)) != len(values):
+                raise ValueError(f"--{factor} needs {wanted}none of them twice; got {list(values)}")
+        if min(self.label_fraction) <= 0 or max(self.label_fraction) > 1:
+            raise ValueError(f"--label_fraction are shares in (0, 1], got {list(self.label_fraction)}")
+        if min(self.seed) < 0:
+            raise ValueError(f"--seed must not be negative, got {list(self.seed)}")
+        if not 1 <= self.pretrainings <= len(self.seed):
+            raise ValueError(f"--pretrainings is 1 to the number of --seed, {len(self.seed)}; got {self.pretrainings}")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
+        wrong = [fold for fold in self.fold if not 0 <= fold < self.folds]
+        if wrong:
+            raise ValueError(f"--fold is counted from 0 to --folds less one; got {wrong[0]} of {self.folds} folds")
+        for init in self.init:
+            if init not in WEIGHTS and not init.endswith(".safetensors"):
+                hint = nearest(init, WEIGHTS) or f"; there are {', '.join(WEIGHTS)}"
+                raise ValueError(f"--init {init}: is no init and no encoder file{hint}")
+        names = [level("init", init) for init in self.init]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"--init: two of them would be called '{twice[0]}'; rename one encoder file")
+        self.rules  # noqa: B018 - a wrong rule is told here
+
+    @property
+    def folds_run(self) -> tuple[int, ...]:
+        """The folds that are run; none without a cross-validation."""
+        return self.fold or tuple(range(self.folds))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What --exclude says."""
+        levels = {factor: tuple(level(factor, one) for one in getattr(self, factor)) for factor in FACTORS}
+        levels["fold"] = tuple(level("fold", fold) for fold in self.folds_run)
+        return tuple(rule(text, levels) for text in self.exclude)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How the learning rate of each arm is found, on training images alone."""
+
+    search: Literal["none", "grid", "optuna"] = "none"
+    """Find the learning rate of each arm, in each setting and at each label fraction, before its runs: over --search_lr, or between its ends by Optuna."""  # noqa: E501
+    search_lr: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    """Learning rates of the grid, or the lowest and the highest for optuna."""
+    search_trials: int = 8
+    """Of optuna: learning rates tried for each arm; a grid tries all of its own."""
+    search_seeds: tuple[int, ...] = (0,)
+    """Seeds that every rate is tried with; their mean on the inner images decides."""
+
+    def __post_init__(self) -> None:
+        if not self.search_lr or min(self.search_lr) <= 0 or len(set(self.search_lr)) != len(self.search_lr):
+            raise ValueError(f"--search_lr are rates above 0, none of them twice; got {list(self.search_lr)}")
+        if self.search == "optuna" and len(self.search_lr) != 2:
+            raise ValueError(f"--search_lr is the lowest and the highest rate for optuna, got {list(self.search_lr)}")
+        if self.search_trials < 1:
+            raise ValueError(f"--search_trials must be at least 1, got {self.search_trials}")
+        if not self.search_seeds or min(self.search_seeds) < 0 or len(set(self.search_seeds)) < len(self.search_seeds):
+            raise ValueError(f"--search_seeds are seeds, one or more and none twice; got {list(self.search_seeds)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionConfig:
+    """Where the runs are done, and how many side by side."""
+
+    executor: Literal["local", "ray"] = "local"
+    """Processes of this machine, or the machines of a Ray cluster that see the same files."""
+    address: str = "auto"
+    """Of the Ray cluster."""
+    jobs: int = 0
+    """Runs side by side; 0 is one a core, on GPUs --per_gpu on each, and on a cluster as many as fit."""
+    threads: int = 0
+    """CPU threads of each run; 0 shares the cores of this machine between the runs, and is 1 on a Ray cluster."""
+    per_gpu: int = 1
+    """Runs side by side on one GPU."""
+    memory: float | None = None
+    """GB that a run may hold before it is stopped; no limit by default."""
+    budget: float | None = None
+    """Hours after which no further run is started; the report is made of what is there, and the next call goes on."""
+    trust: bool = False
+    """Take finished runs as they are though their files were changed since."""
+    timed: bool = True
+    """Of `plan`: time a few steps of each kind of run, some seconds each, where no finished run tells."""
+    yes: bool = False
+    """Of `clean`: remove without asking."""
+    changed: bool = False
+    """Of `clean`: runs whose files were changed as well."""
+    once: bool = False
+    """Of `status`: print once, in place of a table that follows the study."""
+    sbatch: tuple[str, ...] = ()
+    """Of `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
+
+    def __post_init__(self) -> None:
+        for name in ("jobs", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} is a number of {name}, or 0; got {getattr(self, name)}")
+        if self.memory is not None and self.executor == "ray":
+            raise ValueError("--memory is watched on this machine alone; leave it out with --executor ray")
+        if self.per_gpu < 1:
+            raise ValueError(f"--per_gpu must be at least 1, got {self.per_gpu}")
+        for name in ("memory", "budget"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{name} must be above 0, got {value}")
+        wrong = [word for word in self.sbatch if word.startswith("-") or word.split("=")[0] in ("array", "chdir")]
+        if wrong:
+            raise ValueError(f"--sbatch takes options without dashes, and array and chdir are given; got '{wrong[0]}'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
+    """Every level of every factor on the same images, and what follows from it.
+
+    Runs are named by their content: what was done is never done again, here or in another study.
+    """
+
+    # Where a study lies and how fast it goes is no part of what it is.
+    ELSEWHERE: ClassVar[frozenset[str]] = frozenset({
+        "out", "runs", "data", "unlabelled", "executor", "address", "jobs", "threads", "per_gpu", "memory", "budget",
+        "trust", "timed", "yes", "changed", "once", "sbatch",
+    })  # fmt: skip
+
+    name: str = "study"
+    """Of the study's folder and report."""
+    question: str = ""
+    """What the study is to answer, in a sentence for the report; made from the contrast by default."""
+    arms: Arms = "init"
+    """The factor whose levels are compared; the others are what they are compared under."""
+    contrast: tuple[str, str] = ("ssl", "imagenet")
+    """The primary question: is the first level of --arms better than the second? A method names its arm."""
+    margin: float = 0.01
+    """Differences of mean IoU within this count as equivalent."""
+    data: Path | None = None
+    """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
+    unlabelled: Path | None = None
+    """Folder of images to pretrain on. By default data/unlabelled, data/isic2018, or the synthetic set."""
+    on_leak: OnLeak = "stop"
+    """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
+    pretrain: Path | None = None
+    """YAML file of fixed options of pretraining; what only some of --method have is for those."""
+    finetune: Path | None = None
+    """YAML file of fixed options of fine-tuning."""
+    probe: Path | None = None
+    """YAML file of fixed options of the probes; without one, none are made."""
+    out: Path = Path("runs/compare")
+    """Folder of study folders."""
+    runs: Path = Path("runs")
+    """Folder of the run folders of every command."""
+
+    def __post_init__(self) -> None:
+        for group in (GridConfig, SearchOptions, ExecutionConfig):
+            group.__post_init__(self)
+        known = self.compared
+        absent = [name for name in self.contrast if said(self.arms, name) not in known]
+        if absent or self.contrast[0] == self.contrast[1]:
+            hint = nearest(absent[0], known) if absent else ""
+            given = " ".join(self.contrast)
+            raise ValueError(f"--contrast names two of --{self.arms} ({', '.join(known)}); got {given}{hint}")
+        if self.search != "none" and self.lr:
+            raise ValueError(f"--search {self.search} finds what --lr {list(self.lr)} gives; leave one of them out")
+        if self.margin <= 0:
+            raise ValueError(f"--margin is a difference of IoU above 0, got {self.margin}")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """What --contrast may name: the levels of the factor that is compared, and the methods behind ssl."""
+        levels = tuple(level(self.arms, one) for one in getattr(self, self.arms))
+        return levels + self.method * (self.arms == "init" and "ssl" in self.init)
+
+    @property
+    def folder(self) -> Path:
+        """The study folder."""
+        return self.out / self.name
+
+
+def said(arms: str, name: str) -> str:
+    """A name in --contrast as its level is said: 1e-3 and 0.001 are one rate."""
+    number: Level = name
+    if arms in ("lr", "image_size"):
+        try:
+            number = float(name.removesuffix("px"))
+        except ValueError:
+            return name
+    return level(arms, number)

@@ -1,0 +1,28 @@
+"""What a run is, of its options: all but place and pace, and with what stands in the files that they name."""
+
+from pathlib import Path
+
+from dermssl.files import short_hash
+from dermssl.flags import plain_value
+from finetune.options.run import FinetuneConfig
+
+PLACE = frozenset({"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"})
+FILES = (".yaml", ".yml", ".json", ".csv", ".safetensors")
+
+
+def content(config: object) -> dict[str, object]:
+    """The options that a run's name is made of, as JSON knows them.
+
+    More than a run folder's own hash is made of: split options stand for the split, which is not drawn yet. Two names
+    for equal work cost a second, when the second finds the first one's folder.
+    """
+    options = {key: value for key, value in vars(config).items() if key not in PLACE}
+    return {
+        key: content(value) if isinstance(value, FinetuneConfig) else of_file(value) for key, value in options.items()
+    }
+
+
+def of_file(value: object) -> object:
+    """A value as JSON knows it; for the name of a file that is there, what its bytes come to."""
+    path = Path(value) if isinstance(value, str) and value.endswith(FILES) else None
+    return short_hash(path.read_bytes().hex()) if path is not None and path.is_file() else plain_value(value)

@@ -1,0 +1,43 @@
+"""The images that a study stands on: found, drawn where there are none, and checked, before anything else."""
+
+from dataclasses import dataclass
+
+from compare.study.config import StudyConfig
+from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
+from dermssl.data.sources import Source, draw_if_absent, labelled, unlabelled
+from dermssl.files import short_hash
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The images of a study."""
+
+    labelled: Source
+    unlabelled: Source
+    manifest: Manifest
+    """Of the labelled ones."""
+    unlabelled_manifest: Manifest
+
+    @property
+    def hash(self) -> str:
+        """Stands for the contents of both folders."""
+        return short_hash([self.manifest.hash, self.unlabelled_manifest.hash])
+
+    def __str__(self) -> str:
+        return f"images: {self.labelled.why}; to pretrain on: {self.unlabelled.why}"
+
+
+def ground_of(study: StudyConfig, workers: int) -> Ground:
+    """Both folders with their manifests, drawn here if they are synthetic so that no two runs draw them.
+
+    Raises:
+        UserError: If a folder is not there, or its images or masks cannot be used.
+    """
+    sources = labelled(study.data), unlabelled(study.unlabelled, "--unlabelled")
+    manifests = []
+    for source, count, masks in zip(sources, (400, 1000), (True, False), strict=True):
+        draw_if_absent(source, count=count, size=192, workers=workers)
+        manifest = read_manifest(source.folder)
+        refuse_problems(manifest, masks=masks)
+        manifests.append(manifest)
+    return Ground(*sources, *manifests)

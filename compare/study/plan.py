@@ -1,0 +1,199 @@
+"""The plan of a study: every run that it is made of, with the options of each and what it waits for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Literal
+
+from compare.study.config import StudyConfig
+from compare.study.factors import FACTORS
+from compare.study.grid import Factors, combinations, fixed, in_words, inits, tuned
+from compare.study.identity import content
+from compare.study.search_config import SearchConfig
+from dermssl import flags
+from dermssl.files import short_hash
+from dermssl.flags import option_names, parse, parse_choice
+from dermssl.splits.config import SPLIT_OPTIONS
+from finetune.options.run import FinetuneConfig
+from pretrain.config import PretrainConfig
+from pretrain.recipes import METHODS
+from probe.config import ProbeConfig
+
+Stage = Literal["pretrain", "search", "finetune", "probe"]
+RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig | SearchConfig
+STAGES: tuple[Stage, ...] = ("pretrain", "search", "finetune", "probe")
+NOTHING: Factors = dict.fromkeys(FACTORS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A run of the study: what it is in words, the options to do it with, and the runs that it waits for."""
+
+    id: str
+    """Ten hex digits: a function of its options, its images and what it needs."""
+    stage: Stage
+    name: str
+    """What a person calls it: `finetune, unet, ssl, 10 % of labels, seed 0`."""
+    factors: Mapping[str, str | int | float | None]
+    """Every key of FACTORS; None where it has no level of it."""
+    config: RunConfig
+    needs: tuple[str, ...] = ()
+    """Ids of its pretraining and of the search of its learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a task."""
+
+    state: Literal["planned", "running", "done", "failed"] = "planned"
+    folder: str = ""
+    seconds: float | None = None
+    error: str = ""
+    attempts: int = 0
+    memory_mb: float | None = None
+    host: str = ""
+    started: str = ""
+    """UTC, ISO 8601."""
+    lost: bool = False
+    """Whether what did the run died, and not the run by itself: killed, out of memory, its machine gone."""
+    final: bool = False
+    """Whether it is no use to try again: a user's mistake."""
+
+
+def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
+    """Every run of the study, in the order in which they are begun.
+
+    Args:
+        study: What is asked.
+        threads: CPU threads of each run.
+        images: What stands for the contents of the image folders, so that other images are other runs.
+    """
+    plan = Plan(study, threads, images)
+    grid = combinations(study)
+    tuned = [plan.finetuning(factors) for factors in grid]
+    return [*plan.pretrainings.values(), *plan.searches.values(), *tuned, *(plan.probes(grid) if study.probe else [])]
+
+
+class Plan:
+    """The tasks in the making: pretrainings and searches come up as fine-tunings need them, each once."""
+
+    def __init__(self, study: StudyConfig, threads: int, images: str) -> None:
+        self.study, self.threads, self.images = study, threads, images
+        self.pretrainings: dict[str, Task] = {}
+        self.searches: dict[str, Task] = {}
+
+    def task(self, stage: Stage, factors: Factors, config: RunConfig, needs: tuple[str, ...] = ()) -> Task:
+        """A task with its name and id."""
+        what = {"stage": stage, "options": content(config), "images": self.images, "needs": sorted(needs)}
+        name = f"{stage}, {in_words(factors, self.study)}"
+        return Task(id=short_hash(what), stage=stage, name=name, factors=factors, config=config, needs=needs)
+
+    def pretraining(self, factors: Factors) -> tuple[str, ...]:
+        """The id of the pretraining whose encoder this combination starts from; none where it starts from another."""
+        study, init = self.study, factors["init"]
+        if init != "ssl":
+            return ()
+        seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
+        own = NOTHING | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
+        given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
+        config = parse_choice(METHODS, "method", "compare", [*pretrain_file(study, str(factors["method"])), *given])
+        config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
+                         checkpoints=None, threads=self.threads, **held_out(study, factors))  # fmt: skip
+        task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
+        return (self.pretrainings.setdefault(task.id, task).id,)
+
+    def search(self, factors: Factors) -> tuple[str, ...]:
+        """The id of the search that finds this combination's learning rate; none where it is given."""
+        study = self.study
+        if study.search == "none":
+            return ()
+        own = factors | {"seed": None, "lr": None}
+        tuning = replace(tuned(study, own), seed=study.search_seeds[0], score_on="inner", threads=self.threads)
+        trials = study.search_trials if study.search == "optuna" else len(study.search_lr)
+        place = study.folder / "search"
+        config = SearchConfig(tuning=tuning, strategy=study.search, rates=study.search_lr, trials=trials,
+                              seeds=study.search_seeds, folder=place, threads=self.threads)  # fmt: skip
+        task = self.task("search", own, config, self.pretraining(factors | {"seed": study.seed[0]}))
+        return (self.searches.setdefault(task.id, task).id,)
+
+    def finetuning(self, factors: Factors) -> Task:
+        """One fine-tuning."""
+        config = replace(tuned(self.study, factors), threads=self.threads)
+        return self.task("finetune", factors, config, self.pretraining(factors) + self.search(factors))
+
+    def probes(self, grid: list[Factors]) -> list[Task]:
+        """One for each start of each encoder, of the first fold and the first pretraining."""
+        study, options = self.study, parse(ProbeConfig, "compare", file(self.study.probe))
+        first = {"fold": study.folds_run[0] if study.folds_run else None, "seed": study.seed[0]}
+        used = {(one["encoder"], one["init"], one["method"]) for one in grid}
+        starts = [(encoder, *start) for encoder in study.encoder for start in inits(study)]
+        tasks = []
+        for encoder, init, method in (start for start in starts if start in used):
+            factors = NOTHING | {"encoder": encoder, "init": init, "method": method}
+            config = replace(options, init=init, encoder=encoder, data=study.data, out=study.runs / "probe",
+                             threads=self.threads, **held_out(study, factors | first))  # fmt: skip
+            tasks.append(self.task("probe", factors, config, self.pretraining(factors | first)))
+        return tasks
+
+
+def bound(task: Task, folders: Mapping[str, Path]) -> Task:
+    """The task with the encoder file and the learning rate that what it needs has left.
+
+    Args:
+        task: Of the plan.
+        folders: Run folder of every task that is done, by id.
+    """
+    config = task.config
+    for need in task.needs:
+        folder = folders[need]
+        if (folder / "encoder.safetensors").is_file():
+            config = with_options(config, init=str(folder / "encoder.safetensors"))
+        else:
+            config = with_options(config, lr=best_rate(folder))
+    return replace(task, config=config)
+
+
+def best_rate(folder: Path) -> float:
+    """The learning rate that the search in `folder` found."""
+    return float(json.loads((folder / "result.json").read_text(encoding="utf-8"))["best"])
+
+
+def with_options(config: RunConfig, **options: Any) -> RunConfig:
+    """The options with others in their place: those of the fine-tuning inside a search."""
+    if isinstance(config, SearchConfig):
+        return replace(config, tuning=replace(config.tuning, **options))
+    return replace(config, **options)
+
+
+def held_out(study: StudyConfig, factors: Factors) -> dict[str, Any]:
+    """The split of a fine-tuning, which pretraining keeps clear of and the probes score on as well."""
+    base = fixed(study)
+    split = {name: getattr(base, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
+    return split if factors["fold"] is None else split | {"fold": factors["fold"]}
+
+
+def pretrain_file(study: StudyConfig, method: str) -> list[str]:
+    """The flags of the fixed options of pretraining, less those that are for other methods of the study alone."""
+    if study.pretrain is None:
+        return []
+    names = {one: set(option_names(recipe(one))) for one in study.method if one in METHODS}
+    others = set().union(*names.values()) - names.get(method, set())
+    values = flags.read(study.pretrain)
+    if not others & set(values):
+        return file(study.pretrain)
+    given = {"method", "encoder", "seed"}  # by the factors of the run
+    kept = {key: flags.as_arguments(value) for key, value in values.items() if key not in others | given}
+    return [word for key, words in kept.items() for word in (f"--{key}", *words)]
+
+
+def recipe(method: str) -> type[PretrainConfig]:
+    """The options of a method, imported where they stand elsewhere."""
+    config = METHODS[method]
+    return resolve_name(config) if isinstance(config, str) else config
+
+
+def file(path: Path | None) -> list[str]:
+    """The flag that reads the fixed options."""
+    return [] if path is None else ["--config", str(path)]

@@ -1,0 +1,83 @@
+"""What a study folder declares: study.yaml, which may grow but not turn into another study."""
+
+from pathlib import Path
+from typing import cast
+
+from compare.study.config import StudyConfig
+from compare.study.factors import FACTORS
+from dermssl import flags
+from dermssl.errors import UserError
+from dermssl.files import write_text
+
+GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
+"""Options that may change while the runs that are there keep their meaning."""
+
+
+def declare(study: StudyConfig) -> str:
+    """Writes study.yaml; returns what it now says that it did not say before, in words, or nothing.
+
+    More levels, seeds or folds, and other runs left out, make the study grow or shrink; what has been run stays, and
+    the report tells of the change. Another primary contrast or margin is told there too, since a choice made after
+    seeing results is no declaration.
+
+    Raises:
+        UserError: If the folder holds another study: one that compares another factor, or has other fixed options.
+    """
+    changes = refuse_another_study(study)
+    write_text(study.folder / "study.yaml", flags.as_yaml(study))
+    return ", ".join(changes)
+
+
+def refuse_another_study(study: StudyConfig) -> list[str]:
+    """How study.yaml differs from `study` in what a study may change.
+
+    Raises:
+        UserError: If it differs in what a study may not change.
+    """
+    path = study.folder / "study.yaml"
+    if not path.is_file():
+        return []
+    there, here = flags.read(path), flags.plain(study)
+    places = {"data", "unlabelled"}
+    compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places | {"name"}]
+    apart = [key for key in compared if key in there and there[key] != here[key]]
+    other = [key for key in apart if key not in GROWS | {"contrast", "margin"}]
+    if other or not any_left(there, here):
+        told = ", ".join(f"{key} is {there.get(key)} there and {here[key]} here" for key in other or apart)
+        raise UserError(
+            f"{study.folder}: holds another study ({told}); go on with that one by `python -m compare run "
+            f"{study.folder}`, or give this one another --name, or --out"
+        )
+    return [f"{key} from {there[key]} to {here[key]}" for key in apart]
+
+
+def any_left(there: dict[str, object], here: dict[str, object]) -> bool:
+    """Whether the two have a combination in common: a level of every factor that both list."""
+    both = [(cast(list[object], there.get(f) or []), cast(list[object], here.get(f) or [])) for f in FACTORS]
+    return all(set(map(str, a)) & set(map(str, b)) for a, b in both if a and b)
+
+
+def where(given: str, out: Path, made: bool = False) -> Path:
+    """The file of options that a person means by STUDY: a YAML file, a study folder, or a name.
+
+    Args:
+        given: `configs/compare/demo.yaml`, `runs/compare/demo`, or `demo` of either.
+        out: Folder of study folders.
+        made: Whether a name means the study folder rather than the shipped file, where there are both: what was run
+            may have had other flags.
+
+    Raises:
+        UserError: If it is none of these; it names the nearest.
+    """
+    from dermssl.data.sources import CONFIGS
+
+    shipped = CONFIGS / "compare"
+    named = [shipped / f"{given}.yaml", out / given / "study.yaml"]
+    for path in [Path(given), Path(given) / "study.yaml", *(named[::-1] if made else named)]:
+        if path.is_file():
+            return path
+    names = sorted(
+        {path.stem for path in shipped.glob("*.yaml")} | {path.parent.name for path in out.glob("*/study.yaml")}
+    )
+    hint = flags.nearest(given, names) or f"; there are {', '.join(names)}"
+    raise UserError(f"{given}: is no study: no YAML file, no folder with a study.yaml{hint}")

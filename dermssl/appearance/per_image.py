@@ -1,0 +1,69 @@
+"""What the pictures of a data set look like: artefacts and skin tone of each, measured once and kept."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dermssl.appearance.covariates import SHORT_SIDE, covariates
+from dermssl.appearance.hair import hair
+from dermssl.appearance.skin_tone import typology_angle
+from dermssl.data.images import read_rgb, reduction, shrink
+from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.masks import read_mask
+from dermssl.files import short_hash, whole_file
+
+FORMAT = 1  # raised when the same pictures give other numbers
+LONG = 500  # images; fewer are looked at before a line could be read
+COLUMNS = ["image_id", "dark corners", "ruler", "sticker", "hair", "angle"]
+
+
+def appearance(manifest: Manifest) -> pd.DataFrame:
+    """A row an image, in the order of `manifest`: scores of artefacts in [0, 1], and the typology angle in degrees.
+
+    `dermssl.appearance.covariates.FOUND` and `dermssl.appearance.hair.FOUND` say from which score on an artefact counts
+    as present. Hair and angle are nan for images without a mask, since both are of the skin outside the lesion, and
+    everything is for those that the manifest has a problem with. Kept beside the manifest.
+    """
+    hashes = manifest.table[["image_id", "sha256", "mask_sha256"]].to_numpy().tolist()
+    kept = kept_folder(manifest.root) / f"appearance-{short_hash([FORMAT, hashes])}.parquet"
+    if not kept.is_file():
+        paths, masks = manifest.paths(), manifest.paths("mask_path")
+        sides, whole = (
+            manifest.table[["width", "height"]].min(axis=1).tolist(),
+            (manifest.table["problem"] == "").tolist(),
+        )
+
+        def look(row: int) -> dict[str, float]:
+            if not whole[row]:
+                return {}
+            small = shrink(read_rgb(paths[row], reduction(sides[row], SHORT_SIDE)), SHORT_SIDE)
+            return of_picture(small, lesion_of(masks[row], small.shape) if masks[row].is_file() else None)
+
+        if len(manifest) >= LONG:
+            print(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}", flush=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = list(pool.map(look, range(len(manifest))))
+        table = pd.DataFrame(rows, columns=COLUMNS[1:])
+        table.insert(0, "image_id", manifest.table["image_id"].to_numpy())
+        with whole_file(kept) as part:
+            table.to_parquet(part)
+    return pd.read_parquet(kept)
+
+
+def of_picture(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> dict[str, float]:
+    """What is measured of one picture, (H, W, 3) RGB, and its lesion, (H, W)."""
+    found = covariates(pixels)
+    if lesion is None:
+        return found
+    return found | {"hair": hair(pixels, lesion), "angle": typology_angle(pixels, lesion)}
+
+
+def lesion_of(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask at the size of a shrunk picture, (H, W); half-covered pixels are lesion."""
+    whole = read_mask(path).astype(np.uint8) * 255
+    return np.asarray(cv2.resize(whole, (shape[1], shape[0]), interpolation=cv2.INTER_AREA) > 127)

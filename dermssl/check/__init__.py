@@ -1,0 +1,1 @@
+"""The health report of a data set: `python -m dermssl check`."""

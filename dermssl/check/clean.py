@@ -1,0 +1,196 @@
+"""A cleaned copy of a data set, and the list of what was done; the set itself is only read."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from dermssl.data.images import Pixels, read_rgb, verify
+from dermssl.data.manifest import Manifest
+from dermssl.data.masks import complaint, image_id_of, read_values
+from dermssl.data.measurements import grey
+from dermssl.errors import UserError
+from dermssl.files import need_room, whole_folder
+
+EDGE = 0.05  # most share of grey pixels that lie further than three from the outline
+PLATEAU = 0.005  # most share of grey pixels whose neighbours are all the same
+THRESHOLD = 128  # grey values above are lesion
+GREY_MODES = ("L", "1", "P", "")
+UNLABELLED = ".unlabelled"  # hidden from a look at the whole copy, which would miss masks; `pretrain --data` takes it
+DONE = ["image_id", "kind", "action"]
+TERMS = ("LICENSE*", "LICENCE*", "ATTRIBUTION*")
+
+Action = tuple[str, str, str]  # of DONE
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A mask made usable, 0 or 255, and what was done to it; no mask where nothing usable is left."""
+
+    mask: Pixels | None
+    kind: str = ""
+    action: str = ""
+
+
+def refuse_place(place: Path, data: Path) -> None:
+    """Stops where a cleaned copy would lie in the set, the set in it, or over something."""
+    ours, theirs = place.resolve(), data.resolve()
+    if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+        raise UserError(f"--fix {place}: one of it and {data} lies in the other; give a folder of its own")
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UserError(f"--fix {place}: is not empty; give a folder that does not exist")
+
+
+def write_clean(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Writes the cleaned copy, which appears whole or not at all; returns what was done, a row an action.
+
+    Args:
+        place: Folder of the copy; see `refuse_place`.
+        manifest: The data set.
+        pairs: Near-duplicates, as `near_pairs` gives them; kept, and listed.
+
+    Raises:
+        UserError: If no image is whole, or the disk is too full.
+    """
+    table = manifest.table
+    need_room(place, int(2 * (table["size"].sum() + table["mask_size"].sum())), "the cleaned copy")
+    kept, actions = sorted_out(table)
+    if kept.empty:
+        raise UserError(f"--fix {place}: none of the {len(table)} images can be read; fetch {manifest.root} again")
+    with whole_folder(place) as part:
+        for _, row in kept.iterrows():
+            actions += write_image(part, manifest, row)
+        actions += [(image_id_of(Path(path)), "mask without image", f"{path} left out") for path in manifest.orphans]
+        actions += listed(pairs, set(kept["image_id"]))
+        done = pd.DataFrame(actions, columns=DONE)
+        done.to_csv(part / "fixes.csv", index=False)
+        write_metadata(part, kept)
+        for term in TERMS:
+            for file in manifest.root.glob(term):
+                shutil.copyfile(file, part / file.name)
+    return done
+
+
+def sorted_out(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
+    """The rows to keep, and why the others are left out: broken images, and all but one of equal bytes."""
+    broken = table["fault"].isin(["unreadable", "truncated"])
+    actions: list[Action] = [(row["image_id"], row["fault"], "left out") for row in table[broken].to_dict("records")]
+    whole = table[~broken]
+    # the best of equal bytes is the one with a sound mask, then one with any mask, then the first by name
+    worth = whole.assign(poor=(whole["mask_path"] == "") * 2 + (whole["fault"] != ""))
+    best = worth.sort_values(["poor", "image_id"]).groupby("sha256")["image_id"].transform("first").reindex(whole.index)
+    second = best != whole["image_id"]
+    doubles = zip(whole.loc[second, "image_id"], best[second], strict=True)
+    actions += [(again, "duplicate bytes", f"left out, same as {first}") for again, first in doubles]
+    return whole[~second], actions
+
+
+def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[Action]:
+    """Writes one image with its mask, or among the unlabelled where the set has masks and it has no usable one."""
+    mended = mended_mask(manifest.root, row) if row["mask_path"] else Mended(None)
+    unlabelled = manifest.has_masks and mended.mask is None
+    name = flat(row["image_id"])
+    actions = copied(manifest.root / row["path"], part / (UNLABELLED if unlabelled else "images") / name, row)
+    if mended.mask is not None:
+        target = part / "masks" / f"{name}_segmentation.png"
+        target.parent.mkdir(exist_ok=True)
+        if mended.kind or not row["mask_path"].lower().endswith(".png"):
+            write_png(target, mended.mask)
+        else:
+            shutil.copyfile(manifest.root / row["mask_path"], target)
+    if mended.kind:
+        actions.append((row["image_id"], mended.kind, mended.action))
+    elif unlabelled:
+        actions.append((row["image_id"], "image without mask", f"moved to {UNLABELLED}"))
+    return actions
+
+
+def flat(image_id: str) -> str:
+    """The image id as a file name: ids that tell folders apart keep them as a prefix."""
+    return image_id.replace("/", "__")
+
+
+def copied(source: Path, target: Path, row: "pd.Series[str]") -> list[Action]:
+    """Copies an image byte for byte where it lies upright in RGB, else writes it anew so."""
+    target.parent.mkdir(exist_ok=True)
+    kinds = ["EXIF-rotated"] * (int(row["orientation"]) != 1) + ["wrong mode"] * (row["mode"] != "RGB")
+    target = target.parent / (target.name + source.suffix.lower())
+    if not kinds:
+        shutil.copyfile(source, target)
+        return []
+    lossless = source.suffix.lower() != ".jpg" and source.suffix.lower() != ".jpeg"
+    upright = upright_rgb(source)
+    if lossless:
+        write_png(target.with_name(target.stem + ".png"), np.ascontiguousarray(upright[..., ::-1]))
+    else:
+        Image.fromarray(upright).save(target, quality=95, subsampling=0)
+    return [(row["image_id"], kind, f"written upright in RGB as {'PNG' if lossless else 'JPEG'}") for kind in kinds]
+
+
+def upright_rgb(path: Path) -> Pixels:
+    """The picture as other commands see it; 16 bits are shifted down, which OpenCV and PIL would do differently."""
+    stored, picture = verify(path.read_bytes())
+    if stored.mode.startswith("I"):
+        return np.repeat(grey(picture)[..., None], 3, axis=2)
+    return read_rgb(path) if stored.mode in ("L", "RGB") else np.asarray(picture.convert("RGB"), np.uint8)
+
+
+def mended_mask(root: Path, row: "pd.Series[str]") -> Mended:
+    """The image's mask as 0 and 255, mended where it can be."""
+    fault = row["fault"]
+    values = None if fault == "mask unreadable" else read_values(root / row["mask_path"])
+    if values is None or fault == "mask size":
+        return Mended(None, fault, f"image moved to {UNLABELLED}")
+    turned = fault == "mask transposed"
+    values = np.ascontiguousarray(values.T) if turned else values
+    if complaint(values) is None:
+        lesion = values > 0
+        rewritten = "" if set(np.unique(values)) <= {0, 255} else "written as 0 and 255"
+    elif is_blurred(values):
+        lesion, rewritten = values > THRESHOLD, f"thresholded above {THRESHOLD}"
+    else:
+        return Mended(None, fault, f"more than two classes; image moved to {UNLABELLED}")
+    coloured = "" if row["mask_mode"] in GREY_MODES else f"mask written as grey, was {row['mask_mode']}"
+    action = ", ".join(filter(None, ["transposed back" * turned, rewritten, coloured]))
+    kind = fault or ("mask values" if rewritten else "wrong mode" if coloured else "")
+    return Mended(lesion.astype(np.uint8) * 255, kind, action)
+
+
+def is_blurred(values: Pixels) -> bool:
+    """Whether what lies between black and white is only the edge between them: few pixels off it, and no plateau.
+
+    A class of its own is a plateau: inside it, every neighbour has the same middle value.
+    """
+    if values.max() < 247:
+        return False
+    square = np.ones((3, 3), np.uint8)
+    lesion = (values > THRESHOLD).astype(np.uint8)
+    rim = cv2.dilate(lesion, square, iterations=3) != cv2.erode(lesion, square, iterations=3)
+    grey_off_it = (values > 8) & (values < 247) & ~rim
+    even = cv2.dilate(values, square) == cv2.erode(values, square)
+    plateau = (values > 0) & (values < 255) & even
+    return bool(grey_off_it.mean() < EDGE and plateau.mean() < PLATEAU)
+
+
+def listed(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
+    """Near-duplicates of which both are still there."""
+    both = pairs[pairs["image_a"].isin(kept) & pairs["image_b"].isin(kept)]
+    return [(a, "near-duplicate", f"kept, as {b}; splits keep the two together")
+            for a, b in zip(both["image_a"], both["image_b"], strict=True)]  # fmt: skip
+
+
+def write_metadata(part: Path, kept: pd.DataFrame) -> None:
+    """Writes what the source's metadata knew, under the columns that commands read."""
+    known = kept[["image_id", "lesion_id", "patient_id", "label", "licence"]].rename(columns={"label": "dx"})
+    known = known.assign(image_id=known["image_id"].map(flat))
+    known.loc[:, [column for column in known if (known[column] != "").any()]].to_csv(part / "metadata.csv", index=False)
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Writes a PNG, BGR or grey."""
+    _, data = cv2.imencode(".png", pixels)
+    path.write_bytes(data.tobytes())

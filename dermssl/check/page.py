@@ -1,0 +1,168 @@
+"""The page of a data check: one HTML file that opens without a network, with a thumbnail of each finding."""
+
+import base64
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from dermssl.check.findings import KINDS
+from dermssl.data.images import Pixels, read_rgb
+from dermssl.data.manifest import Manifest
+from dermssl.data.masks import read_values
+from dermssl.errors import UserError
+from dermssl.files import write_text
+
+LONGEST = 150  # pixels of a thumbnail's longer side
+CYAN = (0, 255, 255)
+BINS = 24
+CLOSED = ("unreadable", "truncated")  # faults that leave nothing to show
+
+Row = Mapping[Hashable, str]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture as a data address, nothing where it cannot be read."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding: a picture, or two side by side, and what is said of it."""
+
+    shots: list[Shot]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars of a distribution, their heights in [0, 1], and the values at both ends and in the middle."""
+
+    title: str
+    bars: list[tuple[float, str]]
+    low: str
+    median: str
+    high: str
+
+
+def write_page(
+    path: Path, manifest: Manifest, findings: pd.DataFrame, facts: Mapping[str, object], thumbnails: int
+) -> None:
+    """Writes the page whole.
+
+    Args:
+        path: The file.
+        manifest: The data set.
+        findings: As `findings_of` gives them.
+        facts: What check.json says.
+        thumbnails: Most to show of a kind.
+    """
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["slug"] = lambda name: name.lower().replace(" ", "-")
+    page = templates.get_template("page.html.j2").render(
+        facts=facts,
+        name=manifest.root.resolve().name,
+        kinds=KINDS,
+        cards={str(kind): cards_of(manifest, found, thumbnails) for kind, found in findings.groupby("kind")},
+        histograms=histograms(manifest.table),
+        when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        thumbnails=thumbnails,
+    )
+    write_text(path, page)
+
+
+def cards_of(manifest: Manifest, found: pd.DataFrame, most: int) -> tuple[list[Card], int]:
+    """The first cards of a kind, and how many more there are; a pair is one card, whichever image tells of it."""
+    told = found[found["beside"] != found["image_id"]]  # the first of equal files stands beside each of the others
+    ends = [tuple(sorted([row["image_id"], row["beside"] or row["path"]])) for row in told.to_dict("records")]
+    once = told[~pd.Series(ends, index=told.index, dtype=object).duplicated()]
+    known = {row["image_id"]: row for row in manifest.table.to_dict("records")}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        cards = list(
+            pool.map(lambda row: card(manifest.root, known, row), [row for _, row in once.head(most).iterrows()])
+        )
+    return cards, max(0, len(once) - most)
+
+
+def card(root: Path, known: Mapping[str, Row], finding: Row) -> Card:
+    """The picture of a finding with the one that stands beside it; `known` are the manifest's rows by image id."""
+    ids = [finding["image_id"]] + [finding["beside"]] * bool(finding["beside"])
+    shots = []
+    for image_id in ids:
+        if finding["kind"] == "mask without image":
+            shots.append(Shot(thumbnail(root / finding["path"], None), Path(finding["path"]).name))
+        else:
+            shots.append(Shot(shot_of(root, known[image_id]), image_id))
+    return Card(shots, finding["detail"])
+
+
+def shot_of(root: Path, row: Row) -> str:
+    """The thumbnail of a manifest's row, with its mask's outline where there is one."""
+    if row["fault"] in CLOSED:
+        return ""
+    masked = row["mask_path"] and row["fault"] != "mask unreadable"
+    return thumbnail(root / row["path"], root / row["mask_path"] if masked else None)
+
+
+def thumbnail(path: Path, mask: Path | None) -> str:
+    """A small JPEG as a data address, the mask's outline in cyan; nothing where the file cannot be read."""
+    try:
+        pixels = read_rgb(path)
+    except (UserError, OSError):
+        return ""
+    scale = min(1.0, LONGEST / max(pixels.shape[:2]))
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    values = read_values(mask) if mask is not None else None
+    if values is not None:
+        lesion = cv2.resize((values > 0).astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+        outlines, _ = cv2.findContours(lesion.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, outlines, -1, CYAN, 1)
+    return data_address(np.asarray(small, np.uint8))
+
+
+def data_address(pixels: Pixels) -> str:
+    """An RGB picture as a JPEG in the page itself."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def histograms(table: pd.DataFrame) -> list[Histogram]:
+    """How sizes, shapes and lesions are spread; nothing of what the set does not have."""
+    read = table[table["width"] > 0]
+    sides, areas = read[["width", "height"]].to_numpy(float), table["mask_area"].dropna().to_numpy(float)
+    wanted = [
+        ("Shorter side, pixels", sides.min(axis=1), "{:.0f}"),
+        ("Width over height", sides[:, 0] / sides[:, 1], "{:.2f}"),
+        ("Lesion, share of the picture", areas, "{:.0%}"),
+    ]
+    return [histogram(title, values, form) for title, values, form in wanted if len(values)]
+
+
+def histogram(title: str, values: NDArray[np.float64], form: str) -> Histogram:
+    """Bars over the range of `values`; all in the middle one where they are equal."""
+    counts, edges = np.histogram(values, BINS)
+    said = [f"{form.format(low)} to {form.format(high)}: {count}"
+            for (low, high), count in zip(pairwise(edges), counts, strict=True)]  # fmt: skip
+    bars: Sequence[tuple[float, str]] = list(zip((counts / counts.max()).tolist(), said, strict=True))
+    low, median, high = (form.format(value) for value in (values.min(), np.median(values), values.max()))
+    return Histogram(title, list(bars), low, median, high)

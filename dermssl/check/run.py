@@ -1,0 +1,141 @@
+"""The story of `python -m dermssl check`: what is wrong with a data set, as a table, in files and on a page."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import pandas as pd
+
+from dermssl.appearance.covariates import FOUND, covariates
+from dermssl.check.clean import UNLABELLED, refuse_place, write_clean
+from dermssl.check.config import CheckConfig
+from dermssl.check.findings import KINDS, findings_of, read_sides
+from dermssl.check.page import write_page
+from dermssl.data.images import read_rgb
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.errors import UserError
+from dermssl.files import write_json
+from dermssl.runs.environment import environment
+from dermssl.runs.folder import closing, write_table
+from dermssl.splits.near_duplicates import near_pairs
+
+EXAMPLES = 3  # on the terminal
+UNFIXABLE = ("lesion across split",)  # a fault of the split and not of the set
+
+
+def run(config: CheckConfig) -> None:
+    """Looks the set over as `config` says, and cleans a copy of it where asked to.
+
+    Raises:
+        UserError: If the set cannot be read at all, or a folder to write to is no place for it.
+        SystemExit: With code 1 where there are errors, once all is written.
+    """
+    began = time.perf_counter()
+    if config.out.resolve().is_relative_to(config.data.resolve()):
+        raise UserError(f"--out {config.out}: lies inside the data set, which is never written to; give another folder")
+    if config.fix is not None:
+        refuse_place(config.fix, config.data)
+
+    # What there is, and what is wrong with it.
+    manifest = read_manifest(config.data)
+    split = None if config.split is None else read_sides(config.split, manifest)
+    pairs, scores = near_pairs(manifest), scored(manifest)
+    findings = findings_of(manifest, pairs, scores, split)
+
+    # The report.
+    folder = config.out / config.data.resolve().name
+    facts = counted(manifest, findings) | {"seconds": round(time.perf_counter() - began, 1), **environment()}
+    write_table(folder / "findings.csv", findings)
+    write_table(folder / "covariates.csv", covariate_table(manifest, scores))
+    write_json(folder / "check.json", facts)
+    write_page(folder / "check.html", manifest, findings, facts, config.thumbnails)
+
+    # What a person reads, and does next.
+    print(terminal_table(findings, len(manifest)))
+    errors = int((findings["severity"] == "error").sum())
+    print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
+          else "nothing here would stop a training")  # fmt: skip
+    if config.fix is not None:
+        actions = write_clean(config.fix, manifest, pairs)
+        print(
+            f"cleaned: {config.fix} ({len(actions)} actions in {config.fix / 'fixes.csv'}; {config.data} is untouched)"
+        )
+        if (pool := config.fix / UNLABELLED).exists():
+            print(f"pool:    {pool} (images without a usable mask, for python -m pretrain --data {pool})")
+    print(closing(folder / "check.html", next_command(config, manifest, findings)))
+    if errors:
+        raise SystemExit(1)
+
+
+def scored(manifest: Manifest) -> pd.DataFrame:
+    """The covariates of each image, in the manifest's order; nan where it cannot be read."""
+
+    def score(path: Path, fault: str) -> dict[str, float]:
+        return {} if fault in ("unreadable", "truncated") else covariates(read_rgb(path))
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the pool has a thread a core already
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            scores = list(pool.map(score, manifest.paths(), manifest.table["fault"]))
+    finally:
+        cv2.setNumThreads(threads)
+    return pd.DataFrame(scores, columns=list(FOUND), dtype=float)
+
+
+def covariate_table(manifest: Manifest, scores: pd.DataFrame) -> pd.DataFrame:
+    """What covariates.csv says: a row an image."""
+    names = {name: name.replace(" ", "_") for name in FOUND}
+    known = manifest.table[["image_id", "path", "label", "width", "height", "mask_area", "mask_border"]]
+    return known.join(scores.round(3).rename(columns=names))
+
+
+def counted(manifest: Manifest, findings: pd.DataFrame) -> dict[str, object]:
+    """What check.json says of the set: totals, and counts and shares of each kind."""
+    table, kinds = manifest.table, {}
+    for name, found in findings.groupby("kind", sort=False):
+        images = found["image_id"].nunique()
+        kinds[str(name)] = {
+            "severity": KINDS[str(name)].severity,
+            "findings": len(found),
+            "images": images,
+            "share": round(images / len(table), 4),
+        }
+    severities = findings["severity"].value_counts()
+    return {
+        "data": str(manifest.root),
+        "manifest": manifest.hash,
+        "images": len(table),
+        "masks": int((table["mask_path"] != "").sum()) + len(manifest.orphans),
+        "lesions": int(table["lesion_id"].nunique()),
+        **{f"{severity}s": int(severities.get(severity, 0)) for severity in ("error", "warning", "note")},
+        "kinds": kinds,
+    }
+
+
+def terminal_table(findings: pd.DataFrame, images: int) -> str:
+    """A line a kind: severity, images, their share, and the first few."""
+    lines = [("kind", "severity", "images", "share", "first")]
+    for name, found in findings.groupby("kind", sort=False):
+        ids = found["image_id"].drop_duplicates().tolist()
+        more = ", ..." if len(ids) > EXAMPLES else ""
+        first = ", ".join(ids[:EXAMPLES]) + more
+        lines.append((str(name), KINDS[str(name)].severity, f"{len(ids)}", f"{len(ids) / images:.1%}", first))
+    if len(lines) == 1:
+        return f"{images} images and no finding"
+    wide = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join(
+        f"{kind:<{wide[0]}}  {severity:<{wide[1]}}  {count:>{wide[2]}}  {share:>{wide[3]}}  {first}"
+        for kind, severity, count, share, first in lines
+    )
+
+
+def next_command(config: CheckConfig, manifest: Manifest, findings: pd.DataFrame) -> str:
+    """What to type next: the cleaning where it would help, else a training."""
+    errors = findings[findings["severity"] == "error"]
+    if config.fix is None and not errors["kind"].isin(UNFIXABLE).all():
+        return f"python -m dermssl check {config.data} --fix {config.data.resolve().name}-clean"
+    training = "finetune" if manifest.has_masks else "pretrain --method simclr"
+    return f"python -m {training} --data {config.fix or config.data}"

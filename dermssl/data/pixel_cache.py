@@ -1,0 +1,105 @@
+"""The pixel cache: every picture decoded and shrunk once, as uint8 in one memory map."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dermssl.data.images import Pixels, read_rgb, reduction, shrink
+from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.masks import read_mask
+from dermssl.files import alone, need_room, short_hash, whole_folder
+
+CHUNK = 256
+LONG = 2000  # images; fewer are decoded before a bar could be read
+FORMAT = 2  # raised when the same files give other pixels
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """Pictures of any aspect ratio, one behind the other; `cache[i]` is picture `i`, (H, W, 3) or (H, W)."""
+
+    pixels: NDArray[np.uint8]  # (sum of H * W * channels,)
+    starts: NDArray[np.int64]  # (N,)
+    shapes: NDArray[np.int64]  # (N, 3), the last being 3 for pictures and 1 for masks
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, rows: Sequence[int]) -> "PixelCache":
+        """These pictures in this order, the pixels where they are."""
+        return PixelCache(self.pixels, self.starts[list(rows)], self.shapes[list(rows)])
+
+    def __getitem__(self, index: int) -> Pixels:
+        height, width, channels = self.shapes[index]
+        start = self.starts[index]
+        flat = self.pixels[start : start + height * width * channels]
+        return flat.reshape(height, width, channels) if channels > 1 else flat.reshape(height, width)
+
+
+def cached_images(manifest: Manifest, short_side: int) -> PixelCache:
+    """The images of `manifest` in its order, RGB, their shorter side at most `short_side` pixels.
+
+    Give it the whole data set and `take` from it: one cache then serves every split, fraction and fold.
+    """
+    paths, sides = manifest.paths(), manifest.table[["width", "height"]].min(axis=1).tolist()
+
+    def small(index: int) -> Pixels:
+        return shrink(read_rgb(paths[index], reduction(sides[index], short_side)), short_side)
+
+    return cached("images", manifest, short_side, small)
+
+
+def cached_masks(manifest: Manifest, short_side: int) -> PixelCache:
+    """The masks of `manifest` in its order, 0 or 1, in the sizes of `cached_images`; half-covered pixels are lesion."""
+    paths = manifest.paths("mask_path")
+
+    def small(index: int) -> Pixels:
+        whole = read_mask(paths[index]).astype(np.uint8) * 255
+        return (shrink(whole, short_side) > 127).astype(np.uint8)
+
+    return cached("masks", manifest, short_side, small)
+
+
+def cached(kind: str, manifest: Manifest, short_side: int, picture: Callable[[int], Pixels]) -> PixelCache:
+    """Opens the cache of these files at this size; builds it first where nobody has, and waits where somebody does."""
+    hashes = manifest.table["sha256" if kind == "images" else "mask_sha256"].tolist()
+    folder = kept_folder(manifest.root) / f"{kind}-{short_side}-{short_hash([FORMAT, *hashes])}"
+    if not folder.is_dir():
+        with alone(folder):
+            if not folder.is_dir():
+                size = bytes_of(manifest, short_side, 3 if kind == "images" else 1)
+                what = f"the cache of {len(manifest)} {kind} at {short_side} px"
+                need_room(folder.parent, size, what)
+                print(f"{what}: {size / 1e9:.2f} GB in {folder}", flush=True)
+                build(folder, len(manifest), picture)
+    pixels = np.memmap(folder / "pixels.u8", np.uint8, mode="r")
+    return PixelCache(pixels, np.load(folder / "starts.npy"), np.load(folder / "shapes.npy"))
+
+
+def bytes_of(manifest: Manifest, short_side: int, channels: int) -> int:
+    """What the cache will need on the disk, rounded up by 2 %."""
+    sides = manifest.table[["width", "height"]].to_numpy(np.float64)
+    scale = np.minimum(1, short_side / np.maximum(1, sides.min(axis=1)))
+    return int((sides.prod(axis=1) * scale**2).sum() * channels * 1.02)
+
+
+def build(folder: Path, count: int, picture: Callable[[int], Pixels]) -> None:
+    """Streams the pictures to disk in constant memory, decoding on all cores; the folder appears when it is whole."""
+    shapes = np.empty((count, 3), np.int64)
+    bar = tqdm(total=count, desc="decoding", unit=" images", disable=None if count >= LONG else True, leave=False)
+    with whole_folder(folder) as part, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        with (part / "pixels.u8").open("wb") as file:
+            for first in range(0, count, CHUNK):
+                indices = range(first, min(first + CHUNK, count))
+                for index, pixels in zip(indices, pool.map(picture, indices), strict=True):
+                    shapes[index] = (*pixels.shape[:2], pixels.size // (pixels.shape[0] * pixels.shape[1]))
+                    file.write(np.ascontiguousarray(pixels).data)
+                bar.update(len(indices))
+        np.save(part / "shapes.npy", shapes)
+        np.save(part / "starts.npy", np.concatenate([[0], shapes.prod(axis=1).cumsum()[:-1]]))

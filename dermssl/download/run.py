@@ -1,0 +1,121 @@
+"""The story of `python -m dermssl download`: what it will fetch and under which licence, fetch, verify, unpack."""
+
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dermssl.download.archives import BadArchiveError, count_files, is_there, now, unpack
+from dermssl.download.catalogue import (
+    HAM10000,
+    HAM_CLASSES,
+    HAM_LESIONS,
+    ISIC2018,
+    DataSet,
+    RemoteFile,
+    address_of,
+    ham10000_rows,
+    write_table,
+)
+from dermssl.download.config import DownloadConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig
+from dermssl.download.consent import agreed, in_words, show_licences
+from dermssl.download.isic_archive import fetch_archive
+from dermssl.download.resumable import fetch
+from dermssl.download.web import Announced, ask
+from dermssl.files import alone_in, need_room
+
+SWELL = 1.1  # unpacked to packed: photographs and masks are packed already
+
+
+def run(config: DownloadConfig) -> None:
+    """Fetches the data set that `config` names, or what of it is not there yet.
+
+    Raises:
+        UserError: If anything is not as it should be; what came whole stays, and the same command goes on.
+    """
+    try:
+        match config:
+            case Isic2018Config():
+                done = fetch_files(ISIC2018, config.parts.split(","), config.out, yes=config.yes)
+            case Ham10000Config():
+                done = fetch_files(HAM10000, list(HAM10000.parts), config.out, yes=config.yes)
+                if done:
+                    write_ham10000_metadata(config.out)
+            case IsicArchiveConfig():
+                done = fetch_archive(config)
+    except KeyboardInterrupt:
+        print(f"\nwhat came is kept beside or in {config.out}; the same command goes on from there", flush=True)
+        raise
+    if not done:
+        print("nothing was fetched")
+        return
+    print(f"results: {config.out} ({count_files(config.out)} files)")
+    print(f"next:    python -m dermssl check {shlex.quote(str(config.out))}")
+
+
+def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool) -> bool:
+    """Fetches what is not there yet of these parts; False where the user does not want to."""
+    files = data_set.files(parts)
+    told = {file: ask(address_of(file, data_set.base)) for file in files if not is_there(out / file.makes)}
+    show_plan(data_set, files, told, out)
+    left = sum(max(0, (of.size or 0) - bytes_here(out / file.name)) for file, of in told.items())
+    sizes = [of.size or 0 for of in told.values()]
+    if told:
+        need_room(out, round(sum(sizes) * SWELL) + max(sizes) - (sum(sizes) - left), "the download, unpacked,")
+        if not agreed(left, yes=yes):
+            return False
+    with alone_in(out, "download"):
+        for file, of in told.items():
+            bring(file, data_set, of, out)
+        for file in files:
+            if file.makes != file.name:  # left where an earlier command was killed right after unpacking
+                (out / file.name).unlink(missing_ok=True)
+    return True
+
+
+def bytes_here(target: Path) -> int:
+    """How much of an archive is there from earlier attempts."""
+    found = next((path for path in (target, Path(f"{target}.part")) if path.is_file()), None)
+    return found.stat().st_size if found else 0
+
+
+def show_plan(data_set: DataSet, files: Sequence[RemoteFile], told: Mapping[RemoteFile, Announced], out: Path) -> None:
+    """Prints what is there and what is to come, from where, and under which licence."""
+    print(f"{data_set.title}, from {address_of(RemoteFile(''), data_set.base)}")
+    for file in files:
+        size, here = told[file].size if file in told else None, bytes_here(out / file.name)
+        state = "there already" if file not in told else f"{in_words(here)} of it here" if here else "to fetch"
+        print(f"  {file.name:<44} {'' if file not in told else in_words(size):>9}  {state}")
+    print(f"licence: {data_set.licence}")
+    print(f"cite:    {data_set.citation}")
+    print(f"place:   {out}", flush=True)
+
+
+def bring(file: RemoteFile, data_set: DataSet, told: Announced, out: Path) -> None:
+    """Fetches one file, and unpacks it where it is an archive."""
+    address, target = address_of(file, data_set.base), out / file.name
+    began, here = time.perf_counter(), bytes_here(target)
+    sha256 = fetch(address, target, told, file.sha256)
+    size, seconds = target.stat().st_size, time.perf_counter() - began
+    how = "its sha256 is the published one" if file.sha256 else "its length is the announced one"
+    print(f"fetched {file.name}: {in_words(size - here)} in {seconds:.0f} s; {how}", flush=True)
+    if file.makes == file.name:
+        return
+    for stale in out.glob(f".part-{file.makes}-*"):  # of a command that was killed while unpacking
+        shutil.rmtree(stale)
+    receipt = {"name": file.name, "address": address, "sha256": sha256, "bytes": size, "date": now()}
+    try:
+        unpack(target, out / file.makes, receipt)
+    except BadArchiveError:
+        target.unlink()
+        raise
+    target.unlink()
+    show_licences(out / file.makes, data_set.licence)
+
+
+def write_ham10000_metadata(out: Path) -> None:
+    """Writes metadata.csv from the challenge's two tables, unless it is there."""
+    if not (out / "metadata.csv").exists():
+        rows = list(ham10000_rows(out / HAM_CLASSES / f"{HAM_CLASSES}.csv", out / HAM_LESIONS))
+        write_table(out / "metadata.csv", rows)

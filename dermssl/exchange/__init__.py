@@ -1,0 +1,1 @@
+"""Encoders from and for other libraries: `python -m dermssl import` and `export`."""

@@ -1,0 +1,241 @@
+"""Run folders: equal work has an equal name, nothing is overwritten, and what stands can be continued."""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import pandas as pd
+
+from dermssl import flags
+from dermssl.errors import UserError
+from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
+from dermssl.parallel import rank, world
+from dermssl.runs.environment import environment
+from dermssl.runs.lock import claimed, signed
+from dermssl.runs.seal import RESULT, seal
+
+# Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
+# results tell what they cost. 4: the masks of every scored image are kept.
+FORMAT = 4
+LOCK, CHECKPOINTS = ".lock", "checkpoints"
+POLL = 0.5  # seconds between two looks at a run that another process holds
+
+
+class Options(Protocol):
+    """What every command's config has."""
+
+    @property
+    def out(self) -> Path:
+        """The folder that run folders are made in."""
+
+    @property
+    def resume(self) -> Path | None:
+        """The run folder to continue."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that this process holds."""
+
+    folder: Path
+    first: bool = True
+    """Whether this is the first of the processes that train together: it alone speaks and writes."""
+
+    @property
+    def result(self) -> dict[str, object] | None:
+        """What the finished run found; None while it is unfinished."""
+        return read_result(self.folder)
+
+    def say(self, text: str) -> None:
+        """Prints a line and keeps it in log.txt."""
+        if not self.first:
+            return
+        print(text, flush=True)
+        with (self.folder / "log.txt").open("a") as log:
+            log.write(text + "\n")
+
+    def finish(self, result: Mapping[str, object]) -> None:
+        """Seals what stands in the folder and writes result.json, which makes the run a finished one; so it comes last.
+
+        Whatever is written later but log.txt and figures breaks the seal. The checkpoints go: there is nothing left to
+        continue, and those of a study would take most of its room.
+        """
+        if not self.first:
+            return
+        text = json.dumps(result, indent=2, allow_nan=True) + "\n"
+        seal(self.folder, text.encode())
+        write_text(self.folder / RESULT, text)
+        self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        """Removes the states that the run could be continued from."""
+        shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def read_result(folder: Path) -> dict[str, object] | None:
+    """The result of the finished run in `folder`, else None."""
+    path = folder / RESULT
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def identity(config: Options, elsewhere: frozenset[str], **content: object) -> dict[str, object]:
+    """What makes a run this run: its options but for those of place and pace, and the content that they point to.
+
+    Args:
+        config: The resolved options.
+        elsewhere: Options that move or speed the run and do not change what it finds.
+        content: Hashes that stand for the paths among the options: of the data, of the parent encoder.
+    """
+    chosen = {key: value for key, value in flags.plain(config).items() if key not in elsewhere}
+    return {"format": FORMAT, **chosen, **content}
+
+
+@contextmanager
+def open_run(
+    config: Options, label: str, what: Mapping[str, object], *, standing_is_fine: bool = False
+) -> Iterator[Run]:
+    """Makes the folder `out/label-hash`, or opens it to continue, and holds it against other processes.
+
+    Args:
+        config: The resolved options, kept as config.yaml.
+        label: What a person calls the run.
+        what: The run's identity; its hash ends the folder's name.
+        standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`. One
+            that another process is at is then waited for, and is finished afterwards or is continued here: equal work
+            is done once. Its seal is not looked at.
+
+    Raises:
+        UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
+            another process is at it and nobody asked to wait.
+    """
+    folder = config.out / f"{label}-{short_hash(what)}"
+    if rank() > 0:
+        yield Run(folder, first=False)
+        return
+    if config.resume is not None and config.resume.resolve() != folder.resolve():
+        raise UserError(f"--resume {config.resume}: holds another run{differences(config.resume, config)}; "
+                        "leave those flags out, or start anew without --resume")  # fmt: skip
+    if folder.exists() and config.resume is None and not standing_is_fine:
+        done = read_result(folder) is not None
+        remedy = "its results are there; change an option (--seed 1, say) for another run" if done else (
+            f"unfinished; add --resume {folder} to continue")  # fmt: skip
+        raise UserError(f"{folder}: this very run stands there already, {remedy}")
+    if config.resume is not None and read_result(folder) is not None:
+        print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
+    wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
+    with made_or_found(folder, config, wait=wait) as made:
+        try:
+            yield Run(folder)
+        except UserError:
+            if made and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
+                remove_held(folder)
+            raise
+
+
+@contextmanager
+def made_or_found(folder: Path, config: Options, *, wait: bool) -> Iterator[bool]:
+    """Holds the run folder, made where it is missing; yields whether this process has made it."""
+    while True:
+        made = not folder.exists() and make(folder, config)
+        with held(folder, wait=wait) as ours:
+            if ours:
+                yield made
+                return
+
+
+def make(folder: Path, config: Options) -> bool:
+    """Makes a run folder with what is known before the run; False where another process was quicker."""
+    try:
+        with whole_folder(folder) as part:
+            flags.write(config, part / "config.yaml")
+            write_json(part / "environment.json", environment())
+            made = part.stat().st_ino
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    with suppress(FileNotFoundError):  # the quicker one was refused meanwhile, and has removed its own
+        return folder.stat().st_ino == made
+    return False
+
+
+def remove_held(folder: Path) -> None:
+    """Removes a run folder that this process holds, in one step for those who wait for it."""
+    gone = tempfile.mkdtemp(prefix=f".part-{folder.name}-", dir=folder.parent)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def differences(resume: Path, config: Options) -> str:
+    """The options in which the run in `resume` differs from `config`, in brackets."""
+    there = flags.read(resume / "config.yaml")
+    ours = flags.plain(config) | {"resume": None}
+    apart = [
+        f"{key} is {there.get(key)} there and {value} here" for key, value in ours.items() if there.get(key) != value
+    ]
+    return f" ({', '.join(apart)})" if apart else " (its images or its parent encoder have changed)"
+
+
+@contextmanager
+def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Holds a lock on the run folder while the body runs; the system lets go of it however the process ends.
+
+    Yields whether it is held: not where the folder is gone, perhaps because the one that was waited for was refused.
+
+    Raises:
+        UserError: If another process holds it and it is not to be waited for.
+    """
+    try:
+        lock = (folder / LOCK).open("a+")  # what its holder has left there stays
+    except FileNotFoundError:
+        yield False
+        return
+    with lock:
+        if not claimed(lock):
+            if not wait:
+                raise UserError(f"{folder}: another process is at this run; wait for it or stop it")
+            print(f"{folder}: another process is at this run; waiting", flush=True)
+            while not claimed(lock):
+                time.sleep(POLL)
+        with signed(lock):
+            yield is_still(folder / LOCK, lock)
+
+
+def is_still(path: Path, handle: IO[str]) -> bool:
+    """Whether the open file is the one that the path names: not where it was removed or made anew meanwhile."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def append_row(path: Path, row: Mapping[str, object], key: str = "epoch") -> None:
+    """Adds a row to a small CSV, whole; rows that a resumed run writes again are replaced."""
+    table = pd.DataFrame([row])
+    if path.exists():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before[key] < row[key]], table], ignore_index=True)
+    with whole_file(path) as part:
+        table.to_csv(part, index=False)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table as CSV or, by its name, as parquet; whole or not at all."""
+    with whole_file(path) as part:
+        if path.suffix == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            table.to_csv(part, index=False)
+
+
+def closing(results: Path, next_command: str) -> str:
+    """The two lines that every command ends with."""
+    return f"results: {results}\nnext:    {next_command}"

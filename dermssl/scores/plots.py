@@ -1,0 +1,105 @@
+"""Figures that several commands draw: pictures with outlines, tidy axes, and how a figure is saved.
+
+matplotlib is used through its objects alone, so drawing needs no display and is safe in threads.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dermssl.data.images import Pixels
+from dermssl.files import whole_file
+
+# Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK, FAINT, GRID = "#222222", "#767676", "#e6e6e6"
+
+TRUTH, PREDICTION = (255, 255, 255), (0, 158, 255)  # white and a blue that skin and lesion never have
+CASING = (0, 0, 0)  # sets a line off from skin and lesion alike
+SIDE = 256
+COLUMNS = 4  # pictures beside each other: more are too small on a page
+
+
+class Shown(NamedTuple):
+    """A picture of a figure; the thumbnails have one size."""
+
+    image: Pixels
+    truth: Pixels
+    prediction: Pixels
+    jaccard: float
+    name: str = ""
+
+
+def thumbnail(pixels: NDArray[np.uint8] | NDArray[np.bool_], side: int = SIDE) -> Pixels:
+    """A picture (H, W, 3), or a mask (H, W) as 0 and 255, with its longer side at most `side` pixels."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    is_mask = pixels.ndim == 2
+    whole = (pixels > 0).astype(np.uint8) * 255 if is_mask else pixels.astype(np.uint8, copy=False)
+    small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    return ((small > 127) * np.uint8(255)).astype(np.uint8) if is_mask else small.astype(np.uint8, copy=False)
+
+
+def outlined(image: Pixels, truth: Pixels, prediction: Pixels) -> Pixels:
+    """The picture enlarged with both outlines, truth white and prediction blue on black; sizes of masks may differ."""
+    width = 2 * SIDE
+    height = round(image.shape[0] * width / image.shape[1])
+    drawn = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    for mask, colour in ((truth, TRUTH), (prediction, PREDICTION)):
+        large = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 127
+        contours, _ = cv2.findContours(large.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        for ink, thickness in ((CASING, 6), (colour, 3)):
+            cv2.drawContours(drawn, contours, -1, ink, thickness, cv2.LINE_AA)
+    return drawn.astype(np.uint8, copy=False)
+
+
+def predictions_figure(groups: Mapping[str, Sequence[Shown]], images: int, title: str = "") -> Figure:
+    """Pictures with outlines, in groups such as the best, the median and the worst of `images`, four to a row."""
+    columns = min(COLUMNS, max(map(len, groups.values())))
+    rows = [(name, shown[i : i + columns]) for name, shown in groups.items() for i in range(0, len(shown), columns)]
+    tallest = max(image.shape[0] / image.shape[1] for shown in groups.values() for image, *_ in shown)
+    size = (2.45 * max(columns, 3), (2.4 * min(tallest, 1.2) + 0.45) * len(rows) + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, shown) in zip(axes, rows, strict=True):
+        for axis in line:
+            axis.set_axis_off()
+            axis.set_anchor("N")  # pictures of one row begin at one height, whatever their aspect
+        for axis, one in zip(line, shown, strict=False):
+            axis.imshow(outlined(one.image, one.truth, one.prediction))
+            axis.set_title("\n".join(filter(None, [f"{name}: IoU {one.jaccard:.2f}", one.name])), fontsize=9)
+    told = f"Held-out images (n = {images}); outline of truth white, of prediction blue"
+    figure.suptitle("\n".join(filter(None, [told, title])), fontsize=11)
+    return figure
+
+
+def panels(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
+    """That many tidy axes below each other, on one x, under a title on the left."""
+    figure = Figure(figsize=(7.2, height * count + 0.6), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False).ravel())
+    for axis in axes:
+        tidy(axis)
+    figure.suptitle(title, fontsize=11, x=0.02, ha="left")
+    return figure, axes
+
+
+def tidy(axis: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
+    """Leaves of the frame what is read: two sides, and faint lines behind the drawing."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(FAINT)
+    axis.tick_params(color=FAINT)
+    axis.grid(axis=grid, color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Writes a PNG whole."""
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=dpi, format="png")

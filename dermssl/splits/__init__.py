@@ -1,0 +1,1 @@
+"""Which images train and which are held out, and that nothing of the one side stands on the other."""

@@ -1,0 +1,209 @@
+"""Lightning's Trainer as every training here uses it, with its rates, its waits and its metrics.csv."""
+
+import logging
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Never
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from dermssl.errors import UserError
+from dermssl.parallel import local_world, rank, summed, world
+from dermssl.runs.costs import Spent
+from dermssl.runs.folder import append_row
+
+CHOSEN = [  # what Lightning warns of and is here on purpose
+    ".*does not have many workers.*",  # views are drawn in process: on a CPU a worker takes the core that trains
+    ".*number of training batches.*smaller than the logging interval.*",
+    ".*GPU available but not used.*",
+    ".*`LightningModule` to be in eval.*",
+    ".*in eval mode at the start of training.*",  # a frozen encoder is, and an average of weights
+    ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
+    ".*your dataloader is not resumable.*",  # it is: it begins behind the steps that were done
+]
+
+
+class Progress(Callback):
+    """A bar on a terminal; a line and a row in metrics.csv at the end of every epoch.
+
+    The row holds the epoch's mean of every scalar that training steps return, the learning rate, images per second,
+    seconds, the share of the time that was spent waiting for data, and what others put into `extra`. It is a part of
+    the checkpoint, so that the row of an epoch that was interrupted is that of the whole epoch.
+    """
+
+    def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None]) -> None:
+        self.metrics, self.batch_size, self.say = metrics, batch_size, say
+        self.sums: dict[str, Tensor] = {}
+        self.extra: dict[str, float] = {}
+        self.steps, self.done = 0, 0  # of this epoch, those before an interruption among them
+        self.waited, self.began, self.last = 0.0, 0.0, 0.0
+        self.bar: tqdm[Never] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume in the middle of an epoch needs."""
+        return {"sums": dict(self.sums), "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the sums of an epoch that was interrupted."""
+        self.sums, self.steps = dict(state_dict["sums"]), int(state_dict["steps"])
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clocks; the first batch is fetched after this."""
+        self.done = self.steps
+        self.waited, self.began = 0.0, time.perf_counter()
+        self.last = self.began
+        if self.bar is None and sys.stderr.isatty() and rank() == 0:
+            total = int(trainer.estimated_stepping_batches)
+            self.bar = tqdm(total=total, initial=trainer.global_step, unit="step", leave=False)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """What has gone by since the last step ended was spent on data."""
+        self.waited += time.perf_counter() - self.last
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Adds the step's scalars, without asking the device for their values."""
+        assert isinstance(outputs, Mapping)
+        for name, value in outputs.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        self.steps += 1  # the last epoch may be cut short
+        self.last = time.perf_counter()
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"waiting for data {self.waited / (self.last - self.began):.0%}")
+            self.bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the row and says the line; what others did between the last step and now is not counted."""
+        steps, seconds = self.steps - self.done, self.last - self.began
+        row: dict[str, object] = {"epoch": trainer.current_epoch}
+        row |= {name: float(summed(value)) / world() / self.steps for name, value in self.sums.items()}
+        row |= {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": seconds,
+            "images_per_second": steps * self.batch_size / seconds,
+            "data_wait_share": self.waited / seconds,
+            **self.extra,
+        }
+        self.sums, self.steps, self.extra = {}, 0, {}
+        if rank() == 0:
+            append_row(self.metrics, row)
+            self.say(line(row, int(trainer.max_epochs or 0)))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class LastStep(Callback):
+    """Ends training after `steps`, in the middle of an epoch if need be.
+
+    Lightning's own max_steps would make a resume repeat a part of the epoch that its checkpoint ends.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Lightning looks at `should_stop` after each step and ends the epoch as it ends any other."""
+        trainer.should_stop = trainer.global_step >= self.steps
+
+
+def line(row: Mapping[str, object], epochs: int) -> str:
+    """An epoch in a line: loss, rate, share of waiting, time left."""
+    left = float(str(row["seconds"])) * (epochs - int(str(row["epoch"])) - 1)
+    return (
+        f"epoch {int(str(row['epoch'])) + 1:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
+        f"{row['images_per_second']:.0f} images/s  waiting for data {row['data_wait_share']:.0%}  left {left:.0f} s"
+    )
+
+
+def fit(
+    module: LightningModule,
+    loader: DataLoader[object],
+    *,
+    steps: int,
+    precision: str,
+    callbacks: Sequence[Callback],
+    resume: Path | None,
+    smaller: str = "--batch_size or --image_size",
+) -> Trainer:
+    """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with.
+
+    Raises:
+        UserError: If the GPU's memory does not hold it; `smaller` are the options that make it need less.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
+    with warnings.catch_warnings():
+        for message in CHOSEN:
+            warnings.filterwarnings("ignore", message=message)
+        trainer = Trainer(
+            max_epochs=math.ceil(steps / len(loader)),
+            accelerator="auto",
+            devices=local_world(),
+            num_nodes=world() // local_world(),
+            strategy="ddp" if world() > 1 else "auto",
+            plugins=[] if world() > 1 else [LightningEnvironment()],  # a cluster's shell is not a call to train on it
+            use_distributed_sampler=False,  # ours give each process its share of the same steps
+            precision=precision,  # type: ignore[arg-type]
+            callbacks=[*callbacks, LastStep(steps)],
+            logger=False,
+            enable_checkpointing=False,  # ours are whole or absent (dermssl/training/checkpoint.py)
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        try:
+            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU's memory does not hold this training ({str(error).partition('.')[0]}); lower {smaller}"
+            ) from error
+        except SystemExit as stop:
+            if not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            raise KeyboardInterrupt from None  # Lightning's answer to Ctrl-C is exit code 1 and no word
+    return trainer
+
+
+LOOK = 60.0  # seconds between two looks at the counters of energy
+
+
+class Spending(Callback):
+    """Counts a training's seconds and energy over all its attempts.
+
+    Of an earlier attempt it counts what had gone by when the checkpoint was written that training goes on from. What
+    that attempt did afterwards is done again and counts once; time between attempts does not count.
+    """
+
+    def __init__(self) -> None:
+        self.spent = Spent()
+        self.looked = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was spent up to now."""
+        return {"seconds": self.spent.seconds, "watt_hours": self.spent.watt_hours}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from a checkpoint."""
+        self.spent.add(**state_dict)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Looks at the counters now and then: those of a processor begin again at 0 after an hour."""
+        if time.perf_counter() - self.looked > LOOK:
+            self.looked = time.perf_counter()
+            self.spent.meter.look()

@@ -1,0 +1,1 @@
+"""How pictures become squares, what is drawn of them, and the lesions that padding invents."""

@@ -1,0 +1,135 @@
+"""An augmentation of one's own: a YAML list of albumentations' transforms by name, built and tried before training."""
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import albumentations as A
+import cv2
+import yaml
+
+from dermssl.errors import UserError
+from dermssl.files import short_hash
+from dermssl.flags import nearest
+from finetune.augmentation.fit import BORDERS
+from finetune.augmentation.presets import preset
+from finetune.augmentation.trial_draw import in_a_line, try_out
+from finetune.options.augment import PRESETS, AugmentConfig
+
+GROUPS = {kind.__name__: kind for kind in (A.OneOf, A.SomeOf, A.Sequential, A.RandomOrder)}
+TRANSFORMS = {
+    name: kind
+    for name, kind in vars(A).items()
+    if inspect.isclass(kind) and issubclass(kind, A.DualTransform | A.ImageOnlyTransform) and name != "Lambda"
+}
+OF_PADDING = ("border_mode", "fill", "fill_mask")
+
+
+def steps_of(augmentation: str, padding: str, size: int) -> list[A.BasicTransform]:
+    """The transforms of a preset or of a YAML file; pictures that go in and come out are squares of `size` pixels.
+
+    Raises:
+        UserError: If the file or one of its entries is wrong.
+    """
+    if augmentation in PRESETS:
+        return preset(augmentation, padding, size)
+    return [
+        step(entry, f"{augmentation}: entry {number}", padding, size)
+        for number, entry in enumerate(entries(Path(augmentation)), start=1)
+    ]
+
+
+def augmentation_of(config: AugmentConfig) -> str:
+    """What stands for the augmentation in a run's identity: the preset's name, or the hash of what the file says.
+
+    A file's entries are built and tried first, so that a mistake in them is told before anything is decoded.
+
+    Raises:
+        UserError: If the file or one of its entries is wrong.
+    """
+    if config.augmentation in PRESETS:
+        return config.augmentation
+    steps_of(config.augmentation, config.padding, config.image_size)
+    return short_hash(entries(Path(config.augmentation)))
+
+
+def entries(path: Path) -> list[object]:
+    """The list in the file, unchecked.
+
+    Raises:
+        UserError: If the file is missing, is no YAML, or holds no list.
+    """
+    example = "a list of albumentations' transforms, such as '- HorizontalFlip: {p: 0.5}'"
+    try:
+        found = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"--augmentation {path}: cannot be read ({error.strerror}); give {example}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--augmentation {path}: not YAML ({in_a_line(error)})") from error
+    if not isinstance(found, list) or not found:
+        raise UserError(f"--augmentation {path}: expected {example}, found {type(found).__name__}")
+    return found
+
+
+def step(entry: object, where: str, padding: str, size: int) -> A.BasicTransform:
+    """One entry as a transform, tried on a drawn picture; a group of transforms with each of its own.
+
+    Args:
+        entry: `NAME`, or `{NAME: {argument: value}}`; groups have their members as a list under `transforms`.
+        where: File and entry, for errors.
+        padding: What corners are filled with; entries do not say it themselves.
+        size: Side of the square, pixels; also the `size` of entries that want one and do not give it.
+    """
+    name, given = named(entry, where)
+    where = f"{where} ({name})"
+    if name in GROUPS:
+        members = given.pop("transforms", None)
+        if not isinstance(members, list) or not members:
+            raise UserError(f"{where}: a group takes a list of its own under 'transforms'")
+        inside = [step(member, f"{where}, {number}", padding, size) for number, member in enumerate(members, start=1)]
+        return made(GROUPS[name], {**given, "transforms": inside}, where)
+    if name not in TRANSFORMS:
+        hint = nearest(name, TRANSFORMS) or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
+        raise UserError(f"{where}: albumentations has no transform '{name}'{hint}")
+    options = inspect.signature(TRANSFORMS[name]).parameters
+    if "border_mode" in options:
+        refuse_padding(given, where)
+        given["border_mode"] = BORDERS.get(padding, cv2.BORDER_REPLICATE)
+    if "size" in options:
+        given.setdefault("size", (size, size))
+    transform = made(TRANSFORMS[name], given, where)
+    try_out(transform, where, padding, size)
+    return transform
+
+
+def named(entry: object, where: str) -> tuple[str, dict[str, object]]:
+    """The name of an entry and its arguments."""
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        name, given = next(iter(entry.items()))
+        if given is None or isinstance(given, dict):
+            return str(name), {str(key): value for key, value in (given or {}).items()}
+    raise UserError(f"{where}: expected 'NAME: {{argument: value}}', found {entry!r}")
+
+
+def refuse_padding(given: Mapping[str, object], where: str) -> None:
+    """Stops where an entry says what fills its corners: padding is a factor of its own, and counted."""
+    if taken := [key for key in OF_PADDING if key in given]:
+        raise UserError(f"{where}: '{taken[0]}' is what --padding decides; leave it out")
+
+
+def made(kind: type[A.BasicTransform], given: Mapping[str, object], where: str) -> A.BasicTransform:
+    """The transform with these arguments; what albumentations merely warns of is an error here."""
+    options = list(inspect.signature(kind).parameters)
+    for key in given:
+        if key not in options:
+            hint = nearest(key, options) or f"; it has {', '.join(options)}"
+            raise UserError(f"{where}: has no argument '{key}'{hint}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return kind(**given)
+    except (ValueError, TypeError, Warning) as error:
+        raise UserError(f"{where}: {in_a_line(error)}") from error

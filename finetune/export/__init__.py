@@ -1,0 +1,1 @@
+"""A run's network as ONNX: `python -m finetune.export`."""

@@ -1,0 +1,30 @@
+"""The story of an export: from a finished run to an ONNX file."""
+
+from pathlib import Path
+
+from dermssl.errors import UserError
+from dermssl.runs.folder import closing
+from dermssl.training.device import prepare
+from finetune.export.config import ExportConfig
+from finetune.network.model_file import read_model
+from finetune.network.onnx_model import write_onnx_model
+
+
+def export(config: ExportConfig) -> Path:
+    """Writes the network as ONNX, proved by onnxruntime; returns the file.
+
+    Raises:
+        UserError: If there is no such model, a file stands in its place, or the network cannot be written.
+    """
+    if config.out.exists():
+        raise UserError(f"--out {config.out}: stands already; give another name, or remove it")
+    prepare(config.threads)
+    model, card = read_model(config.model)
+    difference = write_onnx_model(config.out, model, card)
+    side = card.image_size
+    print(
+        f"{card.decoder} on {card.encoder}: pixels (B, 3, {side}, {side}) of RGB in uint8 to probability "
+        f"(B, 1, {side}, {side}); onnxruntime differs from torch by {difference:.0e}"
+    )
+    print(closing(config.out, f"python -m finetune.predict --model {config.out} --images DIR --out DIR"))
+    return config.out

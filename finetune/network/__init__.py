@@ -1,0 +1,1 @@
+"""A decoder on an encoder, every tensor compared, and networks on disk."""

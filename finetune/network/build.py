@@ -1,0 +1,187 @@
+"""A decoder of segmentation-models-pytorch on an encoder whose weights are proved to be the ones asked for."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders import TimmViTEncoder
+from torch import nn
+
+from dermssl.errors import UserError
+from dermssl.weights.encoder import Start, State, any_size, build_encoder, load_strictly, prove_equal
+from finetune.network.compatibility import REFUSALS, complaint, neighbours, one_line, share_used, takes
+from finetune.options.decoder import ARGUMENTS, DECODERS, WIDTH_PER_STAGE, DecoderConfig, options_of, words
+from finetune.options.run import FinetuneConfig
+
+SIZES = (256, 224)  # one of which a decoder must take to be named as one that goes with an encoder
+
+
+@dataclass(frozen=True)
+class Network:
+    """A segmentation network, and how much of the pretrained encoder is in it."""
+
+    model: nn.Module
+    """uint8-normalised images (B, 3, H, W) to logits (B, 1, H, W)."""
+    tensors_compared: int
+    """Of the encoder, each equal to its origin."""
+    share_used: float
+    """Share of the encoder's parameters that the decoder's output depends on, in (0, 1]."""
+    decoder_compared: int = 0
+    """Tensors of a decoder that was pretrained with the encoder; 0 where it starts from random weights."""
+
+
+def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None = None) -> nn.Module:
+    """The architecture with random weights: images (B, 3, H, W) to logits (B, 1, H, W).
+
+    Args:
+        encoder: Name in smp, or `tu-NAME`.
+        decoder: One of `finetune.options.decoder.DECODERS`.
+        options: What `finetune.options.decoder.options_of` gives, or the card of a model file holds; tuples may be
+            lists, and what is left out or None is the architecture's own. The depth is one of them, `encoder_depth`.
+
+    Raises:
+        UserError: If the decoder does not go with this encoder or these options.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    try:
+        return assembled(encoder, decoder, given)
+    except REFUSALS as error:
+        raise UserError(unfit(encoder, decoder, given, one_line(error))) from error
+
+
+def assembled(encoder: str, decoder: str, given: Mapping[str, object]) -> nn.Module:
+    """What smp makes of a decoder with these options, in its own words where it does not."""
+    arguments = {ARGUMENTS[name][decoder]: argument(decoder, name, value) for name, value in given.items()}
+    arguments = {**beside(encoder, decoder, given), **arguments, **any_size(encoder)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+        # encoder_weights None and not False, which would download
+        return cast(nn.Module, smp.create_model(decoder, encoder, encoder_weights=None, **arguments))
+
+
+def argument(decoder: str, name: str, value: object) -> object:
+    """The value as smp takes it."""
+    if name == "decoder_channels" and decoder not in WIDTH_PER_STAGE:
+        (value,) = cast("Sequence[int]", value)  # one for all of its maps
+    if value == "instancenorm":
+        value = {"type": "instancenorm", "affine": True}  # smp sets the weights that it has only so, and stops
+    return value
+
+
+def beside(encoder: str, decoder: str, given: Mapping[str, object]) -> dict[str, object]:
+    """What smp must be told beside the options, for its defaults are those of one depth and one kind of encoder.
+
+    The enlargement at the end follows from the depth: any other gives masks of another size than the image.
+    """
+    depth = cast("int | None", given.get("encoder_depth"))
+    match decoder:
+        case "unet" | "unetplusplus" | "manet" if depth:
+            return {"decoder_channels": (256, 128, 64, 32, 16)[5 - depth :]}
+        case "pspnet" if depth:
+            return {"upsampling": 2**depth}
+        case "fpn" if depth:
+            return {"upsampling": 2 ** (depth - 3)}
+        case "dpt":
+            return readout(encoder, given) | {"decoder_intermediate_channels": (256, 512, 1024, 1024)[: depth or 4]}
+        case _:
+            return {}
+
+
+def readout(encoder: str, given: Mapping[str, object]) -> dict[str, object]:
+    """What DPT does with the class token of a plain transformer: nothing where there is none.
+
+    Raises:
+        ValueError: If the encoder is no plain transformer, or has no token for a readout that is asked for.
+    """
+    transformer = build_encoder(encoder)
+    if not isinstance(transformer, TimmViTEncoder):
+        raise ValueError("it takes plain transformers of timm, such as tu-vit_tiny_patch16_224")
+    if not transformer.has_prefix_tokens and given.get("decoder_readout", "ignore") != "ignore":
+        raise ValueError(
+            f"the encoder has no class token; take --decoder_readout ignore, not {given['decoder_readout']}"
+        )
+    return {"decoder_readout": "cat" if transformer.has_prefix_tokens else "ignore"}
+
+
+def unfit(encoder: str, decoder: str, given: Mapping[str, object], why: str) -> str:
+    """The sentence for parts that do not go together, with the decoders that take the encoder."""
+    build_encoder(encoder)  # an unknown name is told first
+    fitting = [other for other in DECODERS if fits(encoder, other)]
+    if decoder in fitting:
+        flags = " ".join(f"--{name} {words(value)}" for name, value in given.items())
+        return f"--decoder {decoder}: {encoder} does not go with {flags}: {why}; it does with the decoder's own options"
+    remedy = f"these do: {', '.join(fitting)}" if fitting else "no decoder does; take another --encoder"
+    return f"--decoder {decoder}: does not go with --encoder {encoder}: {why}; {remedy}"
+
+
+def fits(encoder: str, decoder: str) -> bool:
+    """Whether the decoder takes the encoder at its own options and some common size."""
+    for device in ("meta", "cpu"):  # nothing is drawn on the first, but MiT reads values while it is built
+        try:
+            with torch.device(device):
+                model = assembled(encoder, decoder, {}).eval()
+        except (*REFUSALS, UserError):
+            continue
+        return any(takes(model, size) for size in SIZES)
+    return False
+
+
+def network(start: Start, config: FinetuneConfig) -> Network:
+    """Puts the encoder of `start` under its own decoder, or one whose weights depend on `config.seed` alone.
+
+    Raises:
+        UserError: If the decoder does not go with this encoder, its options, the size of the images, or the decoder
+            that was pretrained with the encoder.
+    """
+    torch.manual_seed(config.seed)
+    options = options_of(config)
+    model = build_model(start.card.encoder, config.decoder, options)
+    refuse_size(model, start.card.encoder, config)
+    inside = cast(nn.Module, model.encoder)
+    given = start.encoder.state_dict()
+    # A shallow decoder's encoder may end early: it must find every tensor of its own, and leaves the rest.
+    own = {name: given[name] for name in inside.state_dict() if name in given}
+    load_strictly(inside, own, f"--init under {config.decoder}")
+    pretrained = start.decoder if start.card.decoder == config.decoder else {}
+    if pretrained:
+        load_decoder(cast(nn.Module, model.decoder), pretrained, config)
+    share = share_used(model.eval(), start.encoder, config.image_size)
+    return Network(model.train(), prove_equal(inside, given), share, len(pretrained))
+
+
+def load_decoder(decoder: nn.Module, pretrained: State, config: DecoderConfig) -> None:
+    """Loads the decoder that was pretrained with the encoder, every tensor compared.
+
+    Raises:
+        UserError: If the options give it another shape than it was pretrained in.
+    """
+    options = options_of(config)
+    shapes = {name: tensor.shape for name, tensor in decoder.state_dict().items()}
+    if options and shapes != {name: tensor.shape for name, tensor in pretrained.items()}:
+        raise UserError(
+            f"--{' and --'.join(options)}: --init holds a {config.decoder} decoder that was pretrained in another "
+            f"shape; leave what changes the shape out, or take another --decoder or --init"
+        )
+    load_strictly(decoder, pretrained, f"the {config.decoder} decoder of --init")
+
+
+def refuse_size(model: nn.Module, encoder: str, config: FinetuneConfig) -> None:
+    """Stops at a size that the network does not take, with the next sizes that it does."""
+    size = config.image_size
+    if takes(model.eval(), size):
+        return
+    below, above = neighbours(model, size)
+    if below is above is None:
+        raise UserError(unfit(encoder, config.decoder, options_of(config), complaint(model, size)))
+    raise UserError(f"--image_size {size}: {encoder} under {config.decoder} takes {between(below, above)}")
+
+
+def between(below: int | None, above: int | None) -> str:
+    """The sizes that a network takes next to one that it does not."""
+    if below and above:
+        step = above - below
+        return f"multiples of {step}; the next are {below} and {above}" if below % step == 0 else f"{below} or {above}"
+    return f"none so large; the next is {below}" if below else f"none so small; the next is {above}"

@@ -1,0 +1,1 @@
+"""The options of fine-tuning, a file for what they decide; torch-free."""

@@ -1,0 +1,60 @@
+"""The options of fine-tuning."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
+from finetune.options.augment import AugmentConfig
+from finetune.options.decoder import DecoderConfig
+from finetune.options.loss import LossConfig
+from finetune.options.score import ScoreConfig
+from finetune.options.transfer import TransferConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
+    """An encoder's weights under a segmentation decoder, trained on images with masks and scored on held-out ones."""
+
+    # Where a run lies and how fast it goes is no part of what it is; hashes stand for images, weights and split.
+    ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
+        "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads",
+    }  # fmt: skip
+
+    init: str = "ssl"
+    """Weights to start from: ssl (the newest file in --checkpoints for the encoder), imagenet, random, or a file."""
+    encoder: str = "tu-tf_efficientnet_lite0"
+    """Name in segmentation-models-pytorch, or a timm model as tu-NAME."""
+    data: Path | None = None
+    """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
+    limit: int | None = None
+    """Take this many images, from both sides of the split in their proportion; all by default."""
+    label_fraction: float = 1.0
+    """Share of the training images whose masks are used; smaller shares lie inside larger ones."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of the network; losses are in float32 always."""
+    workers: int = 0
+    """Processes that draw augmentations; 0 draws them in this one."""
+    threads: int = 0
+    """CPU threads; 0 takes all cores."""
+    seed: int = 0
+    """Of the decoder's weights, the order and the augmentation."""
+    out: Path = Path("runs/finetune")
+    """Folder of run folders."""
+    checkpoints: Path = Path("checkpoints")
+    """Folder in which `--init ssl` looks."""
+    resume: Path | None = None
+    """Run folder to continue."""
+
+    def __post_init__(self) -> None:
+        for group in (ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
+            group.__post_init__(self)
+        if not 0 < self.label_fraction <= 1:
+            raise ValueError(f"--label_fraction is a share in (0, 1], got {self.label_fraction}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be negative, got {self.seed}")
+        if self.limit is not None and self.limit < 2:
+            raise ValueError(f"--limit must leave an image on either side of the split, got {self.limit}")
+        for name in ("workers", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")

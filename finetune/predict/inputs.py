@@ -1,0 +1,99 @@
+"""The pictures of a prediction: which they are, and what is read of each, or why it cannot be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from dermssl.data.folders import ids_of
+from dermssl.data.images import SUFFIXES, Pixels, find_pictures, read_rgb, reduction, shrink, verify
+from dermssl.data.masks import OTHER_ENDING, is_mask
+from dermssl.errors import UserError
+from finetune.augmentation.fit import Fit
+
+
+class Picture(NamedTuple):
+    """A picture to predict."""
+
+    path: Path
+    name: str
+    """What its mask is called: the file's name without suffix, or its path where two folders hold one name."""
+
+
+class View(NamedTuple):
+    """How a network looks at a picture."""
+
+    fit: Fit
+    cache_size: int | None
+    """Shorter side that larger pictures are shrunk to first, as they were for training; None for none."""
+
+
+class Read(NamedTuple):
+    """What is kept of a picture that was read."""
+
+    picture: Picture
+    height: int
+    """Of the picture upright."""
+    width: int
+    squares: tuple[Pixels, ...]
+    """One for each view, (S, S, 3)."""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A picture that cannot be read."""
+
+    picture: Picture
+    reason: str
+
+
+def pictures_in(images: Path, out: Path) -> list[Picture]:
+    """The pictures of a folder at any depth, masks and what lies in `out` left aside, or the single one.
+
+    Raises:
+        UserError: If there is none, or two would have one mask's name.
+    """
+    if images.is_file():
+        if images.suffix.lower() not in SUFFIXES:
+            raise UserError(f"--images {images}: no picture by its name; give one of {' '.join(SUFFIXES)}, or a folder")
+        return [Picture(images, images.stem)]
+    if out.resolve() == images.resolve():
+        raise UserError(f"--out {out}: is the folder of the images; give one of its own")
+    inside = out.resolve().is_relative_to(images.resolve())
+    paths = [
+        path
+        for path in find_pictures(images)
+        if not (is_mask(path, images) or OTHER_ENDING.search(path.stem))
+        and not (inside and path.resolve().is_relative_to(out.resolve()))
+    ]
+    if not paths:
+        raise UserError(f"--images {images}: holds masks alone; give a folder of images")
+    return [Picture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
+
+
+def read(picture: Picture, views: Sequence[View]) -> Read | Damaged:
+    """The picture as each view's square, decoded as for training; or what is wrong with it."""
+    try:
+        _, upright = verify(picture.path.read_bytes())
+        height, width = upright.height, upright.width
+        del upright  # 50 megapixels are 150 MB
+        sizes = {view.cache_size for view in views}
+        whole = {size: decoded(picture.path, min(height, width), size) for size in sizes}
+    except (OSError, UserError, cv2.error) as error:
+        return Damaged(picture, reason(error, picture.path))
+    return Read(picture, height, width, tuple(view.fit.square(whole[view.cache_size]) for view in views))
+
+
+def decoded(path: Path, short_side: int, cache_size: int | None) -> Pixels:
+    """The picture (H, W, 3), its shorter side at most `cache_size`: the pixels that a cache holds of it."""
+    if cache_size is None:
+        return read_rgb(path)
+    return shrink(read_rgb(path, reduction(short_side, cache_size)), cache_size)
+
+
+def reason(error: Exception, path: Path) -> str:
+    """What is wrong, in a few words."""
+    said = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(said).removeprefix(f"{path}: ").split())

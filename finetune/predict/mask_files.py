@@ -1,0 +1,80 @@
+"""The files of a prediction: what is written of a picture, whole, and what stands of it already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dermssl.data.images import Pixels, read_rgb
+from dermssl.files import whole_file
+from dermssl.scores.plots import PREDICTION
+from finetune.predict.inputs import Picture
+from finetune.scoring.inference import Mask, Probability
+
+FULL = 65535  # what probability 1 is in a file of 16 bits
+QUALITY = 92  # of an overlay's JPEG, in percent
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Which files of each picture are written, and where."""
+
+    folder: Path
+    overlay: bool = False
+    probability: bool = False
+
+    def of(self, picture: Picture) -> list[Path]:
+        """The files of a picture."""
+        endings = ["_segmentation.png"] + ["_overlay.jpg"] * self.overlay + ["_probability.png"] * self.probability
+        return [self.folder / f"{picture.name}{ending}" for ending in endings]
+
+    def stand(self, picture: Picture) -> bool:
+        """Whether all of them stand; each appears whole or not at all."""
+        return all(path.exists() for path in self.of(picture))
+
+    def write(self, picture: Picture, probability: Probability, mask: Mask) -> None:
+        """Writes what does not stand, each whole: the picture's mask, outline and probability, (H, W)."""
+        for path in self.of(picture):
+            if not path.exists():
+                encoded = self.encoded(path, picture, probability, mask)
+                with whole_file(path) as part:
+                    part.write_bytes(encoded.tobytes())
+
+    def encoded(self, path: Path, picture: Picture, probability: Probability, mask: Mask) -> NDArray[np.uint8]:
+        """The bytes of one of the files."""
+        if path.name.endswith("_overlay.jpg"):
+            drawn = overlaid(read_rgb(picture.path), mask)
+            return jpeg(drawn)
+        if path.name.endswith("_probability.png"):
+            return png(np.rint(probability * FULL).astype(np.uint16))
+        return png(mask.astype(np.uint8) * np.uint8(255))
+
+
+def png(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Grey values (H, W), of 8 or 16 bits, as the bytes of a PNG."""
+    return cv2.imencode(".png", values)[1].astype(np.uint8, copy=False)
+
+
+def jpeg(pixels: Pixels) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) as the bytes of a JPEG."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].astype(np.uint8, copy=False)
+
+
+CASING = (0, 0, 0)  # sets the line off from skin and lesion alike
+LINES = 300  # widths of the line to the picture's shorter side: a picture shrunk to a page keeps a line
+
+
+def overlaid(picture: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    """The picture (H, W, 3) with the outline of `mask` (H, W) in blue between black lines.
+
+    The line lies along the mask's rim, both of its sides: 2 pixels wide on 600, 13 on 4000, and black as much again.
+    """
+    width = max(1, round(min(mask.shape) / LINES))
+    rims, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    drawn = np.ascontiguousarray(picture).copy()
+    for colour, thickness in ((CASING, 2 * width), (PREDICTION, width)):
+        cv2.drawContours(drawn, rims, -1, colour, thickness, cv2.LINE_AA)
+    return drawn

@@ -1,0 +1,208 @@
+"""The story of a prediction, from finished runs to a mask for every picture of a folder."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dermssl.errors import UserError, first_ten
+from dermssl.files import alone_in, write_json
+from dermssl.runs.folder import closing
+from finetune.predict.config import EnsembleConfig, PredictConfig, PredictOptions
+from finetune.predict.inputs import Damaged, Picture, pictures_in
+from finetune.predict.mask_files import MaskFiles
+from finetune.predict.member import Member, device_of, open_member
+from finetune.predict.prediction import Prediction
+from finetune.predict.submission import doubles, official_name, unofficial, write_submission
+from finetune.scoring.inference import Cut
+
+RECORD = "prediction.json"
+FORMAT = 1  # raised when the same options give other masks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a prediction ended."""
+
+    folder: Path
+    written: int
+    """Pictures whose files were written, now."""
+    stood: int
+    """Pictures whose files stood already."""
+    damaged: Sequence[Damaged]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where pictures were left out, else 0."""
+        return int(bool(self.damaged))
+
+
+def predict(config: PredictConfig) -> Outcome:
+    """Writes the mask of every picture, of its own size; what stands already is left alone.
+
+    Raises:
+        UserError: If the model or the images cannot be used, or `--out` holds masks of another prediction.
+    """
+    device = device_of(config.device, config.threads)
+    member = open_member(config.model, device, config)
+    return predict_with([member], config, f"python -m finetune.predict --model {config.model}")
+
+
+def predict_with(members: Sequence[Member], options: PredictOptions, command: str) -> Outcome:
+    """The same by the mean of several networks.
+
+    Args:
+        members: The networks; the order in which they are summed.
+        options: What is asked for.
+        command: What the user typed as far as the images, for the next command.
+    """
+    cut = cut_of(members, options)
+    pictures = pictures_in(options.images, options.out)
+    files = MaskFiles(options.out, options.overlay, options.probability)
+    if options.submission is not None:
+        refuse_names(pictures, options.submission)
+    with alone_in(options.out, "prediction"):
+        record(members, options, cut, any(path.exists() for picture in pictures for path in files.of(picture)))
+        todo = [picture for picture in pictures if not files.stand(picture)]
+        predictors = [member.predictor(options.batch_size, options.symmetries) for member in members]
+        prediction = Prediction(predictors, [member.view for member in members], cut, files)
+        damaged = with_bar(prediction, pictures, todo, options)
+        if options.submission is not None and not damaged:
+            write_submission(options.submission, options.out, [picture.name for picture in pictures])
+    outcome = Outcome(options.out, len(todo) - len(damaged), len(pictures) - len(todo), damaged)
+    tell(outcome, options, command)
+    return outcome
+
+
+def with_bar(
+    prediction: Prediction, pictures: Sequence[Picture], todo: Sequence[Picture], options: PredictOptions
+) -> list[Damaged]:
+    """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
+    damaged: list[Damaged] = []
+    done = len(pictures) - len(todo)
+    with tqdm(total=len(pictures), initial=done, unit=" images", disable=None, leave=False) as bar:
+        for first, found in enumerate(prediction.of(todo, options.batch_size, options.threads)):
+            damaged += found
+            bar.update(min(options.batch_size, len(todo) - first * options.batch_size))
+    return damaged
+
+
+def cut_of(members: Sequence[Member], options: PredictOptions) -> Cut:
+    """How the mean becomes masks: as asked for, else as the members' runs were scored.
+
+    Raises:
+        UserError: If they were scored differently and nothing is asked for.
+    """
+    chosen: dict[str, object] = {}
+    for name in ("threshold", "largest", "fill_holes"):
+        given = getattr(options, name)
+        own = sorted({getattr(member.card, name) for member in members})
+        if given is None and len(own) > 1:
+            raise UserError(f"--models: their runs were scored with --{name} {' and '.join(map(str, own))}; give one")
+        chosen[name] = own[0] if given is None else given
+    return Cut(**chosen)  # type: ignore[arg-type]
+
+
+def record(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_stand: bool) -> None:
+    """Leaves in `--out` what its masks were made with, so that others are never mixed with them.
+
+    Raises:
+        UserError: If masks stand there that were made otherwise.
+    """
+    path, ours = options.out / RECORD, identity(members, options, cut)
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        apart = [
+            f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in ours if theirs.get(key) != ours[key]
+        ]
+        if apart:
+            raise UserError(f"--out {options.out}: holds masks made otherwise ({'; '.join(apart)}); give another --out")
+    elif masks_stand:
+        raise UserError(f"--out {options.out}: holds masks but no {RECORD} that says whose; give another --out")
+    else:
+        write_json(path, ours)
+
+
+def refuse_names(pictures: Sequence[Picture], archive: Path) -> None:
+    """Stops before the work where the masks' names would not do for the challenge."""
+    names = [picture.name for picture in pictures]
+    strange = unofficial(names)
+    if strange:
+        raise UserError(f"--submission {archive}: {strange}; rename them, or leave --submission out")
+    twice = doubles([official_name(name) for name in names], names)
+    if twice:
+        raise UserError(f"--submission {archive}: one mask's name for several ids ({first_ten(twice)}); rename them")
+
+
+def identity(members: Sequence[Member], options: PredictOptions, cut: Cut) -> dict[str, object]:
+    """What masks depend on, and the folder of their pictures, as JSON knows it."""
+    folder = options.images.parent if options.images.is_file() else options.images
+    return {
+        "format": FORMAT,
+        "models": [about(member, options) for member in members],
+        **vars(cut),
+        "precision": options.precision,
+        "images": str(folder.resolve()),
+    }
+
+
+def about(member: Member, options: PredictOptions) -> Mapping[str, object]:
+    """What tells a network and its way of looking from others."""
+    card = member.card
+    names = ("sha256", "encoder", "decoder", "init", "image_size", "fit", "padding", "cache_size")
+    over = card.symmetries if options.symmetries is None else options.symmetries
+    return {**{name: getattr(card, name) for name in names}, "form": member.form, "symmetries": over}
+
+
+def tell(outcome: Outcome, options: PredictOptions, command: str) -> None:
+    """Prints what was done, what could not be, and what comes next."""
+    counts = f"{outcome.written} images done, {outcome.stood} stood already"
+    same = f"{command} {typed(options)}"
+    following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay True"
+    if outcome.damaged:
+        counts += f", {len(outcome.damaged)} damaged"
+        following = f"mend or remove the damaged images, then again: {same}"
+        print(f"{len(outcome.damaged)} damaged images were left out:", file=sys.stderr)
+        for one in outcome.damaged:
+            print(f"  {one.picture.path}: {one.reason}", file=sys.stderr)
+    if options.submission is not None:
+        packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
+        print(f"{options.submission}: {packed}")
+    print(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
+
+
+def typed(options: PredictOptions) -> str:
+    """The options that are not their defaults, as flags."""
+    words = [
+        f"--{field.name} {getattr(options, field.name)}"
+        for field in dataclasses.fields(PredictOptions)
+        if getattr(options, field.name) != field.default
+    ]
+    return " ".join(words)
+
+
+def ensemble(config: EnsembleConfig) -> Outcome:
+    """Writes the masks that the mean of the models' probabilities gives, each model with equal weight.
+
+    Raises:
+        UserError: If a model or the images cannot be used, a model is given twice, or `--out` holds other masks.
+    """
+    device = device_of(config.device, config.threads)
+    members = [open_member(path, device, config) for path in config.models]
+    refuse_twice(members)
+    command = f"python -m finetune.ensemble --models {' '.join(map(str, config.models))}"
+    # In the order of their hashes: sums of three depend on the order, and that of the flags must not matter.
+    return predict_with(sorted(members, key=lambda member: member.card.sha256), config, command)
+
+
+def refuse_twice(members: Sequence[Member]) -> None:
+    """Stops where one network is given twice, under whatever name: it would have twice the weight."""
+    first: dict[str, Member] = {}
+    for member in members:
+        twin = first.setdefault(member.card.sha256, member)
+        if twin is not member:
+            raise UserError(f"--models: {twin.path} and {member.path} are the same network; give each one once")

@@ -1,0 +1,68 @@
+"""The story of a preview: pictures as training would draw them under each padding, and what the padding invents."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dermssl.data.manifest import read_manifest, refuse_problems
+from dermssl.data.pixel_cache import cached_images, cached_masks
+from dermssl.data.sources import draw_if_absent, labelled
+from dermssl.scores.plots import save_figure
+from dermssl.training.device import prepare
+from finetune.augmentation.augment import Labelled
+from finetune.augmentation.mirrored import Invented, count_invented
+from finetune.augmentation.recipe import augmentation_of
+from finetune.augmentation.sheet import comparison, sheet
+from finetune.preview.config import PreviewConfig
+
+
+def preview(config: PreviewConfig) -> Path:
+    """Draws and counts as `config` says; returns the figure's file.
+
+    Raises:
+        UserError: For a wrong folder, picture, mask or augmentation.
+    """
+    for padding in config.paddings:
+        augmentation_of(config.of(padding))
+    source = labelled(config.data)
+    prepare(1)  # the pictures are too small for two
+    draw_if_absent(source, count=400, size=192, workers=1)
+    manifest = read_manifest(source.folder)
+    refuse_problems(manifest, masks=True)
+    images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
+    drawn = {
+        padding: Labelled(
+            images,
+            masks,
+            preset=config.augmentation,
+            padding=padding,
+            size=config.image_size,
+            seed=config.seed,
+            fit=config.fit,
+        )
+        for padding in config.paddings
+    }
+    names = manifest.table["image_id"].tolist()
+    title = f"--augmentation {config.augmentation} --fit {config.fit} --image_size {config.image_size}"
+    if config.padding == "all":
+        figure = comparison(drawn, names, title)
+    else:
+        figure = sheet(drawn[config.padding], names, f"{title} --padding {config.padding}")
+    save_figure(figure, config.out)
+    print(table({padding: count_invented(pictures, config.draws) for padding, pictures in drawn.items()}))
+    print(f"results: {config.out}")
+    return config.out
+
+
+def table(found: dict[str, Invented]) -> str:
+    """The counts of each padding as lines of text."""
+    rows = {
+        padding: {
+            "draws": counted.draws,
+            "filled": f"{counted.filled:.1%}",
+            "pictures with invented lesion": f"{counted.pictures:.1%}",
+            "of their lesion": f"{counted.of_lesion:.1%}",
+        }
+        for padding, counted in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("padding").reset_index().to_string(index=False)

@@ -1,0 +1,1 @@
+"""From squares to probabilities to masks, and their scores."""

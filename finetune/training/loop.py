@@ -1,0 +1,159 @@
+"""The training itself: its learning rate, its loop, its end, and the network that comes of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from pytorch_lightning import Callback, seed_everything
+from torch import nn
+
+from dermssl.data.manifest import Manifest
+from dermssl.data.pixel_cache import PixelCache
+from dermssl.files import write_json
+from dermssl.runs.costs import costs, usual_rate
+from dermssl.runs.folder import Run
+from dermssl.scores.plots import save_figure
+from dermssl.training.checkpoint import Checkpoints, context_now, newest_whole, resuming
+from dermssl.training.device import channels_last, depthwise_in_float32
+from dermssl.training.randomness import CountedRandomness
+from dermssl.training.trainer import Progress, Spending, fit
+from dermssl.weights.encoder import Start
+from finetune.augmentation.augment import Labelled, labelled_loader
+from finetune.augmentation.fit import Fit
+from finetune.augmentation.mirrored import Invented, count_invented
+from finetune.augmentation.sheet import sheet
+from finetune.network.build import Network
+from finetune.options.run import FinetuneConfig
+from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
+from finetune.training.early_stopping import EarlyStopping
+from finetune.training.inner_part import mean_iou
+from finetune.training.range_test import learning_rate
+from finetune.training.schedule import Schedule
+from finetune.training.segment import Segment
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training is made of."""
+
+    config: FinetuneConfig
+    start: Start
+    net: Network
+    schedule: Schedule
+    manifest: Manifest
+    """All images that the caches hold, in their order."""
+    images: PixelCache
+    masks: PixelCache
+    device: torch.device
+
+    def part(self, image_ids: Sequence[str]) -> tuple[Manifest, PixelCache]:
+        """Some of the images with their pixels, in the order given."""
+        return self.manifest.take(image_ids), self.images.take(self.manifest.rows(image_ids))
+
+    def pictures(self, image_ids: Sequence[str]) -> Labelled:
+        """Some of the images as training draws them."""
+        config, rows = self.config, self.manifest.rows(image_ids)
+        return Labelled(
+            self.images.take(rows), self.masks.take(rows), preset=config.augmentation, padding=config.padding,
+            size=config.image_size, seed=config.seed, fit=config.fit,
+        )  # fmt: skip
+
+    def predictor(self, model: nn.Module, *, symmetries: bool | None = None) -> Predictor:
+        """A network as it is scored: in float32, whatever it was trained in; over the symmetries where it is to be."""
+        config = self.config
+        network = TorchSegmenter(model.to(self.device), self.start.normalise)
+        size = Fit(config.fit, config.image_size, config.padding)
+        over = config.symmetries if symmetries is None else symmetries
+        return Predictor(network, size, config.batch_size, over)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network whose training has ended, and what there is to say of that."""
+
+    model: nn.Module
+    facts: dict[str, object]
+    """For result.json."""
+
+
+def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Sequence[str]) -> Trained:
+    """Trains the network, from where an earlier attempt was left if there was one.
+
+    Args:
+        work: The run folder, which gets metrics.csv, checkpoints and figures of what training sees.
+        given: What it is made of; its network is trained in place.
+        train_ids: Images to train on.
+        inner_ids: Training images set aside, for `patience`.
+    """
+    config, net = given.config, given.net
+    seed_everything(config.seed, verbose=False)
+    pictures = given.pictures(train_ids)
+    shown = config.score_on == "held_out"  # a trial of a search is looked at by its number
+    invented = show_pictures(work, pictures, train_ids, config) if shown else None
+    channels_last(net.model)
+    if given.device.type == "cpu" and config.precision == "bf16-mixed":
+        depthwise_in_float32(net.model)
+    loader = labelled_loader(pictures, config.batch_size, config.workers, given.schedule.steps)
+    chosen = config
+    if config.lr == "auto":
+        trial = Segment(net.model, given.start.normalise, replace(config, lr=1.0), given.schedule)
+        found = learning_rate(trial, loader, given.device, work.folder, work.say)
+        chosen = replace(config, lr=found)
+    module = Segment(net.model, given.start.normalise, chosen, given.schedule)
+
+    context = context_now(given.device, config.precision)
+    newest = newest_whole(work.folder / "checkpoints")
+    if newest is not None:
+        work.say(resuming(newest, context))
+    progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
+    early = early_stopping(work, given, inner_ids, progress)
+    callbacks: list[Callback] = [CountedRandomness(config.seed), *([early] if early else []), progress]
+    spending = Spending()
+    callbacks += [spending, Checkpoints(work.folder / "checkpoints", context)]
+    fit(
+        module,
+        loader,
+        steps=given.schedule.steps,
+        precision=config.precision,
+        callbacks=callbacks,
+        resume=newest,
+        smaller="--batch_size or --image_size",
+    )
+    spent = costs(spending.spent, usual_rate(progress.metrics))
+    if early is not None:
+        early.restore(module)
+    facts = {"lr": chosen.lr, "steps": given.schedule.steps, "invented_lesions": invented, **spent}
+    return Trained(module.trained, facts | ({} if early is None else early.summary))
+
+
+def show_pictures(work: Run, pictures: Labelled, names: Sequence[str], config: FinetuneConfig) -> dict[str, object]:
+    """Leaves a sheet of what training is about to see, and says it where padding invents lesions.
+
+    Sheet and count of an earlier attempt stand: they are a function of the run's options and images.
+    """
+    drawn, counted = work.folder / "figures" / "augmentation.png", work.folder / "tables" / "invented_lesions.json"
+    if drawn.exists() and counted.exists():
+        found = Invented(**json.loads(counted.read_text()))
+    else:
+        found = count_invented(pictures)
+        title = f"--augmentation {config.augmentation} --padding {config.padding} --fit {config.fit}"
+        save_figure(sheet(pictures, names, title), drawn, dpi=110)
+        write_json(counted, found._asdict())
+    if warning := found.warning(config.padding):
+        work.say(warning)
+    return found._asdict()
+
+
+def early_stopping(work: Run, given: Material, inner_ids: Sequence[str], progress: Progress) -> EarlyStopping | None:
+    """The callback that scores the inner images after every epoch, where patience is wanted."""
+    config = given.config
+    if not config.patience:
+        return None
+    images, pixels = given.part(inner_ids)
+    cut = Cut(config.threshold, config.largest, config.fill_holes)
+
+    def score(model: nn.Module) -> float:
+        return mean_iou(given.predictor(model, symmetries=False), cut, images, pixels)  # eight times the time, else
+
+    return EarlyStopping(score, config.patience, progress, work.say)

@@ -1,0 +1,144 @@
+"""What of the encoder is trained, how fast, and from when on.
+
+Freezing first and training all later keeps a new decoder's first, random gradients out of the pretrained features
+(linear probing, then fine-tuning: Kumar et al. 2022, https://arxiv.org/abs/2202.10054; gradual unfreezing: Howard and
+Ruder 2018, https://arxiv.org/abs/1801.06146). Lower stages that learn slower than higher ones: Clark et al. 2020
+(ELECTRA, https://arxiv.org/abs/2003.10555), Bao et al. 2022 (BEiT, https://arxiv.org/abs/2106.08254).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from dermssl.errors import UserError
+from dermssl.training.optimise import Group, decaying
+from dermssl.weights.encoder import feature_maps
+from finetune.options.transfer import TransferConfig
+
+Stages = list[list[nn.Parameter]]  # of an encoder, finest first
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The length of a training and of its frozen beginning, in optimiser steps."""
+
+    steps: int
+    thaw: int | None = None
+    """Steps after which a frozen encoder is trained as well; None for never."""
+
+
+def schedule_of(config: TransferConfig, images: int) -> Schedule:
+    """Steps and thaw as `config` wants them with that many training images.
+
+    Raises:
+        UserError: If the encoder would be thawed when training has ended already.
+    """
+    steps = steps_of(config, images)
+    if config.thaw_after is None:
+        return Schedule(steps)
+    thaw = steps_in(config.thaw_after, images, config.batch_size)
+    if thaw >= steps:
+        raise UserError(
+            f"--thaw_after {config.thaw_after}: {config.thaw_after} passes over {images} training images are {thaw} "
+            f"steps, and training ends after {steps}; lower it, or raise --steps or --epochs"
+        )
+    return Schedule(steps, thaw)
+
+
+def steps_of(config: TransferConfig, images: int) -> int:
+    """Optimiser steps of the whole training on that many images: of `epochs` where they are given, else `steps`."""
+    return config.steps if config.epochs is None else steps_in(config.epochs, images, config.batch_size)
+
+
+def steps_in(passes: int, images: int, batch_size: int) -> int:
+    """Full batches in as many passes over the images, rounded up; a batch may span passes."""
+    return math.ceil(passes * images / batch_size)
+
+
+def parameter_groups(model: nn.Module, config: TransferConfig, schedule: Schedule, image_size: int) -> list[Group]:
+    """The groups of an optimiser, each with its peak rate as `lr`; those of the decoder come first.
+
+    Parts with the same rate are one: without `encoder_lr`, `layer_decay` and `freeze` there are the two groups of
+    `dermssl.training.optimise.groups`. An encoder that stays frozen is in none. One that will thaw is in from the
+    start, with the step as `begins`, so that a checkpoint has one form before and after. `swept` is False where
+    `encoder_lr` sets the rate and not `lr`.
+    """
+    assert config.lr != "auto"  # found before
+    encoder = cast(nn.Module, model.encoder)
+    rates = encoder_rates(encoder, config, image_size)
+    swept, begins = config.encoder_lr is None, schedule.thaw or 0
+    above = (config.lr, True, 0)
+    alike: dict[tuple[float, bool, int], list[nn.Parameter]] = {above: []}
+    for parameter in model.parameters():
+        if parameter in rates and config.freeze and schedule.thaw is None:
+            continue
+        key = (rates[parameter], swept, begins) if parameter in rates else above
+        alike.setdefault(key, []).append(parameter)
+    return [
+        group | {"lr": rate, "swept": by_lr, "begins": first}
+        for (rate, by_lr, first), parameters in alike.items()
+        for group in decaying(parameters, config.weight_decay)
+    ]
+
+
+def encoder_rates(encoder: nn.Module, config: TransferConfig, image_size: int) -> dict[nn.Parameter, float]:
+    """The peak rate of every parameter of the encoder: the top stage's is `encoder_lr`, each lower one's decays.
+
+    BEiT counts the head as the top layer; here the decoder has a rate of its own, and the encoder's top stage has
+    distance 0.
+    """
+    assert config.lr != "auto"  # found before
+    top = config.encoder_lr if config.encoder_lr is not None else config.lr
+    if config.layer_decay == 1:
+        return dict.fromkeys(encoder.parameters(), top)
+    stages = stages_of(encoder, image_size)
+    return {
+        parameter: top * config.layer_decay ** (len(stages) - 1 - stage)
+        for stage, parameters in enumerate(stages)
+        for parameter in parameters
+    }
+
+
+def stages_of(encoder: nn.Module, image_size: int) -> Stages:
+    """The encoder's parameters by the first, that is the finest, feature map that depends on them.
+
+    Read from the graph that a forward pass leaves, not from names, so that it holds for every encoder. What no map
+    depends on is never trained, and counts to the top; a map that only pools the one before (VGG's last) is no stage.
+    Nothing of the encoder changes.
+
+    Args:
+        encoder: Of smp, at any depth.
+        image_size: Side of an image that it takes, pixels.
+    """
+    asked = {parameter: parameter.requires_grad for parameter in encoder.parameters()}
+    training = encoder.training
+    encoder.requires_grad_(True).eval()
+    device = next(encoder.parameters()).device
+    with torch.enable_grad():
+        maps = feature_maps(encoder, torch.zeros(1, 3, image_size, image_size, device=device))
+    encoder.train(training)
+    for parameter, wanted in asked.items():
+        parameter.requires_grad_(wanted)
+    seen: set[Node] = set()
+    found = [set(reached(stage, seen)) for stage in maps]
+    found[-1] |= asked.keys() - set().union(*found)
+    return [[parameter for parameter in asked if parameter in stage] for stage in found if stage]
+
+
+def reached(output: Tensor, seen: set[Node]) -> Iterator[nn.Parameter]:
+    """The leaves that `output` depends on through nodes that are not `seen` yet; these are marked as seen."""
+    ahead = [output.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)  # only what accumulates a leaf's gradient has one
+        if leaf is not None:
+            yield leaf
+        ahead += [following for following, _ in node.next_functions]

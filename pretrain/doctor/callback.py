@@ -1,0 +1,205 @@
+"""The doctor: watches a training for failure, and says by name what is wrong and what helps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dermssl.errors import UserError
+from dermssl.parallel import rank, summed, world
+from dermssl.training.checkpoint import newest_whole
+from dermssl.training.trainer import Progress
+from pretrain.config import PretrainConfig
+from pretrain.doctor.diagnoses import Course, Diagnosis, diagnose
+from pretrain.doctor.looks import (
+    Look,
+    companions,
+    dense,
+    features_of_views,
+    losses,
+    slow_copy,
+    two_batches,
+    untouched,
+    vote_of_neighbours,
+)
+from pretrain.doctor.signs import constant_share, distance, duplicate_share, finite, gradient_norm
+from pretrain.methods.method import Method
+from pretrain.views.batch import Batch
+
+WATCHED = 50  # steps between readings of the flag on a GPU, which wait for it
+SPARSE = 4  # every fourth pixel tells equal views from different ones in a sixteenth of the time
+
+
+class Doctor(Callback):
+    """Adds its signs to every step's scalars and every epoch's row, and reports what they mean.
+
+    It comes before `Progress` in the list of callbacks, and `Progress` before `Checkpoints`.
+
+    Args:
+        config: The resolved options: `look_every`, `on_collapse`, and what remedies speak of.
+        progress: Gets the signs of epochs.
+        checkpoints: The folder that a training that broke can be continued from.
+        say: Where reports go.
+        look: What there is to look at; None looks at nothing beside the steps.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, progress: Progress, checkpoints: Path, say: Callable[[str], None],
+        look: Look | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.progress, self.checkpoints, self.say, self.look = config, progress, checkpoints, say, look
+        self.start: dict[str, float] = {}
+        self.said: list[str] = []
+        self.last: dict[str, float] = {}
+        self.verdict = ""
+        self.gradient = torch.zeros(())
+        self.bad = torch.full((), -1, dtype=torch.int64)  # first step whose loss was no number
+        self.before: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What signs are compared with, and what was said already."""
+        return {"start": dict(self.start), "last": dict(self.last), "said": list(self.said)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from a checkpoint."""
+        self.start, self.last = dict(state_dict["start"]), dict(state_dict["last"])
+        self.said = list(state_dict["said"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks once before the first step, to have something to compare with."""
+        self.bad = self.bad.to(pl_module.device)
+        if self.config.look_every and not self.start:
+            self.start = self.last = self.signs(trainer, pl_module)
+            if rank() == 0 and self.start:
+                self.say(f"doctor: at the start {sentence(self.start)}")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops where the last epoch gave reason to; its checkpoint is written by now."""
+        self.stop_if_told()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops before the encoder is published."""
+        self.stop_if_told()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Keeps the encoder's weights for the length of an epoch's last step."""
+        if batch_idx + 1 == trainer.num_training_batches:
+            self.before = [kernel.detach().clone() for kernel in kernels(encoder_of(pl_module))]
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Gradients are whole here."""
+        self.gradient = gradient_norm(pl_module.parameters())
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Puts its scalars beside the step's own, which `Progress` averages; watches the loss."""
+        assert isinstance(outputs, dict)
+        assert isinstance(batch, Batch)
+        sparse = batch.views[:, :, ::SPARSE, ::SPARSE]
+        outputs["gradient_norm"] = self.gradient
+        outputs["duplicate_views"] = duplicate_share(sparse)
+        outputs["constant_views"] = constant_share(sparse)
+        if self.before:
+            self.progress.extra["step_size"] = float(distance(kernels(encoder_of(pl_module)), self.before))
+            self.before = []
+        broken = ~outputs["loss"].detach().isfinite() & (self.bad < 0)
+        self.bad = torch.where(broken, trainer.global_step, self.bad)
+        if pl_module.device.type == "cpu" or trainer.global_step % WATCHED == 0:
+            self.refuse_broken(trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks, adds to the epoch's row, and reports."""
+        self.refuse_broken(trainer.global_step)
+        if not finite(pl_module.parameters()):
+            raise self.broken(trainer.global_step)
+        due = self.config.look_every and (trainer.current_epoch + 1) % self.config.look_every == 0
+        found = self.signs(trainer, pl_module) if due else {}
+        self.progress.extra |= found
+        now = means(self.progress) | self.progress.extra
+        self.start = now | self.start
+        done = (trainer.current_epoch + 1) / max(1, trainer.max_epochs or 1)
+        self.report(diagnose(Course(self.config, self.start, self.last, now, done)), pl_module.device)
+        self.last = found or self.last
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Lets no checkpoint be written that holds what is no number."""
+        moments = [value for o in trainer.optimizers for state in o.state.values() for value in state.values()]
+        tensors = [*pl_module.state_dict().values(), *(value for value in moments if isinstance(value, Tensor))]
+        if not finite(tensors):
+            raise self.broken(trainer.global_step)
+
+    def signs(self, trainer: Trainer, method: LightningModule) -> dict[str, float]:
+        """Everything that a look finds; every process must take part, and the first one knows it all."""
+        assert isinstance(method, Method)
+        if self.look is None:
+            return {}
+        found: dict[str, float] = {}
+        pairs = two_batches(self.look, self.config.batch_size // world())
+        if pairs is not None and not getattr(self.config, "micro_batch", 0):  # whose step asks for gradients inside
+            context = trainer.precision_plugin.train_step_context
+            found |= losses(method, pairs, context) | slow_copy(method, pairs, context) | companions(method, pairs)
+        if rank() == 0:
+            with untouched(method):
+                for measure in (features_of_views, vote_of_neighbours, dense):
+                    found |= measure(self.look, method.device)
+        return found
+
+    def report(self, diagnoses: Sequence[Diagnosis], device: torch.device) -> None:
+        """Says each diagnosis once; all processes stop, or none."""
+        new = [found for found in diagnoses if found.name not in self.said]
+        self.said += [found.name for found in new]
+        if rank() == 0:
+            for found in new:
+                self.say(f"doctor: {found}")
+        fatal = [found for found in diagnoses if found.fatal]
+        stop = float(summed(torch.tensor(float(bool(fatal) and rank() == 0), device=device)))
+        if stop and self.config.on_collapse == "stop":
+            self.verdict = "; ".join(map(str, fatal)) or "stopped by the doctor of the first process"
+
+    def stop_if_told(self) -> None:
+        """Ends the training."""
+        if self.verdict:
+            raise UserError(f"{self.verdict} (--on_collapse warn trains on)")
+
+    def refuse_broken(self, step: int) -> None:
+        """Stops where a loss was no number; all processes must ask together."""
+        if summed((self.bad >= 0).double()) > 0:
+            raise self.broken(int(self.bad) if self.bad >= 0 else step)
+
+    def broken(self, step: int) -> UserError:
+        """What to say of a training that has come to no number."""
+        last = newest_whole(self.checkpoints)
+        stands = f"the last good checkpoint stands in {last.parent}" if last else "no checkpoint was written yet"
+        return UserError(
+            f"divergence: at step {step} the loss or a weight is no finite number, mostly because steps are too long; "
+            f"start anew with --lr {self.config.lr / 10:g}, or a longer --warmup than {self.config.warmup:g}, or "
+            f"--precision 32-true; {stands}"
+        )
+
+
+def means(progress: Progress) -> dict[str, float]:
+    """The epoch's mean of every scalar so far."""
+    return {name: float(summed(value)) / world() / progress.steps for name, value in progress.sums.items()}
+
+
+def encoder_of(module: LightningModule) -> nn.Module:
+    """The encoder of a method."""
+    assert isinstance(module, Method)
+    return module.encoder
+
+
+def kernels(module: nn.Module) -> list[Tensor]:
+    """Weights but for biases and normalisation, whose length says nothing of what they do."""
+    return [weight.detach() for weight in module.parameters() if weight.ndim > 1]
+
+
+def sentence(signs: Mapping[str, float]) -> str:
+    """What a person wants to know of a look."""
+    words = {"rankme": "RankMe {:.1f}", "alignment": "alignment {:.3f}", "uniformity": "uniformity {:.2f}",
+             "knn_accuracy": "kNN {:.3f}", "dense_iou": "dense probe IoU {:.3f}"}  # fmt: skip
+    return ", ".join(form.format(signs[name]) for name, form in words.items() if name in signs)

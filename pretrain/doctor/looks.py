@@ -1,0 +1,255 @@
+"""What an encoder in the middle of its training knows, measured on images that it may see.
+
+Looking changes nothing: weights, BatchNorm's statistics, queues and random states are afterwards what they were.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dermssl.data.manifest import Manifest
+from dermssl.data.pixel_cache import PixelCache
+from dermssl.features.dense import Masked, masked, probe_dense
+from dermssl.features.frozen import FrozenEncoder
+from dermssl.features.neighbours import vote
+from dermssl.features.representation import alignment, rankme, spread, uniformity
+from dermssl.parallel import own_rows, rank, summed, world
+from dermssl.weights.encoder import Start, pooled
+from pretrain.doctor.signs import distance
+from pretrain.methods.method import Method
+from pretrain.methods.moco import MoCo
+from pretrain.views.batch import Batch
+
+Rows = NDArray[np.int64]
+
+PAIRS = 256  # images whose views are looked at; RankMe of N rows is at most N
+LABELLED = 2000  # images that neighbours are looked for among
+NEIGHBOURS = 20
+FITTED, SCORED = 50, 100  # pictures with masks
+AT_ONCE = 64  # pictures that go through the encoder together
+EXCHANGED = 4  # images that are exchanged to see who moves
+STILL = 1e-6  # of a unit row's coordinates: what the same numbers in the same order give twice
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is to look at.
+
+    Args:
+        start: The encoder that is trained, and its normalisation.
+        pictures: Of the images that are trained on.
+        manifest: Of the same images in the same order; its labels and masks are used where it has any.
+        draw: Two views of each image of these rows, the same ones at every call.
+        image_size: Side that pictures are brought to, pixels.
+        seed: Of the choice of images.
+    """
+
+    start: Start
+    pictures: PixelCache
+    manifest: Manifest
+    draw: Callable[[Rows], Batch]
+    image_size: int
+    seed: int
+
+    def rows(self, count: int) -> Rows:
+        """So many images, or all there are, drawn by the seed."""
+        return np.random.default_rng([self.seed, 0xD0C]).permutation(len(self.manifest))[:count]
+
+    def by_lesion(self) -> Rows:
+        """All images, those of a lesion side by side, lesions in an order drawn by the seed."""
+        names, lesion = np.unique(self.manifest.table["lesion_id"].to_numpy(str), return_inverse=True)
+        place = np.random.default_rng([self.seed, 0x1E5]).permutation(len(names))
+        return np.argsort(place[lesion], kind="stable")
+
+
+def features_of_views(look: Look, device: torch.device) -> dict[str, float]:
+    """How the features of views lie: their spread and rank, and whether two views of an image lie together."""
+    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    with torch.inference_mode():
+        views = look.draw(look.rows(PAIRS)).views
+        parts = [pooled(eye.encoder, eye.normalise(part.to(device))) for part in torch.split(views, AT_ONCE)]
+        features = torch.cat(parts).float()  # (2N, C)
+        first, second = features.chunk(2)
+        found = {
+            "feature_spread": spread(features),
+            "rankme": rankme(features),
+            "alignment": alignment(first, second),
+            "uniformity": uniformity(first),
+        }
+    return {name: float(value) for name, value in found.items()}
+
+
+def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
+    """Balanced accuracy of the vote of neighbours: two thirds of the lesions vote on the rest; nothing without classes.
+
+    Classes that do not lie on both sides are left out.
+    """
+    labels = look.manifest.table["label"].to_numpy(str)
+    known = np.array([row for row in look.by_lesion() if labels[row]], np.int64)[:LABELLED]
+    lesions = look.manifest.table["lesion_id"].to_numpy(str)[known]
+    cut = first_of_lesion(lesions, len(known) * 2 // 3)
+    shared = sorted(set(labels[known[:cut]]) & set(labels[known[cut:]]))
+    if len(shared) < 2:
+        return {}
+    bank, asked = (np.array([row for row in part if labels[row] in shared]) for part in (known[:cut], known[cut:]))
+    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    features = eye.features(look.pictures.take([*bank, *asked]))
+    classes = np.searchsorted(shared, labels[[*bank, *asked]])
+    votes = vote(features[: len(bank)], classes[: len(bank)], features[len(bank) :], len(shared),
+                 min(NEIGHBOURS, len(bank)))  # fmt: skip
+    truth = classes[len(bank) :]
+    hits = votes.argmax(axis=1) == truth
+    return {"knn_accuracy": float(np.mean([hits[truth == name].mean() for name in range(len(shared))]))}
+
+
+def dense(look: Look, device: torch.device) -> dict[str, float]:
+    """IoU per image at native size of a ridge on feature maps, fitted on 50 pictures; nothing where masks are few.
+
+    The pictures that it is scored on are those of other lesions; the encoder may have seen them, without their masks.
+    """
+    pictures = dense_pictures(look)
+    if pictures.refusal:
+        return {}
+    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    table = probe_dense(eye, look.pictures, pictures, [len(pictures.train)])
+    return {"dense_iou": float(table["jaccard"].mean())}
+
+
+def dense_pictures(look: Look) -> Masked:
+    """Up to 50 pictures to fit on, at most half of them all, and up to 100 of other lesions to score."""
+    ids = look.manifest.table["image_id"].to_numpy(str)[look.by_lesion()].tolist()
+    whole = masked(look.manifest, ids, [])
+    cut = first_of_lesion(whole.lesions(whole.train), min(FITTED, len(whole.train) // 2))
+    return Masked(look.manifest, whole.train[:cut], whole.train[cut : cut + SCORED])
+
+
+def first_of_lesion(lesions: Sequence[str] | NDArray[np.str_], place: int) -> int:
+    """The place at or after `place` where another lesion begins, or the end."""
+    while 0 < place < len(lesions) and lesions[place] == lesions[place - 1]:
+        place += 1
+    return place
+
+
+def two_batches(look: Look, size: int) -> Batch | None:
+    """Two batches of `size` images for each process in one, drawn for it alone; None where images are too few."""
+    rows = look.rows(2 * size * world())
+    return None if len(rows) < 2 * size * world() else look.draw(rows[rank() :: world()])
+
+
+def losses(method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]) -> dict[str, float]:
+    """A method's loss on pairs of views, and on pairs of views that show two images.
+
+    A loss that looks at pictures is low for true pairs alone.
+
+    Args:
+        method: In training mode.
+        batch: Of two batches; the first one's images get partners from the second.
+        context: Of the training's precision.
+    """
+    here, there = np.arange(len(batch.images)).reshape(2, -1)
+    found = {}
+    for name, partners in (("pair_loss", here), ("stranger_loss", there)):
+        with untouched(method), torch.no_grad(), context():
+            torch.manual_seed(0)
+            step = Batch(*(tensor.to(method.device) for tensor in paired(batch, here, partners)))
+            loss = method.training_step(step, 0)["loss"].detach()
+        found[name] = float(summed(loss)) / world()
+    return found
+
+
+def paired(batch: Batch, first: Rows, second: Rows) -> Batch:
+    """The first views, and all small crops, of some images of a batch, with the second views of others."""
+    count = len(batch.images)
+    crops = np.concatenate([first + count * crop for crop in range(len(batch.local) // count)] or [first[:0]])
+    views = np.concatenate([first, second + count])
+    places = np.concatenate([views, crops + 2 * count])
+    return Batch(batch.views[views], batch.local[crops], batch.maps[places], batch.images[first])
+
+
+def companions(method: Method, batch: Batch) -> dict[str, float]:
+    """How many of the images that BatchNorm mixes into a query it mixes into the query's key as well.
+
+    What a query and its key have in common, and keys of other batches have not, gives the answer away (He et al. 2020,
+    section 3.3); accuracy then rises without anything being seen in the pictures. So an image is exchanged for a
+    stranger, and queries and keys that move had it for company. Nothing for methods without a queue of keys, or
+    without BatchNorm.
+
+    Args:
+        method: In training mode.
+        batch: Of two batches; strangers are from the second.
+    """
+    if not isinstance(method, MoCo):
+        return {}
+    views = batch.views.to(method.device).view(2, 2, -1, *batch.views.shape[1:])  # (view, batch, B, 3, S, S)
+    before = queries_and_keys(method, views[:, 0])
+    moved = []
+    for place in range(min(EXCHANGED, views.shape[2])):
+        exchanged = views[:, 0].clone()
+        exchanged[:, place] = views[:, 1, place]
+        after = queries_and_keys(method, exchanged)
+        others = torch.arange(views.shape[2], device=method.device) != place
+        moved.append(((before - after).abs().amax(dim=2) > STILL)[:, others])
+    queries, keys = torch.stack(moved, dim=1)  # (EXCHANGED, B - 1) each
+    if not bool(queries.any()):
+        return {}
+    return {"shared_companions": float((queries & keys).sum() / queries.sum())}
+
+
+def queries_and_keys(method: MoCo, views: Tensor) -> Tensor:
+    """Unit queries of the first views and unit keys of the second, (2, B, D), from (2, B, 3, S, S)."""
+    with untouched(method), torch.no_grad():
+        torch.manual_seed(0)  # the same shuffle each time
+        maps = method.in_groups(method.encoder, method.normalise(views[0]))
+        queries = torch.nn.functional.normalize(method.head(maps.mean(dim=(2, 3))), dim=1)
+        return torch.stack([queries, own_rows(method.keys_of(*method.shuffled_answers(views[1])))])
+
+
+def slow_encoder(method: Method) -> nn.Module | None:
+    """The slow copy of the encoder, if the method has one: of its class, and without gradients."""
+    alike = (module for module in method.modules() if type(module) is type(method.encoder))
+    return next((module for module in alike if not any(p.requires_grad for p in module.parameters())), None)
+
+
+def slow_copy(method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]) -> dict[str, float]:
+    """How far the slow copy of the encoder is from it, once it has followed; nothing where there is none."""
+    slow = slow_encoder(method)
+    if slow is None:
+        return {}
+    length = sum(float(weight.detach().double().norm()) for weight in slow.parameters())
+    with untouched(method), torch.no_grad(), context():
+        here = np.arange(len(batch.images) // 2)
+        method.training_step(Batch(*(tensor.to(method.device) for tensor in paired(batch, here, here))), 0)
+        apart = distance(list(slow.parameters()), [weight.detach() for weight in method.encoder.parameters()])
+    return {"teacher_distance": float(apart), "teacher_length": length}
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Puts back whatever the body moves: modes, buffers, slow copies, and torch's random states.
+
+    Also has compiled networks run as they were written, for a look is not worth a compilation of its own.
+    """
+    modes = {child: child.training for child in module.modules()}
+    still = [*module.buffers(), *(p for p in module.parameters() if not p.requires_grad)]
+    kept = [tensor.detach().clone() for tensor in still]
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), as_written():
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, before in zip(still, kept, strict=True):
+                    tensor.copy_(before)
+            for child, training in modes.items():
+                child.training = training
+
+
+def as_written() -> AbstractContextManager[object]:
+    """Lets compiled networks run uncompiled; where nothing was compiled, there is no compiler to be imported."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -1,0 +1,94 @@
+"""DenseCL: MoCo v2, and the same between the places of two views, each matched with the place that looks most alike.
+
+Wang et al. 2021, Dense contrastive learning for self-supervised visual pre-training, https://arxiv.org/abs/2011.09157.
+"""
+
+import torch
+import torch.nn.functional as F
+from lightly.models.modules.heads import DenseCLProjectionHead
+from lightly.models.utils import select_most_similar
+from torch import Tensor, nn
+
+from dermssl.parallel import gathered, own_rows
+from dermssl.weights.encoder import Start, feature_width
+from pretrain.methods.method import in_float32
+from pretrain.methods.moco import KeyQueue, MoCo, info_nce
+from pretrain.methods.momentum import slow_copy
+from pretrain.recipes import DenseCLConfig
+
+
+@in_float32
+@torch.no_grad()
+def matched(asked: Tensor, answers: Tensor, keys: Tensor) -> Tensor:
+    """For each place of a query view, the key of the place in its image's other view that looks most alike (eq. 3).
+
+    In float32, for in bf16 many places are equally alike.
+
+    Args:
+        asked: Encoder features of the query view's places, (B, N, C), compared by their cosine.
+        answers: Encoder features of the key view's places, (B, N, C).
+        keys: What the dense head makes of the key view's places, (B, N, D).
+
+    Returns:
+        Keys in the order of the places of `asked`, (B, N, D); one key may answer several places.
+    """
+    chosen: Tensor = select_most_similar(asked, answers, keys)
+    return chosen
+
+
+def as_places(maps: Tensor) -> Tensor:
+    """Maps (B, C, h, w) as rows of places (B, h * w, C)."""
+    return maps.flatten(2).mT
+
+
+class DenseCL(MoCo):
+    """MoCo, and beside it a head for places, its slow copy, and a queue of its own."""
+
+    config: DenseCLConfig
+
+    def __init__(self, start: Start, config: DenseCLConfig, steps: int) -> None:
+        super().__init__(start, config, steps)
+        # Linear layers over rows of places are the paper's 1 x 1 convolutions.
+        self.dense_head = DenseCLProjectionHead(feature_width(self.encoder), config.hidden_dim, config.projection_dim)
+        self.dense_key_head = slow_copy(self.dense_head)
+        self.dense_queue = KeyQueue(config.queue_size, config.projection_dim)
+
+    def pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """MoCo's, and the dense heads."""
+        return [*super().pairs(), (self.dense_key_head, self.dense_head)]
+
+    def contrast(self, asked: Tensor, answers: Tensor, back: Tensor) -> dict[str, Tensor]:
+        """MoCo's scalars with the loss between places mixed in (eq. 2)."""
+        scalars = super().contrast(asked, answers, back)
+        dense, accuracy = self.between_places(as_places(asked), as_places(answers), back)
+        share = self.config.dense_share
+        return scalars | {
+            "loss": (1 - share) * scalars["loss"] + share * dense,
+            "global_loss": scalars["loss"].detach(),
+            "dense_loss": dense.detach(),
+            "dense_accuracy": accuracy,
+        }
+
+    def between_places(self, asked: Tensor, answers: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy of the places' queries, from encoder features (B, N, C); queues the images' mean keys."""
+        queries = F.normalize(self.dense_head(asked).float(), dim=2)  # (B, N, D)
+        places, keys, images = self.dense_keys_of(answers, back)
+        own = matched(asked, places, keys).flatten(0, 1)  # (B * N, D)
+        negatives = self.dense_queue.keys.clone()
+        loss, accuracy = info_nce(queries.flatten(0, 1), own, negatives, self.config.temperature)
+        self.dense_queue.push(images)
+        return loss, accuracy
+
+    @torch.no_grad()
+    def dense_keys_of(self, answers: Tensor, back: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Puts back what the shuffled answers (B, N, C) hold.
+
+        Returns:
+            Of this process's images the encoder features of their places, (B, N, C), and their unit keys, (B, N, D);
+            of all processes' images the key that the queue keeps, (world * B, D): the unit mean over places of keys
+            that are not yet of unit length, as in the reference code.
+        """
+        keys = self.dense_key_head(answers).float()  # (B, N, D)
+        images = gathered(F.normalize(keys.mean(dim=1), dim=1))[back]
+        places, keys = (own_rows(gathered(rows)[back]) for rows in (answers.float(), F.normalize(keys, dim=2)))
+        return places, keys, images

@@ -1,0 +1,84 @@
+"""What all methods are: an encoder, what hangs on it, a step that returns a loss, and the recipe's optimiser."""
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
+from dermssl.weights.encoder import Start
+from pretrain.config import PretrainConfig
+from pretrain.views.batch import Batch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_float32(function: F) -> F:
+    """Runs a loss on float32 tensors with autocast off: bf16 rounds a cosine similarity to 1/128."""
+
+    @wraps(function)
+    def exact(*given: Any, **named: Any) -> Any:
+        floats = [as_float(value) for value in given]
+        with torch.autocast(given[0].device.type, enabled=False):
+            return function(*floats, **{name: as_float(value) for name, value in named.items()})
+
+    return exact  # type: ignore[return-value]
+
+
+def as_float(value: object) -> object:
+    """A tensor of half precision in float32; everything else as it is."""
+    if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+        return value.float()
+    return value
+
+
+class Method(LightningModule):
+    """A network that learns without labels.
+
+    A method sets up its heads after `super().__init__`, and answers a batch with a mapping of scalars: `loss`, which
+    is minimised, and whatever is worth a column in metrics.csv. State that a resumed run needs is a persistent buffer.
+    Trained is every parameter that asks for a gradient.
+    """
+
+    synced: ClassVar[bool] = True
+    """Whether BatchNorm sees the images of all processes; False for methods that split the batch on purpose."""
+
+    def __init__(self, start: Start, config: PretrainConfig, steps: int) -> None:
+        super().__init__()
+        self.encoder, self.normalise = start.encoder, start.normalise
+        self.recipe, self.steps = config, steps
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Scalars of a batch, among them `loss`; a mean over this process's own images (dermssl/parallel.py)."""
+        raise NotImplementedError
+
+    @property
+    def learned(self) -> nn.Module:
+        """The encoder that the file gets: the one that is trained, or its slow copy where the paper judges that."""
+        return self.encoder
+
+    def decoder_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a decoder that was trained with the encoder, as `decoder.NAME`; none by default."""
+        return {}
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The recipe's optimiser, with warm-up and cosine over all steps."""
+        recipe = self.recipe
+        chosen = optimiser(recipe.optimiser, groups([self], recipe.weight_decay), scaled_lr(recipe))
+        return warmup_and_cosine(chosen, self.steps, recipe.warmup)
+
+
+def scaled_lr(config: PretrainConfig) -> float:
+    """`lr` x sqrt(batch) for LARS (SimCLR, appendix B.1), lr x batch / 256 for SGD (Goyal et al. 2017), or lr."""
+    match config.lr_scaling:
+        case "sqrt":
+            return config.lr * math.sqrt(config.batch_size)
+        case "linear":
+            return config.lr * config.batch_size / 256
+        case "none":
+            return config.lr

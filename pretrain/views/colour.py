@@ -1,0 +1,65 @@
+"""Changes of colour one after the other, each view in its own order: torchvision's ColorJitter, a batch at once."""
+
+import torch
+from torch import Tensor
+
+from pretrain.views.draws import LUMA
+
+
+def in_order(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) -> Tensor:
+    """Brightness, contrast, saturation and hue in each view's order, clipped after each, then grey where drawn.
+
+    Args:
+        images: (N, S, S, 3) in [0, 255].
+        factors: Of the four, (N, 4).
+        order: Which comes first, second, ..., (N, 4).
+        grey: Whether the colour is taken out at last, (N,).
+    """
+    for turn in range(4):
+        now = order[:, turn].view(-1, 1, 1, 1)
+        changed = images
+        for kind, change in enumerate((brighter, more_contrast, more_saturated, hue_turned)):
+            changed = torch.where(now == kind, change(images, factors[:, kind].view(-1, 1, 1, 1)), changed)
+        images = changed.round().clamp(0, 255)
+    return torch.where(grey.view(-1, 1, 1, 1), luma(images).expand_as(images).round(), images)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Grey, (N, S, S, 1)."""
+    return (images @ images.new_tensor(LUMA))[..., None]
+
+
+def brighter(images: Tensor, factor: Tensor) -> Tensor:
+    """Towards black below 1."""
+    return images * factor
+
+
+def more_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Towards the mean grey of the view below 1."""
+    mean = luma(images).mean(dim=(1, 2), keepdim=True).round()
+    return mean + (images - mean) * factor
+
+
+def more_saturated(images: Tensor, factor: Tensor) -> Tensor:
+    """Towards each pixel's grey below 1."""
+    grey = luma(images)
+    return grey + (images - grey) * factor
+
+
+def hue_turned(images: Tensor, turns: Tensor) -> Tensor:
+    """Turned on the colour circle of HSV by `turns`; value and saturation stay."""
+    value, low = images.amax(dim=-1), images.amin(dim=-1)
+    chroma = value - low
+    red, green, blue = images.unbind(dim=-1)
+    safe = chroma.clamp(min=1e-6)
+    sixth = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = (sixth + 6 * turns[..., 0]).remainder(6)
+    channels = []
+    for offset in (5, 3, 1):  # f(n) = V - C max(0, min(k, 4 - k, 1)), k = (n + H) mod 6
+        k = (offset + hue).remainder(6)
+        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
+    return torch.stack(channels, dim=-1)

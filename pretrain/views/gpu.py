@@ -1,0 +1,173 @@
+"""The views as a GPU paints them: all at once, from pixels that lie on the device. Runs on any device of torch."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dermssl.data.images import skin_colour
+from dermssl.data.pixel_cache import PixelCache
+from pretrain.views.colour import in_order
+from pretrain.views.draws import LUMA, Drawn, Floats, colour_matrices
+
+
+class GpuPainter:
+    """Paints views of the pictures of a cache; the same ones as `CpuPainter`, but for rounding.
+
+    Args:
+        pixels: The pictures. They are copied to the device if they fill at most `share` of its free memory; else the
+            pictures of each batch are.
+        padding: What lies beyond a picture.
+        colour: `matrix`, or `sequential`.
+        device: Where to paint.
+    """
+
+    def __init__(self, pixels: PixelCache, padding: str, colour: str, device: torch.device) -> None:
+        self.pixels, self.padding, self.colour, self.device = pixels, padding, colour, device
+        self.sizes = torch.from_numpy(pixels.shapes[:, 1::-1].copy()).to(device)  # (M, 2), width and height
+        self.starts = torch.from_numpy(pixels.starts.copy()).to(device)
+        self.skin = torch.from_numpy(skin_of(pixels) if padding == "skin" else np.zeros((len(pixels), 3))).to(
+            device, torch.float32
+        )
+        self.resident = copied(pixels, device) if fits(pixels, device) else None
+
+    def paint(self, views: Drawn, images: NDArray[np.int64], size: int) -> Tensor:
+        """Views of `images`, (N,), as (N, 3, size, size) uint8 on the device, in memory channels last."""
+        rows = self.upload(images)
+        flat, starts = (self.resident, self.starts[rows]) if self.resident is not None else self.bring(images)
+        places = pixel_places(self.upload(views.maps), self.sizes[rows], size)  # (N, S, S, 2)
+        cut = sample(flat, starts, self.sizes[rows], places, self.padding, self.skin[rows])  # (N, S, S, 3)
+        coloured = self.recolour(cut, views)
+        blurred = blur(coloured.permute(0, 3, 1, 2), views.sigma)
+        return self.solarise(blurred, views.solarised)
+
+    def upload(self, numbers: NDArray[np.generic]) -> Tensor:
+        """An array on the device, without waiting for it; floats as float32."""
+        tensor = torch.from_numpy(np.ascontiguousarray(numbers))
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)
+
+    def bring(self, images: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """The pixels of these pictures one behind the other, each once, and where each view's picture begins."""
+        different, which = np.unique(images, return_inverse=True)
+        pictures = [np.asarray(self.pixels[int(image)]).reshape(-1) for image in different]
+        starts = np.concatenate([[0], np.cumsum([len(picture) for picture in pictures])[:-1]])
+        return self.upload(np.concatenate(pictures)), self.upload(starts[which])
+
+    def recolour(self, cut: Tensor, views: Drawn) -> Tensor:
+        """(N, S, S, 3) of [0, 255] -> the same."""
+        if self.colour == "sequential":
+            return in_order(cut, self.upload(views.factors), self.upload(views.order), self.upload(views.grey))
+        matrices, shares = colour_matrices(views)
+        grey = cut.mean(dim=(1, 2)) @ cut.new_tensor(LUMA)  # (N,)
+        offset = self.upload(shares) * grey
+        return torch.baddbmm(
+            offset[:, None, None].expand(-1, 1, 3), cut.flatten(1, 2), self.upload(matrices).transpose(1, 2)
+        ).view_as(cut).round_().clamp_(0, 255)  # fmt: skip
+
+    def solarise(self, images: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
+        """(N, 3, S, S) of [0, 255] -> uint8, the chosen ones with their bright pixels inverted."""
+        pixels = images.round().clamp_(0, 255).to(torch.uint8)
+        if chosen.any():
+            inverted = torch.where(pixels < 128, pixels, 255 - pixels)
+            pixels = torch.where(self.upload(chosen)[:, None, None, None], inverted, pixels)
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def fits(pixels: PixelCache, device: torch.device, share: float = 0.4) -> bool:
+    """Whether the pictures may lie on the device for good."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return pixels.pixels.nbytes <= share * free
+
+
+def copied(pixels: PixelCache, device: torch.device, part: int = 2**28) -> Tensor:
+    """All pixels on the device, a part after the other: the file need not fit into memory as well."""
+    flat = torch.empty(len(pixels.pixels), dtype=torch.uint8, device=device)
+    for first in range(0, len(flat), part):
+        flat[first : first + part] = torch.from_numpy(np.array(pixels.pixels[first : first + part]))
+    return flat
+
+
+def skin_of(pixels: PixelCache) -> Floats:
+    """The colour of the skin around each picture, (M, 3)."""
+    return np.array([skin_colour(np.asarray(pixels[index])) for index in range(len(pixels))], np.float64)
+
+
+def pixel_places(maps: Tensor, sizes: Tensor, size: int) -> Tensor:
+    """Where in its picture each pixel of a view lies, (N, S, S, 2) as x and y between the centres of pixels."""
+    steps = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    view = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3)  # (S * S, 3)
+    there = (view @ maps.transpose(1, 2)).view(len(maps), size, size, 2)
+    return (there + 1) * sizes[:, None, None] / 2 - 0.5
+
+
+def sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor, padding: str, skin: Tensor) -> Tensor:
+    """The colours at `places`, linear between the four nearest pixels, rounded as a picture is: (N, S, S, 3).
+
+    Args:
+        flat: The pixels of all pictures, uint8.
+        starts: Where each view's picture begins there, (N,).
+        sizes: Its width and height, (N, 2).
+        places: x and y, (N, S, S, 2).
+        padding: What lies beyond a picture.
+        skin: The colour for `skin`, (N, 3).
+    """
+    corner = places.floor()
+    weight = places - corner
+    corner = corner.long()
+    total = torch.zeros(*places.shape[:3], 3, device=places.device)
+    channels = torch.arange(3, device=places.device)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            pixel = corner + torch.tensor([dx, dy], device=places.device)
+            there, inside = within(pixel, sizes[:, None, None], padding)
+            index = starts[:, None, None] + (there[..., 1] * sizes[:, None, None, 0] + there[..., 0]) * 3
+            colour = flat[index[..., None] + channels].float()
+            if padding in ("skin", "black"):
+                colour = torch.where(inside[..., None], colour, skin[:, None, None])
+            share = (weight[..., 0] if dx else 1 - weight[..., 0]) * (weight[..., 1] if dy else 1 - weight[..., 1])
+            total += share[..., None] * colour
+    return total.round_()
+
+
+def within(pixel: Tensor, sizes: Tensor, padding: str) -> tuple[Tensor, Tensor]:
+    """The pixel that stands for one beyond the picture, and whether it is not beyond."""
+    inside = ((pixel >= 0) & (pixel < sizes)).all(dim=-1)
+    if padding == "reflect":
+        period = 2 * (sizes - 1).clamp(min=1)
+        around = pixel.remainder(period)
+        pixel = torch.minimum(around, period - around)
+    return torch.minimum(pixel.clamp(min=0), sizes - 1), inside
+
+
+def blur(images: Tensor, sigma: Floats) -> Tensor:
+    """Blurs those of the images (N, 3, S, S) whose sigma is above 0, along rows and then columns.
+
+    Which ones these are is known on the CPU, so the device is not asked, and the others cost nothing.
+    """
+    [chosen] = sigma.nonzero()
+    if not len(chosen):
+        return images
+    reach = min(math.ceil(3 * sigma.max()), images.shape[-1] - 1)
+    rows = torch.from_numpy(chosen).to(images.device, non_blocking=True)
+    kernels = torch.from_numpy(gaussians(sigma[chosen], reach)).to(images.device, images.dtype, non_blocking=True)
+    some = images[rows]
+    count, size = 3 * len(chosen), images.shape[-1]
+    line = kernels.repeat_interleave(3, dim=0)  # (3 n, 2 reach + 1)
+    x = F.pad(some, (reach, reach, reach, reach), mode="reflect").reshape(1, count, size + 2 * reach, -1)
+    x = F.conv2d(x, line[:, None, None], groups=count)
+    x = F.conv2d(x, line[:, None, :, None], groups=count)
+    return images.index_copy(0, rows, x.view_as(some).to(images.dtype))
+
+
+def gaussians(sigma: Floats, reach: int) -> Floats:
+    """Kernels of 2 ceil(3 sigma) + 1 weights that sum to 1, (n, 2 reach + 1), with zeros around the narrower ones."""
+    distance = np.abs(np.arange(-reach, reach + 1))
+    weights = np.exp(-0.5 * (distance / sigma[:, None]) ** 2) * (distance <= np.ceil(3 * sigma)[:, None])
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

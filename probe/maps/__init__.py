@@ -1,0 +1,1 @@
+"""Maps and sheets of pictures, and the page to look around in."""

@@ -1,0 +1,74 @@
+"""What is known of each image beside its features: what a map can be coloured by and an explorer can show."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dermssl.data.manifest import Manifest
+from dermssl.data.metadata import id_column, metadata_files, read_csv
+from dermssl.data.pixel_cache import PixelCache
+
+CLASS = "class"
+GIVEN = {  # ours -> what data sets call it
+    "site": ("localization", "anatom_site_general", "anatom_site_1", "site"),
+    "age": ("age", "age_approx"),
+    "sex": ("sex",),
+}
+NUMBERS = ("age", "lesion area")
+COLOUR = "mean colour"
+
+
+def columns_of(manifest: Manifest, images: PixelCache, labels: Mapping[str, str]) -> pd.DataFrame:
+    """A row an image: image_id, and whatever is known of any of them.
+
+    `class`, `site`, `sex` and `source` are words, '' where unknown; `age` (years) and `lesion area` (share of the
+    picture, in [0, 1]) are numbers, nan where unknown; `mean colour` is the picture's own, as #rrggbb. A column that
+    says the same of every image is left out.
+
+    Args:
+        manifest: The images.
+        images: Their pixels, in the same order.
+        labels: Classes of those that have one.
+    """
+    table = manifest.table
+    ids = table["image_id"]
+    known = given(manifest)
+    columns = {
+        CLASS: [labels.get(image, "") for image in ids],
+        "site": known["site"],
+        "age": pd.to_numeric(pd.Series(known["age"]), errors="coerce").astype(float).tolist(),
+        "sex": known["sex"],
+        "source": sources(table),
+        "lesion area": table["mask_area"].where(table["mask_path"] != "", np.nan).tolist(),
+        COLOUR: [mean_colour(images[index]) for index in range(len(images))],
+    }
+    found = pd.DataFrame({"image_id": ids.tolist(), **columns})
+    telling = [name for name in columns if found[name].replace("", np.nan).nunique() > 1]
+    return found[["image_id", *telling]]
+
+
+def given(manifest: Manifest) -> dict[str, list[str]]:
+    """What the data set's own CSV files say of each image; '' where they say nothing."""
+    ids = manifest.table["image_id"]
+    known = {name: [""] * len(ids) for name in GIVEN}
+    for path in metadata_files(manifest.root):
+        rows = read_csv(path)
+        rows = rows.drop_duplicates(id_column(rows)).set_index(id_column(rows))
+        for name, theirs in GIVEN.items():
+            column = next((column for column in theirs if column in rows), None)
+            if column is not None:
+                known[name] = ids.map(rows[column]).fillna(pd.Series(known[name])).astype(str).tolist()
+    return known
+
+
+def sources(table: pd.DataFrame) -> list[str]:
+    """Where each image is from: the folder that it lies in below the root, with the set's name."""
+    folders = table["path"].str.rpartition("/")[0]
+    return [f"{source}/{folder}" if folder else source for source, folder in zip(table["source"], folders, strict=True)]
+
+
+def mean_colour(picture: np.ndarray) -> str:
+    """The mean of a picture (H, W, 3) as #rrggbb."""
+    red, green, blue = np.rint(picture.reshape(-1, 3).mean(axis=0)).astype(int)
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,1 @@
+"""What is measured of a frozen encoder, and of two of them."""

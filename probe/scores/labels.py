@@ -1,0 +1,122 @@
+"""Classes of images: where they are read, and which of them a probe can be asked about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dermssl.data.manifest import Manifest
+from dermssl.errors import UserError, first_ten
+from dermssl.flags import nearest
+from dermssl.splits.drawn import Split
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the split: the rows of the features that a class is known for."""
+
+    rows: NDArray[np.int64]  # (n,), into the features
+    classes: NDArray[np.int64]  # (n,), into the names of the classes
+    lesions: NDArray[np.str_]  # (n,)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The images that the probes of classes are fitted on and scored on."""
+
+    names: tuple[str, ...]
+    train: Side
+    val: Side
+    left_out: Mapping[str, str]
+    """Classes that cannot be probed, with the reason."""
+    unknown: int
+    """Images of either side without a class."""
+
+    @property
+    def refusal(self) -> str:
+        """Why no class can be probed; nothing where it can."""
+        if len(self.names) >= 2:
+            return ""
+        if not self.names and not self.left_out:
+            return "no image has a class; give --labels CSV:COLUMN"
+        why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
+        return f"fewer than two classes to tell apart{f' ({why})' if why else ''}"
+
+
+def labels_of(manifest: Manifest, given: str | None) -> dict[str, str]:
+    """The class of every image that has one.
+
+    Args:
+        manifest: The whole data set.
+        given: `CSV:COLUMN`, a file with a column `image_id`; None takes the classes of the manifest.
+
+    Raises:
+        UserError: If the file or its column is missing, or it names images that the data set has not.
+    """
+    if given is None:
+        own = dict(zip(manifest.table["image_id"], manifest.table["label"], strict=True))
+        return {image: label for image, label in own.items() if label}
+    path, colon, column = given.rpartition(":")
+    if not colon or not path or not column:
+        raise UserError(f"--labels {given}: is CSV:COLUMN, such as metadata.csv:dx")
+    table = read_table(Path(path), column)
+    strangers = sorted(set(table["image_id"]) - set(manifest.table["image_id"]))
+    if strangers:
+        raise UserError(
+            f"--labels {path}: {len(strangers)} ids have no image in {manifest.root} ({first_ten(strangers)}); "
+            "remove these rows, or give --data the folder that holds them"
+        )
+    return dict(zip(table["image_id"], table[column], strict=True))
+
+
+def read_table(path: Path, column: str) -> pd.DataFrame:
+    """The columns `image_id` and `column` of a CSV as words, rows without a class left out."""
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except FileNotFoundError:
+        raise UserError(f"--labels {path}: no such file; give a CSV with columns image_id and {column}") from None
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(f"--labels {path}: cannot be read as CSV ({error})") from error
+    columns = [str(name) for name in table.columns]
+    for needed in ("image_id", column):
+        if needed not in columns:
+            hint = nearest(needed, columns) or f"; it has {first_ten(columns)}"
+            raise UserError(f"--labels {path}: has no column '{needed}'{hint}")
+    twice = table.loc[table["image_id"].duplicated(), "image_id"].tolist()
+    if twice:
+        raise UserError(f"--labels {path}: {len(twice)} ids stand there more than once ({first_ten(twice)})")
+    return table[["image_id", column]].dropna()
+
+
+def labelled(manifest: Manifest, split: Split, labels: Mapping[str, str]) -> Labelled:
+    """The images of either side whose class can be probed.
+
+    A class needs two lesions to train on, or its own images could not be held out from one another, and an image to be
+    scored on. The others are left out on both sides, with the reason, so that a rare diagnosis does not stop the rest.
+    """
+    lesion_of = dict(zip(manifest.table["image_id"], manifest.table["lesion_id"], strict=True))
+    left_out = {}
+    for name in sorted(set(labels.values())):
+        lesions = {lesion_of[image] for image in split.train if labels.get(image) == name}
+        scored = sum(labels.get(image) == name for image in split.val)
+        if len(lesions) < 2 or not scored:
+            left_out[name] = f"{len(lesions)} lesions to train on, {scored} images to score"
+    names = tuple(sorted(set(labels.values()) - set(left_out)))
+    row_of = {image: row for row, image in enumerate(manifest.table["image_id"])}
+
+    def side(images: tuple[str, ...]) -> Side:
+        known = [image for image in images if labels.get(image) in names]
+        return Side(
+            np.array([row_of[image] for image in known], np.int64),
+            np.array([names.index(labels[image]) for image in known], np.int64),
+            np.array([lesion_of[image] for image in known], np.str_),
+        )
+
+    unknown = sum(image not in labels for image in split.train + split.val)
+    return Labelled(names, side(split.train), side(split.val), left_out, unknown)

@@ -1,0 +1,81 @@
+"""Simulated studies whose truth is known: the errors of interval, p and verdict. `docs/statistics.md` has the whole."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.statistics import PAIR, SIZES, TYPE_ONE, WORLDS, World, family_error, simulate, table, truth_of
+from compare.statistics.paired import components, lesion_sums
+
+approx = pytest.approx
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_few_studies_err_about_as_often_as_promised(seeds: int) -> None:
+    row = simulate(replace(SIZES[0], seeds=seeds), 300)
+    assert 0.01 <= row.type_one <= 0.09
+    assert 0.91 <= row.coverage <= 0.99
+    assert 0.68 <= row.power <= 0.92
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_many_studies_err_as_often_as_promised(world: World) -> None:
+    row = simulate(world, 5000)
+    assert 0.93 <= row.coverage <= 0.97
+    low, high = (0.035, 0.065) if world.seeds == 2 else TYPE_ONE  # one degree of freedom does not do better
+    assert low <= row.type_one <= high
+
+
+def test_a_family_of_contrasts_errs_no_more_often_than_one() -> None:
+    assert family_error(SIZES[1], 3, 150) <= 0.09
+
+
+def test_scores_look_like_real_ones() -> None:
+    a, b = replace(SIZES[0], lesions=2000).draw(np.random.default_rng(0), PAIR)
+    assert min(a.min(), b.min()) >= 0
+    assert max(a.max(), b.max()) <= 1
+    assert 0.75 < np.median(b) < 0.88
+    assert 0.1 < np.mean(b < 0.65) < 0.25  # failures by the rule of the challenge
+    assert np.corrcoef(b)[0, 1] > 0.6  # two trainings agree on what is hard
+
+
+def test_lesions_have_one_to_five_images() -> None:
+    images = SIZES[0].images()
+    assert (len(images), images.min(), images.max()) == (60, 1, 5)
+    assert len(set(SIZES[0].lesion_names)) == 60
+
+
+def test_the_truth_is_what_studies_give_on_average() -> None:
+    world = replace(SIZES[0], seeds=3)
+    truth, rng = truth_of(world), world.source()
+    gaps = [np.subtract(*world.draw(rng, PAIR)) for _ in range(800)]
+    found = [components(*lesion_sums(gap, world.lesion_names)) for gap in gaps]
+    assert np.mean([gap.mean() for gap in gaps]) == approx(
+        truth.difference, abs=4 * truth.parts.standard_error / 800**0.5
+    )
+    assert np.mean([parts.seeds for parts in found]) == approx(truth.parts.seeds, rel=0.2)
+    assert np.mean([parts.rest for parts in found]) == approx(truth.parts.rest, rel=0.1)
+
+
+def test_the_table_in_the_documents_has_a_row_a_world_and_says_what_holds() -> None:
+    page = (Path(__file__).parents[3] / "docs/statistics.md").read_text(encoding="utf-8")
+    if "<!-- simulation: begin -->" not in page:
+        pytest.skip("docs/statistics.md has no simulation yet")
+    shown = page.partition("<!-- simulation: begin -->")[2].partition("<!-- simulation: end -->")[0]
+    rows = [line for line in shown.splitlines() if re.match(r"\| \d+.* points", line) or line.count(" % |") >= 4]
+    assert len(rows) == len(WORLDS)
+    studies = re.search(r"([\d,]+) studies a row", shown)
+    assert studies is not None
+    assert int(studies[1].replace(",", "")) >= 2000
+
+
+def test_a_table_counts_the_rows_within_bounds() -> None:
+    row = simulate(SIZES[1], 2)
+    good, bad = row._replace(type_one=0.05, coverage=0.95), row._replace(type_one=0.061, coverage=0.939)
+    assert (good.holds(), bad.holds()) == (True, False)
+    assert "1 of 2 rows lie within 4 to 6 % of type-I error and 93 to 97 % of coverage" in table([good, bad], 2)

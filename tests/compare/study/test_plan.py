@@ -1,0 +1,182 @@
+"""The plan: which runs a study is made of, with which options, and what waits for what."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compare.study.config import StudyConfig
+from compare.study.plan import Task, bound, tasks_of
+from compare.study.search_config import SearchConfig
+from dermssl.errors import UserError
+from dermssl.files import write_json
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def of_stage(study: StudyConfig, stage: str) -> list[Task]:
+    return [task for task in tasks_of(study, 1) if task.stage == stage]
+
+
+@pytest.mark.parametrize(
+    ("factors", "pretrainings", "finetunings"),
+    [
+        ({}, 1, 3 * 2 * 2 * 2),
+        ({"method": ("simclr", "moco")}, 2, 4 * 2 * 2 * 2),
+        ({"encoder": ("resnet18", "resnet34"), "decoder": ("fpn",), "seed": (0, 1, 2)}, 2, 3 * 2 * 1 * 2 * 3),
+        ({"init": ("imagenet", "random"), "contrast": ("imagenet", "random")}, 0, 2 * 2 * 2 * 2),
+        ({"folds": 3}, 3, 3 * 2 * 2 * 2 * 3),  # what is held out differs, so what may be pretrained on does
+        ({"pretrainings": 2}, 2, 3 * 2 * 2 * 2),
+        ({"exclude": ("init=ssl",), "contrast": ("imagenet", "random")}, 0, 2 * 2 * 2 * 2),
+    ],
+)
+def test_every_arm_in_every_cell_and_each_pretraining_once(
+    factors: dict[str, Any], pretrainings: int, finetunings: int
+) -> None:
+    study = StudyConfig(**factors)
+    assert len(of_stage(study, "pretrain")) == pretrainings
+    assert len(of_stage(study, "finetune")) == finetunings
+    assert of_stage(study, "probe") == of_stage(study, "search") == []
+
+
+def test_probes_are_made_once_an_arm_where_their_options_are_given(tmp_path: Path) -> None:
+    study = StudyConfig(
+        method=("simclr", "moco"), encoder=("resnet18", "resnet34"), probe=written(tmp_path / "p.yaml", "k: 5\n")
+    )
+    probes = of_stage(study, "probe")
+    assert len(probes) == 4 * 2
+    assert {task.config.k for task in probes} == {5}
+
+
+def test_an_option_that_some_methods_have_is_for_those_and_one_that_none_has_is_refused(tmp_path: Path) -> None:
+    options = written(tmp_path / "p.yaml", "method: moco\nepochs: 3\nqueue_size: 512\ntemperature: 0.3\n")
+    study = StudyConfig(method=("simclr", "moco", "byol"), pretrain=options)
+    simclr, moco, byol = (task.config for task in of_stage(study, "pretrain"))
+    assert (simclr.epochs, moco.epochs, byol.epochs) == (3, 3, 3)
+    assert (moco.queue_size, simclr.temperature, moco.temperature) == (512, 0.3, 0.3)
+    with pytest.raises(UserError, match="has no option 'queue_size'; it belongs to"):
+        tasks_of(replace(study, method=("simclr", "byol")), 1)
+
+
+def test_a_run_waits_for_its_own_pretraining_and_no_other() -> None:
+    study = StudyConfig(method=("simclr", "moco"), encoder=("resnet18", "resnet34"))
+    made = {task.id: (task.factors["method"], task.factors["encoder"]) for task in of_stage(study, "pretrain")}
+    for task in of_stage(study, "finetune"):
+        needed = [made[need] for need in task.needs]
+        own = [(task.factors["method"], task.factors["encoder"])]
+        assert needed == (own if task.factors["init"] == "ssl" else [])
+
+
+def test_seeds_share_the_pretrainings_in_turn() -> None:
+    study = StudyConfig(seed=(5, 6, 7), pretrainings=2)
+    seed_of = {task.id: task.config.seed for task in of_stage(study, "pretrain")}
+    shared = {(task.factors["seed"], seed_of[task.needs[0]]) for task in of_stage(study, "finetune") if task.needs}
+    assert shared == {(5, 5), (6, 6), (7, 5)}
+
+
+def test_a_task_comes_behind_all_that_it_needs() -> None:
+    seen: set[str] = set()
+    for task in tasks_of(StudyConfig(search="grid", folds=2, method=("simclr", "moco")), 1):
+        assert set(task.needs) <= seen
+        seen.add(task.id)
+
+
+def test_every_arm_searches_with_the_same_rates_seeds_and_trials_on_the_training_side() -> None:
+    study = StudyConfig(search="grid", search_lr=(1e-4, 1e-2), search_seeds=(7, 8), seed=(0, 1, 2))
+    searches = of_stage(study, "search")
+    configs = [task.config for task in searches if isinstance(task.config, SearchConfig)]
+    assert len(searches) == len(configs) == 3 * 2 * 2  # none for a seed: the seeds of a cell share one
+    assert {(one.rates, one.seeds, one.trials, one.strategy) for one in configs} == {((1e-4, 1e-2), (7, 8), 2, "grid")}
+    assert {one.tuning.score_on for one in configs} == {"inner"}
+    needed = {task.id: task.needs for task in of_stage(study, "finetune")}
+    by_search = [[need for need in needs if need in {task.id for task in searches}] for needs in needed.values()]
+    assert {len(found) for found in by_search} == {1}
+    assert {need for found in by_search for need in found} == {task.id for task in searches}
+
+
+def test_ids_tell_runs_apart_and_stay_where_only_place_and_pace_change(tmp_path: Path) -> None:
+    study = StudyConfig(search="grid", probe=written(tmp_path / "p.yaml", "k: 5\n"))
+    ids = [task.id for task in tasks_of(study, 1, "images")]
+    assert len(set(ids)) == len(ids)
+    moved = replace(study, runs=tmp_path, out=tmp_path, jobs=3, budget=1.0, data=tmp_path)
+    assert [task.id for task in tasks_of(moved, 8, "images")] == ids
+    assert not set(ids) & {task.id for task in tasks_of(study, 1, "other images")}
+
+
+def test_ids_of_what_stands_stay_when_a_study_grows() -> None:
+    small, large = tasks_of(StudyConfig(seed=(0,)), 1), tasks_of(StudyConfig(decoder=("unet", "fpn", "pan")), 1)
+    assert {task.id for task in small} < {task.id for task in large}
+
+
+def test_an_id_changes_with_the_text_of_a_file_that_an_option_names(tmp_path: Path) -> None:
+    recipe = written(tmp_path / "a.yaml", "one")
+    study = StudyConfig(augmentation=(str(recipe),))
+    before = [task.id for task in of_stage(study, "finetune")]
+    written(recipe, "two")
+    assert not set(before) & {task.id for task in of_stage(study, "finetune")}
+
+
+def test_fixed_options_arrive_and_factors_win(tmp_path: Path) -> None:
+    study = StudyConfig(
+        decoder=("fpn",),
+        encoder=("resnet18",),
+        seed=(7, 8),
+        data=tmp_path / "labelled",
+        unlabelled=tmp_path / "unlabelled",
+        runs=tmp_path / "runs",
+        pretrain=written(tmp_path / "p.yaml", "epochs: 3\nimage_size: 64\nseed: 99\n"),
+        finetune=written(tmp_path / "f.yaml", "steps: 11\nlr: 1e-2\ndecoder: unet\nlabel_fraction: 0.7\n"),
+    )
+    [pretraining] = of_stage(study, "pretrain")
+    config = pretraining.config
+    assert (config.epochs, config.image_size, config.seed, config.encoder) == (3, 64, 7, "resnet18")
+    assert (config.data, config.out) == (tmp_path / "unlabelled", tmp_path / "runs" / "pretrain")
+    assert config.checkpoints is None  # a study does not change what `--init ssl` finds
+    tunings = [task.config for task in of_stage(study, "finetune")]
+    assert {(c.steps, c.lr, c.decoder, c.encoder) for c in tunings} == {(11, 0.01, "fpn", "resnet18")}
+    assert {(c.data, c.out) for c in tunings} == {(tmp_path / "labelled", tmp_path / "runs" / "finetune")}
+    assert {(c.init, c.label_fraction, c.seed) for c in tunings} == {
+        (init, fraction, seed) for init in study.init for fraction in (0.1, 1.0) for seed in (7, 8)
+    }
+
+
+def test_levels_of_every_factor_arrive_in_the_options() -> None:
+    levels = {"loss": ("bce",), "lr": (0.01,), "image_size": (64,), "padding": ("edge",), "augmentation": ("light",)}
+    study = StudyConfig(**levels, folds=4, fold=(3,))  # type: ignore[arg-type]
+    for task in of_stage(study, "finetune"):
+        assert {name: (getattr(task.config, name),) for name in levels} == levels
+        assert (task.config.folds, task.config.fold) == (4, 3)
+    [pretraining] = of_stage(study, "pretrain")
+    assert (pretraining.config.folds, pretraining.config.fold) == (4, 3)  # it keeps clear of what is held out
+
+
+def test_threads_are_those_of_the_study() -> None:
+    assert {task.config.threads for task in tasks_of(StudyConfig(search="grid"), 3)} == {3}
+
+
+def test_a_wrong_fixed_option_is_told_with_its_file(tmp_path: Path) -> None:
+    study = StudyConfig(finetune=written(tmp_path / "f.yaml", "step: 11\n"))
+    with pytest.raises(UserError, match=r"f.yaml: FinetuneConfig has no option 'step'; did you mean 'steps'"):
+        tasks_of(study, 1)
+
+
+def test_a_bound_task_has_its_encoder_and_its_rate(tmp_path: Path) -> None:
+    tasks = tasks_of(StudyConfig(search="grid", decoder=("unet",), label_fraction=(1.0,), seed=(0,)), 1)
+    ssl = next(task for task in tasks if task.stage == "finetune" and task.factors["init"] == "ssl")
+    folders = {task.id: tmp_path / task.id for task in tasks}
+    for task in tasks:
+        folders[task.id].mkdir()
+        if task.stage == "pretrain":
+            (folders[task.id] / "encoder.safetensors").touch()
+        elif task.stage == "search":
+            write_json(folders[task.id] / "result.json", {"best": 0.02})
+    config = bound(ssl, folders).config
+    pretraining = next(task for task in tasks if task.stage == "pretrain")
+    assert config.init == str(folders[pretraining.id] / "encoder.safetensors")
+    assert config.lr == 0.02
+    search = next(task for task in tasks if task.stage == "search" and task.factors["init"] == "ssl")
+    assert bound(search, folders).config.tuning.init == config.init

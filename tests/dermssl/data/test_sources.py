@@ -1,0 +1,97 @@
+"""Where images come from when nobody says, and which options are quick because of it."""
+
+from pathlib import Path
+
+import pytest
+
+from dermssl.data import sources
+from dermssl.data.sources import (
+    LABELLED,
+    SYNTHETIC_LABELLED,
+    SYNTHETIC_UNLABELLED,
+    UNLABELLED,
+    Source,
+    draw_if_absent,
+    labelled,
+    quick,
+    unlabelled,
+)
+from dermssl.errors import UserError
+from dermssl.synthetic import dataset
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+def make(*folders: Path) -> None:
+    for folder in folders:
+        folder.mkdir(parents=True)
+
+
+def test_the_folder_that_is_given_is_taken(tmp_path: Path) -> None:
+    make(LABELLED, UNLABELLED, tmp_path / "mine")
+    for choose in (labelled, unlabelled):
+        assert choose(tmp_path / "mine") == Source(tmp_path / "mine", f"{tmp_path / 'mine'} (--data)", synthetic=False)
+
+
+@pytest.mark.parametrize("choose", [labelled, unlabelled])
+def test_a_folder_that_is_not_there_is_refused(choose: object, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("none", "file"):
+        with pytest.raises(UserError) as caught:
+            choose(tmp_path / name)  # type: ignore[operator]
+        assert str(caught.value) == (
+            f"--data {tmp_path / name}: no such folder; give a folder of images, or leave --data out"
+        )
+
+
+def test_without_a_word_the_folders_of_the_readme_are_taken_where_they_exist() -> None:
+    make(LABELLED)
+    assert labelled(None).folder == unlabelled(None).folder == LABELLED
+    make(UNLABELLED)
+    assert (labelled(None).folder, unlabelled(None).folder) == (LABELLED, UNLABELLED)
+    assert unlabelled(None).why == "data/unlabelled (no --data given, and this folder exists)"
+    assert not labelled(None).synthetic
+
+
+def test_without_a_word_and_without_data_the_synthetic_sets_are_taken_with_the_reason() -> None:
+    assert labelled(None) == Source(
+        SYNTHETIC_LABELLED,
+        "the synthetic set in data/synthetic/labelled (no --data given, and no data/isic2018)",
+        synthetic=True,
+    )
+    assert unlabelled(None).folder == SYNTHETIC_UNLABELLED
+    assert unlabelled(None).why.endswith("and no data/unlabelled or data/isic2018)")
+
+
+def test_the_synthetic_set_may_be_named_before_it_is_drawn() -> None:
+    assert labelled(SYNTHETIC_LABELLED).synthetic
+    assert unlabelled(SYNTHETIC_UNLABELLED).synthetic
+
+
+def test_the_synthetic_set_is_drawn_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = []
+
+    def write_dataset(folder: Path, count: int, size: int, seed: int, *, masks: bool, workers: int) -> None:
+        drawn.append((folder, count, size, seed, masks, workers))
+        folder.mkdir(parents=True)
+
+    monkeypatch.setattr(dataset, "write_dataset", write_dataset)
+    for _ in range(2):
+        draw_if_absent(labelled(None), count=4, size=32, workers=1)
+        draw_if_absent(unlabelled(None), count=5, size=32, workers=2)
+    assert drawn == [(SYNTHETIC_LABELLED, 4, 32, 0, True, 1), (SYNTHETIC_UNLABELLED, 5, 32, 1, False, 2)]
+    assert capsys.readouterr().out.startswith("drawing 4 synthetic images of 32 px into data/synthetic/labelled\n")
+
+
+def test_nothing_is_drawn_into_a_folder_of_the_user() -> None:
+    draw_if_absent(Source(Path("mine"), "mine", synthetic=False), count=4, size=32, workers=1)
+    assert not Path("mine").exists()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "probe"])
+def test_quick_options_are_for_the_synthetic_set_alone(command: str) -> None:
+    found = quick(command, labelled(None))
+    assert found == sources.CONFIGS / command / "dataset.yaml"
+    assert found.is_file()
+    make(LABELLED)
+    assert quick(command, labelled(None)) is None

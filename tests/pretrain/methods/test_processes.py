@@ -1,0 +1,236 @@
+"""Several processes that train as one have its loss, its gradients and its state.
+
+The processes are started once. Each runs this file, takes its share of every method's batch, and leaves what came of it
+in a folder; the tests read from there. DERMSSL_PARALLEL_TABLE names a file for the table in docs/.
+"""
+
+import copy
+import multiprocessing
+import os
+import runpy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dermssl.parallel import synced
+from pretrain.methods.method import Method
+from pretrain.recipes import METHODS, recipe
+from pretrain.views.batch import Batch
+
+WORLDS = (2, 4)
+STEPS = 3  # the later ones see the queues and the centre that the earlier ones left
+PATIENCE = timedelta(seconds=60)  # with a process that never comes
+MODULES = [recipe(name).MODULE.split(":")[0] for name in METHODS]
+
+
+class Outcome(NamedTuple):
+    """What the steps give in one process."""
+
+    losses: Tensor
+    """(STEPS,)."""
+    gradients: dict[str, Tensor]
+    """Of all steps together, by parameter."""
+    state: dict[str, Tensor]
+    """What a checkpoint would hold after them."""
+
+
+class Differences(NamedTuple):
+    """Between processes that train together and one alone: the largest, relative to the one's."""
+
+    loss: float
+    gradient: float
+    state: float
+
+
+Found = dict[tuple[str, int], Differences | str]
+
+
+class Steps(nn.Module):
+    """What DDP wraps: a module whose forward pass is a training step."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.method.training_step(batch, 0)["loss"]
+
+
+def single_at_least(tensor: Tensor) -> Tensor:
+    """Stands in for `Tensor.float`, which guards losses against half precision and would round doubles as well."""
+    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
+
+
+@contextmanager
+def in_doubles() -> Iterator[None]:
+    """Computes in float64, so that what differs is no rounding."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "float", single_at_least)
+        torch.set_default_dtype(torch.float64)
+        yield
+    torch.set_default_dtype(torch.float32)
+
+
+def outcome(method: Method, stepping: nn.Module, batch: Batch) -> Outcome:
+    """Takes the steps, drawing the same in every process."""
+    losses = []
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        loss = stepping(batch)
+        loss.backward()
+        losses.append(loss.detach().double())
+    gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return Outcome(torch.stack(losses), gradients, method.state_dict())
+
+
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """The images of one process, the same ones of every view and crop."""
+    B = len(batch.images)
+
+    def own(rows: Tensor) -> Tensor:
+        return torch.cat([view.chunk(world)[rank] for view in rows.split(B)]) if len(rows) else rows
+
+    return Batch(*map(own, batch))
+
+
+def train_together(folder: Path, rank: int, world: int) -> None:
+    """Takes the steps of every method in `folder` with the other processes, and leaves the outcome there."""
+    meeting = f"file://{folder}/meeting-{world}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=PATIENCE)
+    for path in sorted(folder.glob("*.method")):
+        method, batch = torch.load(path, weights_only=False)
+        wrapped = DistributedDataParallel(Steps(synced(method) if method.synced else method))
+        try:
+            came: Outcome | str = outcome(method, wrapped, share(batch, rank, world))
+        except Exception as error:  # all processes meet it, and go on to the next method
+            came = f"{type(error).__name__}: {error}"
+        left = came if isinstance(came, str) else tuple(came)  # this file's classes have no module to be found in
+        torch.save(left, folder / f"{path.stem}.{world}.{rank}")
+    dist.destroy_process_group()
+
+
+def start_processes(folder: Path) -> None:
+    """Has as many processes as the largest world run this file, and waits for them."""
+    context = multiprocessing.get_context("forkserver")  # a fork of this process would inherit what torch has running
+    context.set_forkserver_preload(["pytest", "torch.nn.parallel", *MODULES])
+    given = [{"folder": folder, "rank": rank} for rank in range(max(WORLDS))]
+    processes = [context.Process(target=runpy.run_path, args=(__file__, names, "process")) for names in given]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def apart(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """The largest distance of two tensors of one name, relative to their norm.
+
+    Where that is next to nothing, as for a bias before BatchNorm, relative to a millionth of all tensors' norm.
+    """
+    assert ours.keys() == theirs.keys()
+    norms = {name: tensor.double().norm() for name, tensor in theirs.items()}
+    least = 1e-6 * torch.stack(list(norms.values())).norm()
+    gaps = [(ours[name].double() - theirs[name].double()).norm() / norm.maximum(least) for name, norm in norms.items()]
+    return torch.stack(gaps).max().item()
+
+
+def differences(alone: Outcome, together: list[Outcome]) -> Differences:
+    """Of the processes' mean loss, and of the gradients and the state of each."""
+    losses = torch.stack([process.losses for process in together]).mean(dim=0)
+    return Differences(
+        loss=((losses - alone.losses) / alone.losses).abs().max().item(),
+        gradient=max(apart(process.gradients, alone.gradients) for process in together),
+        state=max(apart(process.state, alone.state) for process in together),
+    )
+
+
+def comparable(method: Method, came: Outcome) -> Outcome:
+    """Without BatchNorm's running statistics where each process keeps its own (MoCo): no training step reads them."""
+    kept = {name: t for name, t in came.state.items() if method.synced or "running_" not in name}
+    kept = {name: t for name, t in kept.items() if method.synced or "num_batches_tracked" not in name}
+    return came._replace(state=kept)
+
+
+def compare(folder: Path, method: Method, name: str, world: int, alone: Outcome) -> Differences | str:
+    """What the processes left of a method, held against one process; or the error that stopped them."""
+    left = [folder / f"{name}.{world}.{rank}" for rank in range(world)]
+    if not all(path.exists() for path in left):
+        return "a process ended before its time"
+    came = [torch.load(path, weights_only=False) for path in left]
+    errors = [error for error in came if isinstance(error, str)]
+    if errors:
+        return errors[0]
+    return differences(comparable(method, alone), [comparable(method, Outcome(*process)) for process in came])
+
+
+def table(found: Found) -> str:
+    """The differences in Markdown."""
+    lines = ["| method | processes | loss | gradient | state |", "|---|---|---|---|---|"]
+    for (name, world), of in found.items():
+        cells = of if isinstance(of, str) else " | ".join(f"{difference:.0e}" for difference in of)
+        lines.append(f"| {name} | {world} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def found(
+    request: pytest.FixtureRequest,
+    small_method: Callable[..., Method],
+    draw_batch: Callable[..., Batch],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Found:
+    """Of every method and number of processes: how far they are from one process, or the error that stopped them."""
+    folder = tmp_path_factory.mktemp("processes")
+    own = [item for item in request.session.items if item.path == request.path]  # others have a `found` of theirs
+    asked = [item.callspec.params for item in own if "found" in getattr(item, "fixturenames", ())]
+    methods, alone = {}, {}
+    for name in dict.fromkeys(params["name"] for params in asked):  # -k NAME takes that one only
+        groups = {"norm_groups": max(WORLDS)} if hasattr(recipe(name), "norm_groups") else {}
+        methods[name] = method = small_method(name, **groups).double()
+        batch = draw_batch(method.recipe)
+        batch = batch._replace(maps=batch.maps.double())
+        torch.save((method, batch), folder / f"{name}.method")
+        with in_doubles():
+            alone[name] = outcome(method, Steps(method), batch)
+    start_processes(folder)
+    found = {
+        (name, world): compare(folder, method, name, world, alone[name])
+        for name, method in methods.items()
+        for world in WORLDS
+    }
+    if "DERMSSL_PARALLEL_TABLE" in os.environ:
+        Path(os.environ["DERMSSL_PARALLEL_TABLE"]).write_text(table(found))
+    return found
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", METHODS)
+def test_processes_together_are_one_process_with_the_whole_batch(name: str, world: int, found: Found) -> None:
+    of = found[name, world]
+    assert isinstance(of, Differences), of
+    assert max(of) < 1e-8
+
+
+def test_processes_that_do_not_look_at_each_other_are_noticed(
+    small_method: Callable[..., Method], draw_batch: Callable[..., Batch]
+) -> None:
+    method = small_method("simclr")
+    whole, batch = copy.deepcopy(method), draw_batch(method.recipe)
+    parts = [(copy.deepcopy(method), share(batch, rank, 2)) for rank in range(2)]
+    apart = [outcome(part, Steps(part), own) for part, own in parts]
+    assert min(differences(outcome(whole, Steps(whole), batch), apart)) > 1e-3
+
+
+if __name__ == "process":  # `folder` and `rank` are given by start_processes
+    torch.set_num_threads(1)
+    for world in WORLDS:
+        if rank < world:  # type: ignore[name-defined]  # noqa: F821
+            with in_doubles():
+                train_together(folder, rank, world)  # type: ignore[name-defined]  # noqa: F821
