@@ -13,6 +13,8 @@ import torch
 
 from dermssl.runs.folder import Run
 
+sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
+
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 
 

@@ -1,0 +1,66 @@
+"""The tables of the documents say what the code says: every field, column, default and decoder."""
+
+import re
+from dataclasses import fields
+from typing import get_args
+
+import pytest
+from pages import ARCHITECTURE, DOCS, spans, table_values
+
+from compare.execution.ledger import COLUMNS as PLAN
+from compare.tables.all_tables import ARMS, CONTRASTS
+from dermssl.data.manifest import COLUMNS as MANIFEST
+from dermssl.scores.counts import SCORES
+from dermssl.weights.encoder_file import Card
+from finetune.network.model_file import ModelCard
+from finetune.options.decoder import Decoder
+from finetune.options.run import FinetuneConfig
+from pretrain.recipes import METHODS, recipe
+
+
+def test_the_tables_of_the_architecture_name_every_field() -> None:
+    wanted = {field.name for card in (Card, ModelCard) for field in fields(card)} | set(SCORES)
+    there = table_values(ARCHITECTURE) | set(spans(ARCHITECTURE))
+    assert (wanted | set(PLAN)) - there == set()
+
+
+def test_the_table_of_the_manifest_names_every_column() -> None:
+    assert set(MANIFEST) - table_values(DOCS / "data.md") == set()
+
+
+def test_the_tables_of_the_statistics_name_every_column() -> None:
+    assert {*CONTRASTS, *ARMS} - set(spans(DOCS / "statistics.md")) == set()
+
+
+TITLES = {
+    "simclr": "SimCLR", "moco": "MoCo v2", "mocov3": "MoCo v3", "byol": "BYOL", "simsiam": "SimSiam",
+    "barlow_twins": "Barlow Twins", "vicreg": "VICReg", "dino": "DINO", "swav": "SwAV", "densecl": "DenseCL",
+    "vicregl": "VICRegL", "decoder": "Decoder",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("heading", "config"),
+    [*((f"### {TITLES[method]}", recipe(method)()) for method in METHODS), ("## Fine-tuning", FinetuneConfig())],
+    ids=[*METHODS, "finetune"],
+)
+def test_the_defaults_in_the_tables_of_methods_are_the_defaults(heading: str, config: object) -> None:
+    text = (DOCS / "methods.md").read_text().partition(f"\n{heading}\n")[2]
+    section = re.split(r"\n##", text, maxsplit=1)[0]
+    compared = 0
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE):
+        names = re.findall(r"`(\w+)`", row[0])
+        said = [part.replace(" ", "") if re.match(r"[\d ]+$", part) else part.split()[0] for part in row[1].split(", ")]
+        for name, value in zip(names, said, strict=False):
+            default = getattr(config, name, None)
+            if default is not None:
+                assert value.lower() == str(default).lower() or float(value) == float(default), name
+                compared += 1
+    assert compared >= 5
+
+
+def test_the_decoders_that_are_named_are_those_that_there_are() -> None:
+    text = (DOCS / "methods.md").read_text().partition("\n## Fine-tuning\n")[2]
+    row = re.search(r"^\| `decoder` \| (.*)$", text, re.MULTILINE)
+    assert row is not None
+    assert set(re.findall(r"[a-z]\w+", row[1])) - {"also", "smp"} == set(get_args(Decoder))
