@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from compare.study.config import StudyConfig
 from compare.study.study_file import where
-from dermssl.data.sources import CONFIGS, labelled
+from dermssl.data.sources import CONFIGS, labelled_source
 from dermssl.errors import UserError
 from dermssl.flags import nearest, parse
 
@@ -59,7 +59,9 @@ def study_of(named: Sequence[str], flags: list[str], made: bool = False) -> Stud
     """The options of the study that is named, by a word or by --config; of one `made`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
     if not named:
-        quick = CONFIGS / "compare" / "demo.yaml" if labelled(None).synthetic and "--config" not in flags else None
+        quick = (
+            CONFIGS / "compare" / "demo.yaml" if labelled_source(None).synthetic and "--config" not in flags else None
+        )
         return parse(StudyConfig, prog, flags, quick=quick)
     if "--config" in flags:
         raise UserError(f"{named[0]} and --config both name a study; leave one of them out")

@@ -42,7 +42,7 @@ def parse_choice(
         prog: What the user typed, for help and errors.
         argv: The arguments; those of the process by default.
         quick: A file of options that stand below all others where neither the file nor the flags say `data`: the
-            synthetic set is for trying things out (`dermssl.data.sources.quick`).
+            synthetic set is for trying things out (`dermssl.data.sources.quick_options`).
 
     Raises:
         UserError: For an unknown option, a wrong value, or a file that cannot be read as options.

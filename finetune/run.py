@@ -8,7 +8,7 @@ import torch
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import cached_images, cached_masks
-from dermssl.data.sources import draw_if_absent, labelled
+from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.files import need_room, short_hash, write_text
 from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
@@ -46,10 +46,10 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     """
     # Images with masks: found and checked, and so is what augmentation would make of them.
     augmentation = augmentation_of(config)
-    source = labelled(config.data)
+    source = labelled_source(config.data)
     device = prepare(config.threads)
     forget_peak()
-    draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
+    draw_if_absent(source, workers=torch.get_num_threads())
     manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.sources import Source, labelled
+from dermssl.data.sources import ImageSource, labelled_source
 from dermssl.errors import UserError
 from dermssl.splits.leaks import Verdict, crossed, guard
 from dermssl.splits.official import split_of
@@ -32,7 +32,7 @@ class Pool:
         return f"{self.verdict}{left_out}"
 
 
-def pool_of(everything: Manifest, source: Source, config: PretrainConfig) -> Pool:
+def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Pool:
     """The images to train on: without held-out ones and what leaks into them, and no more than `--limit`.
 
     Raises:
@@ -52,7 +52,7 @@ def pool_of(everything: Manifest, source: Source, config: PretrainConfig) -> Poo
     return Pool(drawn(without(rest, set(verdict.dropped)), config), verdict, len(own))
 
 
-def protected(everything: Manifest, source: Source, config: PretrainConfig) -> Path | None:
+def protected(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Path | None:
     """The labelled images whose held-out part is not to be trained on; None where there are none."""
     if config.protect is not None:
         if not config.protect.is_dir():
@@ -60,7 +60,7 @@ def protected(everything: Manifest, source: Source, config: PretrainConfig) -> P
         return config.protect
     if everything.has_masks:
         return everything.root
-    default = labelled(None)
+    default = labelled_source(None)
     return default.folder if default.folder.is_dir() and default.synthetic == source.synthetic else None
 
 

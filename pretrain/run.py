@@ -10,7 +10,7 @@ from pytorch_lightning import seed_everything
 from dermssl import flags
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images
-from dermssl.data.sources import draw_if_absent, unlabelled
+from dermssl.data.sources import draw_if_absent, unlabelled_source
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
@@ -43,12 +43,12 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         UserError: For everything that can be known to be wrong before training starts.
     """
     # Images: found, checked, and none that is held out or shows what a held-out one shows.
-    source = unlabelled(config.data)
+    source = unlabelled_source(config.data)
     device = prepare(config.threads)
     forget_peak()
     meet()
     with first_alone():
-        draw_if_absent(source, count=1000, size=192, workers=torch.get_num_threads())
+        draw_if_absent(source, workers=torch.get_num_threads())
         everything = read_manifest(source.folder)
         refuse_problems(everything, masks=False)
         refuse_what_does_not_fit(everything, config)

@@ -1,13 +1,13 @@
 """Measure a frozen encoder: `python -m probe --init ssl`."""
 
-from dermssl.data.sources import labelled, quick
+from dermssl.data.sources import labelled_source, quick_options
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
 from probe.config import ProbeConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m probe"):
-        config = parse(ProbeConfig, "python -m probe", quick=quick("probe", labelled(None)))
+        config = parse(ProbeConfig, "python -m probe", quick=quick_options("probe", labelled_source(None)))
         from probe.run import run  # torch comes in here, after the flags are known to be right
 
         run(config)

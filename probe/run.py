@@ -7,8 +7,7 @@ import torch
 
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images
-from dermssl.data.sources import draw_if_absent
-from dermssl.data.sources import labelled as labelled_source
+from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.features.dense import masked
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
@@ -41,7 +40,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     device = prepare(config.threads)
     forget_peak()
     spent = Spent()
-    draw_if_absent(source, count=400, size=192, workers=torch.get_num_threads())
+    draw_if_absent(source, workers=torch.get_num_threads())
     everything = read_manifest(source.folder, masks_in=config.masks)
     refuse_problems(everything, masks=False)
     labels = labels_of(everything, config.labels)

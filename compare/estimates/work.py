@@ -8,7 +8,7 @@ from compare.estimates.kinds import Amount, tuning_of
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.sources import labelled, unlabelled
+from dermssl.data.sources import labelled_source, unlabelled_source
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 from dermssl.splits.drawn import Split, limited
 from dermssl.splits.official import split_of
@@ -28,12 +28,12 @@ class Images:
     @cached_property
     def labelled(self) -> Manifest:
         """Those with masks."""
-        return read_manifest(labelled(self.study.data).folder)
+        return read_manifest(labelled_source(self.study.data).folder)
 
     @cached_property
     def unlabelled(self) -> Manifest:
         """Those that pretraining looks at."""
-        return read_manifest(unlabelled(self.study.unlabelled).folder)
+        return read_manifest(unlabelled_source(self.study.unlabelled).folder)
 
     def split(self, config: SplitConfig, limit: int | None) -> Split:
         """The split of a run, each drawn once; leaks that are dropped from training are still in it."""

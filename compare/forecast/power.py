@@ -13,7 +13,7 @@ from compare.statistics.resolution import Design, half_width, resolvable_differe
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
 from compare.tables.study import Study, read_study
-from dermssl.data.sources import labelled
+from dermssl.data.sources import labelled_source
 from dermssl.errors import UserError
 
 SEEDS = (1, 2, 3, 5, 10)
@@ -109,7 +109,10 @@ def measured(path: Path, study: StudyConfig) -> tuple[int, Spreads] | None:
     except UserError:  # of a form that is no more, or half written: it tells nothing
         return None
     named = other.options.get("data")
-    same = labelled(Path(str(named)) if named else None).folder.resolve() == labelled(study.data).folder.resolve()
+    same = (
+        labelled_source(Path(str(named)) if named else None).folder.resolve()
+        == labelled_source(study.data).folder.resolve()
+    )
     contrast = other.contrasts[0] if other.contrasts else ()
     if not same or named_contrast(other) != set(study.contrast) or not len(other.scores):
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from compare.study.config import StudyConfig
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.data.sources import Source, draw_if_absent, labelled, unlabelled
+from dermssl.data.sources import ImageSource, draw_if_absent, labelled_source, unlabelled_source
 from dermssl.files import short_hash
 
 
@@ -12,8 +12,8 @@ from dermssl.files import short_hash
 class Ground:
     """The images of a study."""
 
-    labelled: Source
-    unlabelled: Source
+    labelled: ImageSource
+    unlabelled: ImageSource
     manifest: Manifest
     """Of the labelled ones."""
     unlabelled_manifest: Manifest
@@ -33,10 +33,10 @@ def ground_of(study: StudyConfig, workers: int) -> Ground:
     Raises:
         UserError: If a folder is not there, or its images or masks cannot be used.
     """
-    sources = labelled(study.data), unlabelled(study.unlabelled, "--unlabelled")
+    sources = labelled_source(study.data), unlabelled_source(study.unlabelled, "--unlabelled")
     manifests = []
-    for source, count, masks in zip(sources, (400, 1000), (True, False), strict=True):
-        draw_if_absent(source, count=count, size=192, workers=workers)
+    for source, masks in zip(sources, (True, False), strict=True):
+        draw_if_absent(source, workers=workers)
         manifest = read_manifest(source.folder)
         refuse_problems(manifest, masks=masks)
         manifests.append(manifest)

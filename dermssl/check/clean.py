@@ -11,7 +11,7 @@ from PIL import Image
 
 from dermssl.data.images import Pixels, read_rgb, verify
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import complaint, image_id_of, read_values
+from dermssl.data.masks import image_id_of, mask_problem, read_values
 from dermssl.data.measurements import grey
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
@@ -147,7 +147,7 @@ def mended_mask(root: Path, row: "pd.Series[str]") -> Mended:
         return Mended(None, fault, f"image moved to {UNLABELLED}")
     turned = fault == "mask transposed"
     values = np.ascontiguousarray(values.T) if turned else values
-    if complaint(values) is None:
+    if mask_problem(values) is None:
         lesion = values > 0
         rewritten = "" if set(np.unique(values)) <= {0, 255} else "written as 0 and 255"
     elif is_blurred(values):

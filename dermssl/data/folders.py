@@ -16,19 +16,19 @@ PART = {  # official part -> how a folder says so: ISIC2018_Task1-2_Training_Inp
 }
 
 
-def paired(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+def pair_masks(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
     """The mask of each image that has one, and the masks that are left over.
 
     By name; where several images have it, the mask is that of the one nearest in the tree: `a/masks/1.png` belongs to
     `a/images/1.jpg` and not to `b/images/1.jpg`.
     """
-    named: defaultdict[str, list[Path]] = defaultdict(list)
+    by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for image in images:
-        named[image.stem].append(image)
+        by_name[image.stem].append(image)
     pairs: dict[Path, Path] = {}
     strays = []
     for mask in masks:
-        candidates = named.get(image_id_of(mask), [])
+        candidates = by_name.get(image_id_of(mask), [])
         nearest = max(candidates, key=lambda image: kinship(image, mask), default=None)
         if nearest is None or nearest in pairs:
             strays.append(mask)
@@ -50,11 +50,14 @@ def ids_of(images: Sequence[Path], root: Path) -> list[str]:
     ids = [str(path.relative_to(root).with_suffix("")) for path in images]
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
-        raise UserError(f"{root}: two files have the name {first_ten(twice)}; rename or remove one of each")
+        raise UserError(
+            f"{root}: two images have the same name without its ending ({first_ten(twice)}); "
+            "rename or remove one of each"
+        )
     return ids
 
 
 def part_of(image: Path, root: Path) -> str:
-    """train, validation or test, as the folders of `image` below `root` say; nothing where they say nothing."""
+    """The official part, train, validation or test, that the folders of `image` below `root` name; else nothing."""
     folders = image.relative_to(root).parts[:-1]
-    return next((part for part, said in PART.items() if any(said.search(folder) for folder in folders)), "")
+    return next((part for part, wording in PART.items() if any(wording.search(folder) for folder in folders)), "")

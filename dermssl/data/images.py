@@ -24,20 +24,20 @@ def find_pictures(folder: Path) -> list[Path]:
         UserError: If the folder is missing or holds no picture.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give a folder of images")
-    found = sorted(
+        raise UserError(f"{folder}: no such folder; give one that holds images")
+    pictures = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.is_dir()
     )
-    if not found:
-        raise UserError(f"{folder}: no images (looked for {' '.join(SUFFIXES)} in this folder and below)")
-    return found
+    if not pictures:
+        raise UserError(f"{folder}: no images (no file here or in a folder below ends in {' '.join(SUFFIXES)})")
+    return pictures
 
 
-class Stored(NamedTuple):
+class StoredForm(NamedTuple):
     """How a picture lies in its file."""
 
     mode: str
@@ -46,7 +46,7 @@ class Stored(NamedTuple):
     """EXIF's, 1 to 8; 1 is upright."""
 
 
-def verify(data: bytes) -> tuple[Stored, Image.Image]:
+def verify(data: bytes) -> tuple[StoredForm, Image.Image]:
     """How the picture in `data` is stored, and the picture upright, decoded to its last byte.
 
     PIL and not OpenCV: OpenCV fills the missing part of a truncated file with grey and says nothing.
@@ -57,7 +57,7 @@ def verify(data: bytes) -> tuple[Stored, Image.Image]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
-            stored = Stored(picture.mode, int(picture.getexif().get(ORIENTATION) or 1))
+            stored = StoredForm(picture.mode, int(picture.getexif().get(ORIENTATION) or 1))
             return stored, ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise OSError("not a picture") from error  # PIL tells an address in memory instead
@@ -65,26 +65,26 @@ def verify(data: bytes) -> tuple[Stored, Image.Image]:
         raise OSError(str(error)) from error
 
 
-REDUCED = {
+DECODING = {  # the sides' divisor -> OpenCV's flag
     1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8,
 }  # fmt: skip
 
 
-def read_rgb(path: Path, reduced: int = 1) -> Pixels:
-    """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are; a `reduced`-th of its sides."""
+def read_rgb(path: Path, divisor: int = 1) -> Pixels:
+    """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are; its sides divided by `divisor`."""
     data = np.fromfile(path, np.uint8)
-    pixels = cv2.imdecode(data, REDUCED[reduced]) if len(data) else None  # OpenCV stops at an empty file
+    pixels = cv2.imdecode(data, DECODING[divisor]) if len(data) else None  # OpenCV stops at an empty file
     if pixels is None:
         raise UserError(f"{path}: not a picture that can be read; replace or remove it")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def reduction(side: int, wanted: int) -> int:
-    """How far a JPEG can be reduced while it is decoded, at a fraction of the time, and still be shrunk to `wanted`.
+def reduction(side: int, short_side: int) -> int:
+    """The divisor at which a JPEG is decoded in a fraction of the time and can still be shrunk to `short_side`.
 
-    Twice the wanted side is kept for the averaging that follows, so that the result differs by a grey value or two.
+    Twice that side is kept for the averaging that follows, so that the result differs by a grey value or two.
     """
-    return max((factor for factor in REDUCED if side >= 2 * factor * wanted), default=1)
+    return max((divisor for divisor in DECODING if side >= 2 * divisor * short_side), default=1)
 
 
 def shrink(pixels: Pixels, short_side: int) -> Pixels:

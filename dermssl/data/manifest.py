@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermssl.data.folders import ids_of, paired, part_of
+from dermssl.data.folders import ids_of, pair_masks, part_of
 from dermssl.data.images import find_pictures
 from dermssl.data.masks import OTHER_ENDING, is_mask
-from dermssl.data.measurements import Row, measure
+from dermssl.data.measurements import ManifestRow, measure_files
 from dermssl.data.metadata import with_metadata
 from dermssl.errors import UserError, first_ten
 from dermssl.files import short_hash, whole_file
@@ -84,18 +84,18 @@ def read_manifest(root: Path, keep_in: Path | None = None, masks_in: Path | None
     files = find_pictures(root)
     images = [path for path in files if not is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
     if not images:
-        raise UserError(f"{root}: {len(files)} masks and no image; give the folder that holds both")
-    own = [path for path in files if is_mask(path, root)]
-    given = own if masks_in is None else find_pictures(masks_in.resolve())
-    masks, strays = paired(images, [path for path in given if not OTHER_ENDING.search(path.stem)])
-    kept = (keep_in or kept_folder(root)) / "manifest.parquet"
+        raise UserError(f"{root}: {len(files)} masks and no image; give the folder that holds images and masks")
+    inside = [path for path in files if is_mask(path, root)]
+    mask_files = inside if masks_in is None else find_pictures(masks_in.resolve())
+    masks, strays = pair_masks(images, [path for path in mask_files if not OTHER_ENDING.search(path.stem)])
+    file = (keep_in or kept_folder(root)) / "manifest.parquet"
     rows = [row_of(image, masks.get(image), root) for image in images]
-    table = pd.DataFrame(complete(rows, known_rows(kept), root))
+    table = pd.DataFrame(complete(rows, kept_rows(file), root))
     table["image_id"] = ids_of(images, root)
     table["part"] = [part_of(image, root) for image in images]
     table = with_metadata(table, root).sort_values("image_id", ignore_index=True)
     table = table[list(COLUMNS)].astype(COLUMNS)
-    with whole_file(kept) as part:
+    with whole_file(file) as part:
         table.to_parquet(part)
     return Manifest(root, table, tuple(below(path, root) for path in strays))
 
@@ -111,14 +111,13 @@ def kept_folder(root: Path) -> Path:
         return root / ".dermssl"
     else:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dermssl"
-    where = str(root.resolve())
-    return home / f"{root.resolve().name}-{short_hash(where)}"
+    return home / f"{root.resolve().name}-{short_hash(str(root.resolve()))}"
 
 
-def row_of(image: Path, mask: Path | None, root: Path) -> Row:
+def row_of(image: Path, mask: Path | None, root: Path) -> ManifestRow:
     """What a look at the directory tells of an image and its mask."""
     stat = stat_of(image)
-    row: Row = {"path": str(image.relative_to(root)), "size": stat.st_size, "mtime": stat.st_mtime_ns}
+    row: ManifestRow = {"path": str(image.relative_to(root)), "size": stat.st_size, "mtime": stat.st_mtime_ns}
     row |= {"mask_path": "", "mask_size": 0, "mask_mtime": 0}
     if mask is not None:
         stat = stat_of(mask)
@@ -136,31 +135,33 @@ def stat_of(path: Path) -> os.stat_result:
     return path.stat() if path.exists() else path.lstat()
 
 
-def known_rows(kept: Path) -> Mapping[tuple[object, ...], Row]:
+def kept_rows(file: Path) -> Mapping[tuple[object, ...], ManifestRow]:
     """The rows of an earlier look, by what must not have changed; none where the table is damaged or another version's.
 
     Rows with a problem are not among them: a file that was unreadable may be readable now and look the same.
     """
     try:
-        table = pd.read_parquet(kept)
+        table = pd.read_parquet(file)
     except (OSError, ValueError):  # absent, or no parquet any more: everything is read anew
         return {}
     if list(table.columns) != list(COLUMNS):
         return {}
     whole = table[table["problem"] == ""]
-    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in whole.to_dict("records")]
+    rows: list[ManifestRow] = [{str(key): value for key, value in row.items()} for row in whole.to_dict("records")]
     return {tuple(row[key] for key in KEY): row for row in rows}
 
 
-def complete(rows: list[Row], known: Mapping[tuple[object, ...], Row], root: Path) -> list[Row]:
+def complete(
+    rows: list[ManifestRow], earlier: Mapping[tuple[object, ...], ManifestRow], root: Path
+) -> list[ManifestRow]:
     """The rows with everything that takes reading the files, which is done once a file, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda row: known.get(tuple(row[key] for key in KEY)) or read(row, root), rows))
+        return list(pool.map(lambda row: earlier.get(tuple(row[key] for key in KEY)) or measured_row(row, root), rows))
 
 
-def read(row: Row, root: Path) -> Row:
+def measured_row(row: ManifestRow, root: Path) -> ManifestRow:
     """A row with what reading its files tells."""
-    return row | measure(root, str(row["path"]), str(row["mask_path"]))
+    return row | measure_files(root, str(row["path"]), str(row["mask_path"]))
 
 
 def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
@@ -176,7 +177,7 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
         broken = broken[broken["width"] == 0]
     if len(broken):
         culprits = [f"{row.path}: {row.problem}" for row in broken.itertuples()]
-        findings.append(f"{len(broken)} broken ({first_ten(culprits)})")
+        findings.append(f"{len(broken)} images with a file that cannot be used ({first_ten(culprits)})")
     if masks:
         bare = table.loc[table["mask_path"] == "", "path"].tolist()
         if bare:
@@ -186,4 +187,7 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
                 f"{len(manifest.orphans)} masks without an image of their own ({first_ten(manifest.orphans)})"
             )
     if findings:
-        raise UserError(f"{manifest.root}: {'; '.join(findings)}; mend or remove these files")
+        raise UserError(
+            f"{manifest.root}: {'; '.join(findings)}; mend or remove these files "
+            f"(python -m dermssl check {manifest.root} lists them all)"
+        )

@@ -40,20 +40,20 @@ def distinct(values: Pixels) -> list[int]:
     return np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist()
 
 
-def complaint(values: Pixels) -> str | None:
+def mask_problem(values: Pixels) -> str | None:
     """What keeps these values from being a mask, or None: zero and one other value are all that is allowed."""
-    found = distinct(values)
-    if len(found) <= 1 or (len(found) == 2 and found[0] == 0):
+    levels = distinct(values)
+    if len(levels) <= 1 or (len(levels) == 2 and levels[0] == 0):
         return None
-    some = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")
-    return f"mask has {len(found)} values ({some}); a mask has two, 0 for skin and 255 for lesion"
+    first = ", ".join(map(str, levels[:4])) + (", ..." if len(levels) > 4 else "")
+    return f"mask has {len(levels)} values ({first}); a mask has two, 0 for skin and 255 for lesion"
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """The lesion as (H, W) booleans; checked by the manifest beforehand, so that a failure here is a changed file."""
     values = read_values(path)
     if values is None:
-        raise OSError(f"{path}: not a picture any more")
+        raise OSError(f"{path}: the mask was readable when the data set was looked over and is not any more")
     return values > 0
 
 

@@ -7,26 +7,26 @@ import numpy as np
 from PIL import Image
 
 from dermssl.data.images import Pixels, perceptual_hash, tones, verify
-from dermssl.data.masks import border_share, complaint, distinct, holes, read_values, regions
+from dermssl.data.masks import border_share, distinct, holes, mask_problem, read_values, regions
 
-Row = dict[str, object]
+ManifestRow = dict[str, object]
 
-UNKNOWN: Row = {
+UNKNOWN: ManifestRow = {
     "sha256": "", "width": 0, "height": 0, "mode": "", "orientation": 1, "phash": "", "tones": "",
     "mask_sha256": "", "mask_mode": "", "mask_values": 0, "mask_area": float("nan"), "mask_components": 0,
     "mask_holes": 0, "mask_border": float("nan"), "fault": "", "problem": "",
 }  # fmt: skip
 
 
-def measure(root: Path, path: str, mask_path: str) -> Row:
+def measure_files(root: Path, path: str, mask_path: str) -> ManifestRow:
     """Everything that reading an image and its mask tells; a fault of the image leaves its mask unread."""
     try:
         data = (root / path).read_bytes()
         stored, picture = verify(data)
     except OSError as error:
-        said = error.strerror or str(error)
-        return UNKNOWN | {"fault": kind_of(said), "problem": f"unreadable or truncated ({said})"}
-    seen: Row = {
+        reason = error.strerror or str(error)
+        return UNKNOWN | {"fault": image_fault(reason), "problem": f"unreadable or truncated ({reason})"}
+    row: ManifestRow = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "width": picture.width,
         "height": picture.height,
@@ -35,12 +35,12 @@ def measure(root: Path, path: str, mask_path: str) -> Row:
         "phash": perceptual_hash(grey(picture)),
         "tones": tones(grey(picture)),
     }
-    return UNKNOWN | seen | (measure_mask(root / mask_path, picture.size) if mask_path else {})
+    return UNKNOWN | row | (measure_mask(root / mask_path, picture.size) if mask_path else {})
 
 
-def kind_of(said: str) -> str:
-    """Whether what PIL says of a file means that its end is missing."""
-    return "truncated" if "truncated" in said or "incomplete" in said else "unreadable"
+def image_fault(reason: str) -> str:
+    """The fault of a file that PIL could not read for this `reason`: truncated where its end is missing."""
+    return "truncated" if "truncated" in reason or "incomplete" in reason else "unreadable"
 
 
 def grey(picture: Image.Image) -> Pixels:
@@ -50,30 +50,30 @@ def grey(picture: Image.Image) -> Pixels:
     return np.asarray(picture.convert("L"), np.uint8)
 
 
-def measure_mask(path: Path, image_size: tuple[int, int]) -> Row:
+def measure_mask(path: Path, image_size: tuple[int, int]) -> ManifestRow:
     """Hash, area and regions of a mask, or what is wrong with it."""
     try:
         data = path.read_bytes()
         stored, _ = verify(data)
     except OSError as error:
-        said = f"mask {path.name} is unreadable or truncated ({error.strerror or error})"
-        return {"fault": "mask unreadable", "problem": said}
-    found: Row = {"mask_sha256": hashlib.sha256(data).hexdigest(), "mask_mode": stored.mode}
+        problem = f"mask {path.name} is unreadable or truncated ({error.strerror or error})"
+        return {"fault": "mask unreadable", "problem": problem}
+    row: ManifestRow = {"mask_sha256": hashlib.sha256(data).hexdigest(), "mask_mode": stored.mode}
     values = read_values(path)
     if values is None:
-        return found | {"fault": "mask unreadable", "problem": f"mask {path.name} is unreadable"}
-    found |= {"mask_values": len(distinct(values))}
+        return row | {"fault": "mask unreadable", "problem": f"mask {path.name} is unreadable"}
+    row |= {"mask_values": len(distinct(values))}
     height, width = values.shape
     if (width, height) != image_size:
-        turned = (height, width) == image_size
+        transposed = (height, width) == image_size
         size = f"mask is {width} x {height} but its image is {image_size[0]} x {image_size[1]}"
-        remedy = "; transpose it or fix its EXIF orientation" if turned else ""
-        return found | {"fault": "mask transposed" if turned else "mask size", "problem": size + remedy}
-    wrong = complaint(values)
-    if wrong:
-        return found | {"fault": "mask values", "problem": wrong}
+        remedy = "; transpose it or fix its EXIF orientation" if transposed else ""
+        return row | {"fault": "mask transposed" if transposed else "mask size", "problem": size + remedy}
+    values_problem = mask_problem(values)
+    if values_problem:
+        return row | {"fault": "mask values", "problem": values_problem}
     lesion = values > 0
-    return found | {
+    return row | {
         "mask_area": float(lesion.mean()),
         "mask_components": regions(lesion),
         "mask_holes": holes(lesion),

@@ -7,7 +7,7 @@ import pandas as pd
 from dermssl.errors import UserError
 
 IDS = ("image_id", "isic_id")  # of HAM10000 and of the ISIC Archive
-COLUMNS = {  # theirs -> ours
+COLUMNS = {  # column of the CSV -> of the manifest
     "lesion_id": "lesion_id", "patient_id": "patient_id", "dx": "label", "diagnosis": "label",
     "licence": "licence", "copyright_license": "licence",
 }  # fmt: skip
@@ -18,11 +18,11 @@ def with_metadata(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     for column in ("lesion_id", "patient_id", "label", "source", "licence"):
         table[column] = ""
     for path in metadata_files(root):
-        given = read_csv(path)
-        given = given.drop_duplicates(id_column(given)).set_index(id_column(given))
-        for theirs, ours in COLUMNS.items():
-            if theirs in given:
-                table[ours] = table["image_id"].map(given[theirs]).fillna(table[ours])
+        metadata = read_csv(path)
+        metadata = metadata.drop_duplicates(id_column(metadata)).set_index(id_column(metadata))
+        for original, column in COLUMNS.items():
+            if original in metadata:
+                table[column] = table["image_id"].map(metadata[original]).fillna(table[column])
     table["lesion_id"] = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
     table["source"] = root.resolve().name
     return table
@@ -31,8 +31,8 @@ def with_metadata(table: pd.DataFrame, root: Path) -> pd.DataFrame:
 def metadata_files(root: Path) -> list[Path]:
     """The CSV files with a column of image ids in `root`, and beside it where `root` is an `images` folder."""
     folders = [root, root.resolve().parent] if root.resolve().name == "images" else [root]
-    found = sorted(path for folder in folders for path in folder.glob("*.csv"))
-    return [path for path in found if id_column(read_csv(path, rows=0))]
+    tables = sorted(path for folder in folders for path in folder.glob("*.csv"))
+    return [path for path in tables if id_column(read_csv(path, rows=0))]
 
 
 def id_column(table: pd.DataFrame) -> str:

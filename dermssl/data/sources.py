@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.synthetic.config import LABELLED_COUNT, SIDE, UNLABELLED_COUNT
 
 LABELLED = Path("data/isic2018")
 UNLABELLED = Path("data/unlabelled")
@@ -13,7 +14,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A folder of images and why it was taken."""
 
     folder: Path
@@ -21,42 +22,48 @@ class Source:
     synthetic: bool
 
 
-def labelled(given: Path | None) -> Source:
-    """The images with masks: `given`, else data/isic2018 where it exists, else the synthetic set."""
-    return choose(given, [LABELLED], SYNTHETIC_LABELLED)
+def labelled_source(folder: Path | None) -> ImageSource:
+    """The images with masks: in `folder`, else in data/isic2018 where it exists, else the synthetic set."""
+    return choose_source(folder, [LABELLED], SYNTHETIC_LABELLED)
 
 
-def unlabelled(given: Path | None, flag: str = "--data") -> Source:
-    """The images to pretrain on: `given` by a flag, else data/unlabelled or data/isic2018, else the synthetic set."""
-    return choose(given, [UNLABELLED, LABELLED], SYNTHETIC_UNLABELLED, flag)
+def unlabelled_source(folder: Path | None, flag: str = "--data") -> ImageSource:
+    """The images to pretrain on: in `folder`, else in data/unlabelled or data/isic2018, else the synthetic set.
+
+    `flag` is the option that gave `folder`, or could have.
+    """
+    return choose_source(folder, [UNLABELLED, LABELLED], SYNTHETIC_UNLABELLED, flag)
 
 
-def choose(given: Path | None, wanted: list[Path], synthetic: Path, flag: str = "--data") -> Source:
-    """The first of these that is there, with the reason in words."""
-    if given == synthetic:
-        return Source(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
-    if given is not None:
-        if not given.is_dir():
-            raise UserError(f"{flag} {given}: no such folder; give a folder of images, or leave {flag} out")
-        return Source(given, f"{given} ({flag})", synthetic=False)
-    for folder in wanted:
-        if folder.is_dir():
-            return Source(folder, f"{folder} (no {flag} given, and this folder exists)", synthetic=False)
-    absent = " or ".join(map(str, wanted))
-    return Source(synthetic, f"the synthetic set in {synthetic} (no {flag} given, and no {absent})", synthetic=True)
+def choose_source(folder: Path | None, defaults: list[Path], synthetic: Path, flag: str = "--data") -> ImageSource:
+    """`folder` where it is given, else the first of `defaults` that exists, else the synthetic set; with the reason."""
+    if folder == synthetic:
+        return ImageSource(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
+    if folder is not None:
+        if not folder.is_dir():
+            raise UserError(f"{flag} {folder}: no such folder; give a folder of images, or leave {flag} out")
+        return ImageSource(folder, f"{folder} ({flag})", synthetic=False)
+    for default in defaults:
+        if default.is_dir():
+            return ImageSource(default, f"{default} (no {flag} given, and this folder exists)", synthetic=False)
+    absent = " or ".join(map(str, defaults))
+    return ImageSource(
+        synthetic, f"the synthetic set in {synthetic} (no {flag} given, and no {absent})", synthetic=True
+    )
 
 
-def draw_if_absent(source: Source, *, count: int, size: int, workers: int) -> None:
+def draw_if_absent(source: ImageSource, *, workers: int) -> None:
     """Draws the synthetic set where `source` is one and nobody has drawn it yet."""
     if not source.synthetic or source.folder.is_dir():
         return
     from dermssl.synthetic.dataset import write_dataset  # OpenCV is not needed to parse flags
 
-    print(f"drawing {count} synthetic images of {size} px into {source.folder}", flush=True)
     has_masks = source.folder == SYNTHETIC_LABELLED
-    write_dataset(source.folder, count, size, seed=0 if has_masks else 1, masks=has_masks, workers=workers)
+    count = LABELLED_COUNT if has_masks else UNLABELLED_COUNT
+    print(f"drawing {count} synthetic images of {SIDE} px into {source.folder}", flush=True)
+    write_dataset(source.folder, count, SIDE, seed=0 if has_masks else 1, masks=has_masks, workers=workers)
 
 
-def quick(command: str, source: Source) -> Path | None:
+def quick_options(command: str, source: ImageSource) -> Path | None:
     """The options that let `command` end within minutes on the synthetic set; None on real images."""
     return CONFIGS / command / "synthetic.yaml" if source.synthetic else None

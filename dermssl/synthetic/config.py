@@ -3,23 +3,26 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+LABELLED_COUNT, UNLABELLED_COUNT = 400, 1000  # images of the sets that commands draw where there are no others
+SIDE = 192  # pixels
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeConfig:
     """Draw dermoscopy-like images with masks, in the folders and names of ISIC 2018 Task 1."""
 
     out: Path
-    """Folder to make; one that exists is left alone and refused."""
-    count: int = 400
-    """Images."""
-    size: int = 192
-    """Side, pixels."""
+    """Folder to write the images to; it must not exist yet, or be empty."""
+    count: int = LABELLED_COUNT
+    """How many images to draw."""
+    size: int = SIDE
+    """Side of the square images, pixels."""
     seed: int = 0
-    """Image i of a seed is the same whatever the count."""
+    """Another seed draws other images; a larger count with the same seed adds images and changes none."""
     masks: bool = True
-    """Whether to write masks; without them it is an unlabelled pool."""
+    """Whether to write a mask of the lesion for each image; images without masks serve to pretrain on."""
     workers: int = 1
-    """Processes; the files are the same for any number."""
+    """Processes that draw at the same time; the images are the same for any number."""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.workers < 1:

@@ -15,6 +15,7 @@ import numpy as np
 
 from dermssl.files import whole_folder
 from dermssl.synthetic import artefacts
+from dermssl.synthetic.config import SIDE
 from dermssl.synthetic.lesion import REACH, elevation, lesion_traits, outlined
 from dermssl.synthetic.noise import Float, Matrix, Plane, Points, UInt8, blend, frame, lay
 from dermssl.synthetic.pigment import pigments
@@ -70,7 +71,7 @@ class Camera:
         return plane, slice(top, bottom), slice(left, right)
 
 
-def draw(seed: int, index: int, size: int = 192) -> Drawing:
+def draw(seed: int, index: int, size: int = SIDE) -> Drawing:
     """Draws picture `index` of the endless set `seed`; depends on nothing else.
 
     Another `size` shows the same scene at another resolution, but for the camera's grain.

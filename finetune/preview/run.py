@@ -6,7 +6,7 @@ import pandas as pd
 
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images, cached_masks
-from dermssl.data.sources import draw_if_absent, labelled
+from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.scores.plots import save_figure
 from dermssl.training.device import prepare
 from finetune.augmentation.augment import Labelled
@@ -24,9 +24,9 @@ def preview(config: PreviewConfig) -> Path:
     """
     for padding in config.paddings:
         augmentation_of(config.of(padding))
-    source = labelled(config.data)
+    source = labelled_source(config.data)
     prepare(1)  # the pictures are too small for two
-    draw_if_absent(source, count=400, size=192, workers=1)
+    draw_if_absent(source, workers=1)
     manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
     images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)

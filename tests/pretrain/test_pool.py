@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.sources import SYNTHETIC_UNLABELLED, Source
+from dermssl.data.sources import SYNTHETIC_UNLABELLED, ImageSource
 from dermssl.errors import UserError
 from dermssl.splits.official import split_of
 from dermssl.synthetic.dataset import draw
@@ -56,7 +56,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pool(folder: Path, **options: object) -> Pool:
-    return pool_of(read_manifest(folder), Source(folder, "given", synthetic=False), SimCLRConfig(**options))
+    return pool_of(read_manifest(folder), ImageSource(folder, "given", synthetic=False), SimCLRConfig(**options))
 
 
 def ids(manifest: Manifest) -> set[str]:
@@ -199,7 +199,7 @@ def test_the_labelled_set_in_its_usual_place_is_protected(
 def test_a_drawn_pool_is_not_crossed_with_real_photographs(labelled: Path, unlabelled: Path, workplace: Path) -> None:
     (workplace / "data").mkdir()
     (workplace / "data" / "isic2018").symlink_to(labelled)
-    source = Source(SYNTHETIC_UNLABELLED, "drawn", synthetic=True)
+    source = ImageSource(SYNTHETIC_UNLABELLED, "drawn", synthetic=True)
     assert pool_of(read_manifest(unlabelled), source, SimCLRConfig()).verdict is None
 
 

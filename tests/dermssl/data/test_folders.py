@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dermssl.data.folders import ids_of, paired, part_of
+from dermssl.data.folders import ids_of, pair_masks, part_of
 from dermssl.errors import UserError
 
 ROOT = Path("/data/set")
@@ -16,7 +16,7 @@ def at(*paths: str) -> list[Path]:
 
 def pairs_of(images: list[str], masks: list[str]) -> dict[str, str]:
     """The masks that belong to images, as paths below the root."""
-    found = paired(at(*images), at(*masks))[0]
+    found = pair_masks(at(*images), at(*masks))[0]
     return {str(image.relative_to(ROOT)): str(mask.relative_to(ROOT)) for image, mask in found.items()}
 
 
@@ -85,7 +85,7 @@ def test_below_images_and_masks_a_mask_belongs_to_the_image_in_the_folder_of_the
 def test_masks_without_an_image_of_their_own_are_left_over(
     images: list[str], masks: list[str], left_over: list[str]
 ) -> None:
-    assert paired(at(*images), at(*masks))[1] == at(*left_over)
+    assert pair_masks(at(*images), at(*masks))[1] == at(*left_over)
 
 
 def test_an_image_is_called_by_its_file_where_that_tells_images_apart() -> None:
@@ -99,4 +99,7 @@ def test_images_are_called_by_their_paths_where_two_files_have_one_name() -> Non
 def test_two_files_that_only_their_suffix_tells_apart_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         ids_of(at("a/1.jpg", "a/1.png", "2.jpg"), ROOT)
-    assert str(caught.value) == "/data/set: two files have the name a/1; rename or remove one of each"
+    assert (
+        str(caught.value)
+        == "/data/set: two images have the same name without its ending (a/1); rename or remove one of each"
+    )

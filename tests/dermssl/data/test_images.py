@@ -48,7 +48,7 @@ def test_pictures_are_found_under_a_hidden_folder_that_the_user_names(tmp_path: 
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none: no such folder; give a folder of images"):
+    with pytest.raises(UserError, match="none: no such folder; give one that holds images"):
         find_pictures(tmp_path / "none")
 
 
@@ -57,7 +57,7 @@ def test_a_folder_without_pictures_says_what_was_looked_for(tmp_path: Path) -> N
     with pytest.raises(UserError) as caught:
         find_pictures(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: no images (looked for .jpg .jpeg .png .bmp .tif .tiff in this folder and below)"
+        f"{tmp_path}: no images (no file here or in a folder below ends in .jpg .jpeg .png .bmp .tif .tiff)"
     )
 
 

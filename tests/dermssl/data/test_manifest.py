@@ -153,13 +153,15 @@ def test_a_second_mask_of_an_image_is_not_taken_in_silence(tmp_path: Path) -> No
 def test_two_files_with_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("x/a.jpg", "x/a.png"):
         picture(tmp_path / "set" / name)
-    with pytest.raises(UserError, match="two files have the name x/a; rename or remove one of each"):
+    with pytest.raises(
+        UserError, match=r"two images have the same name without its ending \(x/a\); rename or remove one of each"
+    ):
         read_manifest(tmp_path / "set")
 
 
 def test_a_folder_of_masks_alone_is_refused(tmp_path: Path) -> None:
     mask(tmp_path / "set" / "masks" / "a.png")
-    with pytest.raises(UserError, match="1 masks and no image; give the folder that holds both"):
+    with pytest.raises(UserError, match="1 masks and no image; give the folder that holds images and masks"):
         read_manifest(tmp_path / "set")
 
 
@@ -201,7 +203,7 @@ def test_a_mask_that_is_wrong_is_told_with_its_reason(
     found = refusal(root)
     assert said in found
     assert found.startswith(f"{root}: 1 ")
-    assert found.endswith("; mend or remove these files")
+    assert found.endswith(f"; mend or remove these files (python -m dermssl check {root} lists them all)")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,9 @@ def test_an_image_that_is_broken_is_told_with_its_reason(
 ) -> None:
     root = draw_isic(tmp_path / "isic", 3)
     break_it(root / IMAGES / "ISIC_0000001.jpg")
-    assert f"{root}: 1 broken ({IMAGES}/ISIC_0000001.jpg: {said}" in refusal(root, masks=masks)
+    assert f"{root}: 1 images with a file that cannot be used ({IMAGES}/ISIC_0000001.jpg: {said}" in refusal(
+        root, masks=masks
+    )
 
 
 def test_masks_do_not_matter_to_who_needs_none(draw_isic: Draw, tmp_path: Path) -> None:
@@ -237,7 +241,13 @@ def test_all_kinds_of_findings_are_told_at_once(draw_isic: Draw, tmp_path: Path)
     (root / MASKS / "ISIC_0000002_segmentation.png").unlink()
     mask(root / MASKS / "stray.png")
     said = refusal(root)
-    for kind in ("2 broken (", "not a picture", "transpose", "1 images without a mask (", "1 masks without an image"):
+    for kind in (
+        "2 images with a file that cannot be used (",
+        "not a picture",
+        "transpose",
+        "1 images without a mask (",
+        "1 masks without an image",
+    ):
         assert kind in said
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.data.masks import complaint, image_id_of, is_mask, read_mask, read_values, regions
+from dermssl.data.masks import image_id_of, is_mask, mask_problem, read_mask, read_values, regions
 
 
 def squares() -> NDArray[np.uint8]:
@@ -67,7 +67,7 @@ def test_the_name_of_a_mask_without_its_ending_is_its_image(name: str, image: st
     "values", [[0, 255], [0, 1], [0, 7], [0], [255]], ids=["255", "1", "7", "no lesion", "all lesion"]
 )
 def test_skin_and_one_other_value_make_a_mask(values: list[int]) -> None:
-    assert complaint(np.resize(np.array(values, np.uint8), (4, 4))) is None
+    assert mask_problem(np.resize(np.array(values, np.uint8), (4, 4))) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_skin_and_one_other_value_make_a_mask(values: list[int]) -> None:
     ids=str,
 )
 def test_other_values_are_counted_and_shown(values: list[int], said: str) -> None:
-    found = complaint(np.resize(np.array(values, np.uint8), (4, 4)))
+    found = mask_problem(np.resize(np.array(values, np.uint8), (4, 4)))
     assert found == f"{said}; a mask has two, 0 for skin and 255 for lesion"
 
 
@@ -98,7 +98,7 @@ def test_a_mask_reads_alike_however_it_is_stored(lesion: int, channels: int, tmp
 def test_a_file_that_is_no_picture_has_no_values(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data)
     assert read_values(tmp_path / "a.png") is None
-    with pytest.raises(OSError, match=r"a\.png: not a picture any more"):
+    with pytest.raises(OSError, match=r"a\.png: the mask was readable when"):
         read_mask(tmp_path / "a.png")
 
 

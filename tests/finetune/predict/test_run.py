@@ -333,7 +333,9 @@ def test_two_pictures_with_one_masks_name_are_refused_before_the_start(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
     shutil.copy(images / "a.png", images / "a.jpg")
-    with pytest.raises(UserError, match=r"two files have the name a; rename or remove one of each"):
+    with pytest.raises(
+        UserError, match=r"two images have the same name without its ending \(a\); rename or remove one of each"
+    ):
         predict(config(model, images, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
