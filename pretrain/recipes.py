@@ -362,7 +362,7 @@ def queue_and_groups(config: PretrainConfig, queue_size: int, norm_groups: int) 
         raise ValueError(f"--queue_size must hold a batch ({config.batch_size}), got {queue_size}")
 
 
-# A method of your own is a file and a line here, such as "mine": "pretrain.mine:MineConfig" (docs/methods.md).
+# A method of your own is a file and a line here, such as "mine": "pretrain.methods.mine:MineConfig" (docs/methods.md).
 METHODS: dict[str, type[PretrainConfig] | str] = {
     "simclr": SimCLRConfig,
     "moco": MoCoConfig,
