@@ -153,7 +153,7 @@ def ours(asked: argparse.Namespace) -> float:
 
     from dermssl.training.randomness import CountedRandomness
     from dermssl.training.trainer import Progress, fit
-    from finetune.augmentation.augment import labelled_loader
+    from finetune.augmentation.augmented_images import augmented_loader
     from finetune.training.segment import Segment
 
     class Clock(Steps, Callback):
@@ -167,7 +167,7 @@ def ours(asked: argparse.Namespace) -> float:
     steps = WARM + asked.steps
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
-        loader = labelled_loader(given.pictures(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
+        loader = augmented_loader(given.pictures(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
         module = Segment(given.net.model, given.start.normalise, config, given.schedule)
         callbacks = [CountedRandomness(0), progress, clock]
         fit(module, loader, steps=steps, precision=config.precision, callbacks=callbacks, resume=None)
@@ -176,11 +176,11 @@ def ours(asked: argparse.Namespace) -> float:
 
 def roof(asked: argparse.Namespace) -> float:
     """Forward, loss and backward of ours on a batch that lies ready."""
-    from finetune.augmentation.augment import labelled_loader
+    from finetune.augmentation.augmented_images import augmented_loader
     from finetune.training.segment import Segment
 
     given, ids = prepared(asked)
-    batch = next(iter(labelled_loader(given.pictures(ids), asked.batch, 0, 100)))
+    batch = next(iter(augmented_loader(given.pictures(ids), asked.batch, 0, 100)))
     images, masks = (part.to(given.device) for part in batch)  # type: ignore[attr-defined]
     module = Segment(given.net.model, given.start.normalise, given.config, given.schedule).to(given.device).train()
 
@@ -202,10 +202,10 @@ def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     from dermssl.data.pixel_cache import cached_images, cached_masks
     from dermssl.training.device import channels_last, depthwise_in_float32, prepare
     from dermssl.weights.encoder import start_from
-    from finetune.network.build import network
-    from finetune.options.run import FinetuneConfig
-    from finetune.training.loop import Material
-    from finetune.training.schedule import Schedule
+    from finetune.network.build import build_network
+    from finetune.options.config import FinetuneConfig
+    from finetune.training.loop import TrainingMaterial
+    from finetune.training.training_schedule import Schedule
 
     config = FinetuneConfig(
         encoder=asked.encoder, init="random", image_size=asked.size, cache_size=2 * asked.size,
@@ -213,13 +213,13 @@ def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     )  # fmt: skip
     device = prepare(config.threads)
     start = start_from("random", asked.encoder, 0)
-    net = network(start, config)
+    net = build_network(start, config)
     channels_last(net.model)
     if device.type == "cpu" and asked.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
     manifest = read_manifest(asked.data)
     caches = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
-    given = Material(config, start, net, Schedule(config.steps), manifest, *caches, device)
+    given = TrainingMaterial(config, start, net, Schedule(config.steps), manifest, *caches, device)
     return given, manifest.table["image_id"].tolist()
 
 

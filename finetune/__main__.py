@@ -3,7 +3,7 @@
 from dermssl.data.sources import labelled_source, quick_options
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m finetune"):

@@ -7,6 +7,8 @@ from finetune.predict.config import EnsembleConfig
 if __name__ == "__main__":
     with one_sentence("python -m finetune.ensemble"):
         config = parse(EnsembleConfig, "python -m finetune.ensemble")
-        from finetune.predict.run import ensemble  # torch comes in here, after the flags are known to be right
+        from finetune.predict.run import (
+            predict_masks_by_ensemble,
+        )  # torch comes in here, after the flags are known to be right
 
-        raise SystemExit(ensemble(config).exit_code)
+        raise SystemExit(predict_masks_by_ensemble(config).exit_code)

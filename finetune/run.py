@@ -19,19 +19,19 @@ from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import Start, start_from
 from finetune.augmentation.recipe import augmentation_of
-from finetune.network.build import Network, network
+from finetune.network.build import Network, build_network
 from finetune.network.model_file import ModelCard, write_model
 from finetune.options.augment import PRESETS
-from finetune.options.decoder import options_of
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
+from finetune.options.decoder import decoder_options_of
 from finetune.scoring.calibration import calibration_error
-from finetune.scoring.figures import best_median_worst, draw_figures
+from finetune.scoring.image_scores import mask_table, score
 from finetune.scoring.inference import Cut
-from finetune.scoring.score import mask_table, score
-from finetune.scoring.threshold import best_of, threshold_curve
+from finetune.scoring.run_figures import best_median_worst, draw_figures
+from finetune.scoring.threshold import best_on_curve, threshold_curve
 from finetune.training.inner_part import Parts, set_aside
-from finetune.training.loop import Material, Trained, train
-from finetune.training.schedule import schedule_of
+from finetune.training.loop import TrainedNetwork, TrainingMaterial, train
+from finetune.training.training_schedule import schedule_of
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
@@ -57,7 +57,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
     guarded = guarded_split(manifest, config, start)
     split = limited(guarded.split, config.limit)
-    parts = parts_of(manifest, split.labelled(config.label_fraction), config)
+    parts = training_parts(manifest, split.labelled(config.label_fraction), config)
     schedule = schedule_of(config, len(parts.train))
 
     # The folder that this very run has and no other.
@@ -66,7 +66,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
-        net = network(start, config)
+        net = build_network(start, config)
         report_start(work, config, net, f"{sentence_of(parts)} and {len(split.val)} held out, from {source.why}")
         work.say(str(guarded))
         split.write(work.folder / "split.json")
@@ -77,7 +77,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         # Training, a tenth at a time kept.
         used = pictured(manifest, split, config)
         images, masks = cached_images(used, config.cache_size), cached_masks(used, config.cache_size)
-        given = Material(config, start, net, schedule, used, images, masks, device)
+        given = TrainingMaterial(config, start, net, schedule, used, images, masks, device)
         trained = train(work, given, parts.train, parts.inner)
         cut = Cut(threshold_of(work, given, trained, parts), config.largest, config.fill_holes)
 
@@ -89,7 +89,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         write_table(work.folder / "scores.parquet", scored.table)
         write_table(work.folder / "tables" / "calibration.csv", scored.calibration)
         if not inner:
-            write_model(work.folder / "model.safetensors", trained.model, card_of(config, start, manifest, cut))
+            write_model(work.folder / "model.safetensors", trained.model, card_of_network(config, start, manifest, cut))
             write_table(work.folder / "masks.parquet", mask_table(scored))
             draw_figures(work.folder, best_median_worst(taken, scored.table, scored.masks))
         result = summary(scored.table)
@@ -118,7 +118,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             f"failed {result['failure_rate']:.0%} (n = {len(taken)} images at native size, seed {config.seed}, "
             f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
-        work.say(closing(work.folder, next_command(work.folder, config)))
+        work.say(closing(work.folder, command_after_training(work.folder, config)))
     return work.folder
 
 
@@ -132,14 +132,14 @@ def pictured(manifest: Manifest, split: Split, config: FinetuneConfig) -> Manife
     return manifest if config.limit is None else manifest.take(sorted(split.train + split.val))
 
 
-def next_command(folder: Path, config: FinetuneConfig) -> str:
+def command_after_training(folder: Path, config: FinetuneConfig) -> str:
     """What a person would do now: segment with the network, or score what was chosen."""
     if config.score_on == "inner":
         return f"python -m finetune --config {folder / 'config.yaml'} --score_on held_out"
     return f"python -m finetune.predict --model {folder} --images DIR --out DIR"
 
 
-def parts_of(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:
+def training_parts(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:
     """The images that train, and those of them that are set aside where something is to be chosen by them."""
     if not (config.patience or config.threshold_search or config.score_on == "inner"):
         return Parts(train, ())
@@ -175,7 +175,7 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     need_room(work.folder, copies * size, "three checkpoints of training and the network")
 
 
-def threshold_of(work: Run, given: Material, trained: Trained, parts: Parts) -> float:
+def threshold_of(work: Run, given: TrainingMaterial, trained: TrainedNetwork, parts: Parts) -> float:
     """The threshold that is asked for; with `threshold_search` the one that suits the inner images best."""
     config = given.config
     if not config.threshold_search:
@@ -185,14 +185,14 @@ def threshold_of(work: Run, given: Material, trained: Trained, parts: Parts) -> 
     found = given.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
     curve = threshold_curve((probability for _, probability in found), map(read_mask, images.paths("mask_path")))
     write_table(work.folder / "tables" / "threshold.csv", curve)
-    best = best_of(curve)
+    best = best_on_curve(curve)
     work.say(f"threshold: {best:.2f} is the best of 0.01 to 0.99 on {len(images)} inner images")
     return best
 
 
-def card_of(config: FinetuneConfig, start: Start, manifest: Manifest, cut: Cut) -> ModelCard:
+def card_of_network(config: FinetuneConfig, start: Start, manifest: Manifest, cut: Cut) -> ModelCard:
     """What the model file says of itself."""
-    options = options_of(config)
+    options = decoder_options_of(config)
     return ModelCard(
         encoder=config.encoder,
         decoder=config.decoder,

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
 from dermssl.flags import parse, parse_choice
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig
 

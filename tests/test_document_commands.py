@@ -17,8 +17,8 @@ from dermssl.download.config import DOWNLOADS
 from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
 from dermssl.exchange.import_config import ImportConfig, as_options
 from dermssl.synthetic.config import SynthesizeConfig
-from finetune.export.config import ExportConfig
-from finetune.options.run import FinetuneConfig
+from finetune.export.config import ModelExportConfig
+from finetune.options.config import FinetuneConfig
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
 from pretrain.recipes import METHODS
@@ -67,7 +67,7 @@ def parse(module: str, *words: str) -> object:
         case "finetune.ensemble":
             return flags.parse(EnsembleConfig, module, words or ["--models", "run", "--images=dir", "--out=out"])
         case "finetune.export":
-            return flags.parse(ExportConfig, module, words or ["--model=run", "--out=model.onnx"])
+            return flags.parse(ModelExportConfig, module, words or ["--model=run", "--out=model.onnx"])
         case "finetune.preview":
             return flags.parse(PreviewConfig, module, words)
         case "probe":

@@ -14,7 +14,7 @@ from dermssl.scores.counts import SCORES
 from dermssl.weights.encoder_file import Card
 from finetune.network.model_file import ModelCard
 from finetune.options.decoder import Decoder
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.recipes import METHODS, recipe
 
 

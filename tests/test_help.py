@@ -17,8 +17,8 @@ from dermssl.download.config import Ham10000Config, Isic2018Config, IsicArchiveC
 from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
 from dermssl.exchange.import_config import ImportConfig
 from dermssl.synthetic.config import SynthesizeConfig
-from finetune.export.config import ExportConfig
-from finetune.options.run import FinetuneConfig
+from finetune.export.config import ModelExportConfig
+from finetune.options.config import FinetuneConfig
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
 from pretrain.recipes import MoCoConfig, SimCLRConfig
@@ -31,7 +31,7 @@ CONFIGS = {
     "finetune": FinetuneConfig,
     "finetune.predict": PredictConfig,
     "finetune.ensemble": EnsembleConfig,
-    "finetune.export": ExportConfig,
+    "finetune.export": ModelExportConfig,
     "finetune.preview": PreviewConfig,
     "probe": ProbeConfig,
     "compare": StudyConfig,

@@ -23,9 +23,9 @@ from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
 from dermssl.weights.encoder import normalisation, random_state
 from dermssl.weights.encoder_file import Card, write_encoder_file
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
-from finetune.predict.run import predict
+from finetune.predict.run import predict_masks
 from finetune.run import run as finetune
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import run as pretrain
@@ -367,7 +367,7 @@ def test_a_study_of_options_that_no_run_takes_is_refused_by_the_options() -> Non
 
 def test_predicting_without_a_network_or_images_is_refused(refused: Refused, isic: Path, tmp_path: Path) -> None:
     def predicting(model: Path) -> str:
-        return refused(lambda: predict(PredictConfig(model=model, images=isic, out=tmp_path / "out", threads=1)))
+        return refused(lambda: predict_masks(PredictConfig(model=model, images=isic, out=tmp_path / "out", threads=1)))
 
     assert predicting(tmp_path / "none") == (
         f"--model {tmp_path / 'none'}: no such file; give the run folder of a finished `python -m finetune`"

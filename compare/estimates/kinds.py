@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from compare.study.plan import Task
 from compare.study.search_config import SearchConfig
 from dermssl import flags
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig

@@ -21,7 +21,7 @@ from compare.estimates.work import Images
 from compare.study.plan import RunConfig
 from dermssl.data.manifest import kept_folder
 from dermssl.runs.seal import RESULT
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
 

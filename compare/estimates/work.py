@@ -12,8 +12,8 @@ from dermssl.data.sources import labelled_source, unlabelled_source
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 from dermssl.splits.drawn import Split, limited
 from dermssl.splits.official import split_of
-from finetune.options.run import FinetuneConfig
-from finetune.training.schedule import steps_of
+from finetune.options.config import FinetuneConfig
+from finetune.training.training_schedule import optimiser_steps
 from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
 
@@ -67,6 +67,6 @@ class Images:
             return Amount(0, 0, len(split.train) + len(split.val))
         train = split.labelled(config.label_fraction)
         inner = math.ceil(config.inner_fraction * len(train))
-        steps = steps_of(config, len(train))
+        steps = optimiser_steps(config, len(train))
         watched = 10 * inner if config.patience else 0
         return Amount(steps, 10, watched + (inner if task.stage == "search" else len(split.val)))

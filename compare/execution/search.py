@@ -18,7 +18,7 @@ from compare.study.identity import content
 from compare.study.search_config import SearchConfig
 from dermssl.files import short_hash
 from dermssl.runs.folder import Run, held, read_result
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.run import run as finetune
 
 Tune = Callable[[FinetuneConfig], Path]

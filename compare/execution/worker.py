@@ -16,7 +16,7 @@ from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.runs.folder import read_result
 from dermssl.runs.seal import broken
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from probe.config import ProbeConfig
 
 CHANGED = (

@@ -15,8 +15,8 @@ from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import read_card
 from finetune.augmentation.recipe import augmentation_of
 from finetune.network.build import build_model, refuse_size
-from finetune.options.decoder import options_of
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
+from finetune.options.decoder import decoder_options_of
 from pretrain.config import PretrainConfig
 from pretrain.pool import pool_of
 from pretrain.run import refuse_what_does_not_fit
@@ -72,14 +72,16 @@ def networks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Itera
     for task in tasks:
         config = task.config
         if isinstance(config, FinetuneConfig):
-            tried.setdefault((config.encoder, config.decoder, config.image_size, str(options_of(config))), config)
+            tried.setdefault(
+                (config.encoder, config.decoder, config.image_size, str(decoder_options_of(config))), config
+            )
     for config in tried.values():
         yield from said(fit_together, config)
 
 
 def fit_together(config: FinetuneConfig) -> None:
     """Builds the network and lets it take a picture's shape."""
-    refuse_size(build_model(config.encoder, config.decoder, options_of(config)), config.encoder, config)
+    refuse_size(build_model(config.encoder, config.decoder, decoder_options_of(config)), config.encoder, config)
 
 
 def augmentations(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:

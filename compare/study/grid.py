@@ -9,7 +9,7 @@ from typing import Any
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, OPTIONAL, Level, level, phrase
 from dermssl.flags import parse
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 Factors = dict[str, Level]
 SETTING = ("encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dermssl.files import short_hash
 from dermssl.flags import plain_value
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 PLACE = frozenset({"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"})
 FILES = (".yaml", ".yml", ".json", ".csv", ".safetensors")

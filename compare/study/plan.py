@@ -16,7 +16,7 @@ from dermssl import flags
 from dermssl.files import short_hash
 from dermssl.flags import option_names, parse, parse_choice
 from dermssl.splits.config import SPLIT_OPTIONS
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS
 from probe.config import ProbeConfig

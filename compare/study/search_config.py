@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 
 @dataclass(frozen=True, kw_only=True)

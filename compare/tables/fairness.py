@@ -12,7 +12,7 @@ from compare.tables.run_files import environment_of, finished, options_of
 from compare.tables.search_tables import search_table
 from compare.tables.study import Study, run_result
 from dermssl.weights.encoder_file import read_card
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 FAIRNESS = ["what", "same", "detail"]
 BLOCK = ["setting", "label_fraction", "fold", "seed"]

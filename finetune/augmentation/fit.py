@@ -58,15 +58,15 @@ class Fit:
                 return whole, square
             case "letterbox":
                 scale = self.size / max(height, width)
-                return whole, middle(max(1, round(height * scale)), max(1, round(width * scale)), square)
+                return whole, centred_box(max(1, round(height * scale)), max(1, round(width * scale)), square)
             case "crop":
                 side = min(height, width)
-                return middle(side, side, whole), square
+                return centred_box(side, side, whole), square
 
     def square(self, pixels: Pixels) -> Pixels:
         """The picture (H, W, 3) as (S, S, 3), both uint8."""
         shown, box = self.boxes(*pixels.shape[:2])
-        part = scaled(pixels[shown.slices], box.height, box.width)
+        part = resized(pixels[shown.slices], box.height, box.width)
         colour = (0, 0, 0) if self.padding == "black" or self.name != "letterbox" else skin_colour(part)
         return self.filled(part, box, colour)
 
@@ -76,7 +76,7 @@ class Fit:
         What `letterbox` fills is no lesion under skin and black; reflect and edge treat the mask as the picture.
         """
         shown, box = self.boxes(*mask.shape)
-        covered = scaled(mask[shown.slices] * np.uint8(255), box.height, box.width)
+        covered = resized(mask[shown.slices] * np.uint8(255), box.height, box.width)
         return self.filled((covered > 127).astype(np.uint8), box, (0,))
 
     def native(self, probability: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -85,7 +85,7 @@ class Fit:
         What `letterbox` filled is cut off first, and what `crop` did not show has probability 0.
         """
         shown, box = self.boxes(height, width)
-        part = scaled(probability[box.slices], shown.height, shown.width)
+        part = resized(probability[box.slices], shown.height, shown.width)
         if (shown.height, shown.width) == (height, width):
             return part
         found = np.zeros((height, width), np.float32)
@@ -102,12 +102,12 @@ class Fit:
         return filled.astype(np.uint8, copy=False)
 
 
-def middle(height: int, width: int, of: Box) -> Box:
+def centred_box(height: int, width: int, of: Box) -> Box:
     """The part (height, width) in the middle of a picture; half a pixel nearer to the top left where it must be."""
     return Box((of.height - height) // 2, (of.width - width) // 2, height, width)
 
 
-def scaled(picture: NDArray[T], height: int, width: int) -> NDArray[T]:
+def resized(picture: NDArray[T], height: int, width: int) -> NDArray[T]:
     """The picture (H, W) or (H, W, 3) as (height, width): areas averaged along what shrinks, bilinear along what grows.
 
     In two steps, because OpenCV averages no areas as soon as one of the two axes grows.

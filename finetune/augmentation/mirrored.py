@@ -14,14 +14,14 @@ import numpy as np
 
 from dermssl.data.images import Pixels
 from dermssl.training.randomness import Draw, Order, let_draw
-from finetune.augmentation.augment import Labelled
+from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.augmentation.borders import beyond, pad_nothing
 from finetune.augmentation.fit import Fit
 
 VERBS = {"reflect": "mirrors", "edge": "smears"}
 
 
-class Traced(NamedTuple):
+class TracedSquare(NamedTuple):
     """A square as training draws it, and what of it was never photographed."""
 
     image: Pixels
@@ -45,22 +45,22 @@ class Traced(NamedTuple):
 class Tracer:
     """Draws what `pictures` draws and says what of it was filled; as slow as two draws."""
 
-    def __init__(self, pictures: Labelled) -> None:
+    def __init__(self, pictures: AugmentedImages) -> None:
         self.pictures = pictures
         steps = copy.deepcopy(pictures.pipeline.transforms)
         pad_nothing(steps)
         self.unpadded = A.Compose(steps, additional_targets={"inside": "mask"}, seed=0)
 
-    def __getitem__(self, draw: Draw) -> Traced:
+    def __getitem__(self, draw: Draw) -> TracedSquare:
         number, index = draw
         image, mask = self.pictures.squares(index)
         let_draw(self.unpadded, self.pictures.seed, number, index)
         moved = self.unpadded(image=image, mask=mask, inside=self.inside(index))
-        return Traced(*self.pictures[draw], beyond(moved["inside"]))
+        return TracedSquare(*self.pictures[draw], beyond(moved["inside"]))
 
-    def still(self, index: int) -> Traced:
+    def still(self, index: int) -> TracedSquare:
         """The square of a picture before augmentation."""
-        return Traced(*self.pictures.squares(index), beyond(self.inside(index)))
+        return TracedSquare(*self.pictures.squares(index), beyond(self.inside(index)))
 
     def inside(self, index: int) -> Pixels:
         """Where the square before augmentation shows the picture, (S, S) of 0 and 1."""
@@ -68,7 +68,7 @@ class Tracer:
         return Fit(fit.name, fit.size, "black").square_mask(np.ones((height, width), np.uint8))
 
 
-class Invented(NamedTuple):
+class InventedLesions(NamedTuple):
     """How much lesion padding has invented."""
 
     draws: int
@@ -91,7 +91,7 @@ class Invented(NamedTuple):
         )
 
 
-def count_invented(pictures: Labelled, draws: int = 256) -> Invented:
+def count_invented(pictures: AugmentedImages, draws: int = 256) -> InventedLesions:
     """Counts over the first `draws` draws of the training, in their order, passes after the first one included."""
     passes = -(-draws // len(pictures))
     tracer = Tracer(pictures)
@@ -99,4 +99,4 @@ def count_invented(pictures: Labelled, draws: int = 256) -> Invented:
     shares = np.array([traced.of_lesion for traced in found])
     there = shares > 0
     mean = float(shares[there].mean()) if there.any() else 0.0
-    return Invented(draws, float(there.mean()), mean, float(np.mean([traced.filled.mean() for traced in found])))
+    return InventedLesions(draws, float(there.mean()), mean, float(np.mean([traced.filled.mean() for traced in found])))

@@ -13,7 +13,7 @@ from dermssl.errors import UserError
 from dermssl.files import short_hash
 from dermssl.flags import nearest
 from finetune.augmentation.fit import BORDERS
-from finetune.augmentation.presets import preset
+from finetune.augmentation.preset_transforms import preset
 from finetune.augmentation.trial_draw import in_a_line, try_out
 from finetune.options.augment import PRESETS, AugmentConfig
 
@@ -26,7 +26,7 @@ TRANSFORMS = {
 OF_PADDING = ("border_mode", "fill", "fill_mask")
 
 
-def steps_of(augmentation: str, padding: str, size: int) -> list[A.BasicTransform]:
+def transforms_of(augmentation: str, padding: str, size: int) -> list[A.BasicTransform]:
     """The transforms of a preset or of a YAML file; pictures that go in and come out are squares of `size` pixels.
 
     Raises:
@@ -35,7 +35,7 @@ def steps_of(augmentation: str, padding: str, size: int) -> list[A.BasicTransfor
     if augmentation in PRESETS:
         return preset(augmentation, padding, size)
     return [
-        step(entry, f"{augmentation}: entry {number}", padding, size)
+        transform_of(entry, f"{augmentation}: entry {number}", padding, size)
         for number, entry in enumerate(entries(Path(augmentation)), start=1)
     ]
 
@@ -50,7 +50,7 @@ def augmentation_of(config: AugmentConfig) -> str:
     """
     if config.augmentation in PRESETS:
         return config.augmentation
-    steps_of(config.augmentation, config.padding, config.image_size)
+    transforms_of(config.augmentation, config.padding, config.image_size)
     return short_hash(entries(Path(config.augmentation)))
 
 
@@ -72,7 +72,7 @@ def entries(path: Path) -> list[object]:
     return found
 
 
-def step(entry: object, where: str, padding: str, size: int) -> A.BasicTransform:
+def transform_of(entry: object, where: str, padding: str, size: int) -> A.BasicTransform:
     """One entry as a transform, tried on a drawn picture; a group of transforms with each of its own.
 
     Args:
@@ -81,14 +81,16 @@ def step(entry: object, where: str, padding: str, size: int) -> A.BasicTransform
         padding: What corners are filled with; entries do not say it themselves.
         size: Side of the square, pixels; also the `size` of entries that want one and do not give it.
     """
-    name, given = named(entry, where)
+    name, given = name_and_arguments(entry, where)
     where = f"{where} ({name})"
     if name in GROUPS:
         members = given.pop("transforms", None)
         if not isinstance(members, list) or not members:
             raise UserError(f"{where}: a group takes a list of its own under 'transforms'")
-        inside = [step(member, f"{where}, {number}", padding, size) for number, member in enumerate(members, start=1)]
-        return made(GROUPS[name], {**given, "transforms": inside}, where)
+        inside = [
+            transform_of(member, f"{where}, {number}", padding, size) for number, member in enumerate(members, start=1)
+        ]
+        return build_transform(GROUPS[name], {**given, "transforms": inside}, where)
     if name not in TRANSFORMS:
         hint = nearest(name, TRANSFORMS) or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
         raise UserError(f"{where}: albumentations has no transform '{name}'{hint}")
@@ -98,12 +100,12 @@ def step(entry: object, where: str, padding: str, size: int) -> A.BasicTransform
         given["border_mode"] = BORDERS.get(padding, cv2.BORDER_REPLICATE)
     if "size" in options:
         given.setdefault("size", (size, size))
-    transform = made(TRANSFORMS[name], given, where)
+    transform = build_transform(TRANSFORMS[name], given, where)
     try_out(transform, where, padding, size)
     return transform
 
 
-def named(entry: object, where: str) -> tuple[str, dict[str, object]]:
+def name_and_arguments(entry: object, where: str) -> tuple[str, dict[str, object]]:
     """The name of an entry and its arguments."""
     if isinstance(entry, str):
         return entry, {}
@@ -120,7 +122,7 @@ def refuse_padding(given: Mapping[str, object], where: str) -> None:
         raise UserError(f"{where}: '{taken[0]}' is what --padding decides; leave it out")
 
 
-def made(kind: type[A.BasicTransform], given: Mapping[str, object], where: str) -> A.BasicTransform:
+def build_transform(kind: type[A.BasicTransform], given: Mapping[str, object], where: str) -> A.BasicTransform:
     """The transform with these arguments; what albumentations merely warns of is an error here."""
     options = list(inspect.signature(kind).parameters)
     for key in given:

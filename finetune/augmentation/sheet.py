@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from dermssl.data.images import Pixels
 from dermssl.scores.plots import outlined
 from dermssl.training.randomness import order_of
-from finetune.augmentation.augment import Labelled
-from finetune.augmentation.mirrored import Traced, Tracer
+from finetune.augmentation.augmented_images import AugmentedImages
+from finetune.augmentation.mirrored import TracedSquare, Tracer
 from finetune.options.augment import Padding
 
 PICTURES = 12
@@ -23,10 +23,10 @@ DONE = {"reflect": "mirrored", "edge": "smeared"}
 LEGEND = "Outline of truth white; hatched what is filled; magenta the lesion that the filling invents"
 SIDE = 256  # of a shown picture, pixels
 
-Cell = tuple[str, Traced]
+Cell = tuple[str, TracedSquare]
 
 
-def sheet(pictures: Labelled, names: Sequence[str], title: str) -> Figure:
+def sheet(pictures: AugmentedImages, names: Sequence[str], title: str) -> Figure:
     """A dozen pictures, each as its square and as the first four passes of training draw it.
 
     Args:
@@ -36,18 +36,21 @@ def sheet(pictures: Labelled, names: Sequence[str], title: str) -> Figure:
     """
     tracer, padding = Tracer(pictures), pictures.fit.padding
     rows: list[list[Cell]] = []
-    for index in chosen(pictures):
+    for index in pictures_to_show(pictures):
         drawn = [tracer[number, index] for number in range(DRAWS)]
         rows.append(
-            [(short(names[index]), tracer.still(index)), *((said(traced, padding), traced) for traced in drawn)]
+            [
+                (short(names[index]), tracer.still(index)),
+                *((lesion_caption(traced, padding), traced) for traced in drawn),
+            ]
         )
     half = -(-len(rows) // 2)  # two pictures beside each other, for a screen is wide
     paired = [left + right for left, right in zip(rows[:half], [*rows[half:], []], strict=False)]
     what = "Squares, and the first four passes over them; at the right pictures whose lesion the frame cuts"
-    return grid(paired, f"{title}\n{what}\n{LEGEND}", inches=1.5)
+    return picture_grid(paired, f"{title}\n{what}\n{LEGEND}", inches=1.5)
 
 
-def comparison(drawn: Mapping[Padding, Labelled], names: Sequence[str], title: str) -> Figure:
+def comparison(drawn: Mapping[Padding, AugmentedImages], names: Sequence[str], title: str) -> Figure:
     """Half a dozen pictures whose lesion the frame cuts, under each padding.
 
     Of sixteen passes the one is shown in which the paddings together invent most.
@@ -55,18 +58,18 @@ def comparison(drawn: Mapping[Padding, Labelled], names: Sequence[str], title: s
     tracers = {padding: Tracer(pictures) for padding, pictures in drawn.items()}
     first = next(iter(drawn.values()))
     rows: list[list[Cell]] = []
-    for index in chosen(first)[PICTURES // 2 :]:
+    for index in pictures_to_show(first)[PICTURES // 2 :]:
         worst = max(range(PASSES), key=lambda n: sum(tracer[n, index].of_lesion for tracer in tracers.values()))
         cells = [(short(names[index]), next(iter(tracers.values())).still(index))]
         for padding, tracer in tracers.items():
             traced = tracer[worst, index]
-            cells.append((f"{padding}: {said(traced, padding)}", traced))
+            cells.append((f"{padding}: {lesion_caption(traced, padding)}", traced))
         rows.append(cells)
     what = f"Pictures whose lesion the frame cuts; of {PASSES} draws of each the one that invents most"
-    return grid(rows, f"{title}\n{what}\n{LEGEND}", inches=1.9)
+    return picture_grid(rows, f"{title}\n{what}\n{LEGEND}", inches=1.9)
 
 
-def chosen(pictures: Labelled) -> list[int]:
+def pictures_to_show(pictures: AugmentedImages) -> list[int]:
     """A dozen pictures: the first half of them as training takes them, then those of whose frame lesion holds most."""
     order = [int(index) for index in order_of(len(pictures), pictures.seed, 0)]
     half = order[: PICTURES // 2]
@@ -80,7 +83,7 @@ def on_frame(mask: Pixels) -> float:
     return float(rim.mean()) if mask.mean() < 0.5 else 0.0
 
 
-def said(traced: Traced, padding: str) -> str:
+def lesion_caption(traced: TracedSquare, padding: str) -> str:
     """What stands above a drawn picture, in one line or two."""
     above = [f"lesion {traced.mask.mean():.0%}"]
     if traced.filled.any():
@@ -94,7 +97,7 @@ def short(name: str) -> str:
     return name if len(name) <= 22 else "..." + name[-19:]
 
 
-def grid(rows: Sequence[Sequence[Cell]], title: str, inches: float) -> Figure:
+def picture_grid(rows: Sequence[Sequence[Cell]], title: str, inches: float) -> Figure:
     """Pictures of some `inches` with their titles, a row below the other."""
     columns, height = max(len(row) for row in rows), (inches + 0.3) * len(rows) + 0.7
     figure = Figure(figsize=(inches * columns, height))  # laid out by hand: matplotlib takes seconds for sixty axes
@@ -110,7 +113,7 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, inches: float) -> Figure:
     return figure
 
 
-def painted(traced: Traced) -> Pixels:
+def painted(traced: TracedSquare) -> Pixels:
     """The picture enlarged with the outline of its mask, what is filled hatched, and invented lesion in magenta."""
     drawn = outlined(np.ascontiguousarray(traced.image), traced.mask * np.uint8(255), np.zeros_like(traced.mask))
     filled, invented = (

@@ -36,18 +36,18 @@ def try_out(transform: A.BasicTransform, where: str, padding: str, size: int) ->
     image = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
     mask = (rng.random((size, size)) < 0.5).astype(np.uint8)
     for seed in range(TRIES):
-        first, second = (shown(always, image, mask, seed, where) for _ in range(2))
+        first, second = (draw_once(always, image, mask, seed, where) for _ in range(2))
         refuse_misshapen(*first, size, where)
         if not all(np.array_equal(*pair) for pair in zip(first, second, strict=True)):
             raise UserError(f"{where}: draws otherwise at the same seed; arms would not see the same pictures")
-        if padding == "none" and beyond(shown(bare, image, np.ones_like(mask), seed, where)[1]).any():
+        if padding == "none" and beyond(draw_once(bare, image, np.ones_like(mask), seed, where)[1]).any():
             raise UserError(
                 f"{where}: uncovers corners, which --padding none does not fill; "
                 "take another --padding, or RandomResizedCrop"
             )
 
 
-def shown(transform: A.BasicTransform, image: Pixels, mask: Pixels, seed: int, where: str) -> tuple[Pixels, Pixels]:
+def draw_once(transform: A.BasicTransform, image: Pixels, mask: Pixels, seed: int, where: str) -> tuple[Pixels, Pixels]:
     """What the transform makes of a picture and its mask at a seed."""
     try:
         with warnings.catch_warnings():

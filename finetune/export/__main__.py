@@ -2,11 +2,11 @@
 
 from dermssl.errors import one_sentence
 from dermssl.flags import parse
-from finetune.export.config import ExportConfig
+from finetune.export.config import ModelExportConfig
 
 if __name__ == "__main__":
     with one_sentence("python -m finetune.export"):
-        config = parse(ExportConfig, "python -m finetune.export")
-        from finetune.export.run import export  # torch comes in here, after the flags are known to be right
+        config = parse(ModelExportConfig, "python -m finetune.export")
+        from finetune.export.run import export_onnx  # torch comes in here, after the flags are known to be right
 
-        export(config)
+        export_onnx(config)

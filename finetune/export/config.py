@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ModelExportConfig:
     """The network of a finished run as an ONNX file, which programs without torch can run.
 
     Its input `pixels` is (B, 3, S, S), RGB, uint8, any B: normalisation is in the graph. Its output `probability` is (B, 1, S, S).

@@ -5,12 +5,12 @@ from pathlib import Path
 from dermssl.errors import UserError
 from dermssl.runs.folder import closing
 from dermssl.training.device import prepare
-from finetune.export.config import ExportConfig
+from finetune.export.config import ModelExportConfig
 from finetune.network.model_file import read_model
 from finetune.network.onnx_model import write_onnx_model
 
 
-def export(config: ExportConfig) -> Path:
+def export_onnx(config: ModelExportConfig) -> Path:
     """Writes the network as ONNX, proved by onnxruntime; returns the file.
 
     Raises:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.losses.float32 import in_float32
+from finetune.losses.float32 import loss_in_float32
 
 
-@in_float32
+@loss_in_float32
 def boundary_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """The mean over pixels of distance to the true boundary times what is missing of the right probability.
 
@@ -34,12 +34,12 @@ def boundary_loss(logits: Tensor, truth: Tensor) -> Tensor:
     errors = torch.where(truth > 0, -logits, logits).sigmoid()
     height, width = truth.shape[2:]
     lesion = truth[:, 0] > 0
-    pixels = distances_by_cv2(lesion) if lesion.device.type == "cpu" else distances(lesion)
+    pixels = boundary_distances_by_cv2(lesion) if lesion.device.type == "cpu" else boundary_distances(lesion)
     return (errors[:, 0] * (pixels / hypot(height, width)).clamp(max=1)).mean()
 
 
 @torch.no_grad()
-def distances(lesion: Tensor) -> Tensor:
+def boundary_distances(lesion: Tensor) -> Tensor:
     """How far each pixel is from the boundary, which runs between pixels, in pixels; exact, and on the device.
 
     First the nearest pixel of the other kind in the same column, then over the columns of all distances: the square of
@@ -68,7 +68,7 @@ def along_columns(wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def distances_by_cv2(lesion: Tensor) -> Tensor:
+def boundary_distances_by_cv2(lesion: Tensor) -> Tensor:
     """The same as `distances`, on a CPU ten times faster."""
     found = np.empty(lesion.shape, np.float32)
     for index, mask in enumerate(lesion.numpy().astype(np.uint8)):

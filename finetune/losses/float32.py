@@ -11,7 +11,7 @@ P = ParamSpec("P")
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits and truth, both (B, 1, H, W), to a scalar
 
 
-def in_float32(
+def loss_in_float32(
     loss: Callable[Concatenate[Tensor, Tensor, P], Tensor],
 ) -> Callable[Concatenate[Tensor, Tensor, P], Tensor]:
     """Hands a loss logits and truth in float32, with autocast off: half precision cannot count the pixels of a picture.

@@ -6,12 +6,12 @@ Berman, Rannen Triki and Blaschko 2018, The Lovasz-Softmax loss, https://arxiv.o
 import torch
 from torch import Tensor
 
-from finetune.losses.float32 import in_float32
-from finetune.losses.region import pixels
+from finetune.losses.float32 import loss_in_float32
+from finetune.losses.region import flat_pixels
 from finetune.options.loss import Over
 
 
-@in_float32
+@loss_in_float32
 def lovasz_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     """The Lovasz-softmax of two classes, of which lesion counts (sections 2.2 and 3.2); nothing is smoothed.
 
@@ -25,7 +25,7 @@ def lovasz_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     Returns:
         A scalar in [0, 1].
     """
-    logits, truth = pixels(logits, over), pixels(truth, over)
+    logits, truth = flat_pixels(logits, over), flat_pixels(truth, over)
     errors = torch.where(truth > 0, -logits, logits).sigmoid()  # |truth - probability|, without its rounding
     errors, order = errors.sort(dim=1, descending=True)
     return (errors * growth(truth.gather(1, order))).sum(dim=1).mean()

@@ -4,16 +4,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from finetune.losses.float32 import in_float32
+from finetune.losses.float32 import loss_in_float32
 
 
-@in_float32
+@loss_in_float32
 def bce_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Binary cross entropy (B, 1, H, W), (B, 1, H, W) -> (), nats; log 2 for logits of 0."""
     return F.binary_cross_entropy_with_logits(logits, truth)
 
 
-@in_float32
+@loss_in_float32
 def focal_loss(logits: Tensor, truth: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
     """Cross entropy in which a pixel counts less the surer it is right.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from finetune.losses.float32 import in_float32
+from finetune.losses.float32 import loss_in_float32
 from finetune.options.loss import Over
 
 SMOOTH = 1.0  # pixels; what an empty prediction of an empty mask scores by
@@ -27,7 +27,7 @@ class SoftCounts(NamedTuple):
 
 def soft_counts(logits: Tensor, truth: Tensor, over: Over) -> SoftCounts:
     """Counts (B, 1, H, W), (B, 1, H, W) over each image or over the batch; none is a difference of large numbers."""
-    logits, truth = pixels(logits, over), pixels(truth, over)
+    logits, truth = flat_pixels(logits, over), flat_pixels(truth, over)
     lesion, skin = logits.sigmoid(), (-logits).sigmoid()
     return SoftCounts(
         tp=(lesion * truth).sum(dim=1),
@@ -37,12 +37,12 @@ def soft_counts(logits: Tensor, truth: Tensor, over: Over) -> SoftCounts:
     )
 
 
-def pixels(picture: Tensor, over: Over) -> Tensor:
+def flat_pixels(picture: Tensor, over: Over) -> Tensor:
     """(B, 1, H, W) as (B, H * W), or as (1, B * H * W) where the batch is one picture."""
     return picture.flatten(1) if over == "image" else picture.reshape(1, -1)
 
 
-@in_float32
+@loss_in_float32
 def dice_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     """One minus the soft Dice (Milletari et al. 2016, https://arxiv.org/abs/1606.04797).
 
@@ -57,19 +57,19 @@ def dice_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     Returns:
         A scalar in [0, 1); near 0 for an empty prediction of an empty mask, with a gradient towards it.
     """
-    probabilities, truth = pixels(logits.sigmoid(), over), pixels(truth, over)
+    probabilities, truth = flat_pixels(logits.sigmoid(), over), flat_pixels(truth, over)
     overlap = (probabilities * truth).sum(dim=1)
     total = probabilities.sum(dim=1) + truth.sum(dim=1)
     return (1 - (2 * overlap + SMOOTH) / (total + SMOOTH)).mean()
 
 
-@in_float32
+@loss_in_float32
 def jaccard_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     """One minus the soft intersection over union (Rahman and Wang 2016); arguments and range as `dice_loss`."""
     return overlap_loss(soft_counts(logits, truth, over), fp_weight=1, fn_weight=1)
 
 
-@in_float32
+@loss_in_float32
 def tversky_loss(logits: Tensor, truth: Tensor, over: Over = "image", alpha: float = 0.3, beta: float = 0.7) -> Tensor:
     """One minus the soft Tversky index (Salehi et al. 2017, eq. 3, https://arxiv.org/abs/1706.05721).
 
@@ -92,7 +92,7 @@ def overlap_loss(counts: SoftCounts, fp_weight: float, fn_weight: float) -> Tens
     return (1 - overlap / (overlap + fp_weight * counts.fp + fn_weight * counts.fn)).mean()
 
 
-@in_float32
+@loss_in_float32
 def mcc_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     """One minus the soft correlation of Matthews (Abhishek and Hamarneh 2021, https://arxiv.org/abs/2010.13454).
 

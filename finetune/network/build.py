@@ -12,9 +12,9 @@ from torch import nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, State, any_size, build_encoder, load_strictly, prove_equal
-from finetune.network.compatibility import REFUSALS, complaint, neighbours, one_line, share_used, takes
-from finetune.options.decoder import ARGUMENTS, DECODERS, WIDTH_PER_STAGE, DecoderConfig, options_of, words
-from finetune.options.run import FinetuneConfig
+from finetune.network.compatibility import REFUSALS, neighbours, objection, one_line, share_used, takes
+from finetune.options.config import FinetuneConfig
+from finetune.options.decoder import ARGUMENTS, DECODERS, WIDTH_PER_STAGE, DecoderConfig, as_typed, decoder_options_of
 
 SIZES = (256, 224)  # one of which a decoder must take to be named as one that goes with an encoder
 
@@ -109,15 +109,15 @@ def readout(encoder: str, given: Mapping[str, object]) -> dict[str, object]:
 def unfit(encoder: str, decoder: str, given: Mapping[str, object], why: str) -> str:
     """The sentence for parts that do not go together, with the decoders that take the encoder."""
     build_encoder(encoder)  # an unknown name is told first
-    fitting = [other for other in DECODERS if fits(encoder, other)]
+    fitting = [other for other in DECODERS if compatible(encoder, other)]
     if decoder in fitting:
-        flags = " ".join(f"--{name} {words(value)}" for name, value in given.items())
+        flags = " ".join(f"--{name} {as_typed(value)}" for name, value in given.items())
         return f"--decoder {decoder}: {encoder} does not go with {flags}: {why}; it does with the decoder's own options"
     remedy = f"these do: {', '.join(fitting)}" if fitting else "no decoder does; take another --encoder"
     return f"--decoder {decoder}: does not go with --encoder {encoder}: {why}; {remedy}"
 
 
-def fits(encoder: str, decoder: str) -> bool:
+def compatible(encoder: str, decoder: str) -> bool:
     """Whether the decoder takes the encoder at its own options and some common size."""
     for device in ("meta", "cpu"):  # nothing is drawn on the first, but MiT reads values while it is built
         try:
@@ -129,7 +129,7 @@ def fits(encoder: str, decoder: str) -> bool:
     return False
 
 
-def network(start: Start, config: FinetuneConfig) -> Network:
+def build_network(start: Start, config: FinetuneConfig) -> Network:
     """Puts the encoder of `start` under its own decoder, or one whose weights depend on `config.seed` alone.
 
     Raises:
@@ -137,7 +137,7 @@ def network(start: Start, config: FinetuneConfig) -> Network:
             that was pretrained with the encoder.
     """
     torch.manual_seed(config.seed)
-    options = options_of(config)
+    options = decoder_options_of(config)
     model = build_model(start.card.encoder, config.decoder, options)
     refuse_size(model, start.card.encoder, config)
     inside = cast(nn.Module, model.encoder)
@@ -158,7 +158,7 @@ def load_decoder(decoder: nn.Module, pretrained: State, config: DecoderConfig) -
     Raises:
         UserError: If the options give it another shape than it was pretrained in.
     """
-    options = options_of(config)
+    options = decoder_options_of(config)
     shapes = {name: tensor.shape for name, tensor in decoder.state_dict().items()}
     if options and shapes != {name: tensor.shape for name, tensor in pretrained.items()}:
         raise UserError(
@@ -175,11 +175,11 @@ def refuse_size(model: nn.Module, encoder: str, config: FinetuneConfig) -> None:
         return
     below, above = neighbours(model, size)
     if below is above is None:
-        raise UserError(unfit(encoder, config.decoder, options_of(config), complaint(model, size)))
-    raise UserError(f"--image_size {size}: {encoder} under {config.decoder} takes {between(below, above)}")
+        raise UserError(unfit(encoder, config.decoder, decoder_options_of(config), objection(model, size)))
+    raise UserError(f"--image_size {size}: {encoder} under {config.decoder} takes {sizes_in_words(below, above)}")
 
 
-def between(below: int | None, above: int | None) -> str:
+def sizes_in_words(below: int | None, above: int | None) -> str:
     """The sizes that a network takes next to one that it does not."""
     if below and above:
         step = above - below

@@ -28,7 +28,7 @@ def weightless(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().to("meta").requires_grad_() for name, p in model.named_parameters()}
 
 
-def complaint(model: nn.Module, size: int) -> str:
+def objection(model: nn.Module, size: int) -> str:
     """What the library says against an image of size x size pixels; nothing where it gives a mask of that size.
 
     The network is in eval mode.
@@ -69,7 +69,7 @@ def takes(model: nn.Module, size: int) -> bool:
 
     smp's Unet enlarges maps to whatever it meets, so that those of an image that does not divide are shifted.
     """
-    return size % stride_of(model) == 0 and not complaint(model, size)
+    return size % stride_of(model) == 0 and not objection(model, size)
 
 
 def neighbours(model: nn.Module, size: int) -> tuple[int | None, int | None]:

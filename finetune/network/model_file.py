@@ -68,7 +68,7 @@ class ModelCard:
         return {"encoder_depth": self.encoder_depth, **self.decoder_options}
 
 
-def card_from(fields: Mapping[str, object], origin: str) -> ModelCard:
+def model_card_from(fields: Mapping[str, object], origin: str) -> ModelCard:
     """The card in these fields; those of a later version are left out.
 
     Raises:
@@ -109,6 +109,6 @@ def read_model(path: Path) -> tuple[nn.Module, ModelCard]:
     """
     path = model_path(path)
     fields, tensors = read_tensors(path)
-    card = card_from(fields, f"--model {path}")
+    card = model_card_from(fields, f"--model {path}")
     model = build_model(card.encoder, card.decoder, card.options)
     return load_strictly(model, tensors, str(path)), card

@@ -1,4 +1,4 @@
-"""A segmentation network as an ONNX file: from uint8 pixels to probabilities, with its card, sealed by a hash."""
+"""A segmentation network as an ONNX file: from uint8 pixels to probabilities, with its card and a checksum."""
 
 import dataclasses
 import hashlib
@@ -18,11 +18,11 @@ from dermssl.files import whole_file
 from dermssl.training.device import Precision
 from dermssl.weights.encoder import Normalise
 from dermssl.weights.onnx_file import write_onnx
-from finetune.network.model_file import ModelCard, card_from
+from finetune.network.model_file import ModelCard, model_card_from
 from finetune.scoring.inference import Probability
 
 PIXELS, PROBABILITY = "pixels", "probability"  # of the file's input and output
-CARD, SEAL = "card", "sha256"  # among its metadata_props; the seal is of all bytes before it
+CARD, CHECKSUM = "card", "sha256"  # among its metadata_props; the checksum is of all bytes before it
 TOLERANCE = 1e-4  # of a probability; what is promised is 1e-3
 GPU = "CUDAExecutionProvider"
 
@@ -56,16 +56,16 @@ def write_onnx_model(path: Path, model: nn.Module, card: ModelCard) -> float:
         raise UserError(f"decoder {card.decoder} on encoder {card.encoder}: {error}") from error
     data = path.read_bytes()
     with whole_file(path) as part:
-        part.write_bytes(data + seal(data))
+        part.write_bytes(data + checksum_entry(data))
     return difference
 
 
-def seal(data: bytes) -> bytes:
+def checksum_entry(data: bytes) -> bytes:
     """What is put behind the bytes of an ONNX file: their sha256 as one more of its metadata_props.
 
     A protobuf message may be written in pieces, one behind the other, so that the whole is an ONNX file still.
     """
-    entry = onnx.StringStringEntryProto(key=SEAL, value=hashlib.sha256(data).hexdigest())
+    entry = onnx.StringStringEntryProto(key=CHECKSUM, value=hashlib.sha256(data).hexdigest())
     return bytes(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
 
 
@@ -89,9 +89,9 @@ class OnnxSegmenter:
         options.log_severity_level = 3  # errors alone
         self.beside = device.type == "cuda" and GPU in onnxruntime.get_available_providers()
         providers = ([GPU] if self.beside else []) + ["CPUExecutionProvider"]
-        self.session = onnxruntime.InferenceSession(sealed(path), options, providers=providers)
+        self.session = onnxruntime.InferenceSession(verified_bytes(path), options, providers=providers)
         texts = self.session.get_modelmeta().custom_metadata_map
-        self.card = card_from(json.loads(texts[CARD]), f"--model {path}")
+        self.card = model_card_from(json.loads(texts[CARD]), f"--model {path}")
 
     def __call__(self, squares: Pixels) -> Probability:
         """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
@@ -106,16 +106,16 @@ class OnnxSegmenter:
         return probability
 
 
-def sealed(path: Path) -> bytes:
-    """The bytes of an ONNX file of ours, all but the seal.
+def verified_bytes(path: Path) -> bytes:
+    """The bytes of an ONNX file of ours, all but the checksum.
 
     Raises:
-        UserError: If the file is missing, or its seal is broken or was never there.
+        UserError: If the file is missing, or its checksum does not fit or was never there.
     """
     if not path.is_file():
         raise UserError(f"--model {path}: no such file; `python -m finetune.export` writes it")
     data = path.read_bytes()
-    inner = data[: -len(seal(b""))]
-    if data != inner + seal(inner):
+    inner = data[: -len(checksum_entry(b""))]
+    if data != inner + checksum_entry(inner):
         raise UserError(f"--model {path}: damaged, or none of `python -m finetune.export`; copy it or make it again")
     return inner

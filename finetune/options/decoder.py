@@ -79,11 +79,11 @@ class DecoderConfig:
     """Blocks of the transformer, from 0, whose output the decoder takes, one for each stage: dpt (evenly spread)."""
 
     def __post_init__(self) -> None:
-        given = options_of(self)
+        given = decoder_options_of(self)
         for name in given:
             if self.decoder not in ARGUMENTS[name]:
                 raise ValueError(
-                    f"--{name} {words(given[name])}: {self.decoder} has no such option; "
+                    f"--{name} {as_typed(given[name])}: {self.decoder} has no such option; "
                     f"take --decoder {' or '.join(ARGUMENTS[name])}, or leave --{name} out"
                 )
         least, most = (1, 4) if self.decoder == "dpt" else (3, 5)
@@ -94,7 +94,7 @@ class DecoderConfig:
         for name in POSITIVE & given.keys():
             value = given[name]
             if min(value if isinstance(value, list) else [value]) < 1:
-                raise ValueError(f"--{name} must be positive, got {words(value)}")
+                raise ValueError(f"--{name} must be positive, got {as_typed(value)}")
         self._refuse_widths()
         self._refuse_values()
 
@@ -113,9 +113,9 @@ class DecoderConfig:
         widths = self.decoder_channels
         if widths and len(widths) != self.widths:
             of = f"{self.decoder} of {self.depth} stages" if self.decoder in WIDTH_PER_STAGE else self.decoder
-            raise ValueError(f"--decoder_channels {words(widths)}: {of} takes {self.widths}, got {len(widths)}")
+            raise ValueError(f"--decoder_channels {as_typed(widths)}: {of} takes {self.widths}, got {len(widths)}")
         if widths and self.decoder_attention and min(widths) < 16:  # a sixteenth of them is the attention's width
-            raise ValueError(f"--decoder_channels under --decoder_attention are at least 16, got {words(widths)}")
+            raise ValueError(f"--decoder_channels under --decoder_attention are at least 16, got {as_typed(widths)}")
         if self.decoder == "fpn" and (self.decoder_fusion_channels or 0) % 32:  # groups of its GroupNorm
             raise ValueError(
                 f"--decoder_fusion_channels of fpn is a multiple of 32, got {self.decoder_fusion_channels}"
@@ -125,7 +125,7 @@ class DecoderConfig:
         if self.decoder_dropout is not None and not 0 <= self.decoder_dropout < 1:
             raise ValueError(f"--decoder_dropout is a share in [0, 1), got {self.decoder_dropout}")
         if len(self.atrous_rates) not in (0, 3):
-            raise ValueError(f"--atrous_rates takes three dilations, got {words(self.atrous_rates)}")
+            raise ValueError(f"--atrous_rates takes three dilations, got {as_typed(self.atrous_rates)}")
         strides = STRIDES.get(self.decoder, ())
         if self.output_stride is not None and self.output_stride not in strides:
             raise ValueError(
@@ -133,7 +133,7 @@ class DecoderConfig:
             )
         if self.encoder_blocks and len(self.encoder_blocks) != self.depth:
             raise ValueError(
-                f"--encoder_blocks {words(self.encoder_blocks)}: dpt of {self.depth} stages takes {self.depth}"
+                f"--encoder_blocks {as_typed(self.encoder_blocks)}: dpt of {self.depth} stages takes {self.depth}"
             )
         if self.decoder == "upernet" and self.decoder_norm == "instancenorm":
             raise ValueError(
@@ -142,7 +142,7 @@ class DecoderConfig:
             )
 
 
-def options_of(config: DecoderConfig) -> dict[str, Any]:
+def decoder_options_of(config: DecoderConfig) -> dict[str, Any]:
     """The options of the decoder that were given, as JSON knows them: what `finetune.network.build.build_model` takes.
 
     A model file's card holds them. What is left out is the architecture's own.
@@ -155,6 +155,6 @@ def options_of(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def words(value: object) -> str:
+def as_typed(value: object) -> str:
     """An option's value as it is typed."""
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

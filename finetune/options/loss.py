@@ -66,12 +66,12 @@ def term(part: str, text: str) -> tuple[float, str]:
     if name not in LOSSES:
         hint = nearest(name, LOSSES) or f"; there are {', '.join(LOSSES)}"
         raise ValueError(f"--loss {text}: no loss is called '{name}'{hint}")
-    if star and not (re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", weight) and 0 < as_number(weight) < float("inf")):
+    if star and not (re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", weight) and 0 < weight_of(weight) < float("inf")):
         raise ValueError(f"--loss {text}: the weight of {name} is a number above 0, as 0.5*{name}; got '{weight}'")
-    return as_number(weight) if star else 1.0, name
+    return weight_of(weight) if star else 1.0, name
 
 
-def as_number(word: str) -> float:
+def weight_of(word: str) -> float:
     """The number that `word` writes, or 0 where it writes none."""
     try:
         return float(word)

@@ -7,6 +7,6 @@ from finetune.predict.config import PredictConfig
 if __name__ == "__main__":
     with one_sentence("python -m finetune.predict"):
         config = parse(PredictConfig, "python -m finetune.predict")
-        from finetune.predict.run import predict  # torch comes in here, after the flags are known to be right
+        from finetune.predict.run import predict_masks  # torch comes in here, after the flags are known to be right
 
-        raise SystemExit(predict(config).exit_code)
+        raise SystemExit(predict_masks(config).exit_code)

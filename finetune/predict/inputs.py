@@ -14,7 +14,7 @@ from dermssl.errors import UserError
 from finetune.augmentation.fit import Fit
 
 
-class Picture(NamedTuple):
+class InputPicture(NamedTuple):
     """A picture to predict."""
 
     path: Path
@@ -22,7 +22,7 @@ class Picture(NamedTuple):
     """What its mask is called: the file's name without suffix, or its path where two folders hold one name."""
 
 
-class View(NamedTuple):
+class Preprocessing(NamedTuple):
     """How a network looks at a picture."""
 
     fit: Fit
@@ -30,10 +30,10 @@ class View(NamedTuple):
     """Shorter side that larger pictures are shrunk to first, as they were for training; None for none."""
 
 
-class Read(NamedTuple):
+class InputSquares(NamedTuple):
     """What is kept of a picture that was read."""
 
-    picture: Picture
+    picture: InputPicture
     height: int
     """Of the picture upright."""
     width: int
@@ -42,14 +42,14 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedPicture:
     """A picture that cannot be read."""
 
-    picture: Picture
+    picture: InputPicture
     reason: str
 
 
-def pictures_in(images: Path, out: Path) -> list[Picture]:
+def pictures_in(images: Path, out: Path) -> list[InputPicture]:
     """The pictures of a folder at any depth, masks and what lies in `out` left aside, or the single one.
 
     Raises:
@@ -58,7 +58,7 @@ def pictures_in(images: Path, out: Path) -> list[Picture]:
     if images.is_file():
         if images.suffix.lower() not in SUFFIXES:
             raise UserError(f"--images {images}: no picture by its name; give one of {' '.join(SUFFIXES)}, or a folder")
-        return [Picture(images, images.stem)]
+        return [InputPicture(images, images.stem)]
     if out.resolve() == images.resolve():
         raise UserError(f"--out {out}: is the folder of the images; give one of its own")
     inside = out.resolve().is_relative_to(images.resolve())
@@ -70,30 +70,30 @@ def pictures_in(images: Path, out: Path) -> list[Picture]:
     ]
     if not paths:
         raise UserError(f"--images {images}: holds masks alone; give a folder of images")
-    return [Picture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
+    return [InputPicture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
 
 
-def read(picture: Picture, views: Sequence[View]) -> Read | Damaged:
+def read_squares(picture: InputPicture, views: Sequence[Preprocessing]) -> InputSquares | DamagedPicture:
     """The picture as each view's square, decoded as for training; or what is wrong with it."""
     try:
         _, upright = verify(picture.path.read_bytes())
         height, width = upright.height, upright.width
         del upright  # 50 megapixels are 150 MB
         sizes = {view.cache_size for view in views}
-        whole = {size: decoded(picture.path, min(height, width), size) for size in sizes}
+        whole = {size: read_shrunk(picture.path, min(height, width), size) for size in sizes}
     except (OSError, UserError, cv2.error) as error:
-        return Damaged(picture, reason(error, picture.path))
-    return Read(picture, height, width, tuple(view.fit.square(whole[view.cache_size]) for view in views))
+        return DamagedPicture(picture, read_failure(error, picture.path))
+    return InputSquares(picture, height, width, tuple(view.fit.square(whole[view.cache_size]) for view in views))
 
 
-def decoded(path: Path, short_side: int, cache_size: int | None) -> Pixels:
+def read_shrunk(path: Path, short_side: int, cache_size: int | None) -> Pixels:
     """The picture (H, W, 3), its shorter side at most `cache_size`: the pixels that a cache holds of it."""
     if cache_size is None:
         return read_rgb(path)
     return shrink(read_rgb(path, reduction(short_side, cache_size)), cache_size)
 
 
-def reason(error: Exception, path: Path) -> str:
+def read_failure(error: Exception, path: Path) -> str:
     """What is wrong, in a few words."""
     said = getattr(error, "strerror", None) or str(error)
     return " ".join(str(said).removeprefix(f"{path}: ").split())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.files import whole_file
 from dermssl.scores.plots import PREDICTION
-from finetune.predict.inputs import Picture
+from finetune.predict.inputs import InputPicture
 from finetune.scoring.inference import Mask, Probability
 
 FULL = 65535  # what probability 1 is in a file of 16 bits
@@ -25,16 +25,16 @@ class MaskFiles:
     overlay: bool = False
     probability: bool = False
 
-    def of(self, picture: Picture) -> list[Path]:
+    def of(self, picture: InputPicture) -> list[Path]:
         """The files of a picture."""
         endings = ["_segmentation.png"] + ["_overlay.jpg"] * self.overlay + ["_probability.png"] * self.probability
         return [self.folder / f"{picture.name}{ending}" for ending in endings]
 
-    def stand(self, picture: Picture) -> bool:
+    def stand(self, picture: InputPicture) -> bool:
         """Whether all of them stand; each appears whole or not at all."""
         return all(path.exists() for path in self.of(picture))
 
-    def write(self, picture: Picture, probability: Probability, mask: Mask) -> None:
+    def write(self, picture: InputPicture, probability: Probability, mask: Mask) -> None:
         """Writes what does not stand, each whole: the picture's mask, outline and probability, (H, W)."""
         for path in self.of(picture):
             if not path.exists():
@@ -42,7 +42,7 @@ class MaskFiles:
                 with whole_file(path) as part:
                     part.write_bytes(encoded.tobytes())
 
-    def encoded(self, path: Path, picture: Picture, probability: Probability, mask: Mask) -> NDArray[np.uint8]:
+    def encoded(self, path: Path, picture: InputPicture, probability: Probability, mask: Mask) -> NDArray[np.uint8]:
         """The bytes of one of the files."""
         if path.name.endswith("_overlay.jpg"):
             drawn = overlaid(read_rgb(picture.path), mask)

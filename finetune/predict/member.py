@@ -10,7 +10,7 @@ from dermssl.training.device import channels_last, prepare
 from finetune.network.model_file import ModelCard, read_model
 from finetune.network.onnx_model import OnnxSegmenter
 from finetune.predict.config import PredictOptions
-from finetune.predict.inputs import View
+from finetune.predict.inputs import Preprocessing
 from finetune.scoring.inference import Predictor, Segmenter, TorchSegmenter
 
 
@@ -26,9 +26,9 @@ class Member:
     network: Segmenter
 
     @property
-    def view(self) -> View:
+    def view(self) -> Preprocessing:
         """How it looks at a picture."""
-        return View(self.card.fitted, self.card.cache_size)
+        return Preprocessing(self.card.fitted, self.card.cache_size)
 
     def predictor(self, batch_size: int, symmetries: bool | None) -> Predictor:
         """It as a predictor; over the symmetries as the run was scored, where nothing else is asked for."""

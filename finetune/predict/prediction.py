@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from finetune.predict.inputs import Damaged, Picture, Read, View, read
+from finetune.predict.inputs import DamagedPicture, InputPicture, InputSquares, Preprocessing, read_squares
 from finetune.predict.mask_files import MaskFiles
-from finetune.scoring.inference import Cut, Predictor, Probability, in_order
+from finetune.scoring.inference import Cut, Predictor, Probability, pipelined
 
 AHEAD = 2  # batches of a GPU that are read, and that are written, while it computes
 
 
-class Answered(NamedTuple):
+class PictureProbabilities(NamedTuple):
     """A picture that the networks have answered to."""
 
-    read: Read
+    read: InputSquares
     answers: tuple[Probability, ...]
     """Of each network, on its own square, (S, S)."""
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictionPipeline:
     """The work on many pictures, in memory that does not grow with their number.
 
     Pictures are read, and files written, by all cores. On a CPU that happens between the batches, where the network
@@ -32,44 +32,46 @@ class Prediction:
     """
 
     predictors: Sequence[Predictor]
-    views: Sequence[View]
+    views: Sequence[Preprocessing]
     """How each of them looks at a picture, in the same order."""
     cut: Cut
     files: MaskFiles
 
-    def of(self, pictures: Sequence[Picture], batch_size: int, threads: int) -> Iterator[list[Damaged]]:
+    def of(self, pictures: Sequence[InputPicture], batch_size: int, threads: int) -> Iterator[list[DamagedPicture]]:
         """Writes the files of these pictures, a batch at a time; yields what is damaged in each."""
         batches = [pictures[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
         ahead = AHEAD if any(predictor.network.beside for predictor in self.predictors) else 0
         with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
 
-            def reading(batch: Sequence[Picture]) -> list[Read | Damaged]:
-                return list(pool.map(lambda picture: read(picture, self.views), batch))
+            def reading(batch: Sequence[InputPicture]) -> list[InputSquares | DamagedPicture]:
+                return list(pool.map(lambda picture: read_squares(picture, self.views), batch))
 
-            def writing(batch: tuple[list[Answered], list[Damaged]]) -> list[Damaged]:
+            def writing(batch: tuple[list[PictureProbabilities], list[DamagedPicture]]) -> list[DamagedPicture]:
                 list(pool.map(self.write, batch[0]))
                 return batch[1]
 
-            seen = in_order(reading, batches, ahead)
-            answered = in_order(self.answered, seen, ahead)
-            yield from in_order(writing, answered, ahead)
+            seen = pipelined(reading, batches, ahead)
+            answered = pipelined(self.answered, seen, ahead)
+            yield from pipelined(writing, answered, ahead)
 
-    def answered(self, batch: list[Read | Damaged]) -> tuple[list[Answered], list[Damaged]]:
+    def answered(
+        self, batch: list[InputSquares | DamagedPicture]
+    ) -> tuple[list[PictureProbabilities], list[DamagedPicture]]:
         """What the networks answer to a batch of pictures, and the pictures that could not be read."""
-        whole = [one for one in batch if isinstance(one, Read)]
-        damaged = [one for one in batch if isinstance(one, Damaged)]
+        whole = [one for one in batch if isinstance(one, InputSquares)]
+        damaged = [one for one in batch if isinstance(one, DamagedPicture)]
         if not whole:
             return [], damaged
         squares = zip(*(one.squares for one in whole), strict=True)  # of each network in turn
         found = [predictor.on_squares(own) for predictor, own in zip(self.predictors, squares, strict=True)]
-        return [Answered(*one) for one in zip(whole, zip(*found, strict=True), strict=True)], damaged
+        return [PictureProbabilities(*one) for one in zip(whole, zip(*found, strict=True), strict=True)], damaged
 
-    def write(self, one: Answered) -> None:
+    def write(self, one: PictureProbabilities) -> None:
         """Writes the files of a picture."""
         probability = self.mean(one)
         self.files.write(one.read.picture, probability, self.cut(probability))
 
-    def mean(self, one: Answered) -> Probability:
+    def mean(self, one: PictureProbabilities) -> Probability:
         """The mean of the networks' probabilities at the picture's own size, (H, W)."""
         height, width = one.read.height, one.read.width
         native = (view.fit.native(own, height, width) for view, own in zip(self.views, one.answers, strict=True))

@@ -13,11 +13,11 @@ from dermssl.errors import UserError, first_ten
 from dermssl.files import alone_in, write_json
 from dermssl.runs.folder import closing
 from finetune.predict.config import EnsembleConfig, PredictConfig, PredictOptions
-from finetune.predict.inputs import Damaged, Picture, pictures_in
+from finetune.predict.inputs import DamagedPicture, InputPicture, pictures_in
 from finetune.predict.mask_files import MaskFiles
 from finetune.predict.member import Member, device_of, open_member
-from finetune.predict.prediction import Prediction
-from finetune.predict.submission import doubles, official_name, unofficial, write_submission
+from finetune.predict.prediction import PredictionPipeline
+from finetune.predict.submission import ids_of_several_masks, official_name, unofficial, write_submission
 from finetune.scoring.inference import Cut
 
 RECORD = "prediction.json"
@@ -25,7 +25,7 @@ FORMAT = 1  # raised when the same options give other masks
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PredictionOutcome:
     """How a prediction ended."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Outcome:
     """Pictures whose files were written, now."""
     stood: int
     """Pictures whose files stood already."""
-    damaged: Sequence[Damaged]
+    damaged: Sequence[DamagedPicture]
 
     @property
     def exit_code(self) -> int:
@@ -41,7 +41,7 @@ class Outcome:
         return int(bool(self.damaged))
 
 
-def predict(config: PredictConfig) -> Outcome:
+def predict_masks(config: PredictConfig) -> PredictionOutcome:
     """Writes the mask of every picture, of its own size; what stands already is left alone.
 
     Raises:
@@ -49,10 +49,10 @@ def predict(config: PredictConfig) -> Outcome:
     """
     device = device_of(config.device, config.threads)
     member = open_member(config.model, device, config)
-    return predict_with([member], config, f"python -m finetune.predict --model {config.model}")
+    return write_masks([member], config, f"python -m finetune.predict --model {config.model}")
 
 
-def predict_with(members: Sequence[Member], options: PredictOptions, command: str) -> Outcome:
+def write_masks(members: Sequence[Member], options: PredictOptions, command: str) -> PredictionOutcome:
     """The same by the mean of several networks.
 
     Args:
@@ -66,23 +66,26 @@ def predict_with(members: Sequence[Member], options: PredictOptions, command: st
     if options.submission is not None:
         refuse_names(pictures, options.submission)
     with alone_in(options.out, "prediction"):
-        record(members, options, cut, any(path.exists() for picture in pictures for path in files.of(picture)))
+        record_identity(members, options, cut, any(path.exists() for picture in pictures for path in files.of(picture)))
         todo = [picture for picture in pictures if not files.stand(picture)]
         predictors = [member.predictor(options.batch_size, options.symmetries) for member in members]
-        prediction = Prediction(predictors, [member.view for member in members], cut, files)
+        prediction = PredictionPipeline(predictors, [member.view for member in members], cut, files)
         damaged = with_bar(prediction, pictures, todo, options)
         if options.submission is not None and not damaged:
             write_submission(options.submission, options.out, [picture.name for picture in pictures])
-    outcome = Outcome(options.out, len(todo) - len(damaged), len(pictures) - len(todo), damaged)
-    tell(outcome, options, command)
+    outcome = PredictionOutcome(options.out, len(todo) - len(damaged), len(pictures) - len(todo), damaged)
+    print_outcome(outcome, options, command)
     return outcome
 
 
 def with_bar(
-    prediction: Prediction, pictures: Sequence[Picture], todo: Sequence[Picture], options: PredictOptions
-) -> list[Damaged]:
+    prediction: PredictionPipeline,
+    pictures: Sequence[InputPicture],
+    todo: Sequence[InputPicture],
+    options: PredictOptions,
+) -> list[DamagedPicture]:
     """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
-    damaged: list[Damaged] = []
+    damaged: list[DamagedPicture] = []
     done = len(pictures) - len(todo)
     with tqdm(total=len(pictures), initial=done, unit=" images", disable=None, leave=False) as bar:
         for first, found in enumerate(prediction.of(todo, options.batch_size, options.threads)):
@@ -107,13 +110,13 @@ def cut_of(members: Sequence[Member], options: PredictOptions) -> Cut:
     return Cut(**chosen)  # type: ignore[arg-type]
 
 
-def record(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_stand: bool) -> None:
+def record_identity(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_stand: bool) -> None:
     """Leaves in `--out` what its masks were made with, so that others are never mixed with them.
 
     Raises:
         UserError: If masks stand there that were made otherwise.
     """
-    path, ours = options.out / RECORD, identity(members, options, cut)
+    path, ours = options.out / RECORD, prediction_identity(members, options, cut)
     if path.exists():
         theirs = json.loads(path.read_text())
         apart = [
@@ -127,30 +130,30 @@ def record(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_s
         write_json(path, ours)
 
 
-def refuse_names(pictures: Sequence[Picture], archive: Path) -> None:
+def refuse_names(pictures: Sequence[InputPicture], archive: Path) -> None:
     """Stops before the work where the masks' names would not do for the challenge."""
     names = [picture.name for picture in pictures]
     strange = unofficial(names)
     if strange:
         raise UserError(f"--submission {archive}: {strange}; rename them, or leave --submission out")
-    twice = doubles([official_name(name) for name in names], names)
+    twice = ids_of_several_masks([official_name(name) for name in names], names)
     if twice:
         raise UserError(f"--submission {archive}: one mask's name for several ids ({first_ten(twice)}); rename them")
 
 
-def identity(members: Sequence[Member], options: PredictOptions, cut: Cut) -> dict[str, object]:
+def prediction_identity(members: Sequence[Member], options: PredictOptions, cut: Cut) -> dict[str, object]:
     """What masks depend on, and the folder of their pictures, as JSON knows it."""
     folder = options.images.parent if options.images.is_file() else options.images
     return {
         "format": FORMAT,
-        "models": [about(member, options) for member in members],
+        "models": [identity_of_member(member, options) for member in members],
         **vars(cut),
         "precision": options.precision,
         "images": str(folder.resolve()),
     }
 
 
-def about(member: Member, options: PredictOptions) -> Mapping[str, object]:
+def identity_of_member(member: Member, options: PredictOptions) -> Mapping[str, object]:
     """What tells a network and its way of looking from others."""
     card = member.card
     names = ("sha256", "encoder", "decoder", "init", "image_size", "fit", "padding", "cache_size")
@@ -158,10 +161,10 @@ def about(member: Member, options: PredictOptions) -> Mapping[str, object]:
     return {**{name: getattr(card, name) for name in names}, "form": member.form, "symmetries": over}
 
 
-def tell(outcome: Outcome, options: PredictOptions, command: str) -> None:
+def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: str) -> None:
     """Prints what was done, what could not be, and what comes next."""
     counts = f"{outcome.written} images done, {outcome.stood} stood already"
-    same = f"{command} {typed(options)}"
+    same = f"{command} {flags_of(options)}"
     following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay True"
     if outcome.damaged:
         counts += f", {len(outcome.damaged)} damaged"
@@ -175,7 +178,7 @@ def tell(outcome: Outcome, options: PredictOptions, command: str) -> None:
     print(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
 
 
-def typed(options: PredictOptions) -> str:
+def flags_of(options: PredictOptions) -> str:
     """The options that are not their defaults, as flags."""
     words = [
         f"--{field.name} {getattr(options, field.name)}"
@@ -185,7 +188,7 @@ def typed(options: PredictOptions) -> str:
     return " ".join(words)
 
 
-def ensemble(config: EnsembleConfig) -> Outcome:
+def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
     """Writes the masks that the mean of the models' probabilities gives, each model with equal weight.
 
     Raises:
@@ -196,7 +199,7 @@ def ensemble(config: EnsembleConfig) -> Outcome:
     refuse_twice(members)
     command = f"python -m finetune.ensemble --models {' '.join(map(str, config.models))}"
     # In the order of their hashes: sums of three depend on the order, and that of the flags must not matter.
-    return predict_with(sorted(members, key=lambda member: member.card.sha256), config, command)
+    return write_masks(sorted(members, key=lambda member: member.card.sha256), config, command)
 
 
 def refuse_twice(members: Sequence[Member]) -> None:

@@ -23,7 +23,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # equal masks, equal archive
 Size = tuple[int, int]  # height, width
 
 
-class Member(NamedTuple):
+class SubmissionFile(NamedTuple):
     """A file of a submission: its name without folders, and how to get at its bytes."""
 
     name: str
@@ -57,13 +57,13 @@ def write_submission(archive: Path, masks: Path, ids: Collection[str]) -> None:
     """
     places = {image_id: masks / f"{image_id}_segmentation.png" for image_id in sorted(ids)}
     standing = [path for path in places.values() if path.is_file()]
-    faults = [fault_of(Member(path.name, path.read_bytes)) for path in standing]
+    faults = [fault_of(SubmissionFile(path.name, path.read_bytes)) for path in standing]
     findings = {
         "ids without a mask": [image_id for image_id, path in places.items() if not path.is_file()],
-        "ids of several masks": doubles([official_name(image_id) for image_id in ids], ids),
+        "ids of several masks": ids_of_several_masks([official_name(image_id) for image_id in ids], ids),
         "unfit masks": [fault for fault in faults if fault],
     }
-    refuse(masks, findings)
+    refuse_submission(masks, findings)
     with whole_file(archive) as part, ZipFile(part, "w") as opened:  # stored: a PNG does not shrink, and zlibs differ
         for image_id, path in places.items():
             opened.writestr(entry(official_name(image_id)), path.read_bytes())
@@ -92,24 +92,24 @@ def check_submission(place: Path, ids: Collection[str], sizes: Mapping[str, Size
     """
     image_of = {official_name(image_id): image_id for image_id in ids}
     sizes = sizes or {}
-    with members_of(place) as members:
+    with submission_files(place) as members:
         names = {member.name for member in members}
         faults = [fault_of(member, sizes.get(image_of[member.name])) for member in members if member.name in image_of]
     findings = {
         "ids without a mask": [image_id for name, image_id in image_of.items() if name not in names],
-        "ids of several masks": doubles([member.name for member in members], ids),
+        "ids of several masks": ids_of_several_masks([member.name for member in members], ids),
         "files that belong to no id": sorted(names - image_of.keys()),
         "unfit masks": [fault for fault in faults if fault],
     }
-    refuse(place, findings)
+    refuse_submission(place, findings)
 
 
 @contextmanager
-def members_of(place: Path) -> Iterator[list[Member]]:
+def submission_files(place: Path) -> Iterator[list[SubmissionFile]]:
     """The files of a submission, while it is open; those that operating systems strew in are left out."""
     if place.is_dir():
         files = [path for path in sorted(place.iterdir()) if not is_junk(PurePosixPath(path.name))]
-        yield [Member(path.name, path.read_bytes) for path in files]
+        yield [SubmissionFile(path.name, path.read_bytes) for path in files]
         return
     try:
         opened = ZipFile(place)
@@ -117,10 +117,10 @@ def members_of(place: Path) -> Iterator[list[Member]]:
         raise UserError(f"{place}: neither a folder nor a zip archive that can be read ({error})") from error
     with opened:
         infos = [info for info in opened.infolist() if not info.is_dir() and not is_junk(PurePosixPath(info.filename))]
-        yield [Member(PurePosixPath(info.filename).name, partial(opened.read, info)) for info in infos]
+        yield [SubmissionFile(PurePosixPath(info.filename).name, partial(opened.read, info)) for info in infos]
 
 
-def doubles(names: Sequence[str], ids: Collection[str]) -> list[str]:
+def ids_of_several_masks(names: Sequence[str], ids: Collection[str]) -> list[str]:
     """The ids that several of these files would be taken for the mask of, each with the files."""
     known = defaultdict(list)
     for image_id in ids:
@@ -131,15 +131,15 @@ def doubles(names: Sequence[str], ids: Collection[str]) -> list[str]:
         for key in {*ANY_NUMBER.findall(Path(name).stem), image_id_of(Path(name))} & known.keys():
             for image_id in known[key]:
                 taken[image_id].append(name)
-    return [f"{image_id}: {some(files)}" for image_id, files in taken.items() if len(files) > 1]
+    return [f"{image_id}: {first_two(files)}" for image_id, files in taken.items() if len(files) > 1]
 
 
-def some(files: Sequence[str]) -> str:
+def first_two(files: Sequence[str]) -> str:
     """The first two of these files, and how many more there are."""
     return " and ".join([*files[:2], *[f"{len(files) - 2} more"] * (len(files) > 2)])
 
 
-def fault_of(member: Member, size: Size | None = None) -> str:
+def fault_of(member: SubmissionFile, size: Size | None = None) -> str:
     """What keeps a file from being a mask of the challenge, in a sentence with its name; empty where nothing does."""
     try:
         data = member.read()
@@ -158,7 +158,7 @@ def fault_of(member: Member, size: Size | None = None) -> str:
     return ""
 
 
-def refuse(place: Path, findings: Mapping[str, Sequence[str]]) -> None:
+def refuse_submission(place: Path, findings: Mapping[str, Sequence[str]]) -> None:
     """Raises a `UserError` with every kind of finding that has culprits."""
     found = [f"{len(culprits)} {kind} ({first_ten(culprits)})" for kind, culprits in findings.items() if culprits]
     if found:

@@ -9,8 +9,8 @@ from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.scores.plots import save_figure
 from dermssl.training.device import prepare
-from finetune.augmentation.augment import Labelled
-from finetune.augmentation.mirrored import Invented, count_invented
+from finetune.augmentation.augmented_images import AugmentedImages
+from finetune.augmentation.mirrored import InventedLesions, count_invented
 from finetune.augmentation.recipe import augmentation_of
 from finetune.augmentation.sheet import comparison, sheet
 from finetune.preview.config import PreviewConfig
@@ -31,7 +31,7 @@ def preview(config: PreviewConfig) -> Path:
     refuse_problems(manifest, masks=True)
     images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
     drawn = {
-        padding: Labelled(
+        padding: AugmentedImages(
             images,
             masks,
             preset=config.augmentation,
@@ -49,12 +49,12 @@ def preview(config: PreviewConfig) -> Path:
     else:
         figure = sheet(drawn[config.padding], names, f"{title} --padding {config.padding}")
     save_figure(figure, config.out)
-    print(table({padding: count_invented(pictures, config.draws) for padding, pictures in drawn.items()}))
+    print(invented_table({padding: count_invented(pictures, config.draws) for padding, pictures in drawn.items()}))
     print(f"results: {config.out}")
     return config.out
 
 
-def table(found: dict[str, Invented]) -> str:
+def invented_table(found: dict[str, InventedLesions]) -> str:
     """The counts of each padding as lines of text."""
     rows = {
         padding: {

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 BINS = 15  # of equal width in [0, 1], as Guo et al. 2017, https://arxiv.org/abs/1706.04599
 
-Binned = NDArray[np.float64]  # (3, BINS): shares of an image's pixels; of those that are lesion; sums of probability
+BinShares = NDArray[np.float64]  # (3, BINS): shares of an image's pixels; of those that are lesion; sums of probability
 
 
-def binned(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> Binned:
+def bin_shares(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> BinShares:
     """One image's pixels by their probability, as shares of the image, so that every image weighs the same in a mean.
 
     Args:
@@ -28,7 +28,7 @@ def binned(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> Binned
     return np.stack(counts) / probability.size
 
 
-def calibration_table(mean: Binned) -> pd.DataFrame:
+def calibration_table(mean: BinShares) -> pd.DataFrame:
     """The mean of `binned` over images as a table, a row a bin.
 
     Its columns are `low` and `high`, the edges; `pixels`, the share of all; `probability`, their mean; and `lesion`,

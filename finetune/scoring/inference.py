@@ -16,7 +16,7 @@ from dermssl.features.equal_batches import equal_batches
 from dermssl.training.device import Precision
 from dermssl.weights.encoder import Normalise
 from finetune.augmentation.fit import Fit
-from finetune.scoring.postprocess import tidied
+from finetune.scoring.postprocess import postprocessed
 from finetune.scoring.symmetries import over_symmetries
 
 Probability = NDArray[np.float32]  # of lesion, in [0, 1]
@@ -97,14 +97,14 @@ class Predictor:
         def found_in(batch: range) -> tuple[range, Probability]:
             return batch, self.on_squares([self.fit.square(picture(index)) for index in batch])
 
-        for batch, found in in_order(found_in, batches, ahead=int(self.network.beside)):
+        for batch, found in pipelined(found_in, batches, ahead=int(self.network.beside)):
             for index, probability in zip(batch, found, strict=True):
                 yield index, self.fit.native(probability, *sizes[index])
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How probabilities become a mask: cut at native size, then tidied."""
+    """How probabilities become a mask: thresholded at native size, then postprocessed."""
 
     threshold: float
     """Probability above which a pixel is lesion."""
@@ -115,14 +115,14 @@ class Cut:
 
     def __call__(self, probability: Probability) -> Mask:
         """The mask (H, W) of probabilities (H, W)."""
-        return tidied(probability > self.threshold, largest=self.largest, fill_holes=self.fill_holes)
+        return postprocessed(probability > self.threshold, largest=self.largest, fill_holes=self.fill_holes)
 
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def in_order(do: Callable[[Given], Made], items: Iterable[Given], ahead: int) -> Iterator[Made]:
+def pipelined(do: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
     """What `do` makes of each item, in their order.
 
     Args:
@@ -135,7 +135,7 @@ def in_order(do: Callable[[Given], Made], items: Iterable[Given], ahead: int) ->
         yield from map(do, items)
         return
     with ThreadPoolExecutor(1) as beside:
-        begun: deque[Future[Made]] = deque()
+        begun: deque[Future[Result]] = deque()
         for item in items:
             begun.append(beside.submit(do, item))
             if len(begun) > ahead:

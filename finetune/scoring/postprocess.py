@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 
-def tidied(mask: Mask, *, largest: bool = False, fill_holes: bool = False) -> Mask:
+def postprocessed(mask: Mask, *, largest: bool = False, fill_holes: bool = False) -> Mask:
     """The mask (H, W) with its holes filled and its largest region alone, each where asked for.
 
     Holes are filled first, so that a region is as large as what it encloses: a ring around a spot is one lesion.
     """
-    whole = filled(mask) if fill_holes else mask
+    whole = holes_filled(mask) if fill_holes else mask
     return largest_region(whole) if largest else whole
 
 
@@ -31,7 +31,7 @@ def largest_region(mask: Mask) -> Mask:
     return kept
 
 
-def filled(mask: Mask) -> Mask:
+def holes_filled(mask: Mask) -> Mask:
     """The mask (H, W) with the skin that it encloses; skin that touches the frame is outside.
 
     Holes are those that `dermssl.data.masks.holes` counts: lesion that touches by a corner encloses.

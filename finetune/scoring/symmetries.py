@@ -12,14 +12,14 @@ SYMMETRIES = 8  # of the square: four turns, each of them mirrored too
 Answer = Callable[[Pixels], NDArray[np.float32]]
 
 
-def turned(squares: Pixels, number: int) -> Pixels:
+def apply_symmetry(squares: Pixels, number: int) -> Pixels:
     """The squares, (B, S, S) or (B, S, S, C), under one of the eight symmetries; number 0 leaves them as they are."""
     squares = squares[:, ::-1] if number & 1 else squares
     squares = squares[:, :, ::-1] if number & 2 else squares
     return squares.swapaxes(1, 2) if number & 4 else squares
 
 
-def turned_back(squares: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+def undo_symmetry(squares: NDArray[np.float32], number: int) -> NDArray[np.float32]:
     """What `turned` was given, from what it gave."""
     squares = squares.swapaxes(1, 2) if number & 4 else squares
     squares = squares[:, :, ::-1] if number & 2 else squares
@@ -33,7 +33,8 @@ def over_symmetries(answer: Answer, squares: Pixels) -> NDArray[np.float32]:
     summed in the order of their size and in double precision, so that it does not matter which of them came first.
     """
     answers = [
-        turned_back(answer(np.ascontiguousarray(turned(squares, number))), number) for number in range(SYMMETRIES)
+        undo_symmetry(answer(np.ascontiguousarray(apply_symmetry(squares, number))), number)
+        for number in range(SYMMETRIES)
     ]
     rising = np.sort(np.stack(answers), axis=0)  # (8, B, S, S)
     mean: NDArray[np.float32] = rising.mean(axis=0, dtype=np.float64).astype(np.float32)

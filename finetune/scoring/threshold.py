@@ -26,10 +26,10 @@ def best_threshold(probabilities: Iterable[Probability], truths: Iterable[Mask])
     Raises:
         ValueError: If there is no image, one more of either, a size that differs, or a probability that is nan.
     """
-    return best_of(threshold_curve(probabilities, truths))
+    return best_on_curve(threshold_curve(probabilities, truths))
 
 
-def best_of(curve: pd.DataFrame) -> float:
+def best_on_curve(curve: pd.DataFrame) -> float:
     """The best threshold of a curve, as `best_threshold` chooses it."""
     good = curve.loc[curve["jaccard"] >= curve["jaccard"].max() - ROUNDING, "threshold"]
     return float(good.iloc[int((good - 0.5).abs().round(2).argmin())])

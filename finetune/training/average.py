@@ -47,7 +47,7 @@ class WeightAverage(nn.Module):
     @torch.no_grad()
     def follow(self, model: nn.Module, step: int) -> None:
         """Takes in the weights after `step`, counted from 1."""
-        pairs = list(zip(tensors_of(self.model), tensors_of(model), strict=True))
+        pairs = list(zip(weights_and_buffers(self.model), weights_and_buffers(model), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point()]
         counted = [pair for pair in pairs if not pair[0].is_floating_point()]
         moving = 1 - kept_share(self.share, step)
@@ -56,6 +56,6 @@ class WeightAverage(nn.Module):
             torch._foreach_copy_([mean for mean, _ in counted], [now for _, now in counted])
 
 
-def tensors_of(model: nn.Module) -> list[Tensor]:
+def weights_and_buffers(model: nn.Module) -> list[Tensor]:
     """Parameters and buffers, in one order for all networks of a form."""
     return [parameter.detach() for parameter in model.parameters()] + list(model.buffers())

@@ -19,22 +19,22 @@ from dermssl.training.device import channels_last, depthwise_in_float32
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start
-from finetune.augmentation.augment import Labelled, labelled_loader
+from finetune.augmentation.augmented_images import AugmentedImages, augmented_loader
 from finetune.augmentation.fit import Fit
-from finetune.augmentation.mirrored import Invented, count_invented
+from finetune.augmentation.mirrored import InventedLesions, count_invented
 from finetune.augmentation.sheet import sheet
 from finetune.network.build import Network
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
 from finetune.training.early_stopping import EarlyStopping
 from finetune.training.inner_part import mean_iou
 from finetune.training.range_test import learning_rate
-from finetune.training.schedule import Schedule
 from finetune.training.segment import Segment
+from finetune.training.training_schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingMaterial:
     """What a training is made of."""
 
     config: FinetuneConfig
@@ -51,10 +51,10 @@ class Material:
         """Some of the images with their pixels, in the order given."""
         return self.manifest.take(image_ids), self.images.take(self.manifest.rows(image_ids))
 
-    def pictures(self, image_ids: Sequence[str]) -> Labelled:
+    def pictures(self, image_ids: Sequence[str]) -> AugmentedImages:
         """Some of the images as training draws them."""
         config, rows = self.config, self.manifest.rows(image_ids)
-        return Labelled(
+        return AugmentedImages(
             self.images.take(rows), self.masks.take(rows), preset=config.augmentation, padding=config.padding,
             size=config.image_size, seed=config.seed, fit=config.fit,
         )  # fmt: skip
@@ -69,7 +69,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A network whose training has ended, and what there is to say of that."""
 
     model: nn.Module
@@ -77,7 +77,7 @@ class Trained:
     """For result.json."""
 
 
-def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Sequence[str]) -> Trained:
+def train(work: Run, given: TrainingMaterial, train_ids: Sequence[str], inner_ids: Sequence[str]) -> TrainedNetwork:
     """Trains the network, from where an earlier attempt was left if there was one.
 
     Args:
@@ -94,7 +94,7 @@ def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Seque
     channels_last(net.model)
     if given.device.type == "cpu" and config.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
-    loader = labelled_loader(pictures, config.batch_size, config.workers, given.schedule.steps)
+    loader = augmented_loader(pictures, config.batch_size, config.workers, given.schedule.steps)
     chosen = config
     if config.lr == "auto":
         trial = Segment(net.model, given.start.normalise, replace(config, lr=1.0), given.schedule)
@@ -124,17 +124,19 @@ def train(work: Run, given: Material, train_ids: Sequence[str], inner_ids: Seque
     if early is not None:
         early.restore(module)
     facts = {"lr": chosen.lr, "steps": given.schedule.steps, "invented_lesions": invented, **spent}
-    return Trained(module.trained, facts | ({} if early is None else early.summary))
+    return TrainedNetwork(module.trained, facts | ({} if early is None else early.summary))
 
 
-def show_pictures(work: Run, pictures: Labelled, names: Sequence[str], config: FinetuneConfig) -> dict[str, object]:
+def show_pictures(
+    work: Run, pictures: AugmentedImages, names: Sequence[str], config: FinetuneConfig
+) -> dict[str, object]:
     """Leaves a sheet of what training is about to see, and says it where padding invents lesions.
 
     Sheet and count of an earlier attempt stand: they are a function of the run's options and images.
     """
     drawn, counted = work.folder / "figures" / "augmentation.png", work.folder / "tables" / "invented_lesions.json"
     if drawn.exists() and counted.exists():
-        found = Invented(**json.loads(counted.read_text()))
+        found = InventedLesions(**json.loads(counted.read_text()))
     else:
         found = count_invented(pictures)
         title = f"--augmentation {config.augmentation} --padding {config.padding} --fit {config.fit}"
@@ -145,7 +147,9 @@ def show_pictures(work: Run, pictures: Labelled, names: Sequence[str], config: F
     return found._asdict()
 
 
-def early_stopping(work: Run, given: Material, inner_ids: Sequence[str], progress: Progress) -> EarlyStopping | None:
+def early_stopping(
+    work: Run, given: TrainingMaterial, inner_ids: Sequence[str], progress: Progress
+) -> EarlyStopping | None:
     """The callback that scores the inner images after every epoch, where patience is wanted."""
     config = given.config
     if not config.patience:

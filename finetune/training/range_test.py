@@ -25,8 +25,8 @@ from dermssl.runs.folder import write_table
 from dermssl.scores.plots import save_figure
 from dermssl.training.optimise import optimiser
 from dermssl.training.randomness import counter_seed
-from finetune.training.schedule import parameter_groups
 from finetune.training.segment import Segment
+from finetune.training.training_schedule import parameter_groups
 
 DECADE = 15  # steps
 RATES = np.geomspace(1e-6, 1, 6 * DECADE + 1)
@@ -89,7 +89,7 @@ def range_test(module: Segment, loader: DataLoader[object], device: torch.device
                 return trial.training_step((images, masks), 0)["loss"]
 
         losses = sweep(adamw, loss_of_next, RATES.tolist(), config.seed)
-    return pd.DataFrame({"rate": RATES[: len(losses)], "loss": losses, "smoothed": smoothed(losses)})
+    return pd.DataFrame({"rate": RATES[: len(losses)], "loss": losses, "smoothed": smoothed_losses(losses)})
 
 
 def endless(loader: DataLoader[object]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -123,7 +123,7 @@ def sweep(optimizer: Optimizer, loss_of_next: Callable[[], Tensor], rates: Seque
     return np.array(losses)
 
 
-def smoothed(losses: Losses) -> Losses:
+def smoothed_losses(losses: Losses) -> Losses:
     """The losses under a Gaussian of four steps, which lags behind on neither side.
 
     What is above the first decade is cut off first: once training breaks, losses of a million would leak into the rest.

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from dermssl.training.optimise import optimiser, warmup_and_cosine
 from dermssl.weights.encoder import Normalise
 from finetune.losses.sum import loss_of
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.training.average import WeightAverage
-from finetune.training.schedule import Schedule, parameter_groups
+from finetune.training.training_schedule import Schedule, parameter_groups
 
 
 class Segment(LightningModule):
@@ -22,7 +22,7 @@ class Segment(LightningModule):
         model: Of segmentation-models-pytorch.
         normalise: Pixels to what its encoder was trained on.
         config: The options; `lr` is a number.
-        schedule: Steps of the training, `finetune.training.schedule.schedule_of`.
+        schedule: Steps of the training, `finetune.training.training_schedule.schedule_of`.
     """
 
     def __init__(self, model: nn.Module, normalise: Normalise, config: FinetuneConfig, schedule: Schedule) -> None:

@@ -12,7 +12,7 @@ from compare.study.plan import Outcome, Stage, Task
 from dermssl.errors import UserError
 from dermssl.files import short_hash
 from dermssl.runs.folder import Run, held, read_result
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 STEPS = 4
 

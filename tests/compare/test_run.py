@@ -33,7 +33,7 @@ from dermssl.runs.folder import Run, read_result
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.official import split_of
 from dermssl.weights.hub import OFFLINE
-from finetune.training.loop import Material
+from finetune.training.loop import TrainingMaterial
 
 Make = Callable[..., StudyConfig]
 
@@ -184,7 +184,7 @@ def test_a_run_that_fails_twice_is_recorded_and_the_others_go_on(
 ) -> None:
     train, tries = finetune.run.train, []
 
-    def burst(work: Run, given: Material, *rest: object) -> object:
+    def burst(work: Run, given: TrainingMaterial, *rest: object) -> object:
         if given.config.decoder == "fpn":
             tries.append(work.folder)
             raise RuntimeError("loss is nan")

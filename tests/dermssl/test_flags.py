@@ -14,8 +14,8 @@ from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
 from dermssl.synthetic.config import SynthesizeConfig
+from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import ARGUMENTS
-from finetune.options.run import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig

@@ -11,7 +11,7 @@ from dermssl.errors import UserError
 from dermssl.flags import parse
 from finetune.network.model_file import read_model
 from finetune.predict.config import EnsembleConfig, PredictConfig
-from finetune.predict.run import ensemble, predict
+from finetune.predict.run import predict_masks, predict_masks_by_ensemble
 from finetune.scoring.inference import Mask
 
 Made = Callable[..., Path]
@@ -56,8 +56,8 @@ def probabilities(folder: Path) -> dict[str, np.ndarray]:
 def test_an_ensemble_of_one_is_its_prediction_bit_for_bit(members: list[Path], images: Path, tmp_path: Path) -> None:
     for number, model in enumerate(members):
         one, alone = tmp_path / f"one{number}", tmp_path / f"alone{number}"
-        ensemble(by_all([model], images, one, overlay=True, probability=True))
-        predict(by_one(model, images, alone, overlay=True, probability=True))
+        predict_masks_by_ensemble(by_all([model], images, one, overlay=True, probability=True))
+        predict_masks(by_one(model, images, alone, overlay=True, probability=True))
         assert files(one) == files(alone)
         assert len(files(one)) == 9
         assert (one / "prediction.json").read_text() == (alone / "prediction.json").read_text()
@@ -66,9 +66,9 @@ def test_an_ensemble_of_one_is_its_prediction_bit_for_bit(members: list[Path], i
 def test_the_mean_is_of_probabilities_at_native_size_with_equal_weights(
     members: list[Path], images: Path, tmp_path: Path
 ) -> None:
-    ensemble(by_all(members, images, tmp_path / "all", probability=True))
+    predict_masks_by_ensemble(by_all(members, images, tmp_path / "all", probability=True))
     for number, model in enumerate(members):
-        predict(by_one(model, images, tmp_path / str(number), probability=True))
+        predict_masks(by_one(model, images, tmp_path / str(number), probability=True))
     apart = [probabilities(tmp_path / str(number)) for number in range(3)]
     for name, found in probabilities(tmp_path / "all").items():
         each = [one[name] for one in apart]
@@ -78,7 +78,7 @@ def test_the_mean_is_of_probabilities_at_native_size_with_equal_weights(
 
 def test_the_mask_is_cut_from_the_mean_and_is_no_vote(members: list[Path], images: Path, tmp_path: Path) -> None:
     out = tmp_path / "all"
-    ensemble(by_all(members, images, out, probability=True, threshold=0.4))
+    predict_masks_by_ensemble(by_all(members, images, out, probability=True, threshold=0.4))
     areas = []
     for name, found in probabilities(out).items():
         mask = mask_in(out / name.replace("probability", "segmentation"))
@@ -94,13 +94,13 @@ def mask_in(path: Path) -> Mask:
 
 def test_the_order_of_the_members_does_not_matter(members: list[Path], images: Path, tmp_path: Path) -> None:
     for name, order in (("one", members), ("other", members[::-1])):
-        ensemble(by_all(order, images, tmp_path / name, probability=True))
+        predict_masks_by_ensemble(by_all(order, images, tmp_path / name, probability=True))
     assert files(tmp_path / "one") == files(tmp_path / "other")
-    assert ensemble(by_all(members[::-1], images, tmp_path / "one")).stood == 3
+    assert predict_masks_by_ensemble(by_all(members[::-1], images, tmp_path / "one")).stood == 3
 
 
 def test_the_record_names_the_members(members: list[Path], images: Path, tmp_path: Path) -> None:
-    ensemble(by_all(members, images, tmp_path / "out"))
+    predict_masks_by_ensemble(by_all(members, images, tmp_path / "out"))
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert {one["sha256"] for one in record["models"]} == {read_model(model)[1].sha256 for model in members}
     assert {(one["decoder"], one["image_size"], one["fit"], one["symmetries"]) for one in record["models"]} == {
@@ -111,17 +111,17 @@ def test_the_record_names_the_members(members: list[Path], images: Path, tmp_pat
 def test_masks_of_fewer_members_are_not_mixed_with_those_of_more(
     members: list[Path], images: Path, tmp_path: Path
 ) -> None:
-    ensemble(by_all(members[:2], images, tmp_path / "out"))
+    predict_masks_by_ensemble(by_all(members[:2], images, tmp_path / "out"))
     with pytest.raises(UserError, match=r"holds masks made otherwise \(models .*\); give another --out"):
-        ensemble(by_all(members, images, tmp_path / "out"))
+        predict_masks_by_ensemble(by_all(members, images, tmp_path / "out"))
     with pytest.raises(UserError, match="give another --out"):
-        predict(by_one(members[0], images, tmp_path / "out"))
+        predict_masks(by_one(members[0], images, tmp_path / "out"))
 
 
 def test_a_member_given_twice_is_refused_under_whatever_name(members: list[Path], images: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(members[0], tmp_path / "copy"))
     with pytest.raises(UserError, match=rf"--models: {members[0]} and {copy} are the same network; give each one once"):
-        ensemble(by_all([members[0], members[1], copy], images, tmp_path / "out"))
+        predict_masks_by_ensemble(by_all([members[0], members[1], copy], images, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -134,14 +134,14 @@ def test_members_that_were_scored_differently_want_to_be_told(
 ) -> None:
     pair = [made(seed=3), made(seed=1, **option)]
     with pytest.raises(UserError, match=f"--models: their runs were scored with {said}; give one"):
-        ensemble(by_all(pair, images, tmp_path / "out"))
-    assert ensemble(by_all(pair, images, tmp_path / "out", **option)).written == 3
+        predict_masks_by_ensemble(by_all(pair, images, tmp_path / "out"))
+    assert predict_masks_by_ensemble(by_all(pair, images, tmp_path / "out", **option)).written == 3
 
 
 def test_a_damaged_picture_is_left_out_by_all_members(members: list[Path], images: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(images, tmp_path / "images"))
     (folder / "damaged.png").write_bytes(b"1")
-    outcome = ensemble(by_all(members, folder, tmp_path / "out"))
+    outcome = predict_masks_by_ensemble(by_all(members, folder, tmp_path / "out"))
     assert (outcome.written, outcome.exit_code) == (3, 1)
 
 

@@ -29,9 +29,9 @@ from dermssl.training.checkpoint import newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import read_tensors, write_encoder_file
-from finetune.augmentation.augment import Labelled
+from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.network.model_file import read_model
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.run import run
 from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
 
@@ -280,10 +280,10 @@ def test_another_seed_sees_other_batches_and_is_scored_on_the_same_images(
 def test_fewer_labels_are_the_same_steps_on_the_head_of_the_training_images(
     finished: Finished, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Labelled] = []
-    load = finetune.training.loop.labelled_loader
+    taken: list[AugmentedImages] = []
+    load = finetune.training.loop.augmented_loader
     noting = lambda pictures, *more: (taken.append(pictures), load(pictures, *more))[1]  # noqa: E731
-    monkeypatch.setattr(finetune.training.loop, "labelled_loader", noting)
+    monkeypatch.setattr(finetune.training.loop, "augmented_loader", noting)
     folder = run(options(label_fraction=0.25))
     whole = split_file(finished.folder)
     head = cached_masks(read_manifest(finished.config.data).take(whole["train"][:3]), finished.config.cache_size)

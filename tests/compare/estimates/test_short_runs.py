@@ -11,7 +11,7 @@ from compare.estimates.work import Images
 from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
 from dermssl.data.manifest import kept_folder
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from pretrain.recipes import MoCoConfig
 
 approx = pytest.approx

@@ -4,7 +4,7 @@ import pytest
 
 from compare.estimates.wall_time import longest_chain, wall_time
 from compare.study.plan import Task
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 approx = pytest.approx
 

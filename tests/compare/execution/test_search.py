@@ -11,7 +11,7 @@ from compare.execution.search import search
 from compare.study.plan import best_rate
 from compare.study.search_config import SearchConfig
 from dermssl.files import write_json
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 TRUE_BEST = 3e-3
 

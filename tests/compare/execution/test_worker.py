@@ -12,7 +12,7 @@ from compare.execution.worker import do
 from compare.study.plan import Task, tasks_of
 from dermssl.errors import UserError
 from dermssl.files import write_json
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 
 def tuning(place: Path, seed: int = 0) -> Task:

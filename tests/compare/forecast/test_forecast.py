@@ -19,7 +19,7 @@ from compare.study.plan import Outcome, Task, tasks_of
 from compare.text import WIDTH
 from dermssl.runs.folder import write_table
 from dermssl.runs.seal import RESULT
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 RATES = Rates(fixed=10.0, step=1.0, row=0.0, picture=0.0, memory_mb=1000.0, disk_mb=100.0)
 

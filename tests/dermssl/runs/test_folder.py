@@ -20,7 +20,7 @@ from dermssl.errors import UserError
 from dermssl.runs import environment
 from dermssl.runs import folder as runs
 from dermssl.runs.folder import append_row, closing, identity, open_run, read_result, write_table
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 HOLDER = (
     "import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "

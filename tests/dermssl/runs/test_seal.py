@@ -11,7 +11,7 @@ import pytest
 from dermssl.runs import folder
 from dermssl.runs.folder import identity, open_run
 from dermssl.runs.seal import broken, hashes
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 
 FILES = ("model.safetensors", "scores.parquet", "tables/calibration.csv")
 

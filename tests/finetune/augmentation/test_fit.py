@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.data.images import skin_colour
-from finetune.augmentation.fit import Fit, scaled
+from finetune.augmentation.fit import Fit, resized
 from finetune.options.augment import FitName, Padding
 
 Picture = NDArray[np.uint8]
@@ -192,7 +192,7 @@ def test_what_shrinks_is_averaged_and_what_grows_is_bilinear_each_axis_on_its_ow
 ) -> None:
     picture = np.random.default_rng(0).random(before).astype(np.float32)
     expected = weights(before[0], after[0]) @ picture @ weights(before[1], after[1]).T
-    assert np.abs(scaled(picture, *after) - expected).max() < 1e-5
+    assert np.abs(resized(picture, *after) - expected).max() < 1e-5
 
 
 def test_a_half_covered_pixel_is_lesion_or_not_and_never_between() -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.errors import UserError
 from dermssl.training.randomness import Order
-from finetune.augmentation.augment import Labelled
-from finetune.augmentation.mirrored import Invented, Traced, Tracer, count_invented
-from finetune.augmentation.sheet import INVENTED, chosen, comparison, painted, sheet
+from finetune.augmentation.augmented_images import AugmentedImages
+from finetune.augmentation.mirrored import InventedLesions, TracedSquare, Tracer, count_invented
+from finetune.augmentation.sheet import INVENTED, comparison, painted, pictures_to_show, sheet
 from finetune.options.augment import FitName, Padding
 from finetune.preview.config import PreviewConfig
 from finetune.preview.run import preview
@@ -38,9 +38,9 @@ def photograph(mask: Picture) -> Picture:
 
 def labelled(
     keep: Keep, masks: list[Picture], padding: Padding, preset: str = "dermoscopy", fit: FitName = "resize"
-) -> Labelled:
+) -> AugmentedImages:
     photographs = [photograph(mask) for mask in masks]
-    return Labelled(keep(photographs), keep(masks), preset=preset, padding=padding, size=96, seed=3, fit=fit)
+    return AugmentedImages(keep(photographs), keep(masks), preset=preset, padding=padding, size=96, seed=3, fit=fit)
 
 
 CUT, WITHIN, NOTHING = disc(4, 30, 20), disc(48, 48, 6), disc(0, 0, 0) * 0
@@ -119,7 +119,7 @@ def test_a_lesion_within_is_mirrored_by_none_of_the_small_turns(keep: Keep) -> N
 
 
 def test_without_augmentation_nothing_is_filled(keep: Keep) -> None:
-    assert count_invented(labelled(keep, [CUT], "reflect", "light"), draws=9) == Invented(9, 0, 0, 0)
+    assert count_invented(labelled(keep, [CUT], "reflect", "light"), draws=9) == InventedLesions(9, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("padding", "invented"), [("reflect", True), ("edge", True), ("skin", False), ("none", False)])
@@ -140,7 +140,7 @@ def test_magenta_is_where_lesion_is_invented_and_nowhere_else() -> None:
     image = np.full((8, 8, 3), 100, np.uint8)
     mask, filled = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
     mask[2:6], filled[:, 4:] = 1, 1
-    drawn = painted(Traced(image, mask, filled)).astype(int)
+    drawn = painted(TracedSquare(image, mask, filled)).astype(int)
     height, width = drawn.shape[:2]
     magenta = np.abs(drawn - (50 + np.array(INVENTED) // 2)).max(axis=-1) < 3
     rows, columns = (np.arange(side) * 8 // side for side in (height, width))
@@ -152,7 +152,7 @@ def test_magenta_is_where_lesion_is_invented_and_nowhere_else() -> None:
 def test_the_sheet_shows_a_dozen_pictures_the_cut_ones_among_them(keep: Keep) -> None:
     masks = [WITHIN] * 20 + [CUT] * 4
     pictures = labelled(keep, masks, "reflect")
-    shown = chosen(pictures)
+    shown = pictures_to_show(pictures)
     assert len(shown) == len(set(shown)) == 12
     assert {20, 21, 22, 23} <= set(shown)
     figure = sheet(pictures, [f"name_{index}" for index in range(24)], "a title")

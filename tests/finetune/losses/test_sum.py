@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.losses.float32 import Loss, in_float32
+from finetune.losses.float32 import Loss, loss_in_float32
 from finetune.losses.sum import functions, loss_of
 from finetune.options.loss import LOSSES, LossConfig
 
@@ -343,6 +343,6 @@ def test_an_option_reaches_its_loss_and_no_other(option: str, value: float) -> N
 
 
 def test_autocast_is_off_within_a_loss() -> None:
-    products = in_float32(lambda logits, truth: logits.flatten(1) @ truth.flatten(1).T)
+    products = loss_in_float32(lambda logits, truth: logits.flatten(1) @ truth.flatten(1).T)
     with torch.autocast("cpu", torch.bfloat16):
         assert products(*draw(images=2, height=4, width=4)).dtype == torch.float32

@@ -10,9 +10,9 @@ from torch import nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, start_from
-from finetune.network.build import Network, build_model, network, refuse_size
-from finetune.network.compatibility import complaint, neighbours, share_used, takes
-from finetune.options.run import FinetuneConfig
+from finetune.network.build import Network, build_model, build_network, refuse_size
+from finetune.network.compatibility import neighbours, objection, share_used, takes
+from finetune.options.config import FinetuneConfig
 
 LITE0, RESNET, SWIN = "tu-tf_efficientnet_lite0", "resnet18", "tu-swin_tiny_patch4_window7_224"
 WINDOWED = "tu-test_maxvit"  # windows of 5 cells at a stride of 32
@@ -60,7 +60,7 @@ def refusal(act: Callable[[], object]) -> str:
 def test_the_network_holds_the_tensors_that_it_was_given(starts: Starts, encoder: str, init: str, decoder: str) -> None:
     start = starts(encoder, init)
     given = {name: tensor.clone() for name, tensor in start.encoder.state_dict().items()}
-    net = network(start, configured(decoder))
+    net = build_network(start, configured(decoder))
     inside = net.model.encoder.state_dict()  # type: ignore[union-attr, operator]
     assert net.tensors_compared == len(inside) > 0.1 * len(given)
     assert [name for name, tensor in inside.items() if not torch.equal(tensor, given[name])] == []
@@ -69,7 +69,7 @@ def test_the_network_holds_the_tensors_that_it_was_given(starts: Starts, encoder
 @pytest.mark.parametrize("decoder", ["unet", "pspnet"])
 def test_arms_differ_in_their_encoder_alone(starts: Starts, decoder: str) -> None:
     random, imagenet, other_seed = (
-        network(starts(LITE0, init), configured(decoder, seed=seed))
+        build_network(starts(LITE0, init), configured(decoder, seed=seed))
         for init, seed in (("random", 0), ("imagenet", 0), ("random", 1))
     )
     ours, theirs, others = map(beside_the_encoder, (random, imagenet, other_seed))
@@ -82,21 +82,21 @@ def test_arms_differ_in_their_encoder_alone(starts: Starts, decoder: str) -> Non
 
 
 def test_building_a_network_draws_the_same_after_whatever_was_drawn(starts: Starts) -> None:
-    first = beside_the_encoder(network(starts(LITE0, "random"), configured("fpn", seed=3)))
+    first = beside_the_encoder(build_network(starts(LITE0, "random"), configured("fpn", seed=3)))
     torch.rand(5)
-    second = beside_the_encoder(network(starts(LITE0, "random"), configured("fpn", seed=3)))
+    second = beside_the_encoder(build_network(starts(LITE0, "random"), configured("fpn", seed=3)))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "linknet"])
 def test_a_decoder_of_all_stages_uses_the_whole_encoder(starts: Starts, decoder: str) -> None:
-    assert network(starts(LITE0, "random"), configured(decoder)).share_used == 1.0
+    assert build_network(starts(LITE0, "random"), configured(decoder)).share_used == 1.0
 
 
 @pytest.mark.parametrize(("encoder", "most"), [(LITE0, 0.05), (RESNET, 0.1)])
 def test_pspnet_leaves_most_of_the_encoder_unless_told_otherwise(starts: Starts, encoder: str, most: float) -> None:
     start = starts(encoder, "random")
-    shares = [network(start, configured("pspnet", encoder_depth=depth)).share_used for depth in (None, 4, 5)]
+    shares = [build_network(start, configured("pspnet", encoder_depth=depth)).share_used for depth in (None, 4, 5)]
     assert 0 < shares[0] < most
     assert shares[0] < shares[1] < shares[2] == 1.0
 
@@ -118,7 +118,7 @@ def test_the_share_of_shapes_is_the_share_of_real_gradients(starts: Starts, enco
 
 
 def test_measuring_the_share_leaves_no_gradient_and_no_trace_in_batch_norm(starts: Starts) -> None:
-    net = network(starts(RESNET, "random"), configured())
+    net = build_network(starts(RESNET, "random"), configured())
     assert all(parameter.grad is None for parameter in net.model.parameters())
     assert all(parameter.device.type == "cpu" for parameter in net.model.parameters())
     assert net.model.training
@@ -148,7 +148,7 @@ def takes_really(model: nn.Module, size: int) -> bool:
 def test_what_shapes_say_of_a_size_is_what_happens_to_images(encoder: str, decoder: str) -> None:
     model = build_model(encoder, decoder).eval()
     sizes = [*range(30, 36), 48, 64, 80, 96, 100, 128, 144, 160]
-    assert [not complaint(model, size) for size in sizes] == [takes_really(model, size) for size in sizes]
+    assert [not objection(model, size) for size in sizes] == [takes_really(model, size) for size in sizes]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_unet_is_held_to_the_stride_although_the_library_would_shift_its_maps() 
 
 def test_dpt_takes_plain_transformers_at_any_size() -> None:
     start = start_from("random", "tu-test_vit", seed=0)
-    net = network(start, configured("dpt", 96))
+    net = build_network(start, configured("dpt", 96))
     assert net.tensors_compared == len(start.encoder.state_dict())
     head = sum(p.numel() for name, p in start.encoder.named_parameters() if ".norm." in name or ".head." in name)
     assert net.share_used == 1 - head / sum(p.numel() for p in start.encoder.parameters()) > 0.8
@@ -189,7 +189,7 @@ def test_dpt_takes_plain_transformers_at_any_size() -> None:
 
 @slow
 def test_swin_takes_images_of_any_size_that_divides(starts: Starts) -> None:
-    net = network(starts(SWIN, "random"), configured("fpn", 96))
+    net = build_network(starts(SWIN, "random"), configured("fpn", 96))
     assert net.model.eval()(torch.zeros(1, 3, 96, 96)).shape == (1, 1, 96, 96)
 
 
@@ -214,7 +214,7 @@ def test_an_encoder_that_no_decoder_takes_at_any_size_is_told() -> None:
     # Patches of 14 pixels: DPT enlarges by whole factors, and its maps do not meet.
     encoder = "tu-eva02_tiny_patch14_224"
     start = start_from("random", encoder, seed=0)
-    said = refusal(lambda: network(start, configured("dpt", 224)))
+    said = refusal(lambda: build_network(start, configured("dpt", 224)))
     assert said.startswith(f"--decoder dpt: does not go with --encoder {encoder}: ")
     assert said.endswith("; no decoder does; take another --encoder")
 
@@ -235,4 +235,4 @@ def test_an_unknown_encoder_is_named_first(encoder: str) -> None:
 def test_weights_that_the_network_would_not_get_are_refused(starts: Starts) -> None:
     start = starts("tu-test_resnet", "random")
     other = replace(start, card=replace(start.card, encoder="tu-test_convnext"))
-    assert "not this encoder's weights" in refusal(lambda: network(other, configured()))
+    assert "not this encoder's weights" in refusal(lambda: build_network(other, configured()))

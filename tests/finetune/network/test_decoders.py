@@ -14,8 +14,8 @@ from torch import nn
 from dermssl.errors import UserError
 from dermssl.flags import parse
 from finetune.network.build import build_model
-from finetune.options.decoder import ARGUMENTS, DECODERS, STRIDES, DecoderConfig, options_of
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
+from finetune.options.decoder import ARGUMENTS, DECODERS, STRIDES, DecoderConfig, decoder_options_of
 
 RESNET, TRANSFORMER = "tu-test_resnet", "tu-test_vit"
 OURS = {  # what the toolkit decides by itself
@@ -56,7 +56,7 @@ def configured(decoder: str, **options: Any) -> DecoderConfig:
 
 def built(config: DecoderConfig) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(encoder_for(config.decoder), config.decoder, options_of(config)).eval()
+    return build_model(encoder_for(config.decoder), config.decoder, decoder_options_of(config)).eval()
 
 
 @torch.inference_mode()
@@ -148,7 +148,7 @@ def test_a_wrong_value_is_refused_before_torch_is_there(decoder: str, options: d
 
 @pytest.mark.parametrize(("option", "decoder"), [(option, decoder) for option, decoder in HAD if option in TUPLES])
 def test_what_a_card_holds_builds_the_same_network(option: str, decoder: str) -> None:
-    given = options_of(changed(option, decoder))
+    given = decoder_options_of(changed(option, decoder))
     assert given
     with torch.device("meta"):
         ours, theirs = (
@@ -159,8 +159,8 @@ def test_what_a_card_holds_builds_the_same_network(option: str, decoder: str) ->
 
 
 def test_only_what_is_given_is_kept_so_that_older_cards_build_what_they_always_did() -> None:
-    assert options_of(DecoderConfig()) == {}
-    assert options_of(DecoderConfig(decoder="fpn", encoder_depth=4, decoder_merge="cat")) == {
+    assert decoder_options_of(DecoderConfig()) == {}
+    assert decoder_options_of(DecoderConfig(decoder="fpn", encoder_depth=4, decoder_merge="cat")) == {
         "encoder_depth": 4,
         "decoder_merge": "cat",
     }
@@ -175,7 +175,7 @@ def test_only_what_is_given_is_kept_so_that_older_cards_build_what_they_always_d
     "words", [["--decoder_channels", "64", "32", "16", "16", "8"], ["--decoder", "fpn", "--decoder_dropout", "0"]]
 )
 def test_options_come_from_flags(words: list[str]) -> None:
-    given = options_of(parse(FinetuneConfig, "test", words))
+    given = decoder_options_of(parse(FinetuneConfig, "test", words))
     assert given in ({"decoder_channels": [64, 32, 16, 16, 8]}, {"decoder_dropout": 0.0})
 
 

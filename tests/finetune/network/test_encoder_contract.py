@@ -18,8 +18,8 @@ from torch import Tensor
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, feature_maps, start_from
-from finetune.network.build import network
-from finetune.options.run import FinetuneConfig
+from finetune.network.build import build_network
+from finetune.options.config import FinetuneConfig
 
 DECODERS = ("unet", "fpn", "pspnet", "linknet")
 FAST = [
@@ -99,12 +99,12 @@ def test_an_encoder_is_the_same_alone_and_under_a_decoder(name: str, decoder: st
     config = FinetuneConfig(encoder=name, decoder=decoder, image_size=images.shape[-1])  # type: ignore[arg-type]
     if (name, decoder) in REFUSED:
         with pytest.raises(UserError) as refusal:
-            network(start, config)
+            build_network(start, config)
         assert str(refusal.value).startswith(f"--decoder {decoder}: does not go with --encoder {name}: ")
         assert REFUSED[name, decoder] in str(refusal.value)
         assert "; these do: unet, " in str(refusal.value)
         return
-    net = network(start, config)
+    net = build_network(start, config)
     with torch.inference_mode():
         inside = feature_maps(net.model.eval().encoder, images)  # type: ignore[arg-type]
         logits = net.model(images)

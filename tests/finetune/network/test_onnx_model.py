@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from dermssl.errors import UserError
-from finetune.export.config import ExportConfig
-from finetune.export.run import export
+from finetune.export.config import ModelExportConfig
+from finetune.export.run import export_onnx
 from finetune.network.build import build_model
 from finetune.network.model_file import ModelCard, read_model, write_model
 from finetune.network.onnx_model import OnnxSegmenter
 from finetune.predict.config import PredictConfig
-from finetune.predict.run import predict
+from finetune.predict.run import predict_masks
 from finetune.scoring.inference import TorchSegmenter
 
 FIELDS = {
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(ExportConfig(model=run, out=tmp_path_factory.mktemp("onnx") / "model.onnx", threads=1))
+    return export_onnx(ModelExportConfig(model=run, out=tmp_path_factory.mktemp("onnx") / "model.onnx", threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_the_file_predicts_the_same_masks_but_where_the_threshold_is_near(
     run: Path, exported: Path, images: Path, tmp_path: Path
 ) -> None:
     for name, model in (("run", run), ("file", exported)):
-        predict(
+        predict_masks(
             PredictConfig(
                 model=model, images=images, out=tmp_path / name, fill_holes=False, probability=True, threads=1
             )
@@ -125,9 +125,9 @@ def picture(path: Path) -> np.ndarray:
 def test_masks_of_the_file_are_not_mixed_with_those_of_the_run(
     run: Path, exported: Path, images: Path, tmp_path: Path
 ) -> None:
-    predict(PredictConfig(model=run, images=images, out=tmp_path / "out", threads=1))
+    predict_masks(PredictConfig(model=run, images=images, out=tmp_path / "out", threads=1))
     with pytest.raises(UserError, match="give another --out"):
-        predict(PredictConfig(model=exported, images=images, out=tmp_path / "out", threads=1))
+        predict_masks(PredictConfig(model=exported, images=images, out=tmp_path / "out", threads=1))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 1.0])
@@ -158,9 +158,9 @@ def test_half_precision_is_none_for_a_file(exported: Path) -> None:
 
 def test_nothing_is_written_over(run: Path, exported: Path) -> None:
     with pytest.raises(UserError, match="stands already; give another name"):
-        export(ExportConfig(model=run, out=exported, threads=1))
+        export_onnx(ModelExportConfig(model=run, out=exported, threads=1))
     with pytest.raises(ValueError, match=r"an ONNX file ends with \.onnx"):
-        ExportConfig(model=run, out=Path("model.pt"))
+        ModelExportConfig(model=run, out=Path("model.pt"))
 
 
 def test_a_decoder_that_cannot_be_written_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_a_decoder_that_cannot_be_written_is_named(run: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(torch.onnx, "export", never)
     with pytest.raises(UserError, match=r"decoder fpn on encoder tu-test_efficientnet: .*no such operator"):
-        export(ExportConfig(model=run, out=tmp_path / "model.onnx", threads=1))
+        export_onnx(ModelExportConfig(model=run, out=tmp_path / "model.onnx", threads=1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,7 +178,7 @@ def test_a_decoder_that_cannot_be_written_is_named(run: Path, tmp_path: Path, mo
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
 def test_decoders_of_every_kind_are_written(tmp_path: Path, encoder: str, decoder: str) -> None:
     run = run_of(tmp_path, encoder=encoder, decoder=decoder, image_size=64 if decoder != "pan" else 128)
-    file = export(ExportConfig(model=run, out=tmp_path / "model.onnx", threads=1))
+    file = export_onnx(ModelExportConfig(model=run, out=tmp_path / "model.onnx", threads=1))
     side = read_model(run)[1].image_size
     ours, theirs = answers(run, file, pixels(3, side))
     assert theirs == pytest.approx(ours, abs=1e-3)

@@ -9,8 +9,8 @@ import torch
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, build_encoder, start_from
 from dermssl.weights.encoder_file import Card, write_encoder_file
-from finetune.network.build import build_model, network
-from finetune.options.run import FinetuneConfig
+from finetune.network.build import build_model, build_network
+from finetune.options.config import FinetuneConfig
 
 ENCODER = "tu-test_efficientnet"
 
@@ -26,20 +26,20 @@ def pretrained(tmp_path: Path) -> Start:
 
 
 def test_it_is_loaded_whole_under_its_own_decoder(pretrained: Start) -> None:
-    net = network(pretrained, FinetuneConfig(image_size=64))
+    net = build_network(pretrained, FinetuneConfig(image_size=64))
     there = net.model.decoder.state_dict()
     assert net.decoder_compared == len(there) == len(pretrained.decoder) > 0
     assert all(torch.equal(tensor, pretrained.decoder[name]) for name, tensor in there.items())
 
 
 def test_another_decoder_starts_from_the_seed_and_the_encoder_from_the_file(pretrained: Start) -> None:
-    net = network(pretrained, FinetuneConfig(decoder="fpn", image_size=64))
+    net = build_network(pretrained, FinetuneConfig(decoder="fpn", image_size=64))
     assert net.decoder_compared == 0
     assert net.tensors_compared == len(pretrained.encoder.state_dict())
 
 
 def test_options_that_keep_its_shape_are_fine(pretrained: Start) -> None:
-    net = network(pretrained, FinetuneConfig(image_size=64, encoder_depth=5, decoder_interpolation="bilinear"))
+    net = build_network(pretrained, FinetuneConfig(image_size=64, encoder_depth=5, decoder_interpolation="bilinear"))
     assert net.decoder_compared == len(pretrained.decoder)
 
 
@@ -53,7 +53,7 @@ def test_options_that_keep_its_shape_are_fine(pretrained: Start) -> None:
 )
 def test_options_that_change_its_shape_are_refused(pretrained: Start, options: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError) as refusal:
-        network(pretrained, FinetuneConfig(image_size=64, **options))
+        build_network(pretrained, FinetuneConfig(image_size=64, **options))
     assert str(refusal.value) == (
         f"{named}: --init holds a unet decoder that was pretrained in another shape; "
         "leave what changes the shape out, or take another --decoder or --init"

@@ -6,8 +6,8 @@ import pytest
 
 from dermssl.errors import UserError
 from dermssl.flags import parse, write
+from finetune.options.config import FinetuneConfig
 from finetune.options.loss import LOSSES, LossConfig, terms
-from finetune.options.run import FinetuneConfig
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from finetune.predict import prediction
 from finetune.predict import run as predict_run
 from finetune.predict.config import PredictConfig
 from finetune.predict.mask_files import overlaid
-from finetune.predict.run import predict
+from finetune.predict.run import predict_masks
 from finetune.scoring.inference import Predictor, TorchSegmenter
 
 Made = Callable[..., Path]
@@ -50,7 +50,7 @@ def config(model: Path, images: Path, out: Path, **more: object) -> PredictConfi
 
 def files_of(model: Path, images: Path, out: Path, **more: object) -> dict[str, np.ndarray]:
     """The pictures that a prediction leaves, by name, with the bytes' own type and channels."""
-    predict(config(model, images, out, **more))
+    predict_masks(config(model, images, out, **more))
     return pictures_in(out)
 
 
@@ -182,10 +182,10 @@ def test_what_stands_is_left_alone_and_counted(
     model: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    predict(config(model, images, out))
+    predict_masks(config(model, images, out))
     (out / "b_segmentation.png").unlink()
     (out / "a_segmentation.png").write_bytes(b"mine")
-    outcome = predict(config(model, images, out))
+    outcome = predict_masks(config(model, images, out))
     assert (outcome.written, outcome.stood, outcome.exit_code) == (1, 2, 0)
     assert (out / "a_segmentation.png").read_bytes() == b"mine"
     assert cv2.imread(str(out / "b_segmentation.png"), cv2.IMREAD_UNCHANGED).shape == (64, 48)
@@ -197,41 +197,41 @@ def test_what_stands_is_left_alone_and_counted(
 def test_the_next_command_goes_on_with_the_options_of_this_one(
     model: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    predict(config(model, images, tmp_path / "out", threshold=0.3, fill_holes=True))
+    predict_masks(config(model, images, tmp_path / "out", threshold=0.3, fill_holes=True))
     said = capsys.readouterr().out.splitlines()[-1]
     words = said.removeprefix("next:    python -m finetune.predict ").split()
     following = parse(PredictConfig, "test", words)
     assert following == config(model, images, tmp_path / "out", threshold=0.3, fill_holes=True, overlay=True)
-    assert (predict(following).written, len(pictures_in(tmp_path / "out"))) == (3, 6)
+    assert (predict_masks(following).written, len(pictures_in(tmp_path / "out"))) == (3, 6)
 
 
 def test_a_picture_is_done_when_all_kinds_of_its_files_stand(model: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict(config(model, images, out))
+    predict_masks(config(model, images, out))
     (out / "a_segmentation.png").write_bytes(b"mine")
     masks = {path.name: path.read_bytes() for path in out.glob("*.png")}
-    outcome = predict(config(model, images, out, overlay=True))
+    outcome = predict_masks(config(model, images, out, overlay=True))
     assert (outcome.written, outcome.stood) == (3, 0)
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == masks
     assert len(list(out.glob("*_overlay.jpg"))) == 3
-    assert predict(config(model, images, out, overlay=True)).stood == 3
+    assert predict_masks(config(model, images, out, overlay=True)).stood == 3
 
 
 def test_a_stopped_prediction_goes_on_and_ends_alike(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = files_of(model, images, tmp_path / "whole")
-    written = prediction.Prediction.write
+    written = prediction.PredictionPipeline.write
 
-    def stop_at_second(self: prediction.Prediction, one: prediction.Answered) -> None:
+    def stop_at_second(self: prediction.PredictionPipeline, one: prediction.PictureProbabilities) -> None:
         if one.read.picture.name == "b":
             raise KeyboardInterrupt
         written(self, one)
 
     with monkeypatch.context() as patch:
-        patch.setattr(prediction.Prediction, "write", stop_at_second)
+        patch.setattr(prediction.PredictionPipeline, "write", stop_at_second)
         with pytest.raises(KeyboardInterrupt):
-            predict(config(model, images, tmp_path / "out", batch_size=1))
+            predict_masks(config(model, images, tmp_path / "out", batch_size=1))
     assert set(pictures_in(tmp_path / "out")) == {"a_segmentation.png"}
     found = files_of(model, images, tmp_path / "out", batch_size=1)
     assert all(np.array_equal(found[name], whole[name]) for name in whole)
@@ -250,35 +250,35 @@ def test_masks_of_other_options_are_not_mixed(
     model: Path, images: Path, tmp_path: Path, other: dict[str, object], said: str
 ) -> None:
     out = tmp_path / "out"
-    predict(config(model, images, out))
+    predict_masks(config(model, images, out))
     with pytest.raises(UserError, match=rf"out: holds masks made otherwise \(.*{said}.*\); give another --out"):
-        predict(config(model, images, out, **other))
-    predict(config(model, images, out, batch_size=1))  # pace is no difference
+        predict_masks(config(model, images, out, **other))
+    predict_masks(config(model, images, out, batch_size=1))  # pace is no difference
 
 
 def test_masks_of_another_model_are_not_mixed(made: Made, images: Path, tmp_path: Path) -> None:
-    predict(config(made(seed=0), images, tmp_path / "out"))
+    predict_masks(config(made(seed=0), images, tmp_path / "out"))
     with pytest.raises(UserError, match=r"holds masks made otherwise \(models .*\); give another --out"):
-        predict(config(made(seed=1), images, tmp_path / "out"))
+        predict_masks(config(made(seed=1), images, tmp_path / "out"))
 
 
 def test_masks_of_other_pictures_of_the_same_names_are_not_mixed(model: Path, images: Path, tmp_path: Path) -> None:
-    predict(config(model, images, tmp_path / "out"))
+    predict_masks(config(model, images, tmp_path / "out"))
     shutil.copytree(images, tmp_path / "others")
     with pytest.raises(UserError, match=r"holds masks made otherwise \(images is .*\); give another --out"):
-        predict(config(model, tmp_path / "others", tmp_path / "out"))
+        predict_masks(config(model, tmp_path / "others", tmp_path / "out"))
 
 
 def test_masks_that_nobody_answers_for_are_not_mixed(model: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict(config(model, images, out))
+    predict_masks(config(model, images, out))
     (out / "prediction.json").unlink()
     with pytest.raises(UserError, match=r"holds masks but no prediction\.json that says whose; give another --out"):
-        predict(config(model, images, out))
+        predict_masks(config(model, images, out))
 
 
 def test_a_record_says_what_the_masks_were_made_with(model: Path, images: Path, tmp_path: Path) -> None:
-    predict(config(model, images, tmp_path / "out", threshold=0.3))
+    predict_masks(config(model, images, tmp_path / "out", threshold=0.3))
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record["threshold"] == 0.3
     assert [one["sha256"] for one in record["models"]] == [read_model(model)[1].sha256]
@@ -291,7 +291,7 @@ def test_damaged_pictures_are_told_and_the_others_done(
     (images / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (images / "empty.png").write_bytes(b"")
     (images / "letter.png").write_text("no picture at all")
-    outcome = predict(config(model, images, tmp_path / "out", batch_size=2))
+    outcome = predict_masks(config(model, images, tmp_path / "out", batch_size=2))
     assert outcome.exit_code == 1
     assert [one.picture.name for one in outcome.damaged] == ["cut", "empty", "letter"]
     assert set(pictures_in(tmp_path / "out")) == {f"{name}_segmentation.png" for name in "abc"}
@@ -301,7 +301,7 @@ def test_damaged_pictures_are_told_and_the_others_done(
     assert "truncated" in told.err
     assert "(3 images done, 0 stood already, 3 damaged)" in told.out
     (images / "cut.jpg").write_bytes(whole)
-    again = predict(config(model, images, tmp_path / "out"))
+    again = predict_masks(config(model, images, tmp_path / "out"))
     assert (again.written, again.stood, len(again.damaged)) == (1, 3, 2)
 
 
@@ -309,7 +309,7 @@ def test_a_batch_of_nothing_but_damage_is_left_out(model: Path, tmp_path: Path) 
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "one.png").write_bytes(b"1")
-    assert predict(config(model, folder, tmp_path / "out")).exit_code == 1
+    assert predict_masks(config(model, folder, tmp_path / "out")).exit_code == 1
 
 
 def test_the_command_ends_with_1_where_a_picture_is_damaged_and_with_0_where_none_is(
@@ -336,13 +336,13 @@ def test_two_pictures_with_one_masks_name_are_refused_before_the_start(
     with pytest.raises(
         UserError, match=r"two images have the same name without its ending \(a\); rename or remove one of each"
     ):
-        predict(config(model, images, tmp_path / "out"))
+        predict_masks(config(model, images, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_pictures_of_one_name_in_two_folders_keep_their_folders(model: Path, images: Path, tmp_path: Path) -> None:
     shutil.copy(images / "a.png", images / "more" / "a.png")
-    predict(config(model, images, tmp_path / "out"))
+    predict_masks(config(model, images, tmp_path / "out"))
     masks = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
     assert masks == ["a_segmentation.png", "b_segmentation.png", "more/a_segmentation.png", "more/c_segmentation.png"]
 
@@ -352,13 +352,13 @@ def test_a_single_picture_may_be_given(model: Path, images: Path, tmp_path: Path
     all_of_them = files_of(model, images, tmp_path / "all")
     assert set(one) == {"b_segmentation.png"}
     assert np.array_equal(one["b_segmentation.png"], all_of_them["b_segmentation.png"])
-    predict(config(model, images, tmp_path / "one"))  # the same folder: it may go on with the others
+    predict_masks(config(model, images, tmp_path / "one"))  # the same folder: it may go on with the others
 
 
 def test_a_single_file_that_is_no_picture_by_its_name_is_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(UserError, match=r"notes\.txt: no picture by its name"):
-        predict(config(model, tmp_path / "notes.txt", tmp_path / "out"))
+        predict_masks(config(model, tmp_path / "notes.txt", tmp_path / "out"))
 
 
 def test_masks_that_lie_beside_the_images_are_not_predicted(model: Path, images: Path) -> None:
@@ -370,19 +370,19 @@ def test_masks_that_lie_beside_the_images_are_not_predicted(model: Path, images:
 
 def test_the_folder_of_the_images_is_no_place_for_masks(model: Path, images: Path) -> None:
     with pytest.raises(UserError, match="is the folder of the images; give one of its own"):
-        predict(config(model, images, images))
+        predict_masks(config(model, images, images))
     assert not list(images.rglob("*_segmentation.png"))
 
 
 def test_a_missing_model_is_one_sentence_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--model .*: no such file; give the run folder of a finished"):
-        predict(config(tmp_path / "nowhere", images, tmp_path / "out"))
+        predict_masks(config(tmp_path / "nowhere", images, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_images_is_one_sentence(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
-        predict(config(model, tmp_path / "nowhere", tmp_path / "out"))
+        predict_masks(config(model, tmp_path / "nowhere", tmp_path / "out"))
 
 
 def test_a_gpu_that_is_not_there_is_one_sentence(
@@ -390,7 +390,7 @@ def test_a_gpu_that_is_not_there_is_one_sentence(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda: torch finds no GPU here; take --device cpu, or auto"):
-        predict(config(model, images, tmp_path / "out", device="cuda"))
+        predict_masks(config(model, images, tmp_path / "out", device="cuda"))
 
 
 def test_masks_do_not_depend_on_what_is_read_ahead(
@@ -399,7 +399,7 @@ def test_masks_do_not_depend_on_what_is_read_ahead(
     (images / "damaged.png").write_bytes(b"1")
     inline = files_of(model, images, tmp_path / "inline", batch_size=1)
     monkeypatch.setattr(TorchSegmenter, "beside", True)  # as on a GPU: reading, network and writing side by side
-    outcome = predict(config(model, images, tmp_path / "ahead", batch_size=1))
+    outcome = predict_masks(config(model, images, tmp_path / "ahead", batch_size=1))
     assert [one.picture.name for one in outcome.damaged] == ["damaged"]
     ahead = pictures_in(tmp_path / "ahead")
     assert set(ahead) == set(inline)
@@ -416,7 +416,7 @@ def test_the_official_scorer_takes_the_submission(
     model: Path, isic: Path, tmp_path: Path, official_scorer: ModuleType
 ) -> None:
     archive = tmp_path / "submission.zip"
-    predict(config(model, isic, tmp_path / "out", submission=archive, overlay=True, probability=True))
+    predict_masks(config(model, isic, tmp_path / "out", submission=archive, overlay=True, probability=True))
     shutil.make_archive(str(tmp_path / "truth"), "zip", isic / "ISIC2018_Task1_Training_GroundTruth")
     score = official_scorer.SegmentationScore.from_zip_file(tmp_path / "truth.zip", archive)
     truths = {path.stem: cv2.imread(str(path), 0) > 128 for path in isic.rglob("*_segmentation.png")}
@@ -427,7 +427,7 @@ def test_the_official_scorer_takes_the_submission(
 
 def test_a_submission_lacks_no_mask(model: Path, isic: Path, tmp_path: Path) -> None:
     next(isic.rglob("*.jpg")).write_bytes(b"1")
-    outcome = predict(config(model, isic, tmp_path / "out", submission=tmp_path / "submission.zip"))
+    outcome = predict_masks(config(model, isic, tmp_path / "out", submission=tmp_path / "submission.zip"))
     assert outcome.exit_code == 1
     assert not (tmp_path / "submission.zip").exists()
 
@@ -436,7 +436,7 @@ def test_names_that_the_challenge_does_not_know_are_refused_before_the_start(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"submission\.zip: 3 .*; rename them, or leave --submission out"):
-        predict(config(model, images, tmp_path / "out", submission=tmp_path / "submission.zip"))
+        predict_masks(config(model, images, tmp_path / "out", submission=tmp_path / "submission.zip"))
     assert not (tmp_path / "out").exists()
 
 
@@ -444,11 +444,11 @@ def test_a_second_prediction_at_the_same_place_is_refused(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(*_: object) -> None:
-        predict(config(model, images, tmp_path / "out"))
+        predict_masks(config(model, images, tmp_path / "out"))
 
-    monkeypatch.setattr(predict_run, "record", meanwhile)
+    monkeypatch.setattr(predict_run, "record_identity", meanwhile)
     with pytest.raises(UserError, match="another prediction works there"):
-        predict(config(model, images, tmp_path / "out"))
+        predict_masks(config(model, images, tmp_path / "out"))
 
 
 def test_options_are_read_from_flags() -> None:

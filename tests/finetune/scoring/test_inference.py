@@ -12,7 +12,7 @@ from dermssl.training.device import Precision
 from dermssl.weights.encoder import Normalise
 from finetune.augmentation.fit import Fit
 from finetune.network.build import build_model
-from finetune.scoring.inference import Cut, Predictor, TorchSegmenter, in_order
+from finetune.scoring.inference import Cut, Predictor, TorchSegmenter, pipelined
 
 ENCODER = "tu-test_efficientnet"
 NORMALISE = Normalise((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -201,7 +201,7 @@ def test_work_ahead_comes_in_order_and_no_further_ahead_than_told(ahead: int) ->
             asked.append(item)
             yield item
 
-    results = in_order(lambda item: item * item, items(), ahead)
+    results = pipelined(lambda item: item * item, items(), ahead)
     assert next(results) == 0
     assert len(asked) == min(10, 1 + ahead)
     assert list(results) == [item * item for item in range(1, 10)]
@@ -209,7 +209,7 @@ def test_work_ahead_comes_in_order_and_no_further_ahead_than_told(ahead: int) ->
 
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_an_error_of_work_ahead_comes_where_its_result_would_have(ahead: int) -> None:
-    results = in_order(lambda item: 6 // item, [3, 2, 0, 1], ahead)
+    results = pipelined(lambda item: 6 // item, [3, 2, 0, 1], ahead)
     assert [next(results), next(results)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 
 from dermssl.data.masks import holes, regions
-from finetune.scoring.postprocess import filled, largest_region, tidied
+from finetune.scoring.postprocess import holes_filled, largest_region, postprocessed
 
 Mask = NDArray[np.bool_]
 
@@ -67,14 +67,14 @@ def test_the_largest_region_equals_counting_regions_in_reading_order(seed: int) 
     ids=["hole", "bay at the frame", "corners enclose", "diagonal", "island", "empty", "full"],
 )
 def test_what_a_lesion_encloses_becomes_lesion(mask: str, expected: str) -> None:
-    assert picture(filled(drawn(mask))) == expected
+    assert picture(holes_filled(drawn(mask))) == expected
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_filled_masks_equal_scipys_and_have_no_holes(seed: int) -> None:
     mask = noise(seed)
-    assert picture(filled(mask)) == picture(binary_fill_holes(mask))
-    assert holes(filled(mask)) == 0
+    assert picture(holes_filled(mask)) == picture(binary_fill_holes(mask))
+    assert holes(holes_filled(mask)) == 0
 
 
 RING_AND_BLOCK = "###.### #.#.### ###.###"
@@ -82,30 +82,30 @@ RING_AROUND_BLOCK = "######## #......# #.####.# #.####.# #.####.# #.####.# #....
 
 
 def test_without_flags_nothing_is_tidied() -> None:
-    assert picture(tidied(drawn(RING_AND_BLOCK))) == RING_AND_BLOCK
+    assert picture(postprocessed(drawn(RING_AND_BLOCK))) == RING_AND_BLOCK
 
 
 def test_each_flag_does_its_own_part() -> None:
     mask = drawn(RING_AND_BLOCK)
-    assert picture(tidied(mask, largest=True)) == "....### ....### ....###"
-    assert picture(tidied(mask, fill_holes=True)) == "###.### ###.### ###.###"
+    assert picture(postprocessed(mask, largest=True)) == "....### ....### ....###"
+    assert picture(postprocessed(mask, fill_holes=True)) == "###.### ###.### ###.###"
 
 
 def test_holes_are_filled_before_regions_are_compared() -> None:
-    assert picture(tidied(drawn(RING_AND_BLOCK), largest=True, fill_holes=True)) == "###.... ###.... ###...."
-    assert tidied(drawn(RING_AROUND_BLOCK), largest=True, fill_holes=True).all()
+    assert picture(postprocessed(drawn(RING_AND_BLOCK), largest=True, fill_holes=True)) == "###.... ###.... ###...."
+    assert postprocessed(drawn(RING_AROUND_BLOCK), largest=True, fill_holes=True).all()
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_tidy_mask_is_one_region_without_holes_and_stays_as_it_is(seed: int) -> None:
     mask = noise(seed)
-    tidy = tidied(mask, largest=True, fill_holes=True)
+    tidy = postprocessed(mask, largest=True, fill_holes=True)
     assert (regions(tidy), holes(tidy)) == (int(mask.any()), 0)
-    assert picture(tidied(tidy, largest=True, fill_holes=True)) == picture(tidy)
+    assert picture(postprocessed(tidy, largest=True, fill_holes=True)) == picture(tidy)
 
 
 @pytest.mark.parametrize("flags", [{}, {"largest": True}, {"fill_holes": True}, {"largest": True, "fill_holes": True}])
 def test_tidying_leaves_the_mask_it_was_given(flags: dict[str, bool]) -> None:
     mask = drawn(RING_AND_BLOCK)
-    assert tidied(mask, **flags).dtype == np.bool_
+    assert postprocessed(mask, **flags).dtype == np.bool_
     assert picture(mask) == RING_AND_BLOCK

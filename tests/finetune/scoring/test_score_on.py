@@ -18,7 +18,7 @@ from dermssl.runs.folder import Run
 from dermssl.splits.near_duplicates import near_pairs
 from dermssl.splits.official import split_of
 from dermssl.training.checkpoint import newest_whole
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.run import run
 from finetune.training.inner_part import set_aside
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.scores.counts import count, jaccard
-from finetune.scoring.threshold import THRESHOLDS, best_of, best_threshold, threshold_curve
+from finetune.scoring.threshold import THRESHOLDS, best_on_curve, best_threshold, threshold_curve
 
 Mask = NDArray[np.bool_]
 Probability = NDArray[np.float32]
@@ -89,7 +89,7 @@ def test_of_equally_good_thresholds_it_is_the_nearest_to_a_half(values: tuple[fl
 def test_of_two_thresholds_equally_near_to_a_half_it_is_the_lower(pair: tuple[float, float]) -> None:
     curve = threshold_curve([one(0.1, 0.9)], [lesion(0, 1)])
     curve["jaccard"] = curve["threshold"].isin([*pair, 0.1, 0.9]).astype(float)
-    assert best_of(curve) == pair[0]
+    assert best_on_curve(curve) == pair[0]
 
 
 def test_images_are_read_once_one_at_a_time() -> None:

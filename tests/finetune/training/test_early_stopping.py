@@ -15,10 +15,10 @@ from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assembled
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.training.early_stopping import EarlyStopping
-from finetune.training.schedule import Schedule
 from finetune.training.segment import Segment
+from finetune.training.training_schedule import Schedule
 
 SIDE, PER_EPOCH = 32, 2
 TINY = "tu-test_efficientnet"

@@ -15,10 +15,10 @@ import finetune.training.range_test
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assembled
-from finetune.options.run import FinetuneConfig
-from finetune.training.range_test import DECADE, RATES, learning_rate, range_test, smoothed, steepest, sweep
-from finetune.training.schedule import Schedule
+from finetune.options.config import FinetuneConfig
+from finetune.training.range_test import DECADE, RATES, learning_rate, range_test, smoothed_losses, steepest, sweep
 from finetune.training.segment import Segment
+from finetune.training.training_schedule import Schedule
 
 CPU = torch.device("cpu")
 SIDE = 32
@@ -26,7 +26,7 @@ SIDE = 32
 
 def drawn(losses: np.ndarray) -> pd.DataFrame:
     """These losses at the rates of a range test."""
-    return pd.DataFrame({"rate": RATES[: len(losses)], "loss": losses, "smoothed": smoothed(losses)})
+    return pd.DataFrame({"rate": RATES[: len(losses)], "loss": losses, "smoothed": smoothed_losses(losses)})
 
 
 def rate_of(curve: pd.DataFrame) -> float:

@@ -15,9 +15,9 @@ from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assembled
-from finetune.options.run import FinetuneConfig
-from finetune.training.schedule import Schedule
+from finetune.options.config import FinetuneConfig
 from finetune.training.segment import Segment
+from finetune.training.training_schedule import Schedule
 
 SIDE, BATCH, PER_EPOCH = 64, 2, 3
 TINY = "tu-test_efficientnet"

@@ -14,7 +14,7 @@ from dermssl.training.checkpoint import newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import read_tensors
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.run import run
 
 pytestmark = pytest.mark.usefixtures("checkpoints_stay")

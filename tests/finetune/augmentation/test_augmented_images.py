@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dermssl.data.images import skin_colour
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.training.randomness import order_of
-from finetune.augmentation.augment import Labelled, collate, labelled_loader
+from finetune.augmentation.augmented_images import AugmentedImages, augmented_loader, collate
 from finetune.network.build import build_model
 from finetune.options.augment import PRESETS, AugmentConfig, FitName, Padding
 
@@ -41,9 +41,9 @@ def photograph(mask: Picture) -> Picture:
 
 def labelled(
     keep: Keep, masks: list[Picture], padding: Padding = "skin", preset: str = "dermoscopy", *, colour: bool = True
-) -> Labelled:
+) -> AugmentedImages:
     pictures = [photograph(mask) for mask in masks]
-    made = Labelled(keep(pictures), keep(masks), preset=preset, padding=padding, size=128, seed=4)
+    made = AugmentedImages(keep(pictures), keep(masks), preset=preset, padding=padding, size=128, seed=4)
     if not colour:
         assert isinstance(made.pipeline.transforms.pop(), A.ColorJitter)
     return made
@@ -54,7 +54,7 @@ def labelled(
 def test_image_and_mask_move_together(keep: Keep, padding: Padding, preset: str) -> None:
     mask = disc(50, 70, 25)
     white_on_black = np.repeat(mask[..., None] * np.uint8(255), 3, axis=-1)
-    made = Labelled(keep([white_on_black]), keep([mask]), preset=preset, padding=padding, size=128, seed=4)
+    made = AugmentedImages(keep([white_on_black]), keep([mask]), preset=preset, padding=padding, size=128, seed=4)
     kinds = A.DualTransform  # neither colour nor blur, nor lines
     made.pipeline.transforms = [
         t for t in made.pipeline.transforms if isinstance(t, kinds) and not isinstance(t, A.CoarseDropout)
@@ -72,7 +72,7 @@ def test_masks_stay_zero_and_one_and_squares_keep_their_size(
     keep: Keep, preset: str, padding: Padding, fit: FitName
 ) -> None:
     masks = [disc(50, 70, 25)[20:120], disc(20, 64, 15)[:, :40]]
-    pictures = Labelled(
+    pictures = AugmentedImages(
         keep([photograph(mask) for mask in masks]),
         keep(masks),
         preset=preset,
@@ -137,7 +137,9 @@ def test_skin_colour_is_the_rims_median_whatever_the_corners_hold() -> None:
 def test_skin_fills_with_the_colour_of_this_picture(keep: Keep) -> None:
     pale, dark = (np.full((128, 128, 3), value, np.uint8) for value in (220, 90))
     empty = disc(0, 0, 0) * 0
-    made = Labelled(keep([pale, dark]), keep([empty, empty]), preset="dermoscopy", padding="skin", size=128, seed=0)
+    made = AugmentedImages(
+        keep([pale, dark]), keep([empty, empty]), preset="dermoscopy", padding="skin", size=128, seed=0
+    )
     made.pipeline.transforms.pop()
     for number in range(20):
         assert set(np.unique(made[number, 0][0])) == {220}
@@ -181,7 +183,7 @@ def test_padding_none_shows_real_pixels_only(keep: Keep) -> None:
     """Red is x and green is y: a view is a turned part of it, or the fit of an affine map is off."""
     x, y = np.meshgrid(np.arange(128), np.arange(128))
     coordinates = np.stack([x, y, x], axis=-1).astype(np.uint8)
-    made = Labelled(
+    made = AugmentedImages(
         keep([coordinates]), keep([disc(64, 64, 20)]), preset="dermoscopy", padding="none", size=128, seed=0
     )
     made.pipeline.transforms.pop()
@@ -202,8 +204,8 @@ def test_a_batch_is_channels_last_and_masks_have_a_channel(keep: Keep) -> None:
     assert np.array_equal(masks[1, 0].numpy(), pairs[1][1])
 
 
-def draws_of(pictures: Labelled, batch_size: int, steps: int, epoch: int) -> list[list[tuple[int, int]]]:
-    loader = labelled_loader(pictures, batch_size, 0, steps)
+def draws_of(pictures: AugmentedImages, batch_size: int, steps: int, epoch: int) -> list[list[tuple[int, int]]]:
+    loader = augmented_loader(pictures, batch_size, 0, steps)
     loader.batch_sampler.sampler.set_epoch(epoch)
     return list(loader.batch_sampler)
 
@@ -229,9 +231,11 @@ def test_an_epoch_is_about_a_tenth_of_the_training(keep: Keep) -> None:
     assert len(draws_of(pictures, batch_size=4, steps=1000, epoch=0)) == 100
 
 
-def batches(pictures: Labelled, batch_size: int = 3, workers: int = 0, epoch: int = 0) -> list[tuple[Picture, Picture]]:
+def batches(
+    pictures: AugmentedImages, batch_size: int = 3, workers: int = 0, epoch: int = 0
+) -> list[tuple[Picture, Picture]]:
     """Every image and mask of an epoch in order, whatever the batches."""
-    loader = labelled_loader(pictures, batch_size, workers, steps=4)
+    loader = augmented_loader(pictures, batch_size, workers, steps=4)
     loader.batch_sampler.sampler.set_epoch(epoch)
     return [(i.numpy(), m.numpy()) for images, masks in loader for i, m in zip(images, masks, strict=True)]
 
@@ -245,21 +249,21 @@ def equal(ours: list[tuple[Picture, Picture]], theirs: list[tuple[Picture, Pictu
 
 
 @pytest.fixture
-def strong(keep: Keep) -> Callable[..., Labelled]:
+def strong(keep: Keep) -> Callable[..., AugmentedImages]:
     """Six pictures under the preset that draws most."""
     return lambda: labelled(keep, [disc(30, 30 + i, 12) for i in range(6)], preset="strong")
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_workers_draw_what_this_process_draws(strong: Callable[..., Labelled]) -> None:
+def test_workers_draw_what_this_process_draws(strong: Callable[..., AugmentedImages]) -> None:
     assert equal(batches(strong()), batches(strong(), workers=2))
 
 
-def test_other_batch_sizes_draw_the_same_pictures_in_the_same_order(strong: Callable[..., Labelled]) -> None:
+def test_other_batch_sizes_draw_the_same_pictures_in_the_same_order(strong: Callable[..., AugmentedImages]) -> None:
     assert equal(batches(strong(), batch_size=2), batches(strong(), batch_size=5))
 
 
-def test_another_arm_sees_the_same_pictures(strong: Callable[..., Labelled]) -> None:
+def test_another_arm_sees_the_same_pictures(strong: Callable[..., AugmentedImages]) -> None:
     ours = batches(strong())
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002
@@ -268,7 +272,7 @@ def test_another_arm_sees_the_same_pictures(strong: Callable[..., Labelled]) -> 
     assert equal(ours, batches(strong()))
 
 
-def test_a_resumed_training_sees_what_the_unbroken_one_saw(strong: Callable[..., Labelled]) -> None:
+def test_a_resumed_training_sees_what_the_unbroken_one_saw(strong: Callable[..., AugmentedImages]) -> None:
     unbroken = strong()
     first, second = (batches(unbroken, epoch=epoch) for epoch in (0, 1))
     assert equal(second, batches(strong(), epoch=1))
@@ -279,7 +283,7 @@ def test_skin_fills_corners_inside_groups_of_a_file_too(keep: Keep, tmp_path: Pa
     path = tmp_path / "turned.yaml"
     path.write_text("- OneOf: {p: 1, transforms: [Rotate: {limit: [45, 45], p: 1}]}")
     empty = disc(0, 0, 0) * 0
-    made = Labelled(keep([photograph(empty)]), keep([empty]), preset=str(path), padding="skin", size=128, seed=0)
+    made = AugmentedImages(keep([photograph(empty)]), keep([empty]), preset=str(path), padding="skin", size=128, seed=0)
     assert set(np.unique(made[0, 0][0])) == set(SKIN)
 
 

@@ -14,9 +14,9 @@ from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.scores.counts import measures
 from finetune.augmentation.fit import Fit
-from finetune.scoring.figures import decoded
+from finetune.scoring.image_scores import ImageScores, batched, mask_table, score
 from finetune.scoring.inference import Cut, Predictor, Probability
-from finetune.scoring.score import Scored, groups, mask_table, score
+from finetune.scoring.run_figures import mask_from_png
 
 Keep = Callable[[list[Pixels]], PixelCache]
 
@@ -41,7 +41,7 @@ def pixels(held_out: Manifest, keep: Keep) -> PixelCache:
     return keep([cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in held_out.paths()])
 
 
-def scored(held_out: Manifest, pixels: PixelCache, threads: int = 1) -> Scored:
+def scored(held_out: Manifest, pixels: PixelCache, threads: int = 1) -> ImageScores:
     predictor = Predictor(Darkness(), Fit("resize", 64, "black"), batch_size=5)
     return score(predictor, Cut(0.45), held_out, pixels, threads)
 
@@ -79,8 +79,8 @@ def test_the_number_of_threads_changes_nothing(held_out: Manifest, pixels: Pixel
 
 def test_what_is_kept_of_a_mask_is_its_picture_in_few_bytes(held_out: Manifest, pixels: PixelCache) -> None:
     for path, kept in zip(held_out.paths("mask_path"), scored(held_out, pixels).masks, strict=True):
-        assert np.array_equal(decoded(kept.truth), read_mask(path) * np.uint8(255))
-        assert decoded(kept.prediction).shape == decoded(kept.truth).shape
+        assert np.array_equal(mask_from_png(kept.truth), read_mask(path) * np.uint8(255))
+        assert mask_from_png(kept.prediction).shape == mask_from_png(kept.truth).shape
         assert len(kept.truth) < 1000
 
 
@@ -96,10 +96,10 @@ def test_the_masks_of_every_image_are_kept_beside_its_name(held_out: Manifest, p
     ("size", "expected"), [(2, [[0, 1], [2, 3], [4]]), (5, [[0, 1, 2, 3, 4]]), (9, [[0, 1, 2, 3, 4]])]
 )
 def test_groups_lose_and_repeat_nothing(size: int, expected: list[list[int]]) -> None:
-    assert list(groups(range(5), size)) == expected
+    assert list(batched(range(5), size)) == expected
 
 
 def test_no_more_pictures_than_threads_are_held_at_once() -> None:
     taken = iter(range(9))
-    next(groups(taken, 3))
+    next(batched(taken, 3))
     assert next(taken) == 3

@@ -16,7 +16,7 @@ from dermssl.scores.counts import ISIC_THRESHOLD
 from dermssl.scores.plots import COLOURS, FAINT, INK, Shown, panels, predictions_figure, save_figure, thumbnail, tidy
 from finetune.options.loss import LOSSES
 from finetune.scoring.calibration import calibration_error
-from finetune.scoring.score import Masks
+from finetune.scoring.image_scores import MaskThumbnails
 
 BLUE, RED = COLOURS[:2]
 EACH = 8  # pictures of the best, of the median and of the worst
@@ -70,7 +70,12 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
         best = int(metrics["inner_iou"].argmax())
         axes[2].plot(epochs, metrics["inner_iou"], color=BLUE, marker=marker, markersize=4)
         axes[2].plot(
-            epochs[best], metrics["inner_iou"][best], "D", color=RED, markersize=7, label=best_of(metrics, best)
+            epochs[best],
+            metrics["inner_iou"][best],
+            "D",
+            color=RED,
+            markersize=7,
+            label=best_epoch_in_words(metrics, best),
         )
         axes[2].set_ylabel("mean IoU of\nthe inner images")
         axes[2].legend(frameon=False, fontsize=9, loc="lower right")
@@ -79,7 +84,7 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def best_of(metrics: pd.DataFrame, row: int) -> str:
+def best_epoch_in_words(metrics: pd.DataFrame, row: int) -> str:
     """The best inner score in words."""
     return f"best: {metrics['inner_iou'][row]:.3f} in epoch {metrics['epoch'][row] + 1}"
 
@@ -146,7 +151,7 @@ def calibration_curve(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[Masks]) -> dict[str, list[Shown]]:
+def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[MaskThumbnails]) -> dict[str, list[Shown]]:
     """Eight held-out images each, or a third of them where there are fewer than 24; from good to bad, the worst first.
 
     Args:
@@ -162,11 +167,13 @@ def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[Masks
 
     def shown(i: int) -> Shown:
         row, picture = scores.iloc[i], thumbnail(read_rgb(paths[i]))
-        return Shown(picture, decoded(masks[i].truth), decoded(masks[i].prediction), row["jaccard"], row["image_id"])
+        return Shown(
+            picture, mask_from_png(masks[i].truth), mask_from_png(masks[i].prediction), row["jaccard"], row["image_id"]
+        )
 
     return {name: [shown(int(i)) for i in indices] for name, indices in chosen.items()}
 
 
-def decoded(png: bytes) -> Pixels:
+def mask_from_png(png: bytes) -> Pixels:
     """The mask (H, W), 0 and 255, of a PNG's bytes."""
     return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dermssl.errors import UserError
 from finetune.augmentation.borders import beyond, bordered, pad_nothing
 from finetune.augmentation.fit import BORDERS
-from finetune.augmentation.presets import preset
-from finetune.augmentation.recipe import TRANSFORMS, augmentation_of, steps_of
+from finetune.augmentation.preset_transforms import preset
+from finetune.augmentation.recipe import TRANSFORMS, augmentation_of, transforms_of
 from finetune.options.augment import PRESETS, AugmentConfig, Padding
 
 Picture = NDArray[np.uint8]
@@ -113,14 +113,14 @@ def test_strips_of_two_pixels_are_rounding_and_corners_are_not() -> None:
 @pytest.mark.parametrize("padding", [padding for padding in PADDINGS if padding != "none"])
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_is_built_under_every_padding(path: Path, padding: str) -> None:
-    steps = steps_of(str(path), padding, 96)
+    steps = transforms_of(str(path), padding, 96)
     assert {step.border_mode for step in bordered(steps)} <= {BORDERS[padding]}
     assert all(set(np.unique(drawn["mask"])) <= {0, 1} for drawn in draws(steps, grey(), ones(), count=10))
 
 
 def test_a_shipped_recipe_for_padding_none_shows_nothing_from_beyond() -> None:
     zoomed = next(path for path in SHIPPED if path.stem == "zoomed")
-    assert all(drawn["mask"].all() for drawn in draws(steps_of(str(zoomed), "none", SIZE), grey(), ones()))
+    assert all(drawn["mask"].all() for drawn in draws(transforms_of(str(zoomed), "none", SIZE), grey(), ones()))
 
 
 def test_recipes_are_shipped() -> None:
@@ -138,14 +138,14 @@ def test_a_recipe_draws_what_the_same_transforms_draw(recipe: Callable[[str], st
     ]
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     mask = (image[..., 0] > 99).astype(np.uint8)
-    ours, theirs = (draws(steps, image, mask, count=8) for steps in (steps_of(path, "reflect", SIZE), by_hand))
+    ours, theirs = (draws(steps, image, mask, count=8) for steps in (transforms_of(path, "reflect", SIZE), by_hand))
     assert all(np.array_equal(a[key], b[key]) for a, b in zip(ours, theirs, strict=True) for key in ("image", "mask"))
 
 
 @pytest.mark.parametrize(("padding", "mode"), [("reflect", cv2.BORDER_REFLECT_101), ("edge", 1), ("black", 0)])
 def test_padding_reaches_the_members_of_groups(recipe: Callable[[str], str], padding: str, mode: int) -> None:
     path = recipe("- SomeOf: {n: 1, transforms: [Affine: {rotate: 30}, Perspective, HorizontalFlip]}")
-    assert [step.border_mode for step in bordered(steps_of(path, padding, SIZE))] == [mode, mode]
+    assert [step.border_mode for step in bordered(transforms_of(path, padding, SIZE))] == [mode, mode]
 
 
 BAD = {
@@ -180,7 +180,7 @@ BAD = {
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text.replace("\n", " ")[:40])
 def test_a_mistake_in_a_recipe_is_one_sentence_with_file_and_entry(recipe: Callable[[str], str], text: str) -> None:
     with pytest.raises(UserError, match=BAD[text]) as caught:
-        steps_of(recipe(text), "skin", SIZE)
+        transforms_of(recipe(text), "skin", SIZE)
     assert "own.yaml: " in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -189,19 +189,19 @@ def test_what_albumentations_warns_of_is_refused_where_nobody_heeds_warnings(rec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(UserError, match="Please use Affine"):
-            steps_of(recipe("- ShiftScaleRotate"), "skin", SIZE)
+            transforms_of(recipe("- ShiftScaleRotate"), "skin", SIZE)
 
 
 def test_a_missing_recipe_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.yaml: cannot be read \(No such file or directory\); give a list"):
-        steps_of(str(tmp_path / "gone.yaml"), "skin", SIZE)
+        transforms_of(str(tmp_path / "gone.yaml"), "skin", SIZE)
 
 
 def test_what_uncovers_corners_is_refused_under_padding_none(recipe: Callable[[str], str]) -> None:
     path = recipe("- HorizontalFlip\n- Affine: {rotate: 20, p: 0.01}")
-    assert len(steps_of(path, "skin", SIZE)) == 2
+    assert len(transforms_of(path, "skin", SIZE)) == 2
     with pytest.raises(UserError, match=r"entry 2 \(Affine\): uncovers corners.*take another --padding"):
-        steps_of(path, "none", SIZE)
+        transforms_of(path, "none", SIZE)
 
 
 class Moody(A.ImageOnlyTransform):
@@ -216,7 +216,7 @@ def test_a_transform_that_draws_on_its_own_is_refused(
 ) -> None:
     monkeypatch.setitem(TRANSFORMS, "Moody", Moody)
     with pytest.raises(UserError, match=r"entry 1 \(Moody\): draws otherwise at the same seed"):
-        steps_of(recipe("- Moody"), "skin", SIZE)
+        transforms_of(recipe("- Moody"), "skin", SIZE)
 
 
 def test_the_identity_of_a_preset_is_its_name() -> None:

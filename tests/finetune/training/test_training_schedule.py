@@ -10,8 +10,8 @@ from dermssl.errors import UserError
 from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
 from dermssl.weights.encoder import build_encoder
 from finetune.network.build import assembled
-from finetune.options.run import FinetuneConfig
-from finetune.training.schedule import Schedule, parameter_groups, schedule_of, stages_of, steps_of
+from finetune.options.config import FinetuneConfig
+from finetune.training.training_schedule import Schedule, optimiser_steps, parameter_groups, schedule_of, stages_of
 
 SIDE = 64
 STAGES = {  # encoder -> where each stage begins, by the names of its parts in their order
@@ -162,9 +162,9 @@ def test_a_thawed_encoder_warms_up_again_below_the_schedule_of_the_decoder() -> 
 
 
 def test_epochs_are_passes_over_the_training_images_and_win_over_steps() -> None:
-    assert steps_of(config(steps=7), images=100) == 7
-    assert steps_of(config(steps=7, epochs=3, batch_size=16), images=100) == 19  # 18.75
-    assert steps_of(config(epochs=1, batch_size=16), images=3) == 1
+    assert optimiser_steps(config(steps=7), images=100) == 7
+    assert optimiser_steps(config(steps=7, epochs=3, batch_size=16), images=100) == 19  # 18.75
+    assert optimiser_steps(config(epochs=1, batch_size=16), images=3) == 1
     assert schedule_of(config(epochs=3, freeze=True, thaw_after=1, batch_size=16), images=100) == Schedule(19, 7)
 
 

@@ -38,7 +38,7 @@ def schedule_of(config: TransferConfig, images: int) -> Schedule:
     Raises:
         UserError: If the encoder would be thawed when training has ended already.
     """
-    steps = steps_of(config, images)
+    steps = optimiser_steps(config, images)
     if config.thaw_after is None:
         return Schedule(steps)
     thaw = steps_in(config.thaw_after, images, config.batch_size)
@@ -50,7 +50,7 @@ def schedule_of(config: TransferConfig, images: int) -> Schedule:
     return Schedule(steps, thaw)
 
 
-def steps_of(config: TransferConfig, images: int) -> int:
+def optimiser_steps(config: TransferConfig, images: int) -> int:
     """Optimiser steps of the whole training on that many images: of `epochs` where they are given, else `steps`."""
     return config.steps if config.epochs is None else steps_in(config.epochs, images, config.batch_size)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.options.run import FinetuneConfig
+from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 
 

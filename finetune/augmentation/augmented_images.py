@@ -16,11 +16,11 @@ from dermssl.data.pixel_cache import PixelCache
 from dermssl.training.randomness import Draw, Order, let_draw
 from finetune.augmentation.borders import bordered
 from finetune.augmentation.fit import Fit
-from finetune.augmentation.recipe import steps_of
+from finetune.augmentation.recipe import transforms_of
 from finetune.options.augment import FitName, Padding
 
 
-class Labelled(Dataset[tuple[Pixels, Pixels]]):
+class AugmentedImages(Dataset[tuple[Pixels, Pixels]]):
     """Augmented images (size, size, 3) with masks (size, size) of 0 and 1, both uint8.
 
     Args:
@@ -49,7 +49,7 @@ class Labelled(Dataset[tuple[Pixels, Pixels]]):
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations merely warns of an argument that it does not know
-            self.pipeline = A.Compose(steps_of(preset, padding, size), seed=0)
+            self.pipeline = A.Compose(transforms_of(preset, padding, size), seed=0)
         self.images, self.masks, self.seed, self.fit = images, masks, seed, Fit(fit, size, padding)
         self.filled_with_skin = [*bordered(self.pipeline.transforms)] if padding == "skin" else []
 
@@ -80,7 +80,7 @@ def collate(pairs: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
 
 
-def labelled_loader(pictures: Labelled, batch_size: int, workers: int, steps: int) -> DataLoader[object]:
+def augmented_loader(pictures: AugmentedImages, batch_size: int, workers: int, steps: int) -> DataLoader[object]:
     """Full batches in each pass's order; a batch may span passes, so that fewer images than a batch train as well.
 
     An epoch is as many passes as make a tenth of the training: a handful of images is not saved at every step.

@@ -12,10 +12,16 @@ from matplotlib.figure import Figure
 
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.scores.plots import thumbnail
-from finetune.scoring import figures as module
-from finetune.scoring.calibration import binned, calibration_table
-from finetune.scoring.figures import best_median_worst, calibration_curve, draw_figures, iou_histogram, learning_curves
-from finetune.scoring.score import Masks, encoded
+from finetune.scoring import run_figures as module
+from finetune.scoring.calibration import bin_shares, calibration_table
+from finetune.scoring.image_scores import MaskThumbnails, png_bytes
+from finetune.scoring.run_figures import (
+    best_median_worst,
+    calibration_curve,
+    draw_figures,
+    iou_histogram,
+    learning_curves,
+)
 
 METRICS = pd.DataFrame(
     {"epoch": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "lr": [1e-3, 5e-4, 0.0], "seconds": [9.0, 9.0, 9.0]}
@@ -35,7 +41,7 @@ def words(axis: Axes) -> str:
 
 def calibration() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    return calibration_table(binned(rng.random((50, 50), dtype=np.float32), rng.random((50, 50)) < 0.5))
+    return calibration_table(bin_shares(rng.random((50, 50), dtype=np.float32), rng.random((50, 50)) < 0.5))
 
 
 def test_learning_curves_show_the_loss_the_rate_and_nothing_else() -> None:
@@ -105,9 +111,9 @@ def held_out(photographs: Path) -> Manifest:
     return read_manifest(photographs)
 
 
-def masks_of(held_out: Manifest) -> list[Masks]:
+def masks_of(held_out: Manifest) -> list[MaskThumbnails]:
     found = [thumbnail(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in held_out.paths("mask_path")]
-    return [Masks(encoded(".png", mask), encoded(".png", 255 - mask)) for mask in found]
+    return [MaskThumbnails(png_bytes(".png", mask), png_bytes(".png", 255 - mask)) for mask in found]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
