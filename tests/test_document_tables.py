@@ -13,8 +13,8 @@ from dermssl.data.manifest import COLUMNS as MANIFEST
 from dermssl.scores.counts import SCORES
 from dermssl.weights.encoder_file import Card
 from finetune.network.model_file import ModelCard
-from finetune.options.decoder import Decoder
 from finetune.options.config import FinetuneConfig
+from finetune.options.decoder import Decoder
 from pretrain.recipes import METHODS, recipe
 
 
