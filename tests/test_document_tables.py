@@ -2,13 +2,18 @@
 
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args
 
 import pytest
-from pages import ARCHITECTURE, DOCS, spans, table_values
+from pages import ARCHITECTURE, DOCS, ROOT, rows, spans, table_values
 
 from compare.execution.ledger import COLUMNS as PLAN
+from compare.execution.ledger import Event
+from compare.study.config import StudyConfig
+from compare.study.plan import tasks_of
 from compare.tables.all_tables import ARMS, CONTRASTS
+from dermssl import flags
 from dermssl.data.manifest import COLUMNS as MANIFEST
 from dermssl.scores.counts import SCORES
 from dermssl.weights.encoder_file import Card
@@ -22,6 +27,27 @@ def test_the_tables_of_the_architecture_name_every_field() -> None:
     wanted = {field.name for card in (Card, ModelCard) for field in fields(card)} | set(SCORES)
     there = table_values(ARCHITECTURE) | set(spans(ARCHITECTURE))
     assert (wanted | set(PLAN)) - there == set()
+
+
+def test_the_events_of_a_study_are_named_where_its_history_is_told() -> None:
+    for page in (ARCHITECTURE, DOCS / "studies.md"):
+        events = re.search(r"(began, [\w,\s]*)", page.read_text())
+        assert events is not None
+        assert set(re.findall(r"\w+", events[1])) == set(get_args(Event))
+
+
+def test_the_shipped_studies_have_as_many_fine_tunings_as_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    told: dict[str, int] = {}
+    for names, _, counts in (row for row in rows(DOCS / "studies.md") if re.fullmatch(r"\d+(, \d+)*", row[-1])):
+        studies, numbers = re.findall(r"`(\w+)`", names), [int(count) for count in counts.split(", ")]
+        told |= dict(zip(studies, numbers * (len(studies) if len(numbers) == 1 else 1), strict=True))
+    assert told == {path.stem: fine_tunings(path) for path in (ROOT / "configs" / "compare").glob("*.yaml")}
+
+
+def fine_tunings(path: Path) -> int:
+    study = flags.parse(StudyConfig, "test", ["--config", str(path)])
+    return sum(task.stage == "finetune" for task in tasks_of(study, threads=1))
 
 
 def test_the_table_of_the_manifest_names_every_column() -> None:
