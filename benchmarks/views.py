@@ -26,7 +26,7 @@ from dermssl.synthetic.dataset import draw
 from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from pretrain.config import PretrainConfig
 from pretrain.views.batches import Turn, Views
-from pretrain.views.presets import IMAGENET, PRESETS
+from pretrain.views.view_presets import IMAGENET, VIEW_PRESETS
 
 BATCH, ROUNDS, SIZES = 32, 9, (128, 224)
 PEERS = ("lightly from 600 x 450", "lightly from 341 x 256", "albumentations")
@@ -39,7 +39,7 @@ def main() -> None:
     small = [shrink(pixels, 256) for pixels in photographs]
     rows = []
     for size in SIZES:
-        sides = {f"ours, {preset}, {way}": ours(small, preset, way, size) for preset in PRESETS for way in WAYS}
+        sides = {f"ours, {preset}, {way}": ours(small, preset, way, size) for preset in VIEW_PRESETS for way in WAYS}
         sides |= {peer: lightly_s(pixels, size) for peer, pixels in zip(PEERS[:2], (photographs, small), strict=True)}
         sides["albumentations"] = albumentations_s(small, size)
         rates = alternate(sides, ROUNDS)

@@ -1,5 +1,6 @@
 """The options that every method of pretraining has; its own stand in pretrain/recipes.py."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,6 +22,7 @@ class PretrainConfig(SplitConfig):
         "on_collapse",
     }  # fmt: skip
     MODULE: ClassVar[str] = ""  # of the method, as `pretrain.NAME:Class`; imported when it is run, for it needs torch
+    SMALLER: ClassVar[str] = "--batch_size, --image_size"  # the options to lower where memory is short
 
     method: str = ""
     """The method; its own options stand with it."""
@@ -80,6 +82,37 @@ class PretrainConfig(SplitConfig):
     """The finished encoder is copied to checkpoints/METHOD/encoder.safetensors, where `--init ssl` finds it."""
     resume: Path | None = None
     """Run folder to continue."""
+
+    # What a method without such an option has in its place. A recipe that has one declares it as a field.
+    @property
+    def queue_size(self) -> int:
+        """Embeddings of earlier steps that are kept as negatives; 0 without a queue."""
+        return 0
+
+    @property
+    def norm_groups(self) -> int:
+        """Parts of the batch that BatchNorm sees apart; 1 where it sees the whole batch."""
+        return 1
+
+    @property
+    def micro_batch(self) -> int:
+        """Images that pass the encoder at once; 0 where the whole batch does."""
+        return 0
+
+    @property
+    def temperature(self) -> float:
+        """What divides similarities before a softmax; 0 for a loss without it."""
+        return 0.0
+
+    @property
+    def momentum(self) -> float:
+        """Share of the old weights that a slow copy of the encoder keeps at each step; nan without a slow copy."""
+        return math.nan
+
+    @property
+    def decoder(self) -> str:
+        """The decoder that is trained with the encoder, under smp's name; empty without one."""
+        return ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,16 +40,16 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     """
     folder = protected(everything, source, config)
     if folder is None:
-        return Pool(drawn(everything, config), None, 0)
+        return Pool(at_most_limit(everything, config), None, 0)
     same = folder.resolve() == everything.root.resolve()
     labels = everything if same else read_manifest(folder)
     split = split_of(labels, config)
     held = labels.take(sorted(split.val + split.aside))
     own = set(held.table["image_id"]) if same and config.on_leak != "allow" else set()
-    rest = without(everything, own)
-    found = crossed(rest.table, rest.root, held)
-    verdict = guard(found, len(held), config.on_leak, str(source.folder))
-    return Pool(drawn(without(rest, set(verdict.dropped)), config), verdict, len(own))
+    candidates = without_images(everything, own)
+    leaks = crossed(candidates.table, candidates.root, held)
+    verdict = guard(leaks, len(held), config.on_leak, str(source.folder))
+    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own))
 
 
 def protected(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Path | None:
@@ -64,12 +64,12 @@ def protected(everything: Manifest, source: ImageSource, config: PretrainConfig)
     return default.folder if default.folder.is_dir() and default.synthetic == source.synthetic else None
 
 
-def without(manifest: Manifest, image_ids: set[str]) -> Manifest:
+def without_images(manifest: Manifest, image_ids: set[str]) -> Manifest:
     """The images but these."""
     return manifest.take([image for image in manifest.table["image_id"] if image not in image_ids])
 
 
-def drawn(manifest: Manifest, config: PretrainConfig) -> Manifest:
+def at_most_limit(manifest: Manifest, config: PretrainConfig) -> Manifest:
     """No more than `--limit` images, drawn by the seed."""
     ids = manifest.table["image_id"].tolist()
     if config.limit is None or config.limit >= len(ids):

@@ -16,6 +16,7 @@ class SimCLRConfig(PretrainConfig):
     """SimCLR (Chen et al. 2020, https://arxiv.org/abs/2002.05709)."""
 
     MODULE: ClassVar[str] = "pretrain.methods.simclr:SimCLR"
+    SMALLER: ClassVar[str] = f"{PretrainConfig.SMALLER}, --micro_batch"
     method: Literal["simclr"] = "simclr"
     temperature: float = 0.1
     """Divides cosine similarities before the softmax; lower makes hard negatives count more."""
@@ -311,7 +312,7 @@ class VICRegLConfig(VICRegConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderConfig(PretrainConfig):
+class DecoderPretrainConfig(PretrainConfig):
     """Local contrast on a decoder's feature map (Chaitanya et al. 2020, https://arxiv.org/abs/2006.10511).
 
     Encoder and decoder are trained together, and the file carries both.
@@ -375,11 +376,11 @@ METHODS: dict[str, type[PretrainConfig] | str] = {
     "swav": SwAVConfig,
     "densecl": DenseCLConfig,
     "vicregl": VICRegLConfig,
-    "decoder": DecoderConfig,
+    "decoder": DecoderPretrainConfig,
 }
 
 
-def recipe(method: str) -> type[PretrainConfig]:
+def recipe_of(method: str) -> type[PretrainConfig]:
     """The options of a method, imported where METHODS only names them."""
-    found = METHODS[method]
-    return resolve_name(found) if isinstance(found, str) else found
+    options = METHODS[method]
+    return resolve_name(options) if isinstance(options, str) else options

@@ -71,7 +71,9 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             write_table(work.folder / "leaks.csv", pool.verdict.found)
         tensors = len(start.encoder.state_dict())
         work.say(f"encoder: {config.encoder} from {start.init} weights, all {tensors} tensors compared")
-        need_room(work.folder.parent, 12 * size_of(start), "two checkpoints of training")  # weights, two moments each
+        need_room(
+            work.folder.parent, 12 * bytes_of_weights(start), "two checkpoints of training"
+        )  # weights, two moments each
 
         # Where an earlier training was left, and what is not as it was then.
         newest = of_the_first(newest_whole(work.folder / "checkpoints"))
@@ -107,23 +109,23 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             precision=precision,
             callbacks=[CountedRandomness(config.seed), doctor, progress, spending, checkpoints],
             resume=newest,
-            smaller="--batch_size, --image_size" + ", --micro_batch" * hasattr(config, "micro_batch"),
+            smaller=config.SMALLER,
         )
         if rank() > 0:
             return encoder_file
         spent = costs(spending.spent, usual_rate(progress.metrics))
 
         # The encoder, with a card that says what it is.
-        seen = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
+        seen_images = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
         tensors_of = {**module.learned.state_dict(), **module.decoder_tensors()}
-        card = write_encoder_file(encoder_file, tensors_of, card_of(config, start, manifest), seen)
-        published = publish(encoder_file, config)
+        card = write_encoder_file(encoder_file, tensors_of, card_of_pretraining(config, start, manifest), seen_images)
+        published = copy_to_checkpoints(encoder_file, config)
         work.finish(
             {
                 "encoder_sha256": card.sha256,
                 "images": len(manifest),
                 "leaks": None if pool.verdict is None else pool.verdict.summary,
-                "diagnoses": doctor.said,
+                "diagnoses": doctor.reported,
                 **spent,
             }
         )
@@ -141,11 +143,10 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
         raise UserError(f"{manifest.root}: {count} images fill no batch of {batch_size}; give more{fitting}")
     if batch_size % world() or batch_size // world() < 2:
         raise UserError(f"--batch_size {batch_size}: {world()} processes cannot share it; give a multiple of {world()}")
-    queue_size = getattr(config, "queue_size", 0)
-    if queue_size > count:
+    if config.queue_size > count:
         raise UserError(
-            f"--queue_size {queue_size}: {manifest.root} has {count} images, which would be their own negatives; "
-            f"give --queue_size {count // batch_size * batch_size}"
+            f"--queue_size {config.queue_size}: a queue longer than the {count} images of {manifest.root} would hold "
+            f"an image's own keys as its negatives; give --queue_size {count // batch_size * batch_size}"
         )
 
 
@@ -172,7 +173,7 @@ def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
     return module
 
 
-def card_of(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
+def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
     """What the encoder file says of itself."""
     licences = sorted(set(manifest.table["licence"]) - {""})
     return Card(
@@ -184,7 +185,7 @@ def card_of(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
         epochs=config.epochs,
         images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
         parent=start.init if start.init != "ssl" else start.sha256,
-        decoder=getattr(config, "decoder", ""),
+        decoder=config.decoder,
         config=flags.plain(config),
         data={
             "count": len(manifest),
@@ -197,7 +198,7 @@ def card_of(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
     )
 
 
-def publish(encoder_file: Path, config: PretrainConfig) -> Path:
+def copy_to_checkpoints(encoder_file: Path, config: PretrainConfig) -> Path:
     """Copies the encoder to where `--init ssl` looks; returns where a person should look."""
     if config.checkpoints is None:
         return encoder_file
@@ -207,6 +208,6 @@ def publish(encoder_file: Path, config: PretrainConfig) -> Path:
     return place
 
 
-def size_of(start: Start) -> int:
+def bytes_of_weights(start: Start) -> int:
     """Bytes of the encoder's tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in start.encoder.state_dict().values())

@@ -20,7 +20,7 @@ from dermssl.weights.encoder_file import Card
 from finetune.network.model_file import ModelCard
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import Decoder
-from pretrain.recipes import METHODS, recipe
+from pretrain.recipes import METHODS, recipe_of
 
 
 def test_the_tables_of_the_architecture_name_every_field() -> None:
@@ -67,7 +67,7 @@ TITLES = {
 
 @pytest.mark.parametrize(
     ("heading", "config"),
-    [*((f"### {TITLES[method]}", recipe(method)()) for method in METHODS), ("## Fine-tuning", FinetuneConfig())],
+    [*((f"### {TITLES[method]}", recipe_of(method)()) for method in METHODS), ("## Fine-tuning", FinetuneConfig())],
     ids=[*METHODS, "finetune"],
 )
 def test_the_defaults_in_the_tables_of_methods_are_the_defaults(heading: str, config: object) -> None:

@@ -63,7 +63,7 @@ def shortened(config: RunConfig, images: Images) -> Sequence[Any]:
     """The short runs that stand for a run with these options."""
     if isinstance(config, PretrainConfig):
         few: dict[str, Any] = {"limit": config.batch_size, "epochs": STEPS["pretrain"], "protect": None}
-        if hasattr(config, "queue_size"):
+        if config.queue_size:
             few["queue_size"] = min(config.queue_size, config.batch_size)
         return [replace(config, init="random", checkpoints=None, resume=None, on_leak="allow", **few)]
     if isinstance(config, ProbeConfig):

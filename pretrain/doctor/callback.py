@@ -17,16 +17,16 @@ from pretrain.config import PretrainConfig
 from pretrain.doctor.diagnoses import Course, Diagnosis, diagnose
 from pretrain.doctor.looks import (
     Look,
-    companions,
-    dense,
+    dense_probe,
     features_of_views,
-    losses,
-    slow_copy,
+    pair_losses,
+    shared_companions,
+    slow_copy_distance,
     two_batches,
     untouched,
     vote_of_neighbours,
 )
-from pretrain.doctor.signs import constant_share, distance, duplicate_share, finite, gradient_norm
+from pretrain.doctor.signs import constant_share, duplicate_share, finite, gradient_norm, relative_distance
 from pretrain.methods.method import Method
 from pretrain.views.batch import Batch
 
@@ -53,29 +53,29 @@ class Doctor(Callback):
     ) -> None:  # fmt: skip
         self.config, self.progress, self.checkpoints, self.say, self.look = config, progress, checkpoints, say, look
         self.start: dict[str, float] = {}
-        self.said: list[str] = []
+        self.reported: list[str] = []
         self.last: dict[str, float] = {}
         self.verdict = ""
         self.gradient = torch.zeros(())
-        self.bad = torch.full((), -1, dtype=torch.int64)  # first step whose loss was no number
-        self.before: list[Tensor] = []
+        self.broken_step = torch.full((), -1, dtype=torch.int64)  # the first one whose loss was no number
+        self.kernels: list[Tensor] = []  # the encoder's, before an epoch's last step
 
     def state_dict(self) -> dict[str, Any]:
-        """What signs are compared with, and what was said already."""
-        return {"start": dict(self.start), "last": dict(self.last), "said": list(self.said)}
+        """The signs that later ones are compared with, and the diagnoses that were reported already."""
+        return {"start": dict(self.start), "last": dict(self.last), "said": list(self.reported)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from a checkpoint."""
         self.start, self.last = dict(state_dict["start"]), dict(state_dict["last"])
-        self.said = list(state_dict["said"])
+        self.reported = list(state_dict["said"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks once before the first step, to have something to compare with."""
-        self.bad = self.bad.to(pl_module.device)
+        self.broken_step = self.broken_step.to(pl_module.device)
         if self.config.look_every and not self.start:
             self.start = self.last = self.signs(trainer, pl_module)
             if rank() == 0 and self.start:
-                self.say(f"doctor: at the start {sentence(self.start)}")
+                self.say(f"doctor: at the start {look_in_words(self.start)}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops where the last epoch gave reason to; its checkpoint is written by now."""
@@ -88,7 +88,7 @@ class Doctor(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Keeps the encoder's weights for the length of an epoch's last step."""
         if batch_idx + 1 == trainer.num_training_batches:
-            self.before = [kernel.detach().clone() for kernel in kernels(encoder_of(pl_module))]
+            self.kernels = [kernel.detach().clone() for kernel in kernels(encoder_of(pl_module))]
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Gradients are whole here."""
@@ -104,11 +104,11 @@ class Doctor(Callback):
         outputs["gradient_norm"] = self.gradient
         outputs["duplicate_views"] = duplicate_share(sparse)
         outputs["constant_views"] = constant_share(sparse)
-        if self.before:
-            self.progress.extra["step_size"] = float(distance(kernels(encoder_of(pl_module)), self.before))
-            self.before = []
-        broken = ~outputs["loss"].detach().isfinite() & (self.bad < 0)
-        self.bad = torch.where(broken, trainer.global_step, self.bad)
+        if self.kernels:
+            self.progress.extra["step_size"] = float(relative_distance(kernels(encoder_of(pl_module)), self.kernels))
+            self.kernels = []
+        broken = ~outputs["loss"].detach().isfinite() & (self.broken_step < 0)
+        self.broken_step = torch.where(broken, trainer.global_step, self.broken_step)
         if pl_module.device.type == "cpu" or trainer.global_step % WATCHED == 0:
             self.refuse_broken(trainer.global_step)
 
@@ -118,13 +118,13 @@ class Doctor(Callback):
         if not finite(pl_module.parameters()):
             raise self.broken(trainer.global_step)
         due = self.config.look_every and (trainer.current_epoch + 1) % self.config.look_every == 0
-        found = self.signs(trainer, pl_module) if due else {}
-        self.progress.extra |= found
+        signs = self.signs(trainer, pl_module) if due else {}
+        self.progress.extra |= signs
         now = means(self.progress) | self.progress.extra
         self.start = now | self.start
         done = (trainer.current_epoch + 1) / max(1, trainer.max_epochs or 1)
         self.report(diagnose(Course(self.config, self.start, self.last, now, done)), pl_module.device)
-        self.last = found or self.last
+        self.last = signs or self.last
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Lets no checkpoint be written that holds what is no number."""
@@ -138,28 +138,31 @@ class Doctor(Callback):
         assert isinstance(method, Method)
         if self.look is None:
             return {}
-        found: dict[str, float] = {}
+        signs: dict[str, float] = {}
         pairs = two_batches(self.look, self.config.batch_size // world())
-        if pairs is not None and not getattr(self.config, "micro_batch", 0):  # whose step asks for gradients inside
+        if pairs is not None and not self.config.micro_batch:  # whose step asks for gradients inside
             context = trainer.precision_plugin.train_step_context
-            found |= losses(method, pairs, context) | slow_copy(method, pairs, context) | companions(method, pairs)
+            signs |= pair_losses(method, pairs, context) | slow_copy_distance(method, pairs, context)
+            signs |= shared_companions(method, pairs)
         if rank() == 0:
             with untouched(method):
-                for measure in (features_of_views, vote_of_neighbours, dense):
-                    found |= measure(self.look, method.device)
-        return found
+                for measure in (features_of_views, vote_of_neighbours, dense_probe):
+                    signs |= measure(self.look, method.device)
+        return signs
 
     def report(self, diagnoses: Sequence[Diagnosis], device: torch.device) -> None:
         """Says each diagnosis once; all processes stop, or none."""
-        new = [found for found in diagnoses if found.name not in self.said]
-        self.said += [found.name for found in new]
+        new = [diagnosis for diagnosis in diagnoses if diagnosis.name not in self.reported]
+        self.reported += [diagnosis.name for diagnosis in new]
         if rank() == 0:
-            for found in new:
-                self.say(f"doctor: {found}")
-        fatal = [found for found in diagnoses if found.fatal]
+            for diagnosis in new:
+                self.say(f"doctor: {diagnosis}")
+        fatal = [diagnosis for diagnosis in diagnoses if diagnosis.fatal]
         stop = float(summed(torch.tensor(float(bool(fatal) and rank() == 0), device=device)))
         if stop and self.config.on_collapse == "stop":
-            self.verdict = "; ".join(map(str, fatal)) or "stopped by the doctor of the first process"
+            self.verdict = (
+                "; ".join(map(str, fatal)) or "the doctor of the first process stopped the training; its log says why"
+            )
 
     def stop_if_told(self) -> None:
         """Ends the training."""
@@ -168,8 +171,8 @@ class Doctor(Callback):
 
     def refuse_broken(self, step: int) -> None:
         """Stops where a loss was no number; all processes must ask together."""
-        if summed((self.bad >= 0).double()) > 0:
-            raise self.broken(int(self.bad) if self.bad >= 0 else step)
+        if summed((self.broken_step >= 0).double()) > 0:
+            raise self.broken(int(self.broken_step) if self.broken_step >= 0 else step)
 
     def broken(self, step: int) -> UserError:
         """What to say of a training that has come to no number."""
@@ -198,7 +201,7 @@ def kernels(module: nn.Module) -> list[Tensor]:
     return [weight.detach() for weight in module.parameters() if weight.ndim > 1]
 
 
-def sentence(signs: Mapping[str, float]) -> str:
+def look_in_words(signs: Mapping[str, float]) -> str:
     """What a person wants to know of a look."""
     words = {"rankme": "RankMe {:.1f}", "alignment": "alignment {:.3f}", "uniformity": "uniformity {:.2f}",
              "knn_accuracy": "kNN {:.3f}", "dense_iou": "dense probe IoU {:.3f}"}  # fmt: skip

@@ -46,28 +46,29 @@ class Course:
 
     config: PretrainConfig
     start: Signs
-    """Of the look before the first step, and of the first epoch where they are means of steps."""
+    """Signs of the look before the first step, and of the first epoch where they are means of steps."""
     before: Signs
-    """Of the look before the latest."""
+    """Signs of the look before the latest."""
     now: Signs
-    """Of the latest epoch. A sign that was not taken is absent."""
+    """Signs of the latest epoch. One that was not measured is absent."""
     done: float
     """Share of the training, in (0, 1]."""
 
 
 def diagnose(course: Course) -> list[Diagnosis]:
     """Every failure whose signs are there, causes before consequences."""
-    return [found for rule in RULES for found in rule(course)]
+    return [diagnosis for rule in RULES for diagnosis in rule(course)]
 
 
 def constant_images(course: Course) -> Iterator[Diagnosis]:
     """Pictures of one colour, of which there is nothing to learn."""
     share = course.now.get("constant_views", 0.0)
+    folder = "" if course.config.data is None else f" --data {course.config.data}"
     if share > CONSTANT:
         yield Diagnosis(
             "constant images",
             f"{share:.0%} of the views show a single colour",
-            f"look at the pictures with `python -m dermssl check{given(course, 'data')}` and remove the empty ones",
+            f"look at the pictures with `python -m dermssl check{folder}` and remove the empty ones",
             fatal=share > REPEATED,
         )
 
@@ -124,7 +125,7 @@ def dimensional_collapse(course: Course) -> Iterator[Diagnosis]:
 
 def hot_temperature(course: Course) -> Iterator[Diagnosis]:
     """Similarities that the softmax does not see."""
-    temperature = float(getattr(course.config, "temperature", 0.0))
+    temperature = course.config.temperature
     loss, strangers = course.now.get("pair_loss", 0.0), course.now.get("stranger_loss", 0.0)
     if temperature > HOT and strangers - loss < GAIN * abs(strangers):
         yield Diagnosis(
@@ -144,7 +145,7 @@ def leak(course: Course) -> Iterator[Diagnosis]:
             "BatchNorm leak",
             f"{share:.0%} of the images that BatchNorm mixes into a query are mixed into its key too, so the key is "
             f"found without looking (accuracy {accuracy:.2f})",
-            f"raise --norm_groups (it is {getattr(course.config, 'norm_groups', 0)})",
+            f"raise --norm_groups (it is {course.config.norm_groups})",
             fatal=False,
         )
 
@@ -153,20 +154,13 @@ def tied_copy(course: Course) -> Iterator[Diagnosis]:
     """A slow copy that is not slow, or does not move."""
     apart = course.now.get("teacher_distance", math.inf)
     stands = course.now.get("teacher_length", 0.0) == course.before.get("teacher_length", 1.0)
-    momentum = getattr(course.config, "momentum", math.nan)
-    remedy = f"set --momentum (it is {momentum:g}) to the recipe's default"
+    remedy = f"set --momentum (it is {course.config.momentum:g}) to the recipe's default"
     if course.now.get("step_size", 0.0) <= TIED:
         return  # nothing moves, at the ends of the schedule
     if apart < TIED:
         yield Diagnosis("copied teacher", "the slow copy equals the network that follows it", remedy)
     elif stands and course.done < 0.9:  # later the momentum of a schedule is 1 but for rounding
         yield Diagnosis("frozen teacher", "the slow copy has not moved since the last look", remedy)
-
-
-def given(course: Course, name: str) -> str:
-    """An option as it was given, to be typed again; nothing where it was not."""
-    value = getattr(course.config, name)
-    return "" if value is None else f" --{name} {value}"
 
 
 RULES: list[Callable[[Course], Iterator[Diagnosis]]] = [

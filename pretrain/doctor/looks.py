@@ -21,7 +21,7 @@ from dermssl.features.neighbours import vote
 from dermssl.features.representation import alignment, rankme, spread, uniformity
 from dermssl.parallel import own_rows, rank, summed, world
 from dermssl.weights.encoder import Start, pooled
-from pretrain.doctor.signs import distance
+from pretrain.doctor.signs import relative_distance
 from pretrain.methods.method import Method
 from pretrain.methods.moco import MoCo
 from pretrain.views.batch import Batch
@@ -43,11 +43,11 @@ class Look:
 
     Args:
         start: The encoder that is trained, and its normalisation.
-        pictures: Of the images that are trained on.
-        manifest: Of the same images in the same order; its labels and masks are used where it has any.
+        pictures: The pixels of the images that are trained on.
+        manifest: The table of the same images in the same order; its labels and masks are used where it has any.
         draw: Two views of each image of these rows, the same ones at every call.
         image_size: Side that pictures are brought to, pixels.
-        seed: Of the choice of images.
+        seed: Seed of the choice of images.
     """
 
     start: Start
@@ -70,19 +70,19 @@ class Look:
 
 def features_of_views(look: Look, device: torch.device) -> dict[str, float]:
     """How the features of views lie: their spread and rank, and whether two views of an image lie together."""
-    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    encoder = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
     with torch.inference_mode():
         views = look.draw(look.rows(PAIRS)).views
-        parts = [pooled(eye.encoder, eye.normalise(part.to(device))) for part in torch.split(views, AT_ONCE)]
+        parts = [pooled(encoder.encoder, encoder.normalise(part.to(device))) for part in torch.split(views, AT_ONCE)]
         features = torch.cat(parts).float()  # (2N, C)
         first, second = features.chunk(2)
-        found = {
+        measures = {
             "feature_spread": spread(features),
             "rankme": rankme(features),
             "alignment": alignment(first, second),
             "uniformity": uniformity(first),
         }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in measures.items()}
 
 
 def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
@@ -91,16 +91,16 @@ def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
     Classes that do not lie on both sides are left out.
     """
     labels = look.manifest.table["label"].to_numpy(str)
-    known = np.array([row for row in look.by_lesion() if labels[row]], np.int64)[:LABELLED]
-    lesions = look.manifest.table["lesion_id"].to_numpy(str)[known]
-    cut = first_of_lesion(lesions, len(known) * 2 // 3)
-    shared = sorted(set(labels[known[:cut]]) & set(labels[known[cut:]]))
+    rows = np.array([row for row in look.by_lesion() if labels[row]], np.int64)[:LABELLED]
+    lesions = look.manifest.table["lesion_id"].to_numpy(str)[rows]
+    cut = first_of_lesion(lesions, len(rows) * 2 // 3)
+    shared = sorted(set(labels[rows[:cut]]) & set(labels[rows[cut:]]))
     if len(shared) < 2:
         return {}
-    bank, asked = (np.array([row for row in part if labels[row] in shared]) for part in (known[:cut], known[cut:]))
-    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
-    features = eye.features(look.pictures.take([*bank, *asked]))
-    classes = np.searchsorted(shared, labels[[*bank, *asked]])
+    bank, queries = (np.array([row for row in part if labels[row] in shared]) for part in (rows[:cut], rows[cut:]))
+    encoder = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    features = encoder.features(look.pictures.take([*bank, *queries]))
+    classes = np.searchsorted(shared, labels[[*bank, *queries]])
     votes = vote(features[: len(bank)], classes[: len(bank)], features[len(bank) :], len(shared),
                  min(NEIGHBOURS, len(bank)))  # fmt: skip
     truth = classes[len(bank) :]
@@ -108,7 +108,7 @@ def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
     return {"knn_accuracy": float(np.mean([hits[truth == name].mean() for name in range(len(shared))]))}
 
 
-def dense(look: Look, device: torch.device) -> dict[str, float]:
+def dense_probe(look: Look, device: torch.device) -> dict[str, float]:
     """IoU per image at native size of a ridge on feature maps, fitted on 50 pictures; nothing where masks are few.
 
     The pictures that it is scored on are those of other lesions; the encoder may have seen them, without their masks.
@@ -116,8 +116,8 @@ def dense(look: Look, device: torch.device) -> dict[str, float]:
     pictures = dense_pictures(look)
     if pictures.refusal:
         return {}
-    eye = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
-    table = probe_dense(eye, look.pictures, pictures, [len(pictures.train)])
+    encoder = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
+    table = probe_dense(encoder, look.pictures, pictures, [len(pictures.train)])
     return {"dense_iou": float(table["jaccard"].mean())}
 
 
@@ -142,28 +142,30 @@ def two_batches(look: Look, size: int) -> Batch | None:
     return None if len(rows) < 2 * size * world() else look.draw(rows[rank() :: world()])
 
 
-def losses(method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]) -> dict[str, float]:
+def pair_losses(
+    method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]
+) -> dict[str, float]:
     """A method's loss on pairs of views, and on pairs of views that show two images.
 
     A loss that looks at pictures is low for true pairs alone.
 
     Args:
         method: In training mode.
-        batch: Of two batches; the first one's images get partners from the second.
-        context: Of the training's precision.
+        batch: Two batches in one; the first one's images get partners from the second.
+        context: Computes in the training's precision.
     """
-    here, there = np.arange(len(batch.images)).reshape(2, -1)
-    found = {}
-    for name, partners in (("pair_loss", here), ("stranger_loss", there)):
+    images, strangers = np.arange(len(batch.images)).reshape(2, -1)
+    scalars = {}
+    for name, partners in (("pair_loss", images), ("stranger_loss", strangers)):
         with untouched(method), torch.no_grad(), context():
             torch.manual_seed(0)
-            step = Batch(*(tensor.to(method.device) for tensor in paired(batch, here, partners)))
+            step = Batch(*(tensor.to(method.device) for tensor in batch_of_pairs(batch, images, partners)))
             loss = method.training_step(step, 0)["loss"].detach()
-        found[name] = float(summed(loss)) / world()
-    return found
+        scalars[name] = float(summed(loss)) / world()
+    return scalars
 
 
-def paired(batch: Batch, first: Rows, second: Rows) -> Batch:
+def batch_of_pairs(batch: Batch, first: Rows, second: Rows) -> Batch:
     """The first views, and all small crops, of some images of a batch, with the second views of others."""
     count = len(batch.images)
     crops = np.concatenate([first + count * crop for crop in range(len(batch.local) // count)] or [first[:0]])
@@ -172,7 +174,7 @@ def paired(batch: Batch, first: Rows, second: Rows) -> Batch:
     return Batch(batch.views[views], batch.local[crops], batch.maps[places], batch.images[first])
 
 
-def companions(method: Method, batch: Batch) -> dict[str, float]:
+def shared_companions(method: Method, batch: Batch) -> dict[str, float]:
     """How many of the images that BatchNorm mixes into a query it mixes into the query's key as well.
 
     What a query and its key have in common, and keys of other batches have not, gives the answer away (He et al. 2020,
@@ -182,7 +184,7 @@ def companions(method: Method, batch: Batch) -> dict[str, float]:
 
     Args:
         method: In training mode.
-        batch: Of two batches; strangers are from the second.
+        batch: Two batches in one; strangers are from the second.
     """
     if not isinstance(method, MoCo):
         return {}
@@ -207,7 +209,7 @@ def queries_and_keys(method: MoCo, views: Tensor) -> Tensor:
         torch.manual_seed(0)  # the same shuffle each time
         maps = method.in_groups(method.encoder, method.normalise(views[0]))
         queries = torch.nn.functional.normalize(method.head(maps.mean(dim=(2, 3))), dim=1)
-        return torch.stack([queries, own_rows(method.keys_of(*method.shuffled_answers(views[1])))])
+        return torch.stack([queries, own_rows(method.keys_of(*method.shuffled_key_maps(views[1])))])
 
 
 def slow_encoder(method: Method) -> nn.Module | None:
@@ -216,16 +218,18 @@ def slow_encoder(method: Method) -> nn.Module | None:
     return next((module for module in alike if not any(p.requires_grad for p in module.parameters())), None)
 
 
-def slow_copy(method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]) -> dict[str, float]:
+def slow_copy_distance(
+    method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]
+) -> dict[str, float]:
     """How far the slow copy of the encoder is from it, once it has followed; nothing where there is none."""
     slow = slow_encoder(method)
     if slow is None:
         return {}
     length = sum(float(weight.detach().double().norm()) for weight in slow.parameters())
     with untouched(method), torch.no_grad(), context():
-        here = np.arange(len(batch.images) // 2)
-        method.training_step(Batch(*(tensor.to(method.device) for tensor in paired(batch, here, here))), 0)
-        apart = distance(list(slow.parameters()), [weight.detach() for weight in method.encoder.parameters()])
+        images = np.arange(len(batch.images) // 2)
+        method.training_step(Batch(*(tensor.to(method.device) for tensor in batch_of_pairs(batch, images, images))), 0)
+        apart = relative_distance(list(slow.parameters()), [weight.detach() for weight in method.encoder.parameters()])
     return {"teacher_distance": float(apart), "teacher_length": length}
 
 
@@ -237,14 +241,14 @@ def untouched(module: nn.Module) -> Iterator[None]:
     """
     modes = {child: child.training for child in module.modules()}
     still = [*module.buffers(), *(p for p in module.parameters() if not p.requires_grad)]
-    kept = [tensor.detach().clone() for tensor in still]
+    copies = [tensor.detach().clone() for tensor in still]
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices), as_written():
         try:
             yield
         finally:
             with torch.no_grad():
-                for tensor, before in zip(still, kept, strict=True):
+                for tensor, before in zip(still, copies, strict=True):
                     tensor.copy_(before)
             for child, training in modes.items():
                 child.training = training

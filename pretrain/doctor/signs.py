@@ -22,11 +22,11 @@ def constant_share(views: Tensor) -> Tensor:
 @torch.no_grad()
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     """The length of all gradients together; 0 where there are none."""
-    return length([p.grad for p in parameters if p.grad is not None])
+    return joint_norm([p.grad for p in parameters if p.grad is not None])
 
 
 @torch.no_grad()
-def length(tensors: list[Tensor]) -> Tensor:
+def joint_norm(tensors: list[Tensor]) -> Tensor:
     """The root of the sum of all squares of all tensors."""
     if not tensors:
         return torch.zeros(())
@@ -35,9 +35,9 @@ def length(tensors: list[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+def relative_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """How far the tensors `a` lie from `b`, as a share of the length of `b`."""
-    return length(list(torch._foreach_sub(a, b))) / length(b)
+    return joint_norm(list(torch._foreach_sub(a, b))) / joint_norm(b)
 
 
 @torch.no_grad()

@@ -15,12 +15,12 @@ from dermssl.features.representation import spread
 from dermssl.parallel import gathered
 from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32, scaled_lr
+from pretrain.methods.method import Method, scaled_lr, with_autocast_off
 from pretrain.recipes import BarlowTwinsConfig
 from pretrain.views.batch import Batch
 
 
-@in_float32
+@with_autocast_off
 def barlow_twins_loss(z_a: Tensor, z_b: Tensor, redundancy: float) -> Tensor:
     """How far the views' cross-correlation matrix is from the identity (eq. 1).
 
@@ -64,7 +64,7 @@ def off_diagonal_squares(x: Tensor, y: Tensor) -> Tensor:
     return everything - (x * y).sum(dim=-2).square().sum(dim=-1)
 
 
-def projector(features: int, width: int) -> nn.Module:
+def three_layer_projector(features: int, width: int) -> nn.Module:
     """Three layers of one width, features (B, C) -> embeddings (B, width).
 
     lightly's own head gives the last layer a bias. The paper's code has none there, and no loss of correlations or of
@@ -80,7 +80,7 @@ class BarlowTwins(Method):
 
     def __init__(self, start: Start, config: BarlowTwinsConfig, steps: int) -> None:
         super().__init__(start, config, steps)
-        self.head = projector(feature_width(self.encoder), config.projection_dim)
+        self.head = three_layer_projector(feature_width(self.encoder), config.projection_dim)
         self.config = config
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

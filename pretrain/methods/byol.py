@@ -11,15 +11,15 @@ from torch import Tensor
 
 from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.methods.momentum import follow, rising, slow_copy
 from pretrain.recipes import BYOLConfig
 from pretrain.views.batch import Batch
 
 
-@in_float32
-def distance(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error between unit predictions and unit targets (eq. 2).
+@with_autocast_off
+def normalised_mse(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error between predictions and targets of unit length (eq. 2).
 
     Args:
         predictions: What the online network predicts of an image's other view, (B, D); need not be normalised.
@@ -48,7 +48,7 @@ class BYOL(Method):
         views = self.normalise(batch.views).chunk(2)
         z_a, z_b = (self.projector(pooled(self.encoder, view)) for view in views)  # (B, D) each
         target_a, target_b = self.targets_of(*views)
-        loss = distance(self.predictor(z_a), target_b) + distance(self.predictor(z_b), target_a)
+        loss = normalised_mse(self.predictor(z_a), target_b) + normalised_mse(self.predictor(z_b), target_a)
         return {"loss": loss, "spread": spread(z_a)}
 
     @torch.no_grad()

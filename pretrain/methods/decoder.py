@@ -16,23 +16,23 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import own_rows, summed, world
 from dermssl.weights.encoder import Start
-from pretrain.methods.method import Method, in_float32
-from pretrain.recipes import DecoderConfig
+from pretrain.methods.method import Method, with_autocast_off
+from pretrain.recipes import DecoderPretrainConfig
 from pretrain.views.batch import Batch
 
 NEAR = 2  # cells of the decoder's map: places nearer than this in both directions may be interpolated from common cells
 
 
-@in_float32
-def local_contrast(z: Tensor, seen: Tensor, apart: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+@with_autocast_off
+def local_contrast(z: Tensor, visible: Tensor, apart: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Cross entropy of finding a place in the other view among its image's places in both views, and the share found.
 
     An anchor is a place in one of the views that both views see and that has a negative. Its positive is the same
-    place in the other view, its negatives are the other places of the image, in both views, that are seen and apart.
+    place in the other view, its negatives are the other places of the image, in both views, that are visible and apart.
 
     Args:
         z: Unit rows of P places of B images in both views, (2, B, P, D).
-        seen: Whether both views show the place, (B, P) bool; where not, it is neither anchor nor negative.
+        visible: Whether both views show the place, (B, P) bool; where not, it is neither anchor nor negative.
         apart: Whether place j may be a negative of place i, (B, P, P) bool; False on the diagonal.
         temperature: Divides cosine similarities.
 
@@ -42,25 +42,25 @@ def local_contrast(z: Tensor, seen: Tensor, apart: Tensor, temperature: float) -
         nothing, a batch without anchors gives 0. And likewise the share of anchors to which their positive is more
         similar than any negative.
     """
-    negatives = apart & seen[:, None, :]  # (B, P, P)
-    anchors = (seen & negatives.any(dim=2)).float().repeat(1, 2)  # (B, 2P)
-    own = (z[0] * z[1]).sum(dim=2).repeat(1, 2)  # (B, 2P)
+    negatives = apart & visible[:, None, :]  # (B, P, P)
+    anchors = (visible & negatives.any(dim=2)).float().repeat(1, 2)  # (B, 2P)
+    positives = (z[0] * z[1]).sum(dim=2).repeat(1, 2)  # (B, 2P)
     both = z.transpose(0, 1).flatten(1, 2)  # (B, 2P, D)
     others = (both @ both.mT).masked_fill(~negatives.repeat(1, 2, 2), -torch.inf)  # (B, 2P, 2P)
-    logits = torch.cat([own[..., None], others], dim=2) / temperature  # (B, 2P, 1 + 2P)
+    logits = torch.cat([positives[..., None], others], dim=2) / temperature  # (B, 2P, 1 + 2P)
     losses = logits.logsumexp(dim=2) - logits[..., 0]
-    found = (own > others.amax(dim=2)).float()
+    hits = (positives > others.amax(dim=2)).float()
     count = summed(anchors.sum()).clamp(min=1) / world()
-    return (losses * anchors).sum() / count, (found * anchors).sum() / count
+    return (losses * anchors).sum() / count, (hits * anchors).sum() / count
 
 
-@in_float32
-def carried(points: Tensor, maps: Tensor) -> Tensor:
+@with_autocast_off
+def apply_affine(points: Tensor, maps: Tensor) -> Tensor:
     """Points (B, P, 2) as (x, y), through affine maps (B, 2, 3); in bf16 they would move by pixels."""
     return points @ maps[:, :, :2].mT + maps[:, None, :, 2]
 
 
-def inverse(maps: Tensor) -> Tensor:
+def inverse_affine(maps: Tensor) -> Tensor:
     """The maps (B, 2, 3) that undo affine maps (B, 2, 3); by Cramer's rule, as torch's own inverse makes a GPU wait."""
     (a, b, s), (c, d, t) = (row.unbind(dim=1) for row in maps.unbind(dim=1))  # x' = ax + by + s, y' = cx + dy + t
     rows = torch.stack([d, -b, b * t - d * s, -c, a, c * s - a * t], dim=1).view(-1, 2, 3)
@@ -89,7 +89,7 @@ def sampled(maps: Tensor, points: Tensor) -> Tensor:
 class Decoder(Method):
     """Encoder, decoder, a head of 1 x 1 convolutions, and their loss."""
 
-    def __init__(self, start: Start, config: DecoderConfig, steps: int) -> None:
+    def __init__(self, start: Start, config: DecoderPretrainConfig, steps: int) -> None:
         super().__init__(start, config, steps)
         stride = int(self.encoder.output_stride)  # type: ignore[arg-type]
         if config.decoder == "fpn" and config.image_size % stride:
@@ -108,16 +108,17 @@ class Decoder(Method):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """BatchNorm sees both views at once."""
         maps = self.decoder(self.encoder(self.normalise(batch.views)))  # (2B, C, h, w)
-        points, seen = self.draw(batch)
+        points, visible = self.draw_places(batch)
         # The head comes after sampling: a map has hundreds of times as many cells as places are drawn.
         rows = self.head(sampled(maps, points.flatten(0, 1))).squeeze(3).mT  # (2B, P, D)
-        z = F.normalize(rows.float(), dim=2).reshape(2, *seen.shape, -1)  # (2, B, P, D)
+        z = F.normalize(rows.float(), dim=2).reshape(2, *visible.shape, -1)  # (2, B, P, D)
         first, second = (apart_in(view, maps.shape[-1]) for view in points)
-        loss, accuracy = local_contrast(z, seen, first & second, self.config.temperature)
-        return {"loss": loss, "spread": spread(z[0].flatten(0, 1)), "accuracy": accuracy, "seen": seen.float().mean()}
+        loss, accuracy = local_contrast(z, visible, first & second, self.config.temperature)
+        share = visible.float().mean()
+        return {"loss": loss, "spread": spread(z[0].flatten(0, 1)), "accuracy": accuracy, "seen": share}
 
     @torch.no_grad()
-    def draw(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def draw_places(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Draws places in the first view and finds them in the second.
 
         Returns:
@@ -127,9 +128,9 @@ class Decoder(Method):
         images, (first, second) = len(batch.images), batch.maps[: len(batch.views)].chunk(2)
         # Drawn for the images of all processes, so that an image gets the same places however many there are.
         points = own_rows(torch.rand(images * world(), self.config.places, 2, device=first.device)) * 2 - 1
-        pictured = carried(points, first)
-        found = carried(pictured, inverse(second))
-        return torch.stack([points, found]), inside(found) & inside(pictured)
+        pictured = apply_affine(points, first)
+        counterparts = apply_affine(pictured, inverse_affine(second))
+        return torch.stack([points, counterparts]), inside(counterparts) & inside(pictured)
 
     def decoder_tensors(self) -> dict[str, Tensor]:
         """The decoder's tensors under the names that they have in smp's whole network, `decoder.` in front."""

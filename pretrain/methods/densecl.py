@@ -11,29 +11,29 @@ from torch import Tensor, nn
 
 from dermssl.parallel import gathered, own_rows
 from dermssl.weights.encoder import Start, feature_width
-from pretrain.methods.method import in_float32
+from pretrain.methods.method import with_autocast_off
 from pretrain.methods.moco import KeyQueue, MoCo, info_nce
 from pretrain.methods.momentum import slow_copy
 from pretrain.recipes import DenseCLConfig
 
 
-@in_float32
+@with_autocast_off
 @torch.no_grad()
-def matched(asked: Tensor, answers: Tensor, keys: Tensor) -> Tensor:
+def matched(query_features: Tensor, key_features: Tensor, keys: Tensor) -> Tensor:
     """For each place of a query view, the key of the place in its image's other view that looks most alike (eq. 3).
 
     In float32, for in bf16 many places are equally alike.
 
     Args:
-        asked: Encoder features of the query view's places, (B, N, C), compared by their cosine.
-        answers: Encoder features of the key view's places, (B, N, C).
+        query_features: Encoder features of the query view's places, (B, N, C), compared by their cosine.
+        key_features: Encoder features of the key view's places, (B, N, C).
         keys: What the dense head makes of the key view's places, (B, N, D).
 
     Returns:
-        Keys in the order of the places of `asked`, (B, N, D); one key may answer several places.
+        The positives: keys in the order of the places of `query_features`, (B, N, D); one key may serve several places.
     """
-    chosen: Tensor = select_most_similar(asked, answers, keys)
-    return chosen
+    positives: Tensor = select_most_similar(query_features, key_features, keys)
+    return positives
 
 
 def as_places(maps: Tensor) -> Tensor:
@@ -57,10 +57,10 @@ class DenseCL(MoCo):
         """MoCo's, and the dense heads."""
         return [*super().pairs(), (self.dense_key_head, self.dense_head)]
 
-    def contrast(self, asked: Tensor, answers: Tensor, back: Tensor) -> dict[str, Tensor]:
+    def contrast(self, query_maps: Tensor, key_maps: Tensor, order: Tensor) -> dict[str, Tensor]:
         """MoCo's scalars with the loss between places mixed in (eq. 2)."""
-        scalars = super().contrast(asked, answers, back)
-        dense, accuracy = self.between_places(as_places(asked), as_places(answers), back)
+        scalars = super().contrast(query_maps, key_maps, order)
+        dense, accuracy = self.place_contrast(as_places(query_maps), as_places(key_maps), order)
         share = self.config.dense_share
         return scalars | {
             "loss": (1 - share) * scalars["loss"] + share * dense,
@@ -69,26 +69,27 @@ class DenseCL(MoCo):
             "dense_accuracy": accuracy,
         }
 
-    def between_places(self, asked: Tensor, answers: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+    def place_contrast(self, query_features: Tensor, key_features: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and accuracy of the places' queries, from encoder features (B, N, C); queues the images' mean keys."""
-        queries = F.normalize(self.dense_head(asked).float(), dim=2)  # (B, N, D)
-        places, keys, images = self.dense_keys_of(answers, back)
-        own = matched(asked, places, keys).flatten(0, 1)  # (B * N, D)
+        queries = F.normalize(self.dense_head(query_features).float(), dim=2)  # (B, N, D)
+        own_features, keys, image_keys = self.dense_keys_of(key_features, order)
+        positives = matched(query_features, own_features, keys).flatten(0, 1)  # (B * N, D)
         negatives = self.dense_queue.keys.clone()
-        loss, accuracy = info_nce(queries.flatten(0, 1), own, negatives, self.config.temperature)
-        self.dense_queue.push(images)
+        loss, accuracy = info_nce(queries.flatten(0, 1), positives, negatives, self.config.temperature)
+        self.dense_queue.push(image_keys)
         return loss, accuracy
 
     @torch.no_grad()
-    def dense_keys_of(self, answers: Tensor, back: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Puts back what the shuffled answers (B, N, C) hold.
+    def dense_keys_of(self, key_features: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys of places, and of images, from shuffled encoder features (B, N, C), in the order of the images.
 
         Returns:
-            Of this process's images the encoder features of their places, (B, N, C), and their unit keys, (B, N, D);
-            of all processes' images the key that the queue keeps, (world * B, D): the unit mean over places of keys
-            that are not yet of unit length, as in the reference code.
+            Encoder features of the places of this process's images, (B, N, C), and their unit keys, (B, N, D); and for
+            the queue a key of each image of all processes, (world * B, D): the unit mean over places of keys that are
+            not yet of unit length, as in the reference code.
         """
-        keys = self.dense_key_head(answers).float()  # (B, N, D)
-        images = gathered(F.normalize(keys.mean(dim=1), dim=1))[back]
-        places, keys = (own_rows(gathered(rows)[back]) for rows in (answers.float(), F.normalize(keys, dim=2)))
-        return places, keys, images
+        keys = self.dense_key_head(key_features).float()  # (B, N, D)
+        image_keys = gathered(F.normalize(keys.mean(dim=1), dim=1))[order]
+        shuffled = (key_features.float(), F.normalize(keys, dim=2))
+        own_features, keys = (own_rows(gathered(rows)[order]) for rows in shuffled)
+        return own_features, keys, image_keys

@@ -13,14 +13,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dermssl.features.representation import spread
 from dermssl.parallel import summed, world
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.methods.momentum import follow, rising, slow_copy
 from pretrain.methods.swav import crop_features, similarities, swapped_prediction
 from pretrain.recipes import DINOConfig
 from pretrain.views.batch import Batch
 
 
-@in_float32
+@with_autocast_off
 def sharpened(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
     """What the teacher says: its logits (..., K), centred and sharpened, as distributions over K (section 3.1).
 

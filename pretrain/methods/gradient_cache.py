@@ -44,10 +44,10 @@ def cached_loss(network: nn.Module, parts: Sequence[Tensor], loss: Loss) -> tupl
         rewind = bookmark(network, device)
         with torch.no_grad():
             embeddings = [network(part) for part in parts]
-        value, wanted = with_gradients(loss, embeddings)
+        value, embedding_gradients = with_gradients(loss, embeddings)
         rewind()
-        gradients = gradients_of(network, parts, wanted, trained)
-    return _Found.apply(value, gradients, *trained), embeddings  # type: ignore[no-untyped-call]
+        gradients = gradients_of(network, parts, embedding_gradients, trained)
+    return _KnownGradients.apply(value, gradients, *trained), embeddings  # type: ignore[no-untyped-call]
 
 
 def with_gradients(loss: Loss, embeddings: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -59,15 +59,15 @@ def with_gradients(loss: Loss, embeddings: Sequence[Tensor]) -> tuple[Tensor, tu
 
 
 def gradients_of(
-    network: nn.Module, parts: Sequence[Tensor], wanted: Sequence[Tensor], trained: Sequence[Tensor]
+    network: nn.Module, parts: Sequence[Tensor], embedding_gradients: Sequence[Tensor], trained: Sequence[Tensor]
 ) -> list[Tensor | None]:
     """The gradients of the trained parameters, summed over the parts; None where a parameter has no say."""
     total: list[Tensor | None] = [None] * len(trained)
-    for part, gradient in zip(parts, wanted, strict=True):
+    for part, gradient in zip(parts, embedding_gradients, strict=True):
         with torch.enable_grad():
             embedding = network(part)
-        found = torch.autograd.grad(embedding, trained, gradient, allow_unused=True)
-        total = [b if a is None else a if b is None else a.add_(b) for a, b in zip(total, found, strict=True)]
+        added = torch.autograd.grad(embedding, trained, gradient, allow_unused=True)
+        total = [b if a is None else a if b is None else a.add_(b) for a, b in zip(total, added, strict=True)]
     return total
 
 
@@ -89,7 +89,7 @@ def bookmark(network: nn.Module, device: torch.device) -> Callable[[], None]:
     return rewind
 
 
-class _Found(torch.autograd.Function):
+class _KnownGradients(torch.autograd.Function):
     """A loss whose gradients are known already."""
 
     @staticmethod

@@ -18,16 +18,19 @@ from pretrain.views.batch import Batch
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def in_float32(function: F) -> F:
+def with_autocast_off(function: F) -> F:
     """Runs a loss on float32 tensors with autocast off: bf16 rounds a cosine similarity to 1/128."""
 
     @wraps(function)
-    def exact(*given: Any, **named: Any) -> Any:
-        floats = [as_float(value) for value in given]
-        with torch.autocast(given[0].device.type, enabled=False):
-            return function(*floats, **{name: as_float(value) for name, value in named.items()})
+    def exact(*arguments: Any, **options: Any) -> Any:
+        floats = [as_float(value) for value in arguments]
+        with torch.autocast(arguments[0].device.type, enabled=False):
+            return function(*floats, **{name: as_float(value) for name, value in options.items()})
 
     return exact  # type: ignore[return-value]
+
+
+in_float32 = with_autocast_off  # the name that methods of your own were written with
 
 
 def as_float(value: object) -> object:
@@ -69,8 +72,8 @@ class Method(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The recipe's optimiser, with warm-up and cosine over all steps."""
         recipe = self.recipe
-        chosen = optimiser(recipe.optimiser, groups([self], recipe.weight_decay), scaled_lr(recipe))
-        return warmup_and_cosine(chosen, self.steps, recipe.warmup)
+        stepper = optimiser(recipe.optimiser, groups([self], recipe.weight_decay), scaled_lr(recipe))
+        return warmup_and_cosine(stepper, self.steps, recipe.warmup)
 
 
 def scaled_lr(config: PretrainConfig) -> float:

@@ -15,7 +15,7 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import gathered, own_rows, world
 from dermssl.weights.encoder import Start, feature_maps, feature_width
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.methods.momentum import follow, slow_copy
 from pretrain.recipes import MoCoConfig
 from pretrain.views.batch import Batch
@@ -56,7 +56,7 @@ class KeyQueue(nn.Module):
         self.pushed.add_(len(keys))
 
 
-@in_float32
+@with_autocast_off
 def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Cross entropy of finding each query's own key among the negatives (He et al. 2020, eq. 1), and the share found.
 
@@ -70,11 +70,11 @@ def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: floa
         Mean loss over the queries, a scalar in nats, log(K + 1) where all similarities are equal; and the share of
         queries to which their own key is more similar than any negative, 0 where all similarities are equal.
     """
-    own = (queries * keys).sum(dim=1, keepdim=True)  # (B, 1)
-    others = queries @ negatives.T  # (B, K)
-    logits = torch.cat([own, others], dim=1) / temperature  # (B, 1 + K)
+    positive = (queries * keys).sum(dim=1, keepdim=True)  # (B, 1)
+    negative = queries @ negatives.T  # (B, K)
+    logits = torch.cat([positive, negative], dim=1) / temperature  # (B, 1 + K)
     loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
-    return loss, (own.detach() > others.detach().amax(dim=1, keepdim=True)).float().mean()
+    return loss, (positive.detach() > negative.detach().amax(dim=1, keepdim=True)).float().mean()
 
 
 class MoCo(Method):
@@ -96,16 +96,16 @@ class MoCo(Method):
         self.config = config
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The first views ask and the second ones answer."""
-        asking, answering = batch.views.chunk(2)
-        asked = self.in_groups(self.encoder, self.normalise(asking))  # (B, C, h, w)
-        answers, back = self.shuffled_answers(answering)
-        return self.contrast(asked, answers, back)
+        """The first views are queries, the second ones keys."""
+        query_views, key_views = batch.views.chunk(2)
+        query_maps = self.in_groups(self.encoder, self.normalise(query_views))  # (B, C, h, w)
+        key_maps, order = self.shuffled_key_maps(key_views)
+        return self.contrast(query_maps, key_maps, order)
 
-    def contrast(self, asked: Tensor, answers: Tensor, back: Tensor) -> dict[str, Tensor]:
-        """Scalars of a batch from its query maps (B, C, h, w) and what `shuffled_answers` gave; queues the keys."""
-        queries = F.normalize(self.head(asked.mean(dim=(2, 3))).float(), dim=1)  # (B, D)
-        keys = self.keys_of(answers, back)  # (world * B, D)
+    def contrast(self, query_maps: Tensor, key_maps: Tensor, order: Tensor) -> dict[str, Tensor]:
+        """Scalars of a batch from its query maps (B, C, h, w) and what `shuffled_key_maps` returns; queues the keys."""
+        queries = F.normalize(self.head(query_maps.mean(dim=(2, 3))).float(), dim=1)  # (B, D)
+        keys = self.keys_of(key_maps, order)  # (world * B, D)
         loss, accuracy = info_nce(queries, own_rows(keys), self.queue.keys.clone(), self.config.temperature)
         scalars = {
             "loss": loss,
@@ -117,7 +117,7 @@ class MoCo(Method):
         return scalars
 
     @torch.no_grad()
-    def shuffled_answers(self, views: Tensor) -> tuple[Tensor, Tensor]:
+    def shuffled_key_maps(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Feature maps of the slow encoder, which moves first, for a share of all processes' shuffled images.
 
         The images change places over all processes, so that a key's companions in BatchNorm are not its query's.
@@ -141,9 +141,9 @@ class MoCo(Method):
         return [(self.key_encoder, self.encoder), (self.key_head, self.head)]
 
     @torch.no_grad()
-    def keys_of(self, answers: Tensor, back: Tensor) -> Tensor:
-        """Unit keys (world * B, D) of all processes' images, in their order, from what `shuffled_answers` gave."""
-        return gathered(F.normalize(self.key_head(answers.mean(dim=(2, 3))).float(), dim=1))[back]
+    def keys_of(self, key_maps: Tensor, order: Tensor) -> Tensor:
+        """Unit keys (world * B, D) of all processes' images, in their order, from what `shuffled_key_maps` returns."""
+        return gathered(F.normalize(self.key_head(key_maps.mean(dim=(2, 3))).float(), dim=1))[order]
 
     def in_groups(self, encoder: nn.Module, images: Tensor) -> Tensor:
         """Last feature maps (B, C, h, w) of the images, a part of the batch at a time.

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from dermssl.features.representation import spread
 from dermssl.parallel import gathered, rank
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.methods.momentum import follow, rising, slow_copy
 from pretrain.recipes import MoCoV3Config
 from pretrain.views.batch import Batch
 
 
-@in_float32
-def contrast(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+@with_autocast_off
+def contrastive_loss(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Cross entropy of finding each query's own key among the keys of the batch (algorithm 1), and the share found.
 
     The batch is that of all processes: `keys` are gathered here, while the queries are this process's own.
@@ -37,11 +37,11 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor,
     candidates = gathered(F.normalize(keys, dim=1))  # (world * B, D)
     logits = F.normalize(queries, dim=1) @ candidates.T / temperature  # (B, world * B)
     own = torch.arange(len(queries), device=queries.device) + rank() * len(queries)
-    found = (logits.argmax(dim=1) == own).float().mean()
-    return 2 * temperature * F.cross_entropy(logits, own), found
+    accuracy = (logits.argmax(dim=1) == own).float().mean()
+    return 2 * temperature * F.cross_entropy(logits, own), accuracy
 
 
-def projector(width: int, hidden: int, out: int) -> nn.Module:
+def two_layer_projector(width: int, hidden: int, out: int) -> nn.Module:
     """Two layers with BatchNorm after both, the last without affine: what the paper's code gives a ResNet."""
     last = (hidden, out, nn.BatchNorm1d(out, affine=False), None)
     head: nn.Module = ProjectionHead([(width, hidden, nn.BatchNorm1d(hidden), nn.ReLU()), last])
@@ -61,7 +61,7 @@ class MoCoV3(Method):
 
     def __init__(self, start: Start, config: MoCoV3Config, steps: int) -> None:
         super().__init__(start, config, steps)
-        self.projector = projector(feature_width(self.encoder), config.hidden_dim, config.projection_dim)
+        self.projector = two_layer_projector(feature_width(self.encoder), config.hidden_dim, config.projection_dim)
         self.predictor = predictor(config.hidden_dim, config.projection_dim)
         self.key_encoder, self.key_projector = slow_copy(self.encoder), slow_copy(self.projector)
         self.config = config
@@ -71,9 +71,9 @@ class MoCoV3(Method):
         views = self.normalise(batch.views).chunk(2)
         q_a, q_b = (self.predictor(self.projector(pooled(self.encoder, view))) for view in views)  # (B, D) each
         key_a, key_b = self.keys_of(*views)
-        loss_a, found_a = contrast(q_a, key_b, self.config.temperature)
-        loss_b, found_b = contrast(q_b, key_a, self.config.temperature)
-        return {"loss": loss_a + loss_b, "spread": spread(q_a), "accuracy": (found_a + found_b) / 2}
+        loss_a, accuracy_a = contrastive_loss(q_a, key_b, self.config.temperature)
+        loss_b, accuracy_b = contrastive_loss(q_b, key_a, self.config.temperature)
+        return {"loss": loss_a + loss_b, "spread": spread(q_a), "accuracy": (accuracy_a + accuracy_b) / 2}
 
     @torch.no_grad()
     def keys_of(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

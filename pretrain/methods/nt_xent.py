@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dermssl.parallel import gathered, rank, world
-from pretrain.methods.method import in_float32
+from pretrain.methods.method import with_autocast_off
 
 CHUNK = 16 * 2**20
 """Bytes of the logits that exist at once; 8 to 32 MB are equally fast, and less is slower."""
@@ -26,7 +26,7 @@ CHUNK = 16 * 2**20
 ONE_DNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-@in_float32
+@with_autocast_off
 def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     """Normalised-temperature cross entropy between two views (eq. 1).
 

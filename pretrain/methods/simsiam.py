@@ -12,12 +12,12 @@ from torch.optim import Optimizer
 from dermssl.features.representation import spread
 from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32, scaled_lr
+from pretrain.methods.method import Method, scaled_lr, with_autocast_off
 from pretrain.recipes import SimSiamConfig
 from pretrain.views.batch import Batch
 
 
-@in_float32
+@with_autocast_off
 def negative_cosine(predictions: Tensor, projections: Tensor) -> Tensor:
     """The negative cosine similarity of predictions to projections that stand still (eq. 1 and 3).
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dermssl.features.representation import spread
 from dermssl.parallel import gathered, own_rows
 from dermssl.weights.encoder import Normalise, Start, feature_width, pooled
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.methods.moco import KeyQueue
 from pretrain.recipes import SwAVConfig
 from pretrain.views.batch import Batch
@@ -28,14 +28,14 @@ def crop_features(encoder: nn.Module, normalise: Normalise, batch: Batch) -> Ten
     return torch.cat([pooled(encoder, normalise(crops)) for crops in sizes])
 
 
-@in_float32
+@with_autocast_off
 def similarities(rows: Tensor, prototypes: Tensor) -> Tensor:
     """Dot products (N, K) of rows (N, D) with prototypes (K, D); cosines where both are of unit length."""
     return F.linear(rows, prototypes)
 
 
 @torch.no_grad()
-@in_float32
+@with_autocast_off
 def sinkhorn(scores: Tensor, epsilon: float, steps: int) -> Tensor:
     """Assigns images to prototypes by their scores, all prototypes to about equally many (section 3.1, eq. 5).
 
@@ -57,7 +57,7 @@ def sinkhorn(scores: Tensor, epsilon: float, steps: int) -> Tensor:
     return log_q.exp()
 
 
-@in_float32
+@with_autocast_off
 def swapped_prediction(targets: Tensor, logits: Tensor) -> Tensor:
     """Cross entropy between the target of a view and the prediction of another crop, over all such pairs (eq. 2, 6).
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from dermssl.features.representation import spread
 from dermssl.parallel import gathered
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.barlow_twins import off_diagonal_squares, projector
-from pretrain.methods.method import Method, in_float32
+from pretrain.methods.barlow_twins import off_diagonal_squares, three_layer_projector
+from pretrain.methods.method import Method, with_autocast_off
 from pretrain.recipes import VICRegConfig
 from pretrain.views.batch import Batch
 
 EPSILON = 1e-4  # under the root of the variance, whose slope at 0 would be infinite
 
 
-@in_float32
+@with_autocast_off
 def vicreg_terms(z_a: Tensor, z_b: Tensor) -> Tensor:
     """Invariance, variance and covariance of two views (eq. 1 to 5), before their weights: (3,).
 
@@ -66,7 +66,7 @@ class VICReg(Method):
 
     def __init__(self, start: Start, config: VICRegConfig, steps: int) -> None:
         super().__init__(start, config, steps)
-        self.expander = projector(feature_width(self.encoder), config.projection_dim)
+        self.expander = three_layer_projector(feature_width(self.encoder), config.projection_dim)
         weights = torch.tensor([config.invariance, config.variance, config.covariance])
         self.register_buffer("weights", weights, persistent=False)
         self.config = config
@@ -76,13 +76,13 @@ class VICReg(Method):
         views = self.normalise(batch.views).chunk(2)
         z_a, z_b = (self.expander(pooled(self.encoder, view)) for view in views)  # (B, D) each
         terms = vicreg_terms(z_a, z_b)
-        return {"loss": self.weighed(terms), "spread": spread(z_a)} | named(terms)
+        return {"loss": self.weighed(terms), "spread": spread(z_a)} | terms_by_name(terms)
 
     def weighed(self, terms: Tensor) -> Tensor:
         """The criterion of its three terms (eq. 6), a scalar."""
         return (self.weights * terms).sum()
 
 
-def named(terms: Tensor) -> dict[str, Tensor]:
+def terms_by_name(terms: Tensor) -> dict[str, Tensor]:
     """The three terms as columns of metrics.csv."""
     return dict(zip(("invariance", "variance", "covariance"), terms.detach(), strict=True))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, feature_maps, feature_width
-from pretrain.methods.barlow_twins import projector
-from pretrain.methods.method import in_float32
-from pretrain.methods.vicreg import VICReg, named, vicreg_terms
+from pretrain.methods.barlow_twins import three_layer_projector
+from pretrain.methods.method import with_autocast_off
+from pretrain.methods.vicreg import VICReg, terms_by_name, vicreg_terms
 from pretrain.recipes import VICRegLConfig
 from pretrain.views.batch import Batch
 
@@ -38,23 +38,23 @@ def place_terms(a: Places, b: Places, matches: int) -> Tensor:
         b: Places of the second views; row i shows the same picture.
         matches: Pairs that are kept in each direction; all where there are fewer places.
     """
-    by_position = distances(a.positions, b.positions)
-    by_feature = distances(a.embeddings, b.embeddings)
+    by_position = pairwise_distances(a.positions, b.positions)
+    by_feature = pairwise_distances(a.embeddings, b.embeddings)
     return matched_terms(a, b, by_position, matches) + matched_terms(a, b, by_feature, matches)
 
 
 def matched_terms(a: Places, b: Places, apart: Tensor, matches: int) -> Tensor:
-    """The terms (3,) of places that lie `apart` (B, P, Q): the mean of asking from `a` and asking from `b`."""
-    of_a, near_b = nearest(apart, matches)
-    of_b, near_a = nearest(apart.mT, matches)
-    asked = vicreg_terms(taken(a.embeddings, of_a), taken(b.embeddings, near_b))
-    answered = vicreg_terms(taken(b.embeddings, of_b), taken(a.embeddings, near_a))
-    return (asked + answered) / 2
+    """The terms (3,) of places that lie `apart` (B, P, Q): the mean over the places of `a` and over those of `b`."""
+    of_a, near_b = nearest_pairs(apart, matches)
+    of_b, near_a = nearest_pairs(apart.mT, matches)
+    terms_of_a = vicreg_terms(rows_at(a.embeddings, of_a), rows_at(b.embeddings, near_b))
+    terms_of_b = vicreg_terms(rows_at(b.embeddings, of_b), rows_at(a.embeddings, near_a))
+    return (terms_of_a + terms_of_b) / 2
 
 
 @torch.no_grad()
-@in_float32
-def distances(x: Tensor, y: Tensor) -> Tensor:
+@with_autocast_off
+def pairwise_distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances (B, P, Q) between rows (B, P, D) and (B, Q, D), without gradient: they only choose.
 
     Straight from the differences: the detour over inner products loses the digits that tell two near places apart.
@@ -62,7 +62,7 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def nearest(apart: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def nearest_pairs(apart: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` rows that are nearest to any column, and those columns: (B, k) each, k = min(count, P).
 
     Rows stay in their order in the map, as in the paper's code. Variance and covariance, which are taken over the
@@ -73,17 +73,17 @@ def nearest(apart: Tensor, count: int) -> tuple[Tensor, Tensor]:
         count: Pairs to keep. Two rows may have the same column.
     """
     least, columns = apart.min(dim=2)  # (B, P) each
-    kept = least.topk(min(count, least.shape[1]), dim=1, largest=False).indices
-    rows = kept.sort(dim=1).values  # (B, k)
+    closest = least.topk(min(count, least.shape[1]), dim=1, largest=False).indices
+    rows = closest.sort(dim=1).values  # (B, k)
     return rows, columns.gather(1, rows)
 
 
-def taken(rows: Tensor, index: Tensor) -> Tensor:
+def rows_at(rows: Tensor, index: Tensor) -> Tensor:
     """From each image's rows (B, P, D) those of its own index (B, k): (B, k, D)."""
     return rows.gather(1, index.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))
 
 
-@in_float32  # autocast would round the product to bf16, which blurs which place is nearest
+@with_autocast_off  # autocast would round the product to bf16, which blurs which place is nearest
 def positions(maps: Tensor, height: int, width: int) -> Tensor:
     """Where the centres of a view's height x width cells lie in its picture, (B, height * width, 2), row after row.
 
@@ -107,18 +107,18 @@ class VICRegL(VICReg):
 
     def __init__(self, start: Start, config: VICRegLConfig, steps: int) -> None:
         super().__init__(start, config, steps)
-        self.map_expander = projector(feature_width(self.encoder), config.map_dim)
+        self.map_expander = three_layer_projector(feature_width(self.encoder), config.map_dim)
         self.weights[2] /= 2  # VICReg's code sums the covariances of the two views, VICRegL's takes their mean
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Views pass apart, so that BatchNorm sees one at a time, as in the paper's code."""
         views = self.normalise(batch.views).chunk(2)
-        (z_a, a), (z_b, b) = (self.embedded(*given) for given in zip(views, batch.maps.chunk(2), strict=True))
+        (z_a, a), (z_b, b) = (self.embedded(*pair) for pair in zip(views, batch.maps.chunk(2), strict=True))
         terms = vicreg_terms(z_a, z_b)
         images, places = self.weighed(terms), self.weighed(place_terms(a, b, self.config.matches))
         loss = self.config.global_share * images + (1 - self.config.global_share) * places
-        shown = {"images": images.detach(), "places": places.detach()} | named(terms)
-        return {"loss": loss, "spread": spread(z_a)} | shown
+        parts = {"images": images.detach(), "places": places.detach()} | terms_by_name(terms)
+        return {"loss": loss, "spread": spread(z_a)} | parts
 
     def embedded(self, view: Tensor, maps: Tensor) -> tuple[Tensor, Places]:
         """Embeddings (B, D) of the images of a view, and its places."""

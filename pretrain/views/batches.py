@@ -16,9 +16,9 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import MultiCropConfig
 from pretrain.views.batch import Batch
 from pretrain.views.cpu import CpuPainter
-from pretrain.views.draws import Drawn, draw, numbers
+from pretrain.views.draws import DrawnViews, draw_views, uniform_numbers
 from pretrain.views.gpu import GpuPainter
-from pretrain.views.presets import PRESETS
+from pretrain.views.view_presets import VIEW_PRESETS
 
 VIEWS = 2
 NEVER = 2**32  # an epoch that no training comes to
@@ -39,7 +39,7 @@ class Turns(Sampler[Turn]):
     Args:
         count: Images.
         batch_size: Images of a step, over all processes.
-        seed: Of the orders.
+        seed: Seed of the orders.
         skipped: Steps of the first epoch that were done before a resume.
     """
 
@@ -67,12 +67,12 @@ class Views(Dataset[Batch]):
 
     Args:
         pixels: The pictures.
-        config: Preset, sizes, padding and seed.
+        config: ViewPreset, sizes, padding and seed.
         device: Where they are painted: on a CPU by OpenCV, elsewhere all at once.
     """
 
     def __init__(self, pixels: PixelCache, config: PretrainConfig, device: torch.device) -> None:
-        self.pixels, self.config, self.preset = pixels, config, PRESETS[config.views]
+        self.pixels, self.config, self.preset = pixels, config, VIEW_PRESETS[config.views]
         self.local_crops, self.local_size = 0, 32
         if isinstance(config, MultiCropConfig):
             self.local_crops, self.local_size = config.local_crops, config.local_size
@@ -100,11 +100,11 @@ class Views(Dataset[Batch]):
         """Views of these images, always the same ones, that no training shows."""
         return self[Turn(NEVER, images)]
 
-    def drawn(self, turn: Turn, view: int) -> Drawn:
+    def drawn(self, turn: Turn, view: int) -> DrawnViews:
         """One view of each image of a step; from the third on they are small crops."""
         config = self.config
-        return draw(
-            numbers(config.seed, turn.epoch, turn.images, view),
+        return draw_views(
+            uniform_numbers(config.seed, turn.epoch, turn.images, view),
             self.sizes[turn.images],
             self.preset,
             area=self.preset.area if view < VIEWS else self.preset.local_area,
@@ -112,11 +112,13 @@ class Views(Dataset[Batch]):
             solarise=config.solarise if view == 1 else 0.0,
         )
 
-    def painted(self, views: list[Drawn], images: Rows, size: int) -> Tensor:
+    def painted(self, views: list[DrawnViews], images: Rows, size: int) -> Tensor:
         """(views * B, 3, size, size) uint8, all images of a view behind each other, in memory channels last."""
         if not views:
             return torch.empty(0, 3, size, size, dtype=torch.uint8)
-        whole = Drawn(*(np.concatenate(parts) for parts in zip(*(vars(view).values() for view in views), strict=True)))
+        whole = DrawnViews(
+            *(np.concatenate(parts) for parts in zip(*(vars(view).values() for view in views), strict=True))
+        )
         painted = self.painter.paint(whole, np.tile(images, len(views)), size)
         if isinstance(painted, Tensor):
             return painted

@@ -6,7 +6,7 @@ from torch import Tensor
 from pretrain.views.draws import LUMA
 
 
-def in_order(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) -> Tensor:
+def colour_jitter(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) -> Tensor:
     """Brightness, contrast, saturation and hue in each view's order, clipped after each, then grey where drawn.
 
     Args:
@@ -18,7 +18,7 @@ def in_order(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) -> Te
     for turn in range(4):
         now = order[:, turn].view(-1, 1, 1, 1)
         changed = images
-        for kind, change in enumerate((brighter, more_contrast, more_saturated, hue_turned)):
+        for kind, change in enumerate((adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)):
             changed = torch.where(now == kind, change(images, factors[:, kind].view(-1, 1, 1, 1)), changed)
         images = changed.round().clamp(0, 255)
     return torch.where(grey.view(-1, 1, 1, 1), luma(images).expand_as(images).round(), images)
@@ -29,24 +29,24 @@ def luma(images: Tensor) -> Tensor:
     return (images @ images.new_tensor(LUMA))[..., None]
 
 
-def brighter(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Towards black below 1."""
     return images * factor
 
 
-def more_contrast(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Towards the mean grey of the view below 1."""
     mean = luma(images).mean(dim=(1, 2), keepdim=True).round()
     return mean + (images - mean) * factor
 
 
-def more_saturated(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Towards each pixel's grey below 1."""
     grey = luma(images)
     return grey + (images - grey) * factor
 
 
-def hue_turned(images: Tensor, turns: Tensor) -> Tensor:
+def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
     """Turned on the colour circle of HSV by `turns`; value and saturation stay."""
     value, low = images.amax(dim=-1), images.amin(dim=-1)
     chroma = value - low

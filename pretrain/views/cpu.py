@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels, skin_colour
 from dermssl.data.pixel_cache import PixelCache
-from pretrain.views.draws import LUMA, Drawn, Floats, colour_matrices
+from pretrain.views.draws import LUMA, DrawnViews, Floats, colour_matrices
 
 BORDERS = {
     "none": cv2.BORDER_REPLICATE,  # nothing beyond is shown but half a pixel
@@ -31,7 +31,7 @@ class CpuPainter:
     def __init__(self, pixels: PixelCache, padding: str, colour: str) -> None:
         self.pixels, self.padding, self.colour = pixels, padding, colour
 
-    def paint(self, views: Drawn, images: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    def paint(self, views: DrawnViews, images: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
         """Views of `images`, (N,), as (N, size, size, 3)."""
         painted = np.empty((len(views), size, size, 3), np.uint8)
         matrices, shares = colour_matrices(views)
@@ -42,7 +42,7 @@ class CpuPainter:
                 cut = cv2.transform(cut, np.hstack([matrices[place], offset])).astype(np.uint8, copy=False)
             else:
                 cut = one_by_one(cut, views, place)
-            painted[place] = finished(cut, float(views.sigma[place]), bool(views.solarised[place]))
+            painted[place] = blurred_and_solarised(cut, float(views.sigma[place]), bool(views.solarised[place]))
         return painted
 
     def cut(self, picture: Pixels, to_picture: Floats, size: int) -> Pixels:
@@ -70,7 +70,7 @@ def mean_grey(picture: Pixels) -> float:
     return float(LUMA @ cv2.mean(picture)[:3])
 
 
-def one_by_one(picture: Pixels, views: Drawn, place: int) -> Pixels:
+def one_by_one(picture: Pixels, views: DrawnViews, place: int) -> Pixels:
     """The changes of colour in their drawn order, each rounded and clipped, as torchvision's ColorJitter does."""
     factors = views.factors[place].tolist()
     if factors != [1, 1, 1, 0]:
@@ -86,34 +86,34 @@ def by_table(picture: Pixels, levels: Floats) -> Pixels:
     return cv2.LUT(picture, levels.round().clip(0, 255).astype(np.uint8)).astype(np.uint8, copy=False)
 
 
-def brighter(picture: Pixels, factor: float) -> Pixels:
+def scale_brightness(picture: Pixels, factor: float) -> Pixels:
     """Towards black below 1."""
     return by_table(picture, LEVELS * factor)
 
 
-def more_contrast(picture: Pixels, factor: float) -> Pixels:
+def scale_contrast(picture: Pixels, factor: float) -> Pixels:
     """Towards the mean grey of the view below 1."""
     mean = round(mean_grey(picture))
     return by_table(picture, mean + (LEVELS - mean) * factor)
 
 
-def more_saturated(picture: Pixels, factor: float) -> Pixels:
+def scale_saturation(picture: Pixels, factor: float) -> Pixels:
     """Towards each pixel's grey below 1."""
     matrix = factor * np.eye(3) + (1 - factor) * NO_COLOUR
     return cv2.transform(picture, matrix).astype(np.uint8, copy=False)
 
 
-def hue_turned(picture: Pixels, turns: float) -> Pixels:
+def turn_hue(picture: Pixels, turns: float) -> Pixels:
     """Turned on the colour circle of HSV, in 256 steps as PIL has them."""
     hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.uint8(round(256 * turns) % 256)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL).astype(np.uint8, copy=False)
 
 
-CHANGES = (brighter, more_contrast, more_saturated, hue_turned)  # as `Drawn.factors` has them
+CHANGES = (scale_brightness, scale_contrast, scale_saturation, turn_hue)  # as `DrawnViews.factors` has them
 
 
-def finished(picture: Pixels, sigma: float, solarised: bool) -> Pixels:
+def blurred_and_solarised(picture: Pixels, sigma: float, solarised: bool) -> Pixels:
     """Blurred and solarised where that was drawn."""
     if sigma:
         width = 2 * int(np.ceil(3 * sigma)) + 1

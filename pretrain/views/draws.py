@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrain.views.presets import Preset, Range
+from pretrain.views.view_presets import Range, ViewPreset
 
 Floats = NDArray[np.float64]
 TRIES = (
@@ -22,18 +22,18 @@ ACROSS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # the cross product wit
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnViews:
     """N views as they were drawn, whatever picture each is of."""
 
     maps: Floats
     """(N, 2, 3): (x, y, 1) of the view, in [-1, 1] from its left upper to its right lower edge -> the picture's."""
     factors: Floats
-    """(N, 4): of brightness, contrast and saturation, and the turn of the hue."""
+    """(N, 4): factors of brightness, contrast and saturation, and the turn of the hue."""
     order: NDArray[np.int64]
     """(N, 4): which of these comes first, second, ...; for those who take them one after the other."""
     grey: NDArray[np.bool_]
     sigma: Floats
-    """Of the blur, pixels; 0 for none."""
+    """Standard deviation of the blur, pixels; 0 for no blur."""
     solarised: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ def mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words ^ (words >> np.uint64(31))
 
 
-def numbers(seed: int, epoch: int, images: NDArray[np.int64], view: int) -> Floats:
+def uniform_numbers(seed: int, epoch: int, images: NDArray[np.int64], view: int) -> Floats:
     """Uniform numbers in [0, 1) for one view of each image, (N, NUMBERS)."""
     word = np.zeros(1, np.uint64)
     for counter in (seed, epoch, view):
@@ -58,12 +58,14 @@ def numbers(seed: int, epoch: int, images: NDArray[np.int64], view: int) -> Floa
     return np.asarray((stream >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def between(share: Floats, limits: Range) -> Floats:
+def stretched(share: Floats, limits: Range) -> Floats:
     """Numbers in [0, 1) stretched to a range."""
     return limits[0] + share * (limits[1] - limits[0])
 
 
-def draw(u: Floats, sizes: Floats, preset: Preset, *, area: Range, padded: bool, solarise: float) -> Drawn:
+def draw_views(
+    u: Floats, sizes: Floats, preset: ViewPreset, *, area: Range, padded: bool, solarise: float
+) -> DrawnViews:
     """Turns uniform numbers into views.
 
     Args:
@@ -76,21 +78,21 @@ def draw(u: Floats, sizes: Floats, preset: Preset, *, area: Range, padded: bool,
         solarise: Probability of inverting bright pixels.
     """
     limits = (preset.brightness, preset.contrast, preset.saturation, preset.hue)
-    drawn = np.stack([between(u[:, 6 + i], limits[i]) for i in range(4)], axis=1)
+    drawn = np.stack([stretched(u[:, 6 + i], limits[i]) for i in range(4)], axis=1)
     jittered = (u[:, 5] < preset.jittered)[:, None]
-    return Drawn(
+    return DrawnViews(
         maps=maps(u, sizes, preset, area, padded),
         factors=np.where(jittered, drawn, [1.0, 1.0, 1.0, 0.0]),
         order=u[:, 10:14].argsort(axis=1),
         grey=u[:, 14] < preset.grey,
-        sigma=np.where(u[:, 15] < preset.blurred, between(u[:, 16], preset.sigma), 0.0),
+        sigma=np.where(u[:, 15] < preset.blurred, stretched(u[:, 16], preset.sigma), 0.0),
         solarised=u[:, 17] < solarise,
     )
 
 
-def maps(u: Floats, sizes: Floats, preset: Preset, area: Range, padded: bool) -> Floats:
+def maps(u: Floats, sizes: Floats, preset: ViewPreset, area: Range, padded: bool) -> Floats:
     """From a view's coordinates to its picture's, (N, 2, 3): mirror, crop, turn."""
-    turn = np.where(u[:, 3] < preset.turned, np.radians(between(u[:, 4], (-preset.turn, preset.turn))), 0.0)
+    turn = np.where(u[:, 3] < preset.turned, np.radians(stretched(u[:, 4], (-preset.turn, preset.turn))), 0.0)
     frame = sizes if padded else inscribed(sizes, turn)
     box = crop(u[:, 20:], frame, preset.ratio, area)  # (N, 2), pixels
     centre = (u[:, 18:20] - 0.5) * (frame - box)
@@ -100,7 +102,7 @@ def maps(u: Floats, sizes: Floats, preset: Preset, area: Range, padded: bool) ->
     return np.asarray(rotation @ to_pixels * 2 / sizes[:, :, None])
 
 
-def mirrored(u: Floats, preset: Preset) -> Floats:
+def mirrored(u: Floats, preset: ViewPreset) -> Floats:
     """The symmetry of the square that each view begins with, (N, 2, 2) of 0, 1 and -1."""
     flips = np.where(u[:, :2] < 0.5, -1.0, 1.0)  # left to right, top to bottom
     if not preset.symmetries:
@@ -115,8 +117,8 @@ def crop(u: Floats, frame: Floats, ratio: Range, area: Range) -> Floats:
 
     Where none fits it is the largest of an allowed ratio.
     """
-    shares = between(u[:, :TRIES], area) * frame.prod(axis=1)[:, None]  # (N, TRIES), square pixels
-    ratios = np.exp(between(u[:, TRIES : 2 * TRIES], (np.log(ratio[0]), np.log(ratio[1]))))
+    shares = stretched(u[:, :TRIES], area) * frame.prod(axis=1)[:, None]  # (N, TRIES), square pixels
+    ratios = np.exp(stretched(u[:, TRIES : 2 * TRIES], (np.log(ratio[0]), np.log(ratio[1]))))
     boxes = np.sqrt(np.stack([shares * ratios, shares / ratios], axis=2))  # (N, TRIES, 2)
     fits = (boxes <= frame[:, None]).all(axis=2)
     first = boxes[np.arange(len(u)), fits.argmax(axis=1)]
@@ -143,7 +145,7 @@ def inscribed(sizes: Floats, turn: Floats) -> Floats:
     return np.where(two[:, None], by_two, by_four)
 
 
-def colour_matrices(views: Drawn) -> tuple[Floats, Floats]:
+def colour_matrices(views: DrawnViews) -> tuple[Floats, Floats]:
     """All changes of colour as one matrix a view, (N, 3, 3), and the share of its mean grey to add, (N,).
 
     Brightness, contrast, saturation and hue in this order, then grey. Contrast pulls towards the mean grey of the view,

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dermssl.data.images import skin_colour
 from dermssl.data.pixel_cache import PixelCache
-from pretrain.views.colour import in_order
-from pretrain.views.draws import LUMA, Drawn, Floats, colour_matrices
+from pretrain.views.colour import colour_jitter
+from pretrain.views.draws import LUMA, DrawnViews, Floats, colour_matrices
 
 
 class GpuPainter:
@@ -32,14 +32,14 @@ class GpuPainter:
         self.skin = torch.from_numpy(skin_of(pixels) if padding == "skin" else np.zeros((len(pixels), 3))).to(
             device, torch.float32
         )
-        self.resident = copied(pixels, device) if fits(pixels, device) else None
+        self.resident = copied_to_device(pixels, device) if fits_on_device(pixels, device) else None
 
-    def paint(self, views: Drawn, images: NDArray[np.int64], size: int) -> Tensor:
+    def paint(self, views: DrawnViews, images: NDArray[np.int64], size: int) -> Tensor:
         """Views of `images`, (N,), as (N, 3, size, size) uint8 on the device, in memory channels last."""
         rows = self.upload(images)
         flat, starts = (self.resident, self.starts[rows]) if self.resident is not None else self.bring(images)
         places = pixel_places(self.upload(views.maps), self.sizes[rows], size)  # (N, S, S, 2)
-        cut = sample(flat, starts, self.sizes[rows], places, self.padding, self.skin[rows])  # (N, S, S, 3)
+        cut = bilinear_sample(flat, starts, self.sizes[rows], places, self.padding, self.skin[rows])  # (N, S, S, 3)
         coloured = self.recolour(cut, views)
         blurred = blur(coloured.permute(0, 3, 1, 2), views.sigma)
         return self.solarise(blurred, views.solarised)
@@ -57,10 +57,10 @@ class GpuPainter:
         starts = np.concatenate([[0], np.cumsum([len(picture) for picture in pictures])[:-1]])
         return self.upload(np.concatenate(pictures)), self.upload(starts[which])
 
-    def recolour(self, cut: Tensor, views: Drawn) -> Tensor:
+    def recolour(self, cut: Tensor, views: DrawnViews) -> Tensor:
         """(N, S, S, 3) of [0, 255] -> the same."""
         if self.colour == "sequential":
-            return in_order(cut, self.upload(views.factors), self.upload(views.order), self.upload(views.grey))
+            return colour_jitter(cut, self.upload(views.factors), self.upload(views.order), self.upload(views.grey))
         matrices, shares = colour_matrices(views)
         grey = cut.mean(dim=(1, 2)) @ cut.new_tensor(LUMA)  # (N,)
         offset = self.upload(shares) * grey
@@ -77,7 +77,7 @@ class GpuPainter:
         return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def fits(pixels: PixelCache, device: torch.device, share: float = 0.4) -> bool:
+def fits_on_device(pixels: PixelCache, device: torch.device, share: float = 0.4) -> bool:
     """Whether the pictures may lie on the device for good."""
     if device.type != "cuda":
         return True
@@ -85,7 +85,7 @@ def fits(pixels: PixelCache, device: torch.device, share: float = 0.4) -> bool:
     return pixels.pixels.nbytes <= share * free
 
 
-def copied(pixels: PixelCache, device: torch.device, part: int = 2**28) -> Tensor:
+def copied_to_device(pixels: PixelCache, device: torch.device, part: int = 2**28) -> Tensor:
     """All pixels on the device, a part after the other: the file need not fit into memory as well."""
     flat = torch.empty(len(pixels.pixels), dtype=torch.uint8, device=device)
     for first in range(0, len(flat), part):
@@ -103,11 +103,11 @@ def pixel_places(maps: Tensor, sizes: Tensor, size: int) -> Tensor:
     steps = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     view = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3)  # (S * S, 3)
-    there = (view @ maps.transpose(1, 2)).view(len(maps), size, size, 2)
-    return (there + 1) * sizes[:, None, None] / 2 - 0.5
+    in_picture = (view @ maps.transpose(1, 2)).view(len(maps), size, size, 2)
+    return (in_picture + 1) * sizes[:, None, None] / 2 - 0.5
 
 
-def sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor, padding: str, skin: Tensor) -> Tensor:
+def bilinear_sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor, padding: str, skin: Tensor) -> Tensor:
     """The colours at `places`, linear between the four nearest pixels, rounded as a picture is: (N, S, S, 3).
 
     Args:
@@ -126,8 +126,8 @@ def sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor, padding:
     for dy in (0, 1):
         for dx in (0, 1):
             pixel = corner + torch.tensor([dx, dy], device=places.device)
-            there, inside = within(pixel, sizes[:, None, None], padding)
-            index = starts[:, None, None] + (there[..., 1] * sizes[:, None, None, 0] + there[..., 0]) * 3
+            nearest, inside = within(pixel, sizes[:, None, None], padding)
+            index = starts[:, None, None] + (nearest[..., 1] * sizes[:, None, None, 0] + nearest[..., 0]) * 3
             colour = flat[index[..., None] + channels].float()
             if padding in ("skin", "black"):
                 colour = torch.where(inside[..., None], colour, skin[:, None, None])
@@ -157,13 +157,13 @@ def blur(images: Tensor, sigma: Floats) -> Tensor:
     reach = min(math.ceil(3 * sigma.max()), images.shape[-1] - 1)
     rows = torch.from_numpy(chosen).to(images.device, non_blocking=True)
     kernels = torch.from_numpy(gaussians(sigma[chosen], reach)).to(images.device, images.dtype, non_blocking=True)
-    some = images[rows]
+    sharp = images[rows]
     count, size = 3 * len(chosen), images.shape[-1]
     line = kernels.repeat_interleave(3, dim=0)  # (3 n, 2 reach + 1)
-    x = F.pad(some, (reach, reach, reach, reach), mode="reflect").reshape(1, count, size + 2 * reach, -1)
+    x = F.pad(sharp, (reach, reach, reach, reach), mode="reflect").reshape(1, count, size + 2 * reach, -1)
     x = F.conv2d(x, line[:, None, None], groups=count)
     x = F.conv2d(x, line[:, None, :, None], groups=count)
-    return images.index_copy(0, rows, x.view_as(some).to(images.dtype))
+    return images.index_copy(0, rows, x.view_as(sharp).to(images.dtype))
 
 
 def gaussians(sigma: Floats, reach: int) -> Floats:

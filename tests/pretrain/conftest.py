@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermssl.data.pixel_cache import PixelCache
+from dermssl.flags import option_names
 from dermssl.weights.encoder import Start, start_from
 from dermssl.weights.encoder_file import Card
 from pretrain.config import PretrainConfig
 from pretrain.methods.method import Method
-from pretrain.recipes import recipe
+from pretrain.recipes import recipe_of
 from pretrain.views.batch import Batch
 
 
@@ -99,8 +100,8 @@ def small_method() -> Callable[..., Method]:
     """Builds the method of a name, small, with timm's smallest EfficientNet, all drawn from `seed`."""
 
     def build(name: str, seed: int = 0, steps: int = 10, **options: object) -> Method:
-        taken = recipe(name)
-        small = {option: value for option, value in SMALL.items() if hasattr(taken, option)}
+        taken = recipe_of(name)
+        small = {option: value for option, value in SMALL.items() if option in option_names(taken)}
         config = taken(**(small | options))  # type: ignore[arg-type]
         start = start_from("random", "tu-test_efficientnet", seed)
         torch.manual_seed(seed)

@@ -1,6 +1,10 @@
+import math
+
 import pytest
 
-from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
+from dermssl.flags import option_names, plain
+from pretrain.config import PretrainConfig
+from pretrain.recipes import METHODS, DecoderPretrainConfig, MoCoConfig, SimCLRConfig, SimSiamConfig
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -54,3 +58,24 @@ def test_moco_refuses_a_queue_that_cannot_hold_a_batch() -> None:
     assert MoCoConfig(batch_size=16, queue_size=16).queue_size == 16
     with pytest.raises(ValueError, match=r"--queue_size must hold a batch \(16\), got 15"):
         MoCoConfig(batch_size=16, queue_size=15)
+
+
+def test_what_a_method_has_no_option_for_is_answered_and_is_no_option() -> None:
+    facts = {"queue_size": 0, "norm_groups": 1, "micro_batch": 0, "temperature": 0.0, "decoder": ""}
+    config = SimSiamConfig()
+    assert {name: getattr(config, name) for name in facts} == facts
+    assert math.isnan(config.momentum)
+    assert not {*facts, "momentum"} & {*option_names(SimSiamConfig), *plain(config)}
+
+
+def test_a_recipes_own_option_is_what_it_answers() -> None:
+    configs: list[tuple[PretrainConfig, str, object]] = [
+        (MoCoConfig(queue_size=512), "queue_size", 512),
+        (MoCoConfig(momentum=0.9), "momentum", 0.9),
+        (MoCoConfig(norm_groups=4), "norm_groups", 4),
+        (SimCLRConfig(temperature=0.5), "temperature", 0.5),
+        (SimCLRConfig(micro_batch=64), "micro_batch", 64),
+        (DecoderPretrainConfig(decoder="fpn"), "decoder", "fpn"),
+    ]
+    for config, name, value in configs:
+        assert getattr(config, name) == plain(config)[name] == value

@@ -33,7 +33,7 @@ from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import Card, read_encoder_file
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS, SimCLRConfig
-from pretrain.run import card_of, run
+from pretrain.run import card_of_pretraining, run
 from pretrain.views.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("checkpoints_stay")
@@ -65,7 +65,7 @@ class Finished(NamedTuple):
 
 def options(method: str, place: Path, data: Path, **more: object) -> PretrainConfig:
     given = {"data": data, "out": place / "runs", "checkpoints": place / "checkpoints"}
-    own = {name: value for name, value in OWN.items() if hasattr(METHODS[method], name)}
+    own = {name: value for name, value in OWN.items() if name in flags.option_names(METHODS[method])}
     return METHODS[method](**(SMALL | own | given | more))
 
 
@@ -349,7 +349,7 @@ def test_an_encoder_file_is_continued_and_named_as_the_parent(finished: Finished
 def test_the_licence_of_the_images_stands_on_the_card(photographs: Path) -> None:
     manifest = read_manifest(photographs)
     manifest.table["licence"] = ["CC-0"] * 6 + ["CC-BY-NC"] * 6
-    card = card_of(SimCLRConfig(encoder=ENCODER), start_from("random", ENCODER, 0), manifest)
+    card = card_of_pretraining(SimCLRConfig(encoder=ENCODER), start_from("random", ENCODER, 0), manifest)
     assert isinstance(card, Card)
     assert card.data["licence"] == "CC-0, CC-BY-NC"
 

@@ -28,7 +28,7 @@ from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look, Rows
 from pretrain.methods.method import Method
-from pretrain.recipes import METHODS, recipe
+from pretrain.recipes import METHODS, recipe_of
 from pretrain.views.batch import Batch
 
 IMAGES = 32
@@ -153,7 +153,7 @@ class Breaks(Callback):
 
 def has(name: str) -> bool:
     """Whether somebody has written the method."""
-    return find_spec(recipe(name).MODULE.split(":")[0]) is not None
+    return find_spec(recipe_of(name).MODULE.split(":")[0]) is not None
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if has(name)])

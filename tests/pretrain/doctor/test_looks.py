@@ -16,14 +16,14 @@ from dermssl.weights.encoder_file import Card
 from pretrain.doctor.looks import (
     Look,
     Rows,
-    companions,
-    dense,
+    batch_of_pairs,
     dense_pictures,
+    dense_probe,
     features_of_views,
     first_of_lesion,
-    losses,
-    paired,
-    slow_copy,
+    pair_losses,
+    shared_companions,
+    slow_copy_distance,
     two_batches,
     untouched,
     vote_of_neighbours,
@@ -78,12 +78,12 @@ def test_views_of_one_colour_each_lie_together_and_apart_from_others(look: Calla
 
 
 def test_a_mask_that_is_a_matter_of_colour_is_found_by_the_dense_probe(look: Callable[..., Look]) -> None:
-    assert dense(look(), torch.device("cpu"))["dense_iou"] > 0.8
+    assert dense_probe(look(), torch.device("cpu"))["dense_iou"] > 0.8
 
 
 def test_without_masks_or_classes_neither_probe_gives_a_score(look: Callable[..., Look]) -> None:
     here = look(masks=False)
-    assert dense(here, torch.device("cpu")) == {}
+    assert dense_probe(here, torch.device("cpu")) == {}
     assert vote_of_neighbours(here, torch.device("cpu")) == {}
 
 
@@ -110,7 +110,7 @@ def test_neighbours_recognise_classes_that_features_tell_apart(look: Callable[..
 def test_strangers_are_paired_with_all_that_belongs_to_their_view() -> None:
     maps = torch.arange(12.0).view(12, 1, 1).expand(12, 2, 3)
     batch = Batch(torch.arange(8).view(8, 1), torch.arange(4).view(4, 1), maps, torch.arange(4))
-    found = paired(batch, np.array([0, 1]), np.array([2, 3]))
+    found = batch_of_pairs(batch, np.array([0, 1]), np.array([2, 3]))
     assert found.views.flatten().tolist() == [0, 1, 6, 7]
     assert found.local.flatten().tolist() == [0, 1]
     assert found.maps[:, 0, 0].tolist() == [0, 1, 6, 7, 8, 9]
@@ -125,18 +125,18 @@ def test_too_few_images_for_two_batches_give_none(look: Callable[..., Look]) -> 
 
 def test_views_of_strangers_cost_more_than_views_of_one_image(small_method: Builds) -> None:
     method = small_method("simclr", image_size=32)
-    found = losses(method, views_of(16)(np.arange(16)), nullcontext)
+    found = pair_losses(method, views_of(16)(np.arange(16)), nullcontext)
     assert found["pair_loss"] < found["stranger_loss"]
 
 
 @pytest.mark.parametrize(("groups", "low", "high"), [(1, 1.0, 1.0), (2, 0.1, 0.8), (4, 0.0, 0.6)])
 def test_companions_are_shared_as_far_as_groups_are(groups: int, low: float, high: float, small_method: Builds) -> None:
     method = small_method("moco", image_size=32, norm_groups=groups)
-    assert low <= companions(method, views_of(16)(np.arange(16)))["shared_companions"] <= high
+    assert low <= shared_companions(method, views_of(16)(np.arange(16)))["shared_companions"] <= high
 
 
 def test_methods_without_keys_have_no_companions(small_method: Builds) -> None:
-    assert companions(small_method("simclr"), views_of(16)(np.arange(16))) == {}
+    assert shared_companions(small_method("simclr"), views_of(16)(np.arange(16))) == {}
 
 
 def test_a_slow_copy_is_found_and_follows(small_method: Builds) -> None:
@@ -144,9 +144,9 @@ def test_a_slow_copy_is_found_and_follows(small_method: Builds) -> None:
     with torch.no_grad():
         for weight in method.encoder.parameters():
             weight.mul_(1.1)
-    found = slow_copy(method, views_of(16)(np.arange(16)), nullcontext)
+    found = slow_copy_distance(method, views_of(16)(np.arange(16)), nullcontext)
     assert found["teacher_distance"] == pytest.approx(0.1 / 1.1 / 2, rel=1e-3)
-    assert slow_copy(small_method("simclr"), views_of(16)(np.arange(16)), nullcontext) == {}
+    assert slow_copy_distance(small_method("simclr"), views_of(16)(np.arange(16)), nullcontext) == {}
 
 
 def test_looking_leaves_modes_buffers_slow_copies_and_random_states(small_method: Builds) -> None:

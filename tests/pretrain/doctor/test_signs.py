@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pretrain.doctor.signs import constant_share, distance, duplicate_share, finite, gradient_norm
+from pretrain.doctor.signs import constant_share, duplicate_share, finite, gradient_norm, relative_distance
 from pretrain.methods.method import scaled_lr
 from pretrain.recipes import MoCoConfig, SimCLRConfig
 
@@ -34,7 +34,7 @@ def test_the_norm_of_gradients_is_that_of_all_numbers_in_a_row() -> None:
 
 
 def test_distance_is_a_share_of_the_second_ones_length() -> None:
-    assert distance([torch.tensor([3.0, 0.0])], [torch.tensor([0.0, 4.0])]).item() == pytest.approx(5 / 4)
+    assert relative_distance([torch.tensor([3.0, 0.0])], [torch.tensor([0.0, 4.0])]).item() == pytest.approx(5 / 4)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

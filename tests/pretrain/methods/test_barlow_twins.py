@@ -8,7 +8,7 @@ from lightly.loss import BarlowTwinsLoss
 from torch import Tensor
 
 from dermssl.weights.encoder import Start, pooled
-from pretrain.methods.barlow_twins import BarlowTwins, barlow_twins_loss, off_diagonal_squares, projector
+from pretrain.methods.barlow_twins import BarlowTwins, barlow_twins_loss, off_diagonal_squares, three_layer_projector
 from pretrain.recipes import BarlowTwinsConfig
 from pretrain.views.batch import Batch
 
@@ -120,7 +120,7 @@ def test_a_single_image_and_unequal_shapes_are_refused(a: tuple[int, int], b: tu
 
 
 def test_the_projector_has_three_layers_and_a_bias_only_in_its_norms() -> None:
-    head = projector(5, 7)
+    head = three_layer_projector(5, 7)
     shapes = [tuple(p.shape) for p in head.parameters() if p.ndim > 1]
     assert shapes == [(7, 5), (7, 7), (7, 7)]
     assert sum(p.ndim == 1 for p in head.parameters()) == 4

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dermssl.weights.encoder import Start, pooled
-from pretrain.methods.byol import BYOL, distance
+from pretrain.methods.byol import BYOL, normalised_mse
 from pretrain.methods.momentum import rising
 from pretrain.recipes import BYOLConfig
 from pretrain.views.batch import Batch
@@ -47,11 +47,11 @@ def swapped(batch: Batch) -> Batch:
 @pytest.mark.parametrize(("factor", "expected"), [(3.0, 0.0), (-0.1, 4.0)])
 def test_only_the_direction_of_a_prediction_counts(factor: float, expected: float) -> None:
     targets = draw(5, 3, seed=0)
-    assert distance(factor * targets, targets).item() == pytest.approx(expected, abs=1e-12)
+    assert normalised_mse(factor * targets, targets).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_prediction_at_right_angles_is_two_away() -> None:
-    assert distance(torch.eye(4), torch.eye(4).roll(1, dims=0)).item() == pytest.approx(2)
+    assert normalised_mse(torch.eye(4), torch.eye(4).roll(1, dims=0)).item() == pytest.approx(2)
 
 
 def test_the_distance_matches_its_definition() -> None:
@@ -60,7 +60,7 @@ def test_the_distance_matches_its_definition() -> None:
     for p, t in zip(predictions.tolist(), targets.tolist(), strict=True):
         size_p, size_t = sum(x * x for x in p) ** 0.5, sum(x * x for x in t) ** 0.5
         expected += sum((x / size_p - y / size_t) ** 2 for x, y in zip(p, t, strict=True)) / 5
-    assert distance(predictions, targets).item() == pytest.approx(expected)
+    assert normalised_mse(predictions, targets).item() == pytest.approx(expected)
 
 
 def loss_by_the_paper(module: BYOL, batch: Batch, *, stopped: bool = True) -> Tensor:

@@ -9,8 +9,17 @@ from torch import Tensor, nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import start_from
-from pretrain.methods.decoder import Decoder, apart_in, build_decoder, carried, inside, inverse, local_contrast, sampled
-from pretrain.recipes import DecoderConfig
+from pretrain.methods.decoder import (
+    Decoder,
+    apart_in,
+    apply_affine,
+    build_decoder,
+    inside,
+    inverse_affine,
+    local_contrast,
+    sampled,
+)
+from pretrain.recipes import DecoderPretrainConfig
 from pretrain.views.batch import Batch
 
 Builds = Callable[..., Decoder]
@@ -136,19 +145,19 @@ def test_a_map_and_its_inverse_leave_points_where_they_are() -> None:
         [turned(0.7, 0.5, 0.1, -0.3), turned(-2.0, 0.9, 0, 0.1), torch.tensor([[0.0, 2, 1], [0.5, 1, 0]])]
     )
     points = 2 * torch.rand(3, 5, 2) - 1
-    assert torch.allclose(carried(carried(points, maps), inverse(maps)), points, atol=1e-5)
+    assert torch.allclose(apply_affine(apply_affine(points, maps), inverse_affine(maps)), points, atol=1e-5)
 
 
 def test_points_are_carried_as_the_map_says() -> None:
-    mapped = carried(torch.tensor([[[0.5, -1.0]]]), torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]))
+    mapped = apply_affine(torch.tensor([[[0.5, -1.0]]]), torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]))
     assert mapped.flatten().tolist() == [0.5 - 2 + 3, 2 - 5 + 6]
 
 
 def test_points_are_carried_in_float32_under_autocast() -> None:
     points, maps = 2 * torch.rand(1, 50, 2) - 1, turned(0.7, 0.5, 0.1, -0.3)[None]
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = carried(points, maps)
-    assert torch.equal(rounded, carried(points, maps))
+        rounded = apply_affine(points, maps)
+    assert torch.equal(rounded, apply_affine(points, maps))
 
 
 def test_two_places_are_apart_if_they_share_no_cell() -> None:
@@ -169,7 +178,7 @@ def test_both_views_are_sampled_at_the_same_place_of_the_picture(small_method: B
     """Maps whose cells hold their place in the picture: what is sampled in both views must be equal."""
     first = turned(-0.4, 0.7, -0.1, 0.2)
     views = torch.stack([first, second])
-    points, seen = small_method("decoder", places=200).draw(whole(1, first, second))
+    points, seen = small_method("decoder", places=200).draw_places(whole(1, first, second))
     maps = F.affine_grid(views, [2, 1, 32, 32], align_corners=False).permute(0, 3, 1, 2)
     found = sampled(maps, points.flatten(0, 1))[..., 0]  # (2, 2, P)
     inner = (seen & (points.abs() < 1 - 1 / 32).all(dim=3).all(dim=0))[
@@ -182,7 +191,7 @@ def test_both_views_are_sampled_at_the_same_place_of_the_picture(small_method: B
 def test_places_fill_the_first_view_and_are_seen_where_the_second_shows_them(small_method: Builds) -> None:
     """The second view is the left half of the first, at its height."""
     left = torch.tensor([[0.5, 0, -0.5], [0, 1, 0]])
-    points, seen = small_method("decoder", places=2000).draw(whole(2, torch.eye(2, 3), left))
+    points, seen = small_method("decoder", places=2000).draw_places(whole(2, torch.eye(2, 3), left))
     assert inside(points[0]).all()
     assert torch.equal(seen, points[0][..., 0] <= 0)
     assert points[0].mean(dim=(0, 1)).tolist() == pytest.approx([0, 0], abs=0.05)
@@ -193,7 +202,7 @@ def test_places_fill_the_first_view_and_are_seen_where_the_second_shows_them(sma
 def test_padding_beyond_the_picture_is_no_place(small_method: Builds) -> None:
     """Both views show the picture and as much again around it."""
     wide = torch.tensor([[2.0, 0, 0], [0, 2.0, 0]])
-    points, seen = small_method("decoder", places=500).draw(whole(1, wide, wide))
+    points, seen = small_method("decoder", places=500).draw_places(whole(1, wide, wide))
     assert torch.equal(seen, inside(points[0] * 2))
     assert 0 < seen.sum() < 500
 
@@ -205,14 +214,14 @@ def test_an_image_gets_the_same_places_however_many_processes_there_are(
     method = small_method("decoder")
     batch = draw_batch(method.recipe)
     torch.manual_seed(0)
-    points, seen = method.draw(batch)
+    points, seen = method.draw_places(batch)
     images = len(batch.images) // processes
     for rank in range(processes):
         own = [part.chunk(processes)[rank] for part in batch.maps.chunk(2)]
         monkeypatch.setenv("WORLD_SIZE", str(processes))
         monkeypatch.setenv("RANK", str(rank))
         torch.manual_seed(0)
-        mine = method.draw(Batch(batch.views[: 2 * images], batch.local, torch.cat(own), batch.images[:images]))
+        mine = method.draw_places(Batch(batch.views[: 2 * images], batch.local, torch.cat(own), batch.images[:images]))
         assert torch.equal(mine[0], points.chunk(processes, dim=1)[rank])
         assert torch.equal(mine[1], seen.chunk(processes)[rank])
 
@@ -221,7 +230,7 @@ def test_an_image_gets_the_same_places_however_many_processes_there_are(
 @pytest.mark.parametrize("decoder", NETWORKS)
 def test_the_decoders_tensors_are_those_of_smps_network(encoder: str, decoder: str) -> None:
     start = start_from("random", encoder, seed=0)
-    method = Decoder(start, DecoderConfig(decoder=decoder, image_size=64, projection_dim=8), steps=1)  # type: ignore[arg-type]
+    method = Decoder(start, DecoderPretrainConfig(decoder=decoder, image_size=64, projection_dim=8), steps=1)  # type: ignore[arg-type]
     network = NETWORKS[decoder](encoder, encoder_weights=None).eval()
     ours = {f"encoder.{name}": tensor for name, tensor in start.encoder.state_dict().items()} | method.decoder_tensors()
     theirs = {name for name in network.state_dict() if not name.startswith("segmentation_head")}

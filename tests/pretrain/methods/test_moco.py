@@ -38,7 +38,7 @@ def batch(images: int = 4, seed: int = 3) -> Batch:
 
 
 def keys_of(module: MoCo, views: Tensor) -> Tensor:
-    return module.keys_of(*module.shuffled_answers(views))
+    return module.keys_of(*module.shuffled_key_maps(views))
 
 
 def test_equal_similarities_give_log_of_the_candidates_and_find_nothing() -> None:
@@ -187,9 +187,9 @@ def test_a_step_queues_its_keys_after_the_loss(tiny_start: Starts) -> None:
     assert module.queue.oldest == 4
     twin = moco(tiny_start())
     torch.manual_seed(0)
-    asking, answering = batch().views.chunk(2)
-    asked = pooled_in_groups(twin, asking)
-    expected, found = info_nce(F.normalize(twin.head(asked), dim=1), keys_of(twin, answering), before, 0.2)
+    query_views, key_views = batch().views.chunk(2)
+    features = pooled_in_groups(twin, query_views)
+    expected, found = info_nce(F.normalize(twin.head(features), dim=1), keys_of(twin, key_views), before, 0.2)
     assert scalars["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
     assert scalars["accuracy"] == found
 

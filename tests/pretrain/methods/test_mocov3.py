@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dermssl.weights.encoder import Start, pooled
-from pretrain.methods.mocov3 import MoCoV3, contrast
+from pretrain.methods.mocov3 import MoCoV3, contrastive_loss
 from pretrain.recipes import MoCoV3Config
 from pretrain.views.batch import Batch
 
@@ -43,13 +43,13 @@ def swapped(batch: Batch) -> Batch:
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_equal_similarities_give_log_of_the_keys_times_the_factor(temperature: float) -> None:
-    loss, _ = contrast(torch.ones(5, 3), torch.ones(5, 3), temperature)
+    loss, _ = contrastive_loss(torch.ones(5, 3), torch.ones(5, 3), temperature)
     assert loss.item() == pytest.approx(2 * temperature * log(5))
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_keys_at_right_angles_leave_what_the_temperature_leaves(temperature: float) -> None:
-    loss, found = contrast(3 * torch.eye(4), torch.eye(4), temperature)
+    loss, found = contrastive_loss(3 * torch.eye(4), torch.eye(4), temperature)
     assert loss.item() == pytest.approx(2 * temperature * log(1 + 3 * exp(-1 / temperature)))
     assert found == 1
 
@@ -66,13 +66,13 @@ def test_the_loss_matches_its_definition(images: int, temperature: float) -> Non
             similar.append(exp(sum(x * y for x, y in zip(query, key, strict=True)) / sizes / temperature))
         expected -= 2 * temperature * log(similar[index] / sum(similar)) / images
         found += max(similar) == similar[index]
-    loss, share = contrast(queries, keys, temperature)
+    loss, share = contrastive_loss(queries, keys, temperature)
     assert loss.item() == pytest.approx(expected)
     assert share.item() == pytest.approx(found / images)
 
 
 def test_keys_of_other_images_are_not_found() -> None:
-    _, found = contrast(torch.eye(4), torch.eye(4).roll(1, dims=0), 0.2)
+    _, found = contrastive_loss(torch.eye(4), torch.eye(4).roll(1, dims=0), 0.2)
     assert found == 0
 
 

@@ -12,6 +12,7 @@ import pytest
 from dermssl.flags import parse_choice
 from dermssl.weights.encoder_file import read_card
 from pretrain import recipes
+from pretrain.methods.method import in_float32, with_autocast_off
 from pretrain.run import run
 
 TEXT = (Path(__file__).parents[3] / "docs" / "methods.md").read_text().partition("\n### Adding a method\n")[2]
@@ -50,3 +51,7 @@ def test_an_option_of_the_example_is_checked_like_any_other(methods: dict[str, o
         Exception, match="AgreementConfig has no option 'projection_dims'; did you mean 'projection_dim'"
     ):
         parse_choice(methods, "method", "test", ["--method", "agreement", "--projection_dims", "8"])
+
+
+def test_a_method_written_with_the_earlier_name_of_the_float32_decorator_is_still_imported() -> None:
+    assert in_float32 is with_autocast_off

@@ -20,15 +20,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dermssl.flags import option_names
 from dermssl.parallel import synced
 from pretrain.methods.method import Method
-from pretrain.recipes import METHODS, recipe
+from pretrain.recipes import METHODS, recipe_of
 from pretrain.views.batch import Batch
 
 WORLDS = (2, 4)
 STEPS = 3  # the later ones see the queues and the centre that the earlier ones left
 PATIENCE = timedelta(seconds=60)  # with a process that never comes
-MODULES = [recipe(name).MODULE.split(":")[0] for name in METHODS]
+MODULES = [recipe_of(name).MODULE.split(":")[0] for name in METHODS]
 
 
 class Outcome(NamedTuple):
@@ -192,7 +193,7 @@ def found(
     asked = [item.callspec.params for item in own if "found" in getattr(item, "fixturenames", ())]
     methods, alone = {}, {}
     for name in dict.fromkeys(params["name"] for params in asked):  # -k NAME takes that one only
-        groups = {"norm_groups": max(WORLDS)} if hasattr(recipe(name), "norm_groups") else {}
+        groups = {"norm_groups": max(WORLDS)} if "norm_groups" in option_names(recipe_of(name)) else {}
         methods[name] = method = small_method(name, **groups).double()
         batch = draw_batch(method.recipe)
         batch = batch._replace(maps=batch.maps.double())

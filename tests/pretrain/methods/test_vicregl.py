@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dermssl.weights.encoder import Start, feature_maps
 from pretrain.methods.vicreg import vicreg_terms
-from pretrain.methods.vicregl import Places, VICRegL, distances, nearest, place_terms, positions, taken
+from pretrain.methods.vicregl import Places, VICRegL, nearest_pairs, pairwise_distances, place_terms, positions, rows_at
 from pretrain.recipes import VICRegLConfig
 from pretrain.views.batch import Batch
 
@@ -97,40 +97,40 @@ def test_positions_are_not_rounded_under_autocast() -> None:
 
 
 def test_a_mirrored_view_is_matched_with_its_mirror_image() -> None:
-    apart = distances(positions(WHOLE[None], 2, 3), positions(MIRRORED[None], 2, 3))
-    rows, columns = nearest(apart, 6)
+    apart = pairwise_distances(positions(WHOLE[None], 2, 3), positions(MIRRORED[None], 2, 3))
+    rows, columns = nearest_pairs(apart, 6)
     assert rows.tolist() == [[0, 1, 2, 3, 4, 5]]
     assert columns.tolist() == [[2, 1, 0, 5, 4, 3]]
 
 
 def test_only_places_that_a_crop_shows_are_matched_with_it() -> None:
     whole, crop = positions(WHOLE[None], 4, 4), positions(LOWER_RIGHT[None], 2, 2)
-    rows, columns = nearest(distances(whole, crop), 4)
+    rows, columns = nearest_pairs(pairwise_distances(whole, crop), 4)
     assert rows.tolist() == [[10, 11, 14, 15]]  # the lower right quarter
     assert columns.tolist() == [[0, 1, 2, 3]]
 
 
 def test_the_nearest_pairs_are_kept_in_the_order_of_the_map() -> None:
     apart = torch.tensor([[[5.0, 0.3], [4.0, 7.0], [0.1, 2.0], [0.2, 3.0]]])
-    rows, columns = nearest(apart, 3)
+    rows, columns = nearest_pairs(apart, 3)
     assert rows.tolist() == [[0, 2, 3]]
     assert columns.tolist() == [[1, 0, 0]]
 
 
 def test_a_map_with_fewer_places_than_matches_gives_all_of_them() -> None:
-    rows, _ = nearest(distances(draw(2, 4, 3, seed=1), draw(2, 5, 3, seed=2)), 20)
+    rows, _ = nearest_pairs(pairwise_distances(draw(2, 4, 3, seed=1), draw(2, 5, 3, seed=2)), 20)
     assert rows.tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_near_places_are_told_apart_far_from_the_origin() -> None:
     x = torch.full((1, 40, 2), 1000.0) + torch.arange(40).view(1, 40, 1) * 1e-2
-    _, columns = nearest(distances(x, x), 40)
+    _, columns = nearest_pairs(pairwise_distances(x, x), 40)
     assert columns.tolist() == [list(range(40))]
 
 
 def test_each_image_gives_places_of_its_own() -> None:
     rows = torch.arange(12.0).view(2, 3, 2)
-    assert taken(rows, torch.tensor([[2, 0], [1, 1]])).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+    assert rows_at(rows, torch.tensor([[2, 0], [1, 1]])).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
 
 
 def test_equal_views_agree_at_every_place() -> None:
@@ -143,8 +143,8 @@ def test_a_planted_shift_is_found_by_position_and_its_features_agree() -> None:
     where = torch.stack(torch.meshgrid(torch.arange(4.0), torch.arange(5.0), indexing="ij")[::-1], dim=-1)
     where = where.double().expand(3, -1, -1, -1)
     a, b = (Places(picture[:, :, s].flatten(1, 2), where[:, :, s].flatten(1, 2)) for s in (slice(4), slice(1, 5)))
-    rows, columns = nearest(distances(a.positions, b.positions), 12)
-    assert torch.equal(taken(a.embeddings, rows), taken(b.embeddings, columns))
+    rows, columns = nearest_pairs(pairwise_distances(a.positions, b.positions), 12)
+    assert torch.equal(rows_at(a.embeddings, rows), rows_at(b.embeddings, columns))
     assert place_terms(a, b, 12)[0].item() == 0
 
 

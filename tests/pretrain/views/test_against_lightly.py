@@ -26,7 +26,7 @@ from dermssl.synthetic.dataset import draw
 from pretrain.config import PretrainConfig
 from pretrain.views.batches import Turn, Views
 from pretrain.views.gpu import GpuPainter
-from pretrain.views.presets import IMAGENET
+from pretrain.views.view_presets import IMAGENET
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from pretrain.views import batches as module
 from pretrain.views.batch import Batch
 from pretrain.views.batches import Turn, Turns, Views, view_loader
 from pretrain.views.gpu import GpuPainter
-from pretrain.views.presets import PRESETS
+from pretrain.views.view_presets import VIEW_PRESETS
 
 Picture = NDArray[np.uint8]
 Keep = Callable[[list[Picture]], PixelCache]
@@ -58,7 +58,7 @@ def on_the_gpu_s_engine(views: Views) -> Views:
 
 def without_colour(views: Views, monkeypatch: pytest.MonkeyPatch) -> Views:
     """The same views, only cut."""
-    real = module.draw
+    real = module.draw_views
 
     def only_maps(*given: object, **named: object) -> object:
         drawn = real(*given, **named)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def without_colour(views: Views, monkeypatch: pytest.MonkeyPatch) -> Views:
         drawn.grey[:], drawn.sigma[:], drawn.solarised[:] = False, 0, False
         return drawn
 
-    monkeypatch.setattr(module, "draw", only_maps)
+    monkeypatch.setattr(module, "draw_views", only_maps)
     return views
 
 
@@ -125,12 +125,12 @@ def test_multi_crop_adds_small_crops_of_every_image(pixels: PixelCache) -> None:
     assert batch.maps.shape == (10, 2, 3)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_small_crops_show_less_than_views(preset: str, pixels: PixelCache) -> None:
     views = Views(pixels, with_crops(views=preset, padding="skin"), CPU)
     maps = torch.cat([views[Turn(epoch, np.arange(12))].maps[24:] for epoch in range(6)])
     areas = maps[:, :, :2].det().abs()
-    low, high = PRESETS[preset].local_area
+    low, high = VIEW_PRESETS[preset].local_area
     assert low - 1e-6 <= areas.min()
     assert areas.max() <= high + 1e-6
     assert areas.mean() == pytest.approx((low + high) / 2, abs=0.03)
@@ -159,7 +159,7 @@ def test_adding_small_crops_or_solarisation_changes_nothing_of_the_views(pixels:
 # Determinism
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 @pytest.mark.parametrize("engine", [lambda views: views, on_the_gpu_s_engine], ids=["cpu", "gpu"])
 def test_a_view_is_a_function_of_seed_epoch_image_and_view(
     preset: str, engine: Callable[[Views], Views], pixels: PixelCache
@@ -280,7 +280,7 @@ def promised_places(maps: Tensor, size: int) -> NDArray[np.float64]:
     return np.einsum("ij,jkl->ikl", maps.numpy().astype(float), np.stack([x, y, np.ones_like(x)]))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 @pytest.mark.parametrize("engine", [lambda views: views, on_the_gpu_s_engine], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("padding", ["none", "edge"])
 def test_maps_say_where_the_pixels_of_a_view_are_from(

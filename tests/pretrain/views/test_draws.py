@@ -13,16 +13,16 @@ from pretrain.views.draws import (
     LUMA,
     NUMBERS,
     TRIES,
-    Drawn,
-    between,
+    DrawnViews,
     colour_matrices,
     crop,
-    draw,
+    draw_views,
     inscribed,
     mixed,
-    numbers,
+    stretched,
+    uniform_numbers,
 )  # fmt: skip
-from pretrain.views.presets import DERMOSCOPY, IMAGENET, PRESETS, Preset
+from pretrain.views.view_presets import DERMOSCOPY, IMAGENET, VIEW_PRESETS, ViewPreset
 
 Floats = NDArray[np.float64]
 RARE = 1e-4  # the chance of a fair draw to fail a test of its distribution; the draws are fixed, so it never varies
@@ -30,11 +30,11 @@ MANY = 4000
 WIDTH, HEIGHT = 341, 256
 
 
-def draws(preset: Preset, count: int = MANY, padded: bool = False, solarise: float = 0.0) -> Drawn:
+def draws(preset: ViewPreset, count: int = MANY, padded: bool = False, solarise: float = 0.0) -> DrawnViews:
     """The first views of `count` pictures of one size."""
-    u = numbers(0, 0, np.arange(count), 0)
+    u = uniform_numbers(0, 0, np.arange(count), 0)
     sizes = np.tile([float(WIDTH), float(HEIGHT)], (count, 1))
-    return draw(u, sizes, preset, area=preset.area, padded=padded, solarise=solarise)
+    return draw_views(u, sizes, preset, area=preset.area, padded=padded, solarise=solarise)
 
 
 # The numbers
@@ -59,7 +59,7 @@ def test_a_view_s_numbers_are_such_a_sequence() -> None:
     for counter in (7, 3, 1, 5):  # seed, epoch, view, image
         word = next_output(word ^ counter)
     expected = [(next_output(word + int(GOLDEN) * place) >> 11) / 2**53 for place in range(NUMBERS)]
-    assert numbers(7, 3, np.array([5]), 1)[0].tolist() == expected
+    assert uniform_numbers(7, 3, np.array([5]), 1)[0].tolist() == expected
 
 
 def next_output(state: int) -> int:
@@ -71,14 +71,14 @@ def next_output(state: int) -> int:
 
 
 def test_numbers_are_uniform_in_every_slot() -> None:
-    u = numbers(0, 0, np.arange(MANY), 0)
+    u = uniform_numbers(0, 0, np.arange(MANY), 0)
     assert u.min() >= 0
     assert u.max() < 1
     assert min(ks_1samp(u[:, slot], lambda x: x).pvalue for slot in range(NUMBERS)) > RARE / NUMBERS
 
 
 def test_slots_are_independent() -> None:
-    found = np.corrcoef(numbers(0, 0, np.arange(MANY), 0).T) - np.eye(NUMBERS)
+    found = np.corrcoef(uniform_numbers(0, 0, np.arange(MANY), 0).T) - np.eye(NUMBERS)
     assert np.abs(found).max() < 5 / MANY**0.5  # five standard deviations
 
 
@@ -89,7 +89,7 @@ def test_slots_are_independent() -> None:
 )
 def test_neighbours_in_any_counter_are_independent(other: tuple[int, int, int], shift: int) -> None:
     seed, epoch, view = other
-    here, there = numbers(0, 0, np.arange(MANY), 0), numbers(seed, epoch, np.arange(MANY) + shift, view)
+    here, there = uniform_numbers(0, 0, np.arange(MANY), 0), uniform_numbers(seed, epoch, np.arange(MANY) + shift, view)
     found = [np.corrcoef(here[:, slot], there[:, slot])[0, 1] for slot in range(NUMBERS)]
     assert np.abs(found).max() < 5 / MANY**0.5
 
@@ -99,13 +99,13 @@ def test_counters_are_not_confused_with_each_other() -> None:
     small = [
         (seed, epoch, image, view) for seed in range(4) for epoch in range(4) for image in range(4) for view in (0, 1)
     ]
-    rows = [numbers(seed, epoch, np.array([image]), view)[0, 0] for seed, epoch, image, view in small]
+    rows = [uniform_numbers(seed, epoch, np.array([image]), view)[0, 0] for seed, epoch, image, view in small]
     assert len(set(rows)) == len(small)
 
 
 def test_an_image_s_numbers_do_not_depend_on_its_neighbours_in_the_batch() -> None:
-    whole = numbers(3, 2, np.array([9, 4, 7]), 1)
-    assert np.array_equal(whole[1:2], numbers(3, 2, np.array([4]), 1))
+    whole = uniform_numbers(3, 2, np.array([9, 4, 7]), 1)
+    assert np.array_equal(whole[1:2], uniform_numbers(3, 2, np.array([4]), 1))
 
 
 # Where a view lies
@@ -117,7 +117,7 @@ def test_a_crop_is_one_of_torchvision_s_random_resized_crop(size: tuple[int, int
     torch.manual_seed(0)
     picture = torch.empty(1, size[1], size[0])
     theirs = np.array([RandomResizedCrop.get_params(picture, list(area), [3 / 4, 4 / 3])[:1:-1] for _ in range(1000)])
-    u = numbers(0, 0, np.arange(MANY), 0)[:, 20:]
+    u = uniform_numbers(0, 0, np.arange(MANY), 0)[:, 20:]
     ours = crop(u, np.tile(np.array(size, float), (MANY, 1)), (3 / 4, 4 / 3), area)
     blunted = ours.round()  # theirs are whole pixels
     assert ks_2samp(blunted.prod(axis=1), theirs.prod(axis=1)).pvalue > RARE
@@ -181,9 +181,9 @@ def corners(maps: Floats) -> Floats:
     return own @ maps.transpose(0, 2, 1)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_without_padding_no_view_leaves_its_picture(preset: str) -> None:
-    assert np.abs(corners(draws(PRESETS[preset], padded=False).maps)).max() <= 1 + 1e-9
+    assert np.abs(corners(draws(VIEW_PRESETS[preset], padded=False).maps)).max() <= 1 + 1e-9
 
 
 def test_with_padding_only_turned_views_leave_their_picture() -> None:
@@ -218,10 +218,10 @@ def angles(maps: Floats) -> Floats:
     return (np.degrees(np.arctan2(along[:, 1], along[:, 0])) + 45) % 90 - 45
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 @pytest.mark.parametrize("padded", [True, False])
 def test_a_view_is_no_slanted_part_of_its_picture(preset: str, padded: bool) -> None:
-    along, across = np.moveaxis(linear(draws(PRESETS[preset], padded=padded).maps), 2, 0)
+    along, across = np.moveaxis(linear(draws(VIEW_PRESETS[preset], padded=padded).maps), 2, 0)
     assert (along * across).sum(axis=1) == pytest.approx(0, abs=1e-6)
 
 
@@ -262,9 +262,9 @@ def test_dermoscopy_changes_less_than_imagenet_in_every_respect() -> None:
 # What happens to its pixels
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_colour_blur_and_solarisation_come_as_often_as_the_preset_says(preset: str) -> None:
-    recipe, drawn = PRESETS[preset], draws(PRESETS[preset], solarise=0.2)
+    recipe, drawn = VIEW_PRESETS[preset], draws(VIEW_PRESETS[preset], solarise=0.2)
     jittered = (drawn.factors != [1, 1, 1, 0]).any(axis=1)
     assert jittered.mean() == pytest.approx(recipe.jittered, abs=0.03)
     assert drawn.grey.mean() == pytest.approx(recipe.grey, abs=0.03)
@@ -272,9 +272,9 @@ def test_colour_blur_and_solarisation_come_as_often_as_the_preset_says(preset: s
     assert drawn.solarised.mean() == pytest.approx(0.2, abs=0.03)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_factors_and_sigmas_are_uniform_over_their_ranges(preset: str) -> None:
-    recipe, drawn = PRESETS[preset], draws(PRESETS[preset])
+    recipe, drawn = VIEW_PRESETS[preset], draws(VIEW_PRESETS[preset])
     jittered = drawn.factors[(drawn.factors != [1, 1, 1, 0]).any(axis=1)]
     ranges = (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
     pairs = [*zip(jittered.T, ranges, strict=True), (drawn.sigma[drawn.sigma > 0], recipe.sigma)]
@@ -287,10 +287,10 @@ def test_every_order_of_the_four_changes_is_as_likely() -> None:
     assert counts / MANY == pytest.approx(1 / 24, abs=0.015)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_what_is_drawn_together_is_independent(preset: str) -> None:
     """Albumentations' own seeding let all transforms draw the same numbers: what is turned is then always dark, say."""
-    drawn = draws(PRESETS[preset], padded=True, solarise=0.2)
+    drawn = draws(VIEW_PRESETS[preset], padded=True, solarise=0.2)
     jittered = (drawn.factors != [1, 1, 1, 0]).any(axis=1)
     columns = [
         areas(drawn.maps), np.linalg.det(drawn.maps[:, :, :2]) < 0, *drawn.maps[:, :, 2].T,
@@ -303,24 +303,24 @@ def test_what_is_drawn_together_is_independent(preset: str) -> None:
 
 
 def test_a_range_is_filled_from_end_to_end() -> None:
-    assert between(np.array([0.0, 0.25, 1.0]), (0.35, 1.0)) == pytest.approx([0.35, 0.5125, 1.0])
+    assert stretched(np.array([0.0, 0.25, 1.0]), (0.35, 1.0)) == pytest.approx([0.35, 0.5125, 1.0])
 
 
-def one(factors: tuple[float, float, float, float], grey: bool = False) -> Drawn:
+def one(factors: tuple[float, float, float, float], grey: bool = False) -> DrawnViews:
     """A view of these changes of colour and of nothing else."""
-    return Drawn(
+    return DrawnViews(
         maps=np.eye(2, 3)[None], factors=np.array([factors]), order=np.arange(4)[None], grey=np.array([grey]),
         sigma=np.zeros(1), solarised=np.zeros(1, bool),
     )  # fmt: skip
 
 
-def coloured(pixels: Floats, drawn: Drawn) -> Floats:
+def coloured(pixels: Floats, drawn: DrawnViews) -> Floats:
     """Pixels (P, 3) after the matrix of a view that they make up."""
     [matrix], [share] = colour_matrices(drawn)
     return pixels @ matrix.T + share * (pixels @ LUMA).mean()
 
 
-def coloured_one_by_one(pixels: Floats, drawn: Drawn) -> Floats:
+def coloured_one_by_one(pixels: Floats, drawn: DrawnViews) -> Floats:
     """The same as torchvision's documentation has it: four blends one after the other, nothing clipped; no hue."""
     [[brightness, contrast, saturation, hue]] = drawn.factors
     assert hue == 0
@@ -381,6 +381,6 @@ def test_a_batch_of_matrices_is_that_of_each_view() -> None:
     drawn = draws(IMAGENET, count=20)
     matrices, shares = colour_matrices(drawn)
     for place in range(20):
-        alone = Drawn(*(part[place : place + 1] for part in vars(drawn).values()))
+        alone = DrawnViews(*(part[place : place + 1] for part in vars(drawn).values()))
         assert colour_matrices(alone)[0][0] == pytest.approx(matrices[place])
         assert colour_matrices(alone)[1][0] == pytest.approx(shares[place])

@@ -18,9 +18,9 @@ from dermssl.synthetic.dataset import draw as draw_lesion
 from pretrain.views import colour
 from pretrain.views import cpu as cpu_views
 from pretrain.views.cpu import CpuPainter
-from pretrain.views.draws import Drawn, draw, numbers
+from pretrain.views.draws import DrawnViews, draw_views, uniform_numbers
 from pretrain.views.gpu import GpuPainter, blur, gaussians, within
-from pretrain.views.presets import PRESETS
+from pretrain.views.view_presets import VIEW_PRESETS
 
 Picture = NDArray[np.uint8]
 Keep = Callable[[list[Picture]], PixelCache]
@@ -34,7 +34,7 @@ both_engines = pytest.mark.parametrize("engine", [CpuPainter, lambda *of: GpuPai
 
 @pytest.fixture(scope="module")
 def lesions(keep: Keep) -> PixelCache:
-    """Drawn lesions of three shapes."""
+    """DrawnViews lesions of three shapes."""
     return keep([draw_lesion(0, index, 96).image[: 96 - 10 * index, : 60 + 12 * index] for index in range(3)])
 
 
@@ -45,15 +45,15 @@ def noise(keep: Keep) -> PixelCache:
     return keep([rng.integers(0, 256, (50 + 7 * index, 70, 3), dtype=np.uint8) for index in range(3)])
 
 
-def drawn(pixels: PixelCache, images: NDArray[np.int64], preset: str, padding: str) -> Drawn:
+def drawn(pixels: PixelCache, images: NDArray[np.int64], preset: str, padding: str) -> DrawnViews:
     """A view of each image with everything in it that a preset has, solarisation too."""
     sizes = pixels.shapes[images, 1::-1].astype(float)
-    u = np.concatenate([numbers(0, epoch, images[epoch : epoch + 1], 0) for epoch in range(len(images))])
-    recipe = PRESETS[preset]
-    return draw(u, sizes, recipe, area=recipe.area, padded=padding != "none", solarise=0.3)
+    u = np.concatenate([uniform_numbers(0, epoch, images[epoch : epoch + 1], 0) for epoch in range(len(images))])
+    recipe = VIEW_PRESETS[preset]
+    return draw_views(u, sizes, recipe, area=recipe.area, padded=padding != "none", solarise=0.3)
 
 
-def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: NDArray[np.generic]) -> Drawn:
+def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: NDArray[np.generic]) -> DrawnViews:
     """Views of whole pictures, or of parts of them, without any other change than those named."""
     fields = {
         "maps": np.broadcast_to(np.eye(2, 3) if maps is None else maps, (count, 2, 3)).copy(),
@@ -63,10 +63,10 @@ def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: ND
         "sigma": np.zeros(count),
         "solarised": np.zeros(count, bool),
     }
-    return Drawn(**(fields | changed))  # type: ignore[arg-type]
+    return DrawnViews(**(fields | changed))  # type: ignore[arg-type]
 
 
-def painted(painter: Painter, views: Drawn, images: NDArray[np.int64], size: int = SIZE) -> Picture:
+def painted(painter: Painter, views: DrawnViews, images: NDArray[np.int64], size: int = SIZE) -> Picture:
     """What a painter gives, (N, size, size, 3)."""
     found = painter.paint(views, images, size)
     return found.permute(0, 2, 3, 1).numpy() if isinstance(found, Tensor) else found
@@ -84,7 +84,7 @@ def gap(one: Picture, other: Picture) -> NDArray[np.float64]:
 # by OpenCV and exactly by torch, and what follows may stretch that step; 180 steps would not pass.
 @pytest.mark.parametrize(("colour", "mean", "most"), [("matrix", 0.1, 0.4), ("sequential", 0.5, 2.0)])
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 @pytest.mark.parametrize("pictures", ["lesions", "noise"])
 def test_the_engines_paint_the_same_views(
     preset: str, padding: str, colour: str, mean: float, most: float, pictures: str, request: pytest.FixtureRequest
@@ -103,7 +103,7 @@ def test_views_of_different_images_are_further_apart_than_the_engines(lesions: P
     images = np.arange(24) % 3
     views = drawn(lesions, images, "dermoscopy", "skin")
     gpu = GpuPainter(lesions, "skin", "matrix", CPU)
-    whole = Drawn(*(np.roll(part, 1, axis=0) for part in vars(views).values()))
+    whole = DrawnViews(*(np.roll(part, 1, axis=0) for part in vars(views).values()))
     assert gap(painted(gpu, views, images), painted(gpu, whole, images)).mean() > 10
 
 
@@ -153,7 +153,7 @@ def test_a_view_is_the_same_alone_and_in_a_batch(
     painter = engine(lesions, "none", colour)
     whole = painted(painter, views, images)
     for place in range(12):
-        alone = Drawn(*(part[place : place + 1] for part in vars(views).values()))
+        alone = DrawnViews(*(part[place : place + 1] for part in vars(views).values()))
         assert np.abs(painted(painter, alone, images[place : place + 1])[0].astype(int) - whole[place]).max() <= 1
 
 
@@ -261,7 +261,7 @@ def test_reflection_goes_back_and_forth_without_repeating_the_rim() -> None:
 
 
 @both_engines
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_without_padding_no_border_is_invented(engine: Callable[..., Painter], preset: str, keep: Keep) -> None:
     """A picture with a red rim of a pixel around green: in no view is red wider than that rim is."""
     picture = np.full((60, 80, 3), (0, 200, 0), np.uint8)
@@ -311,7 +311,7 @@ def test_each_change_of_colour_is_torchvision_s(kind: int, factor: float, noise:
     change = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")[kind]
     expected = getattr(torchvision, change)(torch.from_numpy(noise[0].copy()).permute(2, 0, 1), factor)
     theirs = expected.permute(1, 2, 0).numpy().astype(float)
-    mine = (colour.brighter, colour.more_contrast, colour.more_saturated, colour.hue_turned)[kind]
+    mine = (colour.adjust_brightness, colour.adjust_contrast, colour.adjust_saturation, colour.adjust_hue)[kind]
     gpu = mine(torch.from_numpy(noise[0].copy())[None].float(), torch.full((1, 1, 1, 1), factor))[0].clamp(0, 255)
     assert np.abs(gpu.numpy() - theirs).max() < 2  # torchvision cuts off where we round, its grey as well
     cpu = cpu_views.CHANGES[kind](noise[0], factor).astype(float)

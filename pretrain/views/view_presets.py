@@ -6,7 +6,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset:
+class ViewPreset:
     """What a view may change about its picture."""
 
     area: Range
@@ -38,17 +38,17 @@ class Preset:
 
 
 # A lesion has no up, its colour is a sign, and a crop without it says nothing of it.
-DERMOSCOPY = Preset(
+DERMOSCOPY = ViewPreset(
     area=(0.35, 1), local_area=(0.12, 0.35), symmetries=True, turn=45, turned=0.5,
     brightness=(0.7, 1.3), contrast=(0.7, 1.3), saturation=(0.8, 1.2), hue=(-0.02, 0.02), jittered=0.8,
     grey=0.05, sigma=(0.1, 1.5), blurred=0.3,
 )  # fmt: skip
 
 # SimCLR (Chen et al. 2020, appendix A) as lightly's SimCLRTransform has it; small crops as in DINO.
-IMAGENET = Preset(
+IMAGENET = ViewPreset(
     area=(0.08, 1), local_area=(0.05, 0.4), symmetries=False, turn=0, turned=0,
     brightness=(0.2, 1.8), contrast=(0.2, 1.8), saturation=(0.2, 1.8), hue=(-0.2, 0.2), jittered=0.8,
     grey=0.2, sigma=(0.1, 2.0), blurred=0.5,
 )  # fmt: skip
 
-PRESETS = {"dermoscopy": DERMOSCOPY, "imagenet": IMAGENET}
+VIEW_PRESETS = {"dermoscopy": DERMOSCOPY, "imagenet": IMAGENET}
