@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from compare.publish import fill
+from compare.publish import fill_between_markers
 from compare.statistics.bootstrap import Interval
 from compare.statistics.decisions import hierarchical_bootstrap, holm, paired_permutation, verdict
 from compare.statistics.paired import Components, FloatArray, components, lesion_sums
@@ -218,7 +218,7 @@ def main() -> None:
         text = TABLES[name](options.studies)
         print("\n" + text, flush=True)
         if options.write:
-            fill(options.write, name, text)
+            fill_between_markers(options.write, name, text)
 
 
 def simulation(studies: int) -> str:

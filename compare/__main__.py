@@ -2,16 +2,16 @@
 
 import sys
 
-from compare.command_line import Command, parsed
+from compare.command_line import parsed_command
 from dermssl.errors import one_sentence
 
 
 def main(words: list[str]) -> None:
     """Does what the command says; torch comes in here, after the flags are known to be right."""
-    asked: Command = parsed(words)
-    from compare import commands
+    command = parsed_command(words)
+    from compare.commands import DEEDS
 
-    getattr(commands, asked.name)(asked)
+    DEEDS[command.name](command)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from compare.study.config import StudyConfig
-from compare.study.study_file import where
+from compare.study.study_file import options_file
 from dermssl.data.sources import CONFIGS, labelled_source
 from dermssl.errors import UserError
 from dermssl.flags import nearest, parse
@@ -27,7 +27,7 @@ PROG = "python -m compare"
 
 
 @dataclass(frozen=True)
-class Command:
+class StudyCommand:
     """A command with its study, and for `show` and `task` the run that it is about."""
 
     name: str
@@ -37,25 +37,25 @@ class Command:
     """The study with its flags, as a shell takes them."""
 
 
-def parsed(words: Sequence[str]) -> Command:
+def parsed_command(words: Sequence[str]) -> StudyCommand:
     """The command that the words are; without one it is `run`, and without a study the demo on the synthetic set.
 
     Raises:
         UserError: For an unknown command or study, a wrong option, or words that are too many.
     """
-    named, flags = split(words)
+    named, flags = words_and_flags(words)
     name = named.pop(0) if named else "run"
     if name not in COMMANDS:
         told = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
         raise UserError(f"'{name}' is no command of {PROG}{nearest(name, COMMANDS) or f'; there are {told}'}")
     about = named.pop() if len(named) == ABOUT.get(name) else ""
     if len(named) > 1 or (name in ABOUT and not about):
-        raise UserError(f"{PROG} {usage(name)}; got '{' '.join(words)}'")
-    study = study_of(named, flags, made=name in AFTERWARDS)
-    return Command(name, study, about, shlex.join([*named, *flags]))
+        raise UserError(f"{PROG} {usage_of(name)}; got '{' '.join(words)}'")
+    study = study_options(named, flags, made=name in AFTERWARDS)
+    return StudyCommand(name, study, about, shlex.join([*named, *flags]))
 
 
-def study_of(named: Sequence[str], flags: list[str], made: bool = False) -> StudyConfig:
+def study_options(named: Sequence[str], flags: list[str], made: bool = False) -> StudyConfig:
     """The options of the study that is named, by a word or by --config; of one `made`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
     if not named:
@@ -66,19 +66,19 @@ def study_of(named: Sequence[str], flags: list[str], made: bool = False) -> Stud
     if "--config" in flags:
         raise UserError(f"{named[0]} and --config both name a study; leave one of them out")
     out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
-    path = where(named[0], out, made)
+    path = options_file(named[0], out, made)
     study = parse(StudyConfig, prog, ["--config", str(path), *flags])
     moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "--out" not in flags
     return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study
 
 
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def words_and_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words before the first flag, and the rest."""
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     return list(words[:first]), list(words[first:])
 
 
-def usage(name: str) -> str:
+def usage_of(name: str) -> str:
     """How a command is written."""
     return {
         "show": "show RUN explains one run: its folder, its hash, or its name in a study",

@@ -4,102 +4,118 @@ Each imports what it needs when it is asked for: a look at the state of a study 
 """
 
 import time
+from collections.abc import Callable
 
-from compare.command_line import Command
+from compare.command_line import StudyCommand
 from compare.forecast.weights import refuse_unreachable
 from dermssl.errors import UserError
 
 
-def plan(asked: Command) -> None:
+def plan_command(command: StudyCommand) -> None:
     """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
     began = time.monotonic()
-    refuse_unreachable(asked.study)
+    refuse_unreachable(command.study)
     from compare.forecast.forecast import forecast
-    from compare.run import prepared
+    from compare.run import prepared_study
 
-    planned = prepared(asked.study)
-    print(planned.ground)
-    print(forecast(asked.study, planned.tasks, planned.slots, before=time.monotonic() - began))
-    print(f"\nnext:    {' '.join(['python -m compare run', asked.typed]).strip()}", flush=True)
+    planned = prepared_study(command.study)
+    print(planned.images)
+    print(forecast(command.study, planned.tasks, planned.slots, before=time.monotonic() - began))
+    print(f"\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
 
 
-def run(asked: Command) -> None:
+def run_command(command: StudyCommand) -> None:
     """Does every run that is not done yet, and writes the report."""
-    refuse_unreachable(asked.study)
+    refuse_unreachable(command.study)
     from compare.run import run as run_study
     from dermssl.runs.folder import closing
 
-    made = run_study(asked.study)
-    print(closing(made.page.parent, f"python -m compare show RUN --out {asked.study.out}"), flush=True)
+    made = run_study(command.study)
+    print(closing(made.page.parent, f"python -m compare show RUN --out {command.study.out}"), flush=True)
 
 
-def status(asked: Command) -> None:
+def status_command(command: StudyCommand) -> None:
     """Shows how far the study is."""
     from compare.status.status import show_status
 
-    show_status(asked.study.folder, once=asked.study.once)
+    show_status(command.study.folder, once=command.study.once)
 
 
-def report(asked: Command) -> None:
+def report_command(command: StudyCommand) -> None:
     """Writes the report of what is there; runs that cluster jobs have done are taken in."""
-    from compare.execution.ledger import Ledger, hold
-    from compare.run import conclude, planned_of
+    from compare.execution.ledger import Ledger, locked_study
+    from compare.run import conclude, planned_study
 
-    planned = planned_of(asked.study)
-    with hold(asked.study.folder):
-        ledger = Ledger(asked.study.folder, planned.tasks, trust=asked.study.trust)
-        made = conclude(asked.study, ledger)
+    planned = planned_study(command.study)
+    with locked_study(command.study.folder):
+        ledger = Ledger(command.study.folder, planned.tasks, trust=command.study.trust)
+        made = conclude(command.study, ledger)
     print(f"verdict: {made.sentence}\nreport:  {made.page}", flush=True)
 
 
-def show(asked: Command) -> None:
+def show_command(command: StudyCommand) -> None:
     """Explains one run."""
-    from compare.status.show import explain
+    from compare.status.show import explain_run
 
-    print(explain(asked.run, asked.study), flush=True)
+    print(explain_run(command.run, command.study), flush=True)
 
 
-def clean(asked: Command) -> None:
+def clean_command(command: StudyCommand) -> None:
     """Removes failed runs, and with --changed those whose files were changed."""
-    from compare.status.clean import clean as clean_study
+    from compare.status.clean import remove_failed_runs as clean_study
 
-    clean_study(asked.study)
+    clean_study(command.study)
 
 
-def slurm(asked: Command) -> None:
+def slurm_command(command: StudyCommand) -> None:
     """Writes array jobs for a SLURM cluster that do what is not done yet; what failed is planned anew."""
-    refuse_unreachable(asked.study)
+    refuse_unreachable(command.study)
     from dataclasses import replace
 
     from compare.estimates.estimate import estimates
-    from compare.estimates.work import Images
-    from compare.execution.ledger import hold
+    from compare.estimates.work import Workload
+    from compare.execution.ledger import locked_study
     from compare.execution.local import visible_gpus
-    from compare.execution.slurm import left_to_do, waves_said, write_scripts
-    from compare.run import opened, prepared
+    from compare.execution.slurm import unfinished_tasks, waves_in_words, write_scripts
+    from compare.run import opened_ledger, prepared_study
     from dermssl.runs.folder import closing
 
-    study = asked.study
-    planned = prepared(study)
-    with hold(study.folder):
-        ledger = opened(planned)
-        left = left_to_do(ledger)
-        known = estimates(replace(study, timed=False), left, Images(study))
+    study = command.study
+    planned = prepared_study(study)
+    with locked_study(study.folder):
+        ledger = opened_ledger(planned)
+        left = unfinished_tasks(ledger)
+        known = estimates(replace(study, timed=False), left, Workload(study))
         waves = write_scripts(study, left, known, gpu=bool(visible_gpus()))
-    print(f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{waves_said(waves)}")
+    print(
+        f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{waves_in_words(waves)}"
+    )
     place = study.folder / "slurm"
     print(closing(place, f"bash {place / 'submit.sh'}"), flush=True)
 
 
-def task(asked: Command) -> None:
+def task_command(command: StudyCommand) -> None:
     """Does one run of a study, as the array jobs do: it plans, and leaves the checks of the whole study to `slurm`."""
-    from compare.execution.array_task import cores, element
-    from compare.study.images import ground_of
+    from compare.execution.array_task import available_cpus, do_array_task
+    from compare.study.images import study_images
     from compare.study.plan import tasks_of
 
-    study, threads = asked.study, asked.study.threads or cores()
-    tasks = tasks_of(study, threads, ground_of(study, threads).hash)
-    outcome = element(study.folder, tasks, asked.run, trust=study.trust)
+    study, threads = command.study, command.study.threads or available_cpus()
+    tasks = tasks_of(study, threads, study_images(study, threads).hash)
+    outcome = do_array_task(study.folder, tasks, command.run, trust=study.trust)
     if outcome.state == "failed":
-        raise UserError(f"{asked.run}: {outcome.error}")
-    print(f"{asked.run}: done, {outcome.folder} ({outcome.seconds or 0:.0f} s)", flush=True)
+        raise UserError(f"{command.run}: {outcome.error}")
+    print(f"{command.run}: done, {outcome.folder} ({outcome.seconds or 0:.0f} s)", flush=True)
+
+
+DEEDS: dict[str, Callable[[StudyCommand], None]] = {
+    "plan": plan_command,
+    "run": run_command,
+    "status": status_command,
+    "report": report_command,
+    "show": show_command,
+    "clean": clean_command,
+    "slurm": slurm_command,
+    "task": task_command,
+}
+"""What does each command of `compare.command_line.COMMANDS`, by its name."""

@@ -13,7 +13,7 @@ from dermssl.errors import UserError, one_sentence
 from dermssl.files import write_text
 
 
-def publish(studies: list[Path]) -> None:
+def publish_studies(studies: list[Path]) -> None:
     """Writes a line a study between the markers of README.md, and each study's tables between those of the results.
 
     Raises:
@@ -22,14 +22,14 @@ def publish(studies: list[Path]) -> None:
     findings, results = [], []
     for study in studies:
         report = write_report(study)
-        findings.append(f"* `{study.name}` ({origin(study)}): {report.sentence}")
+        findings.append(f"* `{study.name}` ({study_in_words(study)}): {report.sentence}")
         text = re.sub(r"^Figures and pictures: .*\n\n", "", report.markdown.read_text("utf-8"), flags=re.MULTILINE)
         results.append(re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE).strip())
-    fill(Path("README.md"), "findings", "\n".join(findings))
-    fill(Path("docs/results.md"), "results", "\n\n".join(results))
+    fill_between_markers(Path("README.md"), "findings", "\n".join(findings))
+    fill_between_markers(Path("docs/results.md"), "results", "\n\n".join(results))
 
 
-def origin(folder: Path) -> str:
+def study_in_words(folder: Path) -> str:
     """Methods, data and commit of a study, in words."""
     study = read_study(folder)
     methods = sorted({method for method in study.plan["method"] if method})
@@ -37,7 +37,7 @@ def origin(folder: Path) -> str:
     return f"ssl is {' or '.join(methods)}, images from {study.options.get('data')}, commit {commit}"
 
 
-def fill(document: Path, name: str, text: str) -> None:
+def fill_between_markers(document: Path, name: str, text: str) -> None:
     """Replaces what stands between the markers `<!-- name: begin -->` and `<!-- name: end -->`."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found, rest = document.read_text(encoding="utf-8").partition(begin)
@@ -52,4 +52,4 @@ if __name__ == "__main__":
         folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
         if not folders:
             raise UserError("give the study folders to publish, such as runs/compare/demo")
-        publish(folders)
+        publish_studies(folders)

@@ -11,18 +11,18 @@ from typing import Any
 import pandas as pd
 
 from compare.estimates.estimate import estimates
-from compare.estimates.work import Images
+from compare.estimates.work import Workload
 from compare.execution.execute import Executor
-from compare.execution.ledger import Ledger, hold
+from compare.execution.ledger import Ledger, locked_study
 from compare.execution.local import LocalExecutor, slots_of, visible_gpus
 from compare.execution.schedule import schedule
 from compare.forecast.forecast import done_already
-from compare.forecast.preflight import refuse
+from compare.forecast.preflight import refuse_what_would_stop
 from compare.page.report import Report, write_report
 from compare.study.config import StudyConfig
-from compare.study.images import Ground, ground_of
+from compare.study.images import StudyImages, study_images
 from compare.study.plan import Outcome, Task, tasks_of
-from compare.study.study_file import declare, refuse_another_study
+from compare.study.study_file import refuse_another_study, write_study_file
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.runs.environment import environment
@@ -30,11 +30,11 @@ from dermssl.runs.folder import read_result, write_table
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedStudy:
     """A study that may begin: its images are there and every one of its runs can be done."""
 
     study: StudyConfig
-    ground: Ground
+    images: StudyImages
     tasks: list[Task]
     slots: int
     threads: int
@@ -51,13 +51,13 @@ def run(study: StudyConfig) -> Report:
         UserError: If the options or the data cannot be used; a run that fails is recorded, and the others go on.
     """
     began = time.time()
-    planned = prepared(study)
-    with hold(study.folder):
+    planned = prepared_study(study)
+    with locked_study(study.folder):
         # The study folder: what is asked, and a row for every run.
-        ledger = opened(planned)
+        ledger = opened_ledger(planned)
         done = len(done_already(study, planned.tasks))  # here or in another study, whose runs are found in their turn
         print(f"study {study.name}: {len(planned.tasks)} runs, {done} of them done already")
-        print(planned.ground, flush=True)
+        print(planned.images, flush=True)
 
         # The runs, each as soon as what it needs is there.
         with executor_of(planned) as executor:
@@ -71,18 +71,18 @@ def run(study: StudyConfig) -> Report:
     return report
 
 
-def prepared(study: StudyConfig) -> Planned:
+def prepared_study(study: StudyConfig) -> PlannedStudy:
     """Finds the images, makes the plan, and stops at whatever would stop one of its runs.
 
     Raises:
         UserError: With all that is wrong, before anything is trained.
     """
-    planned = planned_of(study)
-    refuse(study, planned.ground, planned.tasks)
+    planned = planned_study(study)
+    refuse_what_would_stop(study, planned.images, planned.tasks)
     return planned
 
 
-def planned_of(study: StudyConfig) -> Planned:
+def planned_study(study: StudyConfig) -> PlannedStudy:
     """Finds the images and makes the plan; a report asks for no more, not for weights that only a run needs.
 
     Raises:
@@ -92,18 +92,18 @@ def planned_of(study: StudyConfig) -> Planned:
     cores = os.cpu_count() or 1
     slots = slots_of(study.jobs, visible_gpus(), study.per_gpu)
     threads = study.threads or (1 if study.executor == "ray" else max(1, cores // slots))
-    ground = ground_of(study, cores)
+    images = study_images(study, cores)
     try:
-        tasks = tasks_of(study, threads, ground.hash)
+        tasks = tasks_of(study, threads, images.hash)
     except ValueError as error:  # of levels that do not go together
         raise UserError(str(error)) from error
-    return Planned(study, ground, tasks, slots, threads)
+    return PlannedStudy(study, images, tasks, slots, threads)
 
 
-def opened(planned: Planned) -> Ledger:
+def opened_ledger(planned: PlannedStudy) -> Ledger:
     """Writes what is asked into the study folder, which must be held, and takes up what is done."""
     study = planned.study
-    changes = declare(study)
+    changes = write_study_file(study)
     write_json(study.folder / "environment.json", environment())
     ledger = Ledger(study.folder, planned.tasks, trust=study.trust)
     if changes:
@@ -111,10 +111,10 @@ def opened(planned: Planned) -> Ledger:
     return ledger
 
 
-def executor_of(planned: Planned) -> Executor:
+def executor_of(planned: PlannedStudy) -> Executor:
     """Where the runs are done; none is started where what finished runs of its kind held is not free."""
     study, folder = planned.study, planned.study.folder
-    known = estimates(replace(study, timed=False), planned.tasks, Images(study))
+    known = estimates(replace(study, timed=False), planned.tasks, Workload(study))
     held = {task: (one.memory_mb or 0.0) / 1000 for task, one in known.items()}
     if study.executor == "ray":
         from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need
@@ -127,7 +127,7 @@ def executor_of(planned: Planned) -> Executor:
 
 def conclude(study: StudyConfig, ledger: Ledger) -> Report:
     """Gathers the scores of what is done, and writes the report."""
-    scores = gather(ledger.tasks, ledger.outcomes)
+    scores = gathered_scores(ledger.tasks, ledger.outcomes)
     path = study.folder / "scores.parquet"
     if len(scores):
         write_table(path, scores)
@@ -136,7 +136,7 @@ def conclude(study: StudyConfig, ledger: Ledger) -> Report:
     return write_report(study.folder)
 
 
-def gather(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def gathered_scores(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     """Scores of every image of every finished fine-tuning, with the factors of the run beside them."""
     tables = []
     for task in tasks:

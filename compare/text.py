@@ -9,7 +9,9 @@ WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def aligned(rows: Sequence[Sequence[str]], head: Sequence[str] = (), right: Sequence[int] = (), indent: int = 2) -> str:
+def text_table(
+    rows: Sequence[Sequence[str]], head: Sequence[str] = (), right: Sequence[int] = (), indent: int = 2
+) -> str:
     """A table in lines: each column as wide as its widest cell, two spaces apart; the last is cut where a line is full.
 
     Args:
@@ -22,13 +24,13 @@ def aligned(rows: Sequence[Sequence[str]], head: Sequence[str] = (), right: Sequ
     if not table:
         return ""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [line(row, widths, right, indent) for row in table]
+    lines = [table_line(row, widths, right, indent) for row in table]
     if head:
         lines.insert(1, " " * indent + "  ".join("-" * width for width in widths)[: WIDTH - indent])
     return "\n".join(lines)
 
 
-def line(row: Sequence[str], widths: Sequence[int], right: Sequence[int], indent: int) -> str:
+def table_line(row: Sequence[str], widths: Sequence[int], right: Sequence[int], indent: int) -> str:
     """A row of a table, with an ellipsis where it does not end."""
     cells = [
         cell.rjust(width) if column in right else cell.ljust(width)
@@ -79,14 +81,14 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
         return ""
     count = min(width, len(values))
     cuts = [round(i * len(values) / count) for i in range(count + 1)]
-    means = [mean_of(values[first:last]) for first, last in itertools.pairwise(cuts)]
+    means = [mean_of_finite(values[first:last]) for first, last in itertools.pairwise(cuts)]
     known = [mean for mean in means if not isnan(mean)]
     low, high = min(known, default=0.0), max(known, default=0.0)
     step = (high - low) / (len(BARS) - 1) or inf
     return "".join(" " if isnan(mean) else BARS[round((mean - low) / step)] for mean in means)
 
 
-def mean_of(values: Sequence[float]) -> float:
+def mean_of_finite(values: Sequence[float]) -> float:
     """Mean of the values that are numbers; nan where none is."""
     known = [value for value in values if isfinite(value)]
     return sum(known) / len(known) if known else float("nan")

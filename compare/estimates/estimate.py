@@ -17,10 +17,10 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
-from compare.estimates.kinds import Kind, kind_of, kind_of_task, repeats, tuning_of
-from compare.estimates.short_runs import LIMIT, timed
+from compare.estimates.kinds import RunKind, repeats, run_kind, task_kind, training_options
+from compare.estimates.short_runs import LIMIT, time_short_runs
 from compare.estimates.timings import METRICS, Rates, rates_of
-from compare.estimates.work import Images
+from compare.estimates.work import Workload
 from compare.study.config import StudyConfig
 from compare.study.plan import RunConfig, Task
 from dermssl import flags
@@ -44,14 +44,14 @@ class Estimate(NamedTuple):
     """In words: `3 finished runs`, `timed`, or another kind that it was scaled from."""
 
 
-class Known(NamedTuple):
+class KindRates(NamedTuple):
     """What is known of a kind of run, and from where."""
 
     rates: Rates
     source: str
 
 
-def estimates(study: StudyConfig, tasks: Sequence[Task], images: Images) -> dict[str, Estimate]:
+def estimates(study: StudyConfig, tasks: Sequence[Task], images: Workload) -> dict[str, Estimate]:
     """An estimate for every task of which anything is known, by task id.
 
     Args:
@@ -61,32 +61,32 @@ def estimates(study: StudyConfig, tasks: Sequence[Task], images: Images) -> dict
     """
     kinds = kinds_of(tasks)
     known = from_finished(study, set(kinds))
-    known |= {kind: one for kind, one in kept(study.out).items() if kind in kinds and kind not in known}
+    known |= {kind: one for kind, one in kept_rates(study.out).items() if kind in kinds and kind not in known}
     if study.timed:
         fresh = from_short_runs([(kind, kinds[kind]) for kind in kinds if kind not in known], images)
-        keep(study.out, fresh)
+        keep_rates(study.out, fresh)
         known |= fresh
-    known |= scaled({kind for kind in kinds if kind not in known}, known)
+    known |= scaled_rates({kind for kind in kinds if kind not in known}, known)
     found = {}
     for task in tasks:
-        if one := known.get(kind_of_task(task)):
+        if one := known.get(task_kind(task)):
             rates, times = one.rates, repeats(task)
             seconds = times * rates.seconds(images.amount(task))
             found[task.id] = Estimate(seconds, rates.memory_mb, rates.gpu_memory_mb, times * rates.disk_mb, one.source)
     return found
 
 
-def kinds_of(tasks: Iterable[Task]) -> dict[Kind, RunConfig]:
+def kinds_of(tasks: Iterable[Task]) -> dict[RunKind, RunConfig]:
     """Every kind once, with the options of a run of it, in the order in which they are timed while there is time.
 
     Stages take turns, since one of which nothing is known has no other to be scaled from; within a stage the kind of
     most runs comes first.
     """
-    kinds: dict[Kind, RunConfig] = {}
-    runs: Counter[Kind] = Counter()
+    kinds: dict[RunKind, RunConfig] = {}
+    runs: Counter[RunKind] = Counter()
     for task in sorted(tasks, key=lambda task: task.stage == "search"):
-        kinds.setdefault(kind_of_task(task), tuning_of(task))
-        runs[kind_of_task(task)] += repeats(task)
+        kinds.setdefault(task_kind(task), training_options(task))
+        runs[task_kind(task)] += repeats(task)
     stages: Counter[str] = Counter()
     turn = {}
     for kind in sorted(kinds, key=lambda kind: -runs[kind]):
@@ -95,19 +95,19 @@ def kinds_of(tasks: Iterable[Task]) -> dict[Kind, RunConfig]:
     return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: turn[kind])}
 
 
-def from_finished(study: StudyConfig, kinds: set[Kind]) -> dict[Kind, Known]:
+def from_finished(study: StudyConfig, kinds: set[RunKind]) -> dict[RunKind, KindRates]:
     """What finished runs of these kinds tell, of the newest ones that were made on a machine like this."""
-    told: dict[Kind, list[Rates]] = {}
+    told: dict[RunKind, list[Rates]] = {}
     lasted = seconds_in_plans(study.out)
     for stage in {kind.stage for kind in kinds}:
         ended = sorted((study.runs / stage).glob(f"*/{RESULT}"), key=lambda path: -path.stat().st_mtime)
         for folder in [path.parent for path in ended[:NEWEST] if is_complete(path.parent, stage)]:
-            kind = kind_of(stage, flags.read(folder / "config.yaml"))
-            if kind not in kinds or len(told.get(kind, [])) >= ENOUGH or not made_here(folder):
+            kind = run_kind(stage, flags.read(folder / "config.yaml"))
+            if kind not in kinds or len(told.get(kind, [])) >= ENOUGH or not is_like_this_machine(folder):
                 continue
             rates = rates_of(folder, stage, lasted.get(folder.name))
             told.setdefault(kind, []).extend([rates] if rates else [])
-    return {kind: Known(middle(some), f"{len(some)} finished") for kind, some in told.items() if some}
+    return {kind: KindRates(median_rates(some), f"{len(some)} finished") for kind, some in told.items() if some}
 
 
 def is_complete(folder: Path, stage: str) -> bool:
@@ -126,7 +126,7 @@ def seconds_in_plans(out: Path) -> Mapping[str, float]:
     return found
 
 
-def made_here(folder: Path) -> bool:
+def is_like_this_machine(folder: Path) -> bool:
     """Whether a run was made on a machine with this processor and as many cores, with a GPU or without as here."""
     there = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     used_gpu = "gpu_memory_mb" in json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -134,7 +134,7 @@ def made_here(folder: Path) -> bool:
     return like_this and used_gpu == torch.cuda.is_available()
 
 
-def middle(some: Sequence[Rates]) -> Rates:
+def median_rates(some: Sequence[Rates]) -> Rates:
     """The median of each rate; of memory the most."""
     return Rates(
         fixed=median(one.fixed for one in some),
@@ -147,7 +147,7 @@ def middle(some: Sequence[Rates]) -> Rates:
     )
 
 
-def from_short_runs(kinds: Sequence[tuple[Kind, RunConfig]], images: Images) -> dict[Kind, Known]:
+def from_short_runs(kinds: Sequence[tuple[RunKind, RunConfig]], images: Workload) -> dict[RunKind, KindRates]:
     """What short runs tell, as many as the time allows; each kind that is timed is said, for it takes a while."""
     found, began = {}, time.monotonic()
     for turn, (kind, config) in enumerate(kinds, 1):
@@ -155,40 +155,42 @@ def from_short_runs(kinds: Sequence[tuple[Kind, RunConfig]], images: Images) -> 
         if left < 20:
             break
         print(f"timing {turn} of {len(kinds)}: {kind}", flush=True)
-        rates = timed(kind.stage, config, images, min(LIMIT, left))
+        rates = time_short_runs(kind.stage, config, images, min(LIMIT, left))
         if rates is not None:
-            found[kind] = Known(rates, "timed")
+            found[kind] = KindRates(rates, "timed")
     return found
 
 
-def machine() -> str:
+def machine_hash() -> str:
     """This machine, with this code: what was timed on it holds for no other."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return short_hash([socket.gethostname(), processor(), os.cpu_count(), gpu, commit()])
 
 
-def kept(out: Path) -> dict[Kind, Known]:
+def kept_rates(out: Path) -> dict[RunKind, KindRates]:
     """What was timed before, on this machine with this code."""
     path = out / KEPT
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return {
-        Kind(row["stage"], tuple((name, value) for name, value in row["options"])): Known(Rates(*row["rates"]), "timed")
+        RunKind(row["stage"], tuple((name, value) for name, value in row["options"])): KindRates(
+            Rates(*row["rates"]), "timed"
+        )
         for row in rows
-        if row["machine"] == machine()
+        if row["machine"] == machine_hash()
     }
 
 
-def keep(out: Path, fresh: Mapping[Kind, Known]) -> None:
+def keep_rates(out: Path, fresh: Mapping[RunKind, KindRates]) -> None:
     """Adds what was timed now."""
     if not fresh:
         return
-    path, here = out / KEPT, machine()
+    path, here = out / KEPT, machine_hash()
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     new = [{"machine": here, "stage": k.stage, "options": k.options, "rates": one.rates} for k, one in fresh.items()]
     write_json(path, [*rows, *new])
 
 
-def scaled(unknown: set[Kind], known: Mapping[Kind, Known]) -> dict[Kind, Known]:
+def scaled_rates(unknown: set[RunKind], known: Mapping[RunKind, KindRates]) -> dict[RunKind, KindRates]:
     """For each unknown kind the nearest of its stage, with steps and memory scaled by the pixels of a batch."""
     found = {}
     for kind in unknown:
@@ -196,15 +198,15 @@ def scaled(unknown: set[Kind], known: Mapping[Kind, Known]) -> dict[Kind, Known]
         if not near:
             continue
         other = min(near, key=lambda other: len(set(other.options) ^ set(kind.options)))
-        share, rates = pixels(kind) / pixels(other), known[other].rates
+        share, rates = batch_pixels(kind) / batch_pixels(other), known[other].rates
         memory = None if rates.memory_mb is None else rates.memory_mb * max(1.0, share)
         gpu = None if rates.gpu_memory_mb is None else rates.gpu_memory_mb * share
         bigger = rates._replace(step=rates.step * share, memory_mb=memory, gpu_memory_mb=gpu)
-        found[kind] = Known(bigger, "like another")
+        found[kind] = KindRates(bigger, "like another")
     return found
 
 
-def pixels(kind: Kind) -> float:
+def batch_pixels(kind: RunKind) -> float:
     """Of a batch."""
     said = dict(kind.options)
     return float(said["image_size"]) ** 2 * float(said["batch_size"])

@@ -25,10 +25,10 @@ COSTLY = {
     ),
     "probe": ("encoder", "image_size", "batch_size", "umap", "sheets", "explorer", "pairs", "threads"),
 }  # fmt: skip
-DEAR = "boundary"  # measures distances at every step, on a GPU between whole columns of pixels
+COSTLY_LOSS = "boundary"  # measures distances at every step, on a GPU between whole columns of pixels
 
 
-class Kind(NamedTuple):
+class RunKind(NamedTuple):
     """Runs that take equally long a step, a row of metrics.csv and a picture."""
 
     stage: str
@@ -54,20 +54,20 @@ class Amount(NamedTuple):
     """That are scored, or whose features are computed."""
 
 
-def kind_of(stage: str, options: Mapping[str, Any]) -> Kind:
+def run_kind(stage: str, options: Mapping[str, Any]) -> RunKind:
     """The kind of a run from its options, as `dermssl.flags.plain` gives them; one that is not named has its default.
 
     Args:
         stage: pretrain, finetune or probe.
         options: All of them, or those of a run folder that an earlier version made.
     """
-    standard = defaults(stage, str(options.get("method", "")))
+    standard = default_options(stage, str(options.get("method", "")))
     chosen = {name: options.get(name, standard.get(name)) for name in COSTLY[stage]}
-    chosen["loss"] = DEAR if DEAR in str(options.get("loss", "")) else None
-    return Kind(stage, tuple((name, str(value)) for name, value in chosen.items() if value is not None))
+    chosen["loss"] = COSTLY_LOSS if COSTLY_LOSS in str(options.get("loss", "")) else None
+    return RunKind(stage, tuple((name, str(value)) for name, value in chosen.items() if value is not None))
 
 
-def defaults(stage: str, method: str) -> Mapping[str, Any]:
+def default_options(stage: str, method: str) -> Mapping[str, Any]:
     """The default of every option of a stage."""
     if stage == "pretrain":
         named = METHODS.get(method, PretrainConfig)
@@ -77,15 +77,15 @@ def defaults(stage: str, method: str) -> Mapping[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(config)}
 
 
-def tuning_of(task: Task) -> PretrainConfig | FinetuneConfig | ProbeConfig:
+def training_options(task: Task) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     """The options of the run, or of one of the trainings that a search is made of."""
     return task.config.tuning if isinstance(task.config, SearchConfig) else task.config
 
 
-def kind_of_task(task: Task) -> Kind:
+def task_kind(task: Task) -> RunKind:
     """The kind of a run; of a search that of the trainings that it is made of."""
     stage = "finetune" if task.stage == "search" else task.stage
-    return kind_of(stage, flags.plain(tuning_of(task)))
+    return run_kind(stage, flags.plain(training_options(task)))
 
 
 def repeats(task: Task) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from compare.estimates.timings import METRICS, Rates, rates_of, size_mb, step_seconds, written
-from compare.estimates.work import Images
+from compare.estimates.timings import METRICS, Rates, modification_time, rates_of, size_mb, step_seconds
+from compare.estimates.work import Workload
 from compare.study.plan import RunConfig
 from dermssl.data.manifest import kept_folder
 from dermssl.runs.seal import RESULT
@@ -32,7 +32,7 @@ PROBED = (24, 32, 128)  # pictures; the first run loads libraries, the other two
 LOG, WHOLE = "timed.log", "whole.json"
 
 
-def timed(stage: str, config: RunConfig, images: Images, limit: float = LIMIT) -> Rates | None:
+def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: float = LIMIT) -> Rates | None:
     """What this kind of run costs on this machine with as many threads as the run will have.
 
     Args:
@@ -46,20 +46,22 @@ def timed(stage: str, config: RunConfig, images: Images, limit: float = LIMIT) -
     """
     with tempfile.TemporaryDirectory(prefix="dermssl-timed-") as name:
         place = Path(name)
-        runs = [replace(one, out=place / "runs") for one in shortened(config, images)]
+        runs = [replace(one, out=place / "runs") for one in short_configs(config, images)]
         roots = [images.labelled.root, *([images.unlabelled.root] if stage == "pretrain" else [])]
         began = time.time()
-        process = multiprocessing.get_context("spawn").Process(target=do, args=(runs, place, roots), daemon=True)
+        process = multiprocessing.get_context("spawn").Process(
+            target=do_short_runs, args=(runs, place, roots), daemon=True
+        )
         process.start()
         process.join(limit)
         if process.is_alive():
             process.kill()
             process.join()
-            return unfinished(place, config, began)
-        return whole(place, stage) if process.exitcode == 0 else None
+            return rates_of_stopped_run(place, config, began)
+        return rates_of_ended_runs(place, stage) if process.exitcode == 0 else None
 
 
-def shortened(config: RunConfig, images: Images) -> Sequence[Any]:
+def short_configs(config: RunConfig, images: Workload) -> Sequence[Any]:
     """The short runs that stand for a run with these options."""
     if isinstance(config, PretrainConfig):
         few: dict[str, Any] = {"limit": config.batch_size, "epochs": STEPS["pretrain"], "protect": None}
@@ -82,12 +84,12 @@ def shortened(config: RunConfig, images: Images) -> Sequence[Any]:
     ]  # fmt: skip
 
 
-def do(runs: Sequence[RunConfig], place: Path, roots: Sequence[Path]) -> None:
+def do_short_runs(runs: Sequence[RunConfig], place: Path, roots: Sequence[Path]) -> None:
     """In the process: the runs one after the other, and how long each took, in `whole.json`."""
     log = os.open(place / LOG, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(log, stream)
-    keep_apart(place / "cache", roots)
+    use_own_cache(place / "cache", roots)
     command = command_of(runs[0])  # libraries load before the clock starts, as in a worker that goes on
     took = {}
     for config in runs:
@@ -112,7 +114,7 @@ def command_of(config: RunConfig) -> Callable[[Any], Path]:
     return finetune
 
 
-def keep_apart(home: Path, roots: Sequence[Path]) -> None:
+def use_own_cache(home: Path, roots: Sequence[Path]) -> None:
     """Lets this process keep nothing of a data set beside what true runs keep, and yet use that."""
     before = [kept_folder(root) for root in roots]
     os.environ["DERMSSL_CACHE"] = str(home)
@@ -123,25 +125,25 @@ def keep_apart(home: Path, roots: Sequence[Path]) -> None:
             own.joinpath(path.name).symlink_to(path.resolve())
 
 
-def whole(place: Path, stage: str) -> Rates | None:
+def rates_of_ended_runs(place: Path, stage: str) -> Rates | None:
     """What runs that ended tell."""
     took = {Path(folder): float(seconds) for folder, seconds in json.loads((place / WHOLE).read_text()).items()}
     if stage != "probe":
         folder, seconds = next(iter(took.items()))
         return rates_of(folder, stage, seconds)
     (first, few, many), (loading, less, more) = took, took.values()
-    step = max(0.0, more - less) / max(1, pictures(many) - pictures(few))
+    step = max(0.0, more - less) / max(1, images_probed(many) - images_probed(few))
     result = json.loads((many / RESULT).read_text())
-    fixed = max(0.0, loading - pictures(first) * step)
+    fixed = max(0.0, loading - images_probed(first) * step)
     return Rates(fixed, 0.0, 0.0, step, result.get("memory_mb"), result.get("gpu_memory_mb"), size_mb(many))
 
 
-def pictures(folder: Path) -> int:
+def images_probed(folder: Path) -> int:
     """Of a probe."""
     return int(json.loads((folder / RESULT).read_text())["n_images"])
 
 
-def unfinished(place: Path, config: RunConfig, began: float) -> Rates | None:
+def rates_of_stopped_run(place: Path, config: RunConfig, began: float) -> Rates | None:
     """What the first rows of a run tell that was stopped: its steps, and that the rest takes at least what it took."""
     metrics = next(iter((place / "runs").glob(f"*/{METRICS}")), None)
     if metrics is None or isinstance(config, ProbeConfig):
@@ -149,4 +151,4 @@ def unfinished(place: Path, config: RunConfig, began: float) -> Rates | None:
     assert isinstance(config, PretrainConfig | FinetuneConfig)
     step = step_seconds(pd.read_csv(metrics), config.batch_size)
     scoring = step / config.batch_size / 3  # forward alone is a third of forward and backward
-    return Rates(written(metrics.parent / "config.yaml") - began, step, 0.0, scoring)
+    return Rates(modification_time(metrics.parent / "config.yaml") - began, step, 0.0, scoring)

@@ -46,7 +46,11 @@ def rates_of(folder: Path, stage: str, whole: float | None = None) -> Rates | No
     if "seconds" not in result:
         return None
     seconds, memory = float(result["seconds"]), (result.get("memory_mb"), result.get("gpu_memory_mb"), size_mb(folder))
-    lasted = whole if whole and whole >= seconds else written(folder / RESULT) - written(folder / "config.yaml")
+    lasted = (
+        whole
+        if whole and whole >= seconds
+        else modification_time(folder / RESULT) - modification_time(folder / "config.yaml")
+    )
     if lasted < 0.9 * seconds:  # a run that was found done took no time
         return None
     if stage == "probe":
@@ -61,7 +65,7 @@ def rates_of(folder: Path, stage: str, whole: float | None = None) -> Rates | No
     if not result["n_val"]:  # a trial of a search
         return None
     # The last row of metrics.csv is written just before the last checkpoint, which is gone from a finished run.
-    scoring = max(0.0, written(folder / "scores.parquet") - written(folder / METRICS))
+    scoring = max(0.0, modification_time(folder / "scores.parquet") - modification_time(folder / METRICS))
     fixed = max(0.0, lasted - seconds - scoring)
     return Rates(fixed, step, row, scoring / int(result["n_val"]), *memory)
 
@@ -77,6 +81,6 @@ def size_mb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def written(path: Path) -> float:
+def modification_time(path: Path) -> float:
     """When a file was written, seconds since 1970."""
     return path.stat().st_mtime

@@ -21,7 +21,7 @@ def wall_time(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) ->
     waiting, free = list(tasks), [0.0] * max(1, jobs)
     while waiting:
         place = heapq.heappop(free)
-        ready = [(begins(task, ends, here, place), index) for index, task in enumerate(waiting)]
+        ready = [(begin_time(task, ends, here, place), index) for index, task in enumerate(waiting)]
         start, index = min(ready)
         task = waiting.pop(index)
         ends[task.id] = start + seconds[task.id]
@@ -29,7 +29,7 @@ def wall_time(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) ->
     return max(ends.values(), default=0.0)
 
 
-def begins(task: Task, ends: Mapping[str, float], here: set[str], place: float) -> float:
+def begin_time(task: Task, ends: Mapping[str, float], here: set[str], place: float) -> float:
     """When a run can begin at a place that is free from then on; infinite while what it needs has not begun."""
     return max([place, *(ends.get(need, float("inf")) for need in task.needs if need in here)])
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 
-from compare.estimates.kinds import Amount, tuning_of
+from compare.estimates.kinds import Amount, training_options
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
 from dermssl.data.manifest import Manifest, read_manifest
@@ -18,7 +18,7 @@ from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
 
 
-class Images:
+class Workload:
     """The images of a study: how many train, and which are scored."""
 
     def __init__(self, study: StudyConfig) -> None:
@@ -58,7 +58,7 @@ class Images:
 
     def amount(self, task: Task) -> Amount:
         """What a run, or one training of a search, has to do."""
-        config = tuning_of(task)
+        config = training_options(task)
         if isinstance(config, PretrainConfig):
             images = min(config.limit or self.to_pretrain_on(config), self.to_pretrain_on(config))
             return Amount(config.epochs * (images // config.batch_size), config.epochs, 0)

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from compare.execution.execute import Work
-from compare.execution.ledger import STAGES, as_it_stands, outcome_file, outcome_of, read_outcomes, write_outcome
-from compare.execution.schedule import worth_another
-from compare.execution.worker import do
-from compare.study.plan import Outcome, Task, bound
+from compare.execution.ledger import STAGES, outcome_file, outcome_of, outcome_today, read_outcomes, write_outcome
+from compare.execution.schedule import is_retried
+from compare.execution.worker import do_task
+from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
 from dermssl.runs.seal import broken
 
 
-def element(folder: Path, tasks: Sequence[Task], run: str, *, trust: bool = False, work: Work = do) -> Outcome:
+def do_array_task(
+    folder: Path, tasks: Sequence[Task], run: str, *, trust: bool = False, work: Work = do_task
+) -> Outcome:
     """Does a run that is not done yet, once more where it fails by itself, and leaves its outcome in `outcomes/`.
 
     Beside that file, the log and the run folder it writes nothing, so that elements may go side by side.
@@ -24,7 +26,7 @@ def element(folder: Path, tasks: Sequence[Task], run: str, *, trust: bool = Fals
         folder: Of the study.
         tasks: All of its runs.
         run: The id of the one to do.
-        trust: As in `compare.execution.worker.do`.
+        trust: As in `compare.execution.worker.do_task`.
         work: What is done with a task.
 
     Raises:
@@ -36,7 +38,7 @@ def element(folder: Path, tasks: Sequence[Task], run: str, *, trust: bool = Fals
             f"{run}: {folder} has no such run, or no longer since its options or images changed; "
             f"write its jobs anew: python -m compare slurm {folder}"
         )
-    stands = standing(folder, run)
+    stands = latest_outcome(folder, run)
     if stands.state == "done" and (trust or not broken(Path(stands.folder))):
         return stands
     outcome = done_or_failed(by_id[run], folder, {need: by_id[need] for need in by_id[run].needs}, trust, work)
@@ -46,30 +48,30 @@ def element(folder: Path, tasks: Sequence[Task], run: str, *, trust: bool = Fals
 
 def done_or_failed(task: Task, folder: Path, needs: dict[str, Task], trust: bool, work: Work) -> Outcome:
     """What became of the run, or why it cannot be."""
-    stand = {need: standing(folder, need) for need in needs}
+    stand = {need: latest_outcome(folder, need) for need in needs}
     for need, outcome in stand.items():
         if outcome.state != "done":
             how = "failed" if outcome.state == "failed" else "did not end"
             return Outcome(state="failed", error=f"its {STAGES[needs[need].stage]} {how}: {needs[need].name}")
     try:
-        whole = bound(task, {need: Path(outcome.folder) for need, outcome in stand.items()})
+        whole = completed_task(task, {need: Path(outcome.folder) for need, outcome in stand.items()})
     except UserError as error:
         return Outcome(state="failed", error=str(error))
     attempts = 1
-    while worth_another(outcome := work(whole, folder / "logs" / f"{task.id}.txt", trust=trust), attempts):
+    while is_retried(outcome := work(whole, folder / "logs" / f"{task.id}.txt", trust=trust), attempts):
         print(f"{task.name}: {outcome.error}; it is started once more", flush=True)
         attempts += 1
     return replace(outcome, attempts=attempts)
 
 
-def standing(folder: Path, run: str) -> Outcome:
+def latest_outcome(folder: Path, run: str) -> Outcome:
     """How a run stands: done, as its own job has left it, else what plan.csv tells."""
     path = outcome_file(folder, run)
     left = outcome_of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Outcome()
-    return as_it_stands(left if left.state == "done" else read_outcomes(folder).get(run, Outcome()))
+    return outcome_today(left if left.state == "done" else read_outcomes(folder).get(run, Outcome()))
 
 
-def cores() -> int:
+def available_cpus() -> int:
     """CPUs that this process was given: those of its job, else those that it may run on."""
     given = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
     return given or len(os.sched_getaffinity(0))

@@ -7,7 +7,7 @@ from compare.study.plan import Outcome, Task
 
 
 class Work(Protocol):
-    """What is done with a task: `compare.execution.worker.do`."""
+    """What is done with a task: `compare.execution.worker.do_task`."""
 
     def __call__(self, task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
         """The task's outcome."""

@@ -52,7 +52,7 @@ class Ledger:
         self._took: dict[str, list[float]] = {}
         self._changed, self._written = True, -PAUSE
         before = read_outcomes(folder)
-        self.outcomes = {task.id: as_it_stands(before.get(task.id, Outcome())) for task in tasks}
+        self.outcomes = {task.id: outcome_today(before.get(task.id, Outcome())) for task in tasks}
         self._refuse_changed_runs(trust)
         self._note_what_is_new(set(before))
         self.save(at_once=True)
@@ -162,7 +162,7 @@ class Ledger:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def locked_study(folder: Path) -> Iterator[None]:
     """Holds the study folder against other commands that run studies; the system lets go of it however this one ends.
 
     Raises:
@@ -176,7 +176,7 @@ def hold(folder: Path) -> Iterator[None]:
             yield
 
 
-def as_it_stands(outcome: Outcome) -> Outcome:
+def outcome_today(outcome: Outcome) -> Outcome:
     """An earlier outcome today: what ran runs no more, what is done has a result, and attempts are counted anew."""
     gone = outcome.state == "done" and read_result(Path(outcome.folder)) is None
     return Outcome() if gone or outcome.state in ("planned", "running") else outcome

@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 
 from compare.execution.execute import Work
-from compare.execution.worker import do, utc
+from compare.execution.worker import do_task, utc
 from compare.study.plan import Outcome, Task
 
 GIGABYTE = 1e9
@@ -36,7 +36,7 @@ class LocalExecutor:
         expected: Mapping[str, float] | None = None,
         logs: Path | None = None,
         trust: bool = False,
-        work: Work = do,
+        work: Work = do_task,
     ) -> None:
         """Starts nothing yet: a slot's process begins with its first run.
 
@@ -47,14 +47,14 @@ class LocalExecutor:
             memory: GB that one run may hold; one that holds more is stopped. None is no limit.
             expected: GB that each task is likely to hold, by id; a run waits while less than that is free.
             logs: Folder that gets what each run prints, as ID.txt.
-            trust: As in `compare.execution.worker.do`.
+            trust: As in `compare.execution.worker.do_task`.
             work: What is done with a task.
         """
         self.slots = slots_of(jobs, gpus, per_gpu)
         self.memory, self.expected = memory, expected or {}
         threads = max(1, (os.cpu_count() or 1) // self.slots)
         names = [gpus[index % len(gpus)] if gpus else None for index in range(self.slots)]
-        self._slots = [_Slot(surroundings(threads, name), (work, logs, trust)) for name in names]
+        self._slots = [_Slot(worker_environment(threads, name), (work, logs, trust)) for name in names]
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -130,7 +130,7 @@ class _Slot:
 
     def held(self) -> float:
         """GB that the process and those that it started hold now."""
-        return sum(map(held_by, family(self._process))) if self._process is not None else 0.0
+        return sum(map(memory_of, process_tree(self._process))) if self._process is not None else 0.0
 
     def let_go(self) -> None:
         """Lets an idle process end by itself, which then leaves nothing behind; one that is at a run is killed."""
@@ -143,7 +143,7 @@ class _Slot:
         """Ends the process and those that it started; data loaders left alone would hold the run folder for seconds."""
         if self._process is None:
             return
-        for process in family(self._process):
+        for process in process_tree(self._process):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.join()
@@ -154,7 +154,7 @@ class _Slot:
         self.kill()  # what is left of one that died
         self.pipe, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=_serve, args=(theirs, os.getpid(), *self._work))
-        with environment(self._environment):  # read while torch and OpenMP load, so it is set before
+        with environment_variables(self._environment):  # read while torch and OpenMP load, so it is set before
             process.start()
         theirs.close()  # so that this end closes when the process dies
         self._process = process
@@ -179,14 +179,14 @@ class _Slot:
 
 def _serve(pipe: Connection, parent: int, work: Work, logs: Path | None, trust: bool) -> None:
     """In a slot's process: does what comes through the pipe until nobody holds its other end."""
-    obey(parent)
+    follow_parent(parent)
     with contextlib.suppress(EOFError):
         while True:
             task: Task = pipe.recv()
             pipe.send(work(task, logs and logs / f"{task.id}.txt", trust=trust))
 
 
-def obey(parent: int) -> None:
+def follow_parent(parent: int) -> None:
     """In a worker: leaves Ctrl-C to the parent process, and dies with it even when it is killed (Linux)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError):
@@ -213,14 +213,14 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
 
 
-def surroundings(threads: int, gpu: str | None) -> dict[str, str]:
+def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
     """The environment of a worker: its threads, which wait without spinning, and its GPU."""
     own = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     return own if gpu is None else {**own, "CUDA_VISIBLE_DEVICES": gpu}
 
 
 @contextlib.contextmanager
-def environment(words: Mapping[str, str]) -> Iterator[None]:
+def environment_variables(words: Mapping[str, str]) -> Iterator[None]:
     """Sets environment variables while the body runs: a process that it starts keeps them."""
     before = {name: os.environ.get(name) for name in words}
     os.environ.update(words)
@@ -233,7 +233,7 @@ def environment(words: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def family(process: multiprocessing.process.BaseProcess) -> list[psutil.Process]:
+def process_tree(process: multiprocessing.process.BaseProcess) -> list[psutil.Process]:
     """A process that runs and those that it started."""
     try:
         parent = psutil.Process(process.pid)
@@ -242,7 +242,7 @@ def family(process: multiprocessing.process.BaseProcess) -> list[psutil.Process]
         return []
 
 
-def held_by(process: psutil.Process) -> float:
+def memory_of(process: psutil.Process) -> float:
     """GB that a process holds: shared ones in parts, and without files, whose pages the system takes back at will."""
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()

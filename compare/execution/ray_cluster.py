@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from compare.execution.execute import Work
 from compare.execution.ray_address import connected
-from compare.execution.worker import do
+from compare.execution.worker import do_task
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 
@@ -31,7 +31,7 @@ class RayExecutor:
         per_gpu: int = 1,
         expected: Mapping[str, float] | None = None,
         trust: bool = False,
-        work: Work = do,
+        work: Work = do_task,
     ) -> None:
         """Connects to nothing yet.
 
@@ -42,7 +42,7 @@ class RayExecutor:
             threads: CPUs that each run takes.
             per_gpu: Runs that share a GPU, where the cluster has any.
             expected: GB that each task is likely to hold, by id; Ray keeps them free on the machine that it chooses.
-            trust: As in `compare.execution.worker.do`.
+            trust: As in `compare.execution.worker.do_task`.
             work: What is done with a task.
         """
         self.address, self.study = address, study.resolve()
@@ -96,14 +96,14 @@ class RayExecutor:
 
     def start(self, task: Task) -> None:
         """Hands the task to Ray."""
-        remote = self._ray.remote(there).options(
+        remote = self._ray.remote(do_remote_task).options(
             name=task.name,
             num_cpus=self.threads,
             num_gpus=1 / self.per_gpu if self._gpus() else 0,
             memory=min(self.expected.get(task.id, 0.0) * 1e9, 0.9 * self._largest("memory")),
             max_retries=0,
             label_selector=self._elsewhere(),
-            runtime_env={"env_vars": surroundings(self.threads)},
+            runtime_env={"env_vars": remote_environment(self.threads)},
         )
         self._running[remote.remote(task, *self._given)] = task
 
@@ -166,7 +166,7 @@ class RayExecutor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there_alone = NodeAffinitySchedulingStrategy(node, soft=False)
-        environment = {"env_vars": surroundings(self.threads)}
+        environment = {"env_vars": remote_environment(self.threads)}
         remote = self._ray.remote(read_word)
         return remote.options(num_cpus=0, scheduling_strategy=there_alone, runtime_env=environment).remote(token)
 
@@ -187,7 +187,7 @@ class RayExecutor:
         return ""
 
 
-def surroundings(threads: int) -> dict[str, str]:
+def remote_environment(threads: int) -> dict[str, str]:
     """A run's environment elsewhere: where this code lies, its threads, and settings that change where it looks."""
     code = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))
@@ -200,7 +200,7 @@ def read_word(token: Path) -> str:
     return token.read_text(encoding="utf-8") if token.is_file() else ""
 
 
-def there(task: Task, work: Work, place: Path, study: Path, trust: bool) -> Outcome:
+def do_remote_task(task: Task, work: Work, place: Path, study: Path, trust: bool) -> Outcome:
     """On a machine of the cluster: does the run as if it had been started where the study was.
 
     A machine that joined a moment ago and does not see the study says so, and the run is tried elsewhere.

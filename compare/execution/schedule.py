@@ -11,7 +11,7 @@ import time
 
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger
-from compare.study.plan import Outcome, Task, bound
+from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
 
 TURN = 1.0  # seconds after which the clock is looked at though no run has ended
@@ -38,26 +38,26 @@ def schedule(ledger: Ledger, executor: Executor, deadline: float = math.inf) -> 
             for task in [] if late else ledger.ready():
                 if not executor.has_room(task):
                     break
-                if start(task, ledger, executor):
+                if start_task(task, ledger, executor):
                     running, started = running + 1, started + 1
             if not running:
                 break
             for task, outcome in executor.ended(TURN):
                 running -= 1
-                if worth_another(outcome, ledger.attempts(task)):
+                if is_retried(outcome, ledger.attempts(task)):
                     ledger.again(task, outcome)
                 else:
                     ledger.ended(task, outcome)
             ledger.save()
-        conclude(ledger, started)
+        note_ending(ledger, started)
     finally:
         ledger.stopped()
 
 
-def start(task: Task, ledger: Ledger, executor: Executor) -> bool:
+def start_task(task: Task, ledger: Ledger, executor: Executor) -> bool:
     """Gives the task to the executor; one that cannot be put together is recorded as failed."""
     try:
-        whole = bound(task, ledger.folders)
+        whole = completed_task(task, ledger.folders)
     except UserError as error:
         ledger.ended(task, Outcome(state="failed", error=str(error)))
         return False
@@ -66,14 +66,14 @@ def start(task: Task, ledger: Ledger, executor: Executor) -> bool:
     return True
 
 
-def worth_another(outcome: Outcome, attempts: int) -> bool:
+def is_retried(outcome: Outcome, attempts: int) -> bool:
     """Whether a run that ended so, after so many attempts, is started once more."""
     if outcome.state != "failed" or outcome.final:
         return False
     return attempts < (ATTEMPTS_LOST if outcome.lost else ATTEMPTS)
 
 
-def conclude(ledger: Ledger, started: int) -> None:
+def note_ending(ledger: Ledger, started: int) -> None:
     """Keeps how it ended: with everything done or failed, or with the budget spent."""
     left, failed = ledger.count("planned"), ledger.count("failed")
     if left:

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from compare.study.identity import content
+from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
 from dermssl.files import short_hash
 from dermssl.runs.folder import Run, held, read_result
@@ -26,7 +26,7 @@ Trial = dict[str, object]  # lr, seed, jaccard on the inner images, folder of th
 SPREAD = 4  # rates that Optuna is given, evenly over the scale, before it models what it saw
 
 
-def search(config: SearchConfig, tune: Tune | None = None) -> Path:
+def search_learning_rate(config: SearchConfig, tune: Tune | None = None) -> Path:
     """Tries the rates and keeps the best; returns the folder with `result.json`.
 
     The best is the rate with the highest mean IoU over the seeds; of equal ones the lowest. `at_edge` says that it is
@@ -36,14 +36,14 @@ def search(config: SearchConfig, tune: Tune | None = None) -> Path:
         config: With an encoder file in place of ssl.
         tune: Does one fine-tuning and returns its run folder; by default `finetune.run`.
     """
-    folder = config.folder / short_hash(content(config))
+    folder = config.folder / short_hash(run_identity(config))
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder, wait=True):
         if read_result(folder) is None:
             trials: list[Trial] = []
 
             def score(rate: float) -> float:
-                trials.extend(tried(config, rate, tune or quietly))
+                trials.extend(trials_at(config, rate, tune or finetune_quietly))
                 return float(np.mean([cast(float, one["jaccard"]) for one in trials if one["lr"] == rate]))
 
             means = by_optuna(config, folder, score) if config.strategy == "optuna" else by_grid(config, score)
@@ -54,7 +54,7 @@ def search(config: SearchConfig, tune: Tune | None = None) -> Path:
     return folder
 
 
-def tried(config: SearchConfig, rate: float, tune: Tune) -> list[Trial]:
+def trials_at(config: SearchConfig, rate: float, tune: Tune) -> list[Trial]:
     """A fine-tuning with this rate under every seed, and the mean IoU of each on the inner images."""
     trials: list[Trial] = []
     for seed in config.seeds:
@@ -64,7 +64,7 @@ def tried(config: SearchConfig, rate: float, tune: Tune) -> list[Trial]:
     return trials
 
 
-def quietly(config: FinetuneConfig) -> Path:
+def finetune_quietly(config: FinetuneConfig) -> Path:
     """`finetune.run`, whose words stand in its folder's log.txt."""
     with redirect_stdout(StringIO()):
         return finetune(config, standing_is_fine=True)

@@ -15,7 +15,7 @@ from compare.estimates.estimate import Estimate
 from compare.execution.ledger import Ledger, outcome_file
 from compare.study.config import StudyConfig
 from compare.study.plan import STAGES, Task
-from compare.text import aligned, counted, duration, megabytes
+from compare.text import counted, duration, megabytes, text_table
 from dermssl.files import short_hash, write_text
 
 LONGEST = 1000  # elements of an array; MaxArraySize of a cluster is 1001 unless somebody has raised it
@@ -43,7 +43,7 @@ class Wave:
     """Whether time and memory come from runs of its kinds."""
 
 
-def left_to_do(ledger: Ledger) -> list[Task]:
+def unfinished_tasks(ledger: Ledger) -> list[Task]:
     """The runs that are not done. What failed is planned anew, and what jobs left of it is removed.
 
     A job that is killed at its second attempt then leaves nothing, and not the failure of its first.
@@ -94,11 +94,13 @@ def waves_of(study: StudyConfig, left: Sequence[Task], known: Mapping[str, Estim
             needs = {need for task in some for need in task.needs}
             after = tuple(wave.name for wave in waves if study.jobs or needs & {task.id for task in wave.tasks})
             name = f"{stage}_{first // LONGEST + 1}" if first else stage
-            waves.append(Wave(name, some, after, *asked(study, some, known)))
+            waves.append(Wave(name, some, after, *requested_resources(study, some, known)))
     return waves
 
 
-def asked(study: StudyConfig, tasks: Sequence[Task], known: Mapping[str, Estimate]) -> tuple[float, float, bool]:
+def requested_resources(
+    study: StudyConfig, tasks: Sequence[Task], known: Mapping[str, Estimate]
+) -> tuple[float, float, bool]:
     """Seconds and megabytes that the longest and the largest of these runs may take, and whether that is known."""
     told = [known[task.id] for task in tasks if task.id in known]
     whole = len(told) == len(tasks)
@@ -112,7 +114,7 @@ def array_script(study: StudyConfig, wave: Wave, runs: Path, *, gpu: bool) -> st
     """The script of an array. It needs nothing of this package to find out whose turn it is."""
     ours = {
         "array": f"0-{len(wave.tasks) - 1}" + (f"%{study.jobs}" if study.jobs else ""),
-        **job(study, wave.name, "%A_%a", wave.seconds, wave.memory_mb),
+        **job_options(study, wave.name, "%A_%a", wave.seconds, wave.memory_mb),
         "cpus-per-task": str(study.threads or CPUS),
         **({"gres": "gpu:1"} if gpu else {}),
     }
@@ -122,7 +124,7 @@ def array_script(study: StudyConfig, wave: Wave, runs: Path, *, gpu: bool) -> st
         else f"a guess; python -m compare plan {quoted(study.folder)} times runs of these kinds, then write this anew"
     )
     return f"""\
-{heading(with_chosen(ours, study))}
+{sbatch_heading(with_chosen(ours, study))}
 # {counted(len(wave.tasks), "run")} of the study {study.name}, an element each; done ones end at once.
 # Time and memory: {source}.
 set -euo pipefail
@@ -136,10 +138,10 @@ export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}" OMP_WAIT_POLICY=passive
 
 def report_script(study: StudyConfig) -> str:
     """The script of the last job, which takes in what the arrays have left. It asks for no GPU."""
-    ours = {**job(study, "report", "report_%j", *REPORT), "cpus-per-task": "1"}
+    ours = {**job_options(study, "report", "report_%j", *REPORT), "cpus-per-task": "1"}
     options = {name: value for name, value in with_chosen(ours, study).items() if not name.startswith(("gres", "gpu"))}
     return f"""\
-{heading(options)}
+{sbatch_heading(options)}
 # The report of the study {study.name}, of whatever is done.
 set -euo pipefail
 
@@ -160,7 +162,7 @@ def submission(study: StudyConfig, waves: Sequence[Wave]) -> str:
     return "\n".join([SUBMIT.format(study=study.name, folder=quoted(study.folder)), *lines, ""])
 
 
-def job(study: StudyConfig, name: str, log: str, seconds: float, memory_mb: float) -> Options:
+def job_options(study: StudyConfig, name: str, log: str, seconds: float, memory_mb: float) -> Options:
     """What every script asks of sbatch."""
     logs = str((study.folder / "slurm" / "logs").absolute()).replace("%", "%%")  # sbatch fills in %A and the like
     return {
@@ -182,7 +184,7 @@ def with_chosen(ours: Options, study: StudyConfig) -> Options:
     return {name: value for name, value in merged.items() if name not in left_out}
 
 
-def heading(options: Options) -> str:
+def sbatch_heading(options: Options) -> str:
     """The lines that sbatch reads."""
     words = [f"--{name}={quoted(value)}" if value else f"--{name}" for name, value in options.items()]
     return "\n".join(["#!/bin/bash", *(f"#SBATCH {word}" for word in words), "#"])
@@ -200,7 +202,7 @@ def quoted(word: object) -> str:
     return shlex.quote(str(word))
 
 
-def waves_said(waves: Sequence[Wave]) -> str:
+def waves_in_words(waves: Sequence[Wave]) -> str:
     """The arrays in a table."""
     head = ["array", "runs", "time of each", "memory of each", "told by", "after"]
     rows = [
@@ -208,7 +210,7 @@ def waves_said(waves: Sequence[Wave]) -> str:
          "runs of its kinds" if wave.known else "a guess", ", ".join(wave.after)]
         for wave in waves
     ]  # fmt: skip
-    return aligned(rows, head, right=[1, 2, 3]) if rows else "  nothing is left but the report"
+    return text_table(rows, head, right=[1, 2, 3]) if rows else "  nothing is left but the report"
 
 
 PYTHON = f'exec "${{DERMSSL_PYTHON:-{sys.executable}}}"'

@@ -24,11 +24,11 @@ CHANGED = (
 )
 
 
-def do(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
+def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
     """Does one run in this process, goes on with it, or finds it done: which of them, its folder tells.
 
     Args:
-        task: With all that it needs filled in (`compare.study.plan.bound`).
+        task: With all that it needs filled in (`compare.study.plan.completed_task`).
         log: File that gets what is printed and the traceback of a failure; nothing keeps them without one.
         trust: Whether a finished run whose files were changed by hand is taken as it stands.
 
@@ -47,8 +47,8 @@ def do(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
             return replace(failed, error=str(error), final=True, seconds=time.perf_counter() - clock)
         except Exception as error:  # recorded, and the study goes on
             traceback.print_exc(file=said)
-            return replace(failed, error=last_words(error), seconds=time.perf_counter() - clock)
-    seconds, memory = costs(folder, began, time.perf_counter() - clock)
+            return replace(failed, error=error_in_a_line(error), seconds=time.perf_counter() - clock)
+    seconds, memory = seconds_and_memory(folder, began, time.perf_counter() - clock)
     return replace(failed, state="done", folder=str(folder), seconds=seconds, memory_mb=memory)
 
 
@@ -65,9 +65,9 @@ def run_folder(task: Task) -> Path:
 
             return probe(task.config, standing_is_fine=True)
         case SearchConfig():
-            from compare.execution.search import search
+            from compare.execution.search import search_learning_rate
 
-            return search(task.config)
+            return search_learning_rate(task.config)
         case _:
             from pretrain.run import run as pretrain
 
@@ -85,20 +85,20 @@ def printing_to(log: Path | None, title: str) -> Iterator[IO[str]]:
             yield said
 
 
-def last_words(error: Exception) -> str:
+def error_in_a_line(error: Exception) -> str:
     """An exception in a line, with the file and line that raised it."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 
 
-def costs(folder: Path, began: float, seconds: float) -> tuple[float, float | None]:
+def seconds_and_memory(folder: Path, began: float, seconds: float) -> tuple[float, float | None]:
     """Seconds and megabytes of a finished run; the seconds are its result's where it stood there before `began`."""
     result, path = read_result(folder) or {}, folder / "result.json"
     found = path.is_file() and path.stat().st_mtime < began
-    return (found and number(result.get("seconds"))) or seconds, number(result.get("memory_mb"))
+    return (found and number_or_none(result.get("seconds"))) or seconds, number_or_none(result.get("memory_mb"))
 
 
-def number(value: object) -> float | None:
+def number_or_none(value: object) -> float | None:
     """The value if it is a number."""
     return float(value) if isinstance(value, int | float) else None
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.figures.pictures import Masks, kept_masks, photograph, photographs
+from compare.figures.pictures import MaskPair, kept_masks, photograph_paths, read_photograph
 from compare.tables.study import Study
 
 TRUTH, PREDICTED = "#f0e442", "#56b4e9"
@@ -43,21 +43,21 @@ def segmentations(study: Study, most: int = 6) -> Figure | None:
     masks = kept_masks([Path(run["folder"])], shown["image_id"].tolist())
     if set(shown["image_id"]) - set(masks):
         return None
-    known = photographs(study)
+    known = photograph_paths(study)
     figure = Figure(figsize=(10, 3.0 * ((len(shown) + 2) // 3)), layout="constrained")
     axes = figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).ravel()
     for axis, name, jaccard in zip(axes[: len(shown)], shown["image_id"], shown["jaccard"], strict=True):
-        draw(axis, masks[name], known.get(name))
+        draw_outlines(axis, masks[name], known.get(name))
         axis.set_title(f"{name}, IoU {jaccard:.3f}", fontsize=9)
     for axis in axes:
         axis.set_axis_off()
     return figure
 
 
-def draw(axis: Axes, masks: Masks, photo: Path | None) -> None:
+def draw_outlines(axis: Axes, masks: MaskPair, photo: Path | None) -> None:
     """One image with its two outlines."""
     blank = np.full((*masks.truth.shape, 3), 140, np.uint8)
-    axis.imshow(photograph(photo) if photo else blank)
+    axis.imshow(read_photograph(photo) if photo else blank)
     for mask, colour in zip(masks, (TRUTH, PREDICTED), strict=True):
         if mask.any() and not mask.all():
             axis.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=1.6)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.figures.drawing import LARGER, MARKERS, PAPER, colours, key, panels
+from compare.figures.drawing import LARGER, MARKERS, PAPER, colours, legend, panel_grid
 
 FEW = 5  # runs; fewer make no quartiles worth drawing, so they are points alone
 SPOKEN = {"lr": "learning rate"}
@@ -22,7 +22,7 @@ def run_boxes(runs: pd.DataFrame, factors: Sequence[str], arms: list[str]) -> Fi
         factors: At least one, and 'arm' for the arms themselves.
         arms: All of them, which gives the colours.
     """
-    axes, figure = panels(len(factors), height=3.6, narrow=len(factors) == 1)
+    axes, figure = panel_grid(len(factors), height=3.6, narrow=len(factors) == 1)
     colour = colours(arms)
     for axis, factor in zip(axes, factors, strict=True):
         groups = [""] if factor == "arm" else arms
@@ -37,13 +37,13 @@ def run_boxes(runs: pd.DataFrame, factors: Sequence[str], arms: list[str]) -> Fi
         name_levels(axis, levels)
         axis.set_title(SPOKEN.get(factor, factor).replace("_", " "))
     axes[0].set_ylabel("mean IoU of a run")
-    key(figure, colour)
+    legend(figure, colour)
     return figure
 
 
 def image_boxes(scores: pd.DataFrame, arms: list[str], settings: list[str], titles: dict[float, str]) -> Figure:
     """IoU of images as a box per setting and arm, every seed's mean as a point over it; a panel per label fraction."""
-    axes, figure = panels(len(titles), height=3.9)
+    axes, figure = panel_grid(len(titles), height=3.9)
     colour = colours(arms)
     step = 0.8 / max(len(arms), 1)
     for axis, (fraction, title) in zip(axes, titles.items(), strict=True):
@@ -58,7 +58,7 @@ def image_boxes(scores: pd.DataFrame, arms: list[str], settings: list[str], titl
     lowest = float(scores["jaccard"].min()) if len(scores) else 0.0
     axes[0].set_ylim(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.02)
     axes[0].set_ylabel("IoU of an image")
-    key(figure, colour)
+    legend(figure, colour)
     return figure
 
 

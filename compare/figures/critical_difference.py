@@ -26,7 +26,7 @@ def critical_difference_diagram(ranked: CriticalDifference, arms: list[str]) -> 
         arms: All of them, which gives the colours.
     """
     last = len(ranked.ranks)
-    bars = _levels(ranked)
+    bars = _bar_levels(ranked)
     top = 0.16 + STEP * (max(bars, default=-1) + 1)  # of the labels, inches below the scale
     names, half = ranked.ranks["arm"].tolist(), ceil(last / 2)
     left, right = (0.35 + LETTER * max(12, *map(len, side)) for side in (names[:half], names[half:]))
@@ -37,7 +37,7 @@ def critical_difference_diagram(ranked: CriticalDifference, arms: list[str]) -> 
     axis.set_xlim(1 - left * inch, last + right * inch)
     axis.set_ylim(below, -above)
     axis.axis("off")
-    _scale(axis, ranked)
+    _draw_scale(axis, ranked)
     for level, group in zip(bars, ranked.groups, strict=True):
         ranks = ranked.ranks.loc[ranked.ranks["arm"].isin(group), "mean_rank"]
         ends = ranks.min() - OVER * inch, ranks.max() + OVER * inch
@@ -46,7 +46,7 @@ def critical_difference_diagram(ranked: CriticalDifference, arms: list[str]) -> 
     return figure
 
 
-def _levels(ranked: CriticalDifference) -> list[int]:
+def _bar_levels(ranked: CriticalDifference) -> list[int]:
     """How far down the bar of each group is: those that would touch stand one below the other."""
     rank = dict(zip(ranked.ranks["arm"], ranked.ranks["mean_rank"], strict=True))
     apart = 3 * OVER * (len(rank) - 1) / SCALE
@@ -59,7 +59,7 @@ def _levels(ranked: CriticalDifference) -> list[int]:
     return levels
 
 
-def _scale(axis: Axes, ranked: CriticalDifference) -> None:
+def _draw_scale(axis: Axes, ranked: CriticalDifference) -> None:
     """The scale with its numbers, and the ruler over it from the first rank on."""
     last = len(ranked.ranks)
     axis.plot([1, last], [0, 0], color=INK, linewidth=1.2, label="scale")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from compare.figures.boxes import marker
-from compare.figures.drawing import MARKERS, NAMED, OTHERS, colours, key, panels, percent
+from compare.figures.drawing import MARKERS, NAMED, OTHERS, colours, legend, panel_grid, percent
 from compare.figures.encoder_names import PREFIX
 from compare.study.factors import level
 
@@ -22,7 +22,7 @@ def label_efficiency(table: pd.DataFrame, arms: list[str], settings: list[str]) 
         arms: All of them, which gives the colours.
         settings: Those to show.
     """
-    axes, figure = panels(len(settings), height=3.6)
+    axes, figure = panel_grid(len(settings), height=3.6)
     fractions = sorted(set(table["label_fraction"]))
     for axis, setting in zip(axes, settings, strict=True):
         _lines(axis, table[table["setting"] == setting], "label_fraction", colours(arms))
@@ -31,7 +31,7 @@ def label_efficiency(table: pd.DataFrame, arms: list[str], settings: list[str]) 
         axis.set_title(setting)
         axis.set_xlabel("share of the training labels")
     axes[0].set_ylabel("mean IoU")
-    key(figure, colours(arms))
+    legend(figure, colours(arms))
     return figure
 
 
@@ -47,7 +47,7 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str], tints: dict
     """
     tints = tints or colours(arms)
     shown = list(dict.fromkeys(table["panel"]))
-    axes, figure = panels(len(shown), height=3.6)
+    axes, figure = panel_grid(len(shown), height=3.6)
     lines = list(dict.fromkeys(table["line"]))
     levels = sorted(set(table[factor]))
     for axis, title in zip(axes, shown, strict=True):
@@ -63,7 +63,7 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str], tints: dict
         for style, line in enumerate(lines):
             axes[-1].plot([], [], color="#7f7f7f", linestyle=STYLES[style % len(STYLES)], label=line)
         axes[-1].legend(frameon=False)
-    key(figure, tints)
+    legend(figure, tints)
     return figure
 
 
@@ -76,7 +76,7 @@ def loss_curves(curves: dict[str, pd.DataFrame]) -> Figure:
         curves: metrics.csv of each run, by its name: `pretrain, simclr, resnet18, seed 0`.
     """
     methods = list(dict.fromkeys(method_in(name) for name in curves))
-    axes, figure = panels(len(methods), height=2.6, share=False)
+    axes, figure = panel_grid(len(methods), height=2.6, share=False)
     order = [*NAMED.values(), *OTHERS]
     for i, (name, metrics) in enumerate(curves.items()):
         rows, axis = metrics.dropna(subset=["loss"]), axes[methods.index(method_in(name))]

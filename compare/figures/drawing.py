@@ -27,7 +27,7 @@ WIDTH = 10.0  # inches of a figure that fills the page
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SvgDrawing:
     """A figure as an inline SVG element, its size in CSS pixels, and what it shows, for those who do not see it."""
 
     svg: str
@@ -36,7 +36,7 @@ class Drawing:
     alt: str
 
 
-def drawing(figure: Figure, alt: str) -> Drawing:
+def svg_drawing(figure: Figure, alt: str) -> SvgDrawing:
     """The figure at 96 CSS pixels to the inch; text stays text, and colours are custom properties of the page.
 
     Args:
@@ -47,7 +47,7 @@ def drawing(figure: Figure, alt: str) -> Drawing:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermssl"}):  # equal numbers give equal bytes
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     width, height = round(figure.get_figwidth() * 96), round(figure.get_figheight() * 96)
-    return Drawing(_inline(text.getvalue()), width, height, alt)
+    return SvgDrawing(_inline(text.getvalue()), width, height, alt)
 
 
 def colours(arms: list[str]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def colours(arms: list[str]) -> dict[str, str]:
     return {arm: taken[arm] for arm in arms}
 
 
-def spare(arms: list[str], lines: list[str]) -> dict[str, str]:
+def spare_colours(arms: list[str], lines: list[str]) -> dict[str, str]:
     """Colours for lines that are no arms: ink, then those that no arm has; from the first again where they end."""
     free = [INK, *(colour for colour in [*NAMED.values(), *OTHERS] if colour not in colours(arms).values())]
     return {line: free[i % len(free)] for i, line in enumerate(lines)}
@@ -74,7 +74,7 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.3g} %"
 
 
-def panels(count: int, height: float, share: bool = True, narrow: bool = True) -> tuple[list[Axes], Figure]:
+def panel_grid(count: int, height: float, share: bool = True, narrow: bool = True) -> tuple[list[Axes], Figure]:
     """That many tidy panels, at most three to a row; a single one fills two thirds of the page if `narrow`."""
     columns = min(max(count, 1), 3)
     lines = ceil(max(count, 1) / columns)
@@ -98,7 +98,7 @@ def tidy(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
-def key(figure: Figure, colour: dict[str, str]) -> None:
+def legend(figure: Figure, colour: dict[str, str]) -> None:
     """A legend over the figure: colour and marker of each name, five to a row."""
     handles = [
         Line2D([], [], color=tint, linewidth=2.2, marker=MARKERS[i % len(MARKERS)], markersize=6, label=name)

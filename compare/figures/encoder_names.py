@@ -11,7 +11,7 @@ PREFIX = "tu-"
 COLUMNS = ("encoder", "arm", "setting", "a", "b", "level", "alike")
 
 
-def spoken(study: Study, tables: dict[str, pd.DataFrame]) -> tuple[Study, dict[str, pd.DataFrame]]:
+def with_short_encoder_names(study: Study, tables: dict[str, pd.DataFrame]) -> tuple[Study, dict[str, pd.DataFrame]]:
     """A study and its tables with encoders so named in arms, settings and levels.
 
     Nothing changes where two encoders would then be called alike. Names of runs, and an encoder's in the table of
@@ -27,12 +27,15 @@ def spoken(study: Study, tables: dict[str, pd.DataFrame]) -> tuple[Study, dict[s
 
     options = {key: named(study.options[key]) for key in ("encoder", "contrast") if study.options.get(key)}
     own = replace(
-        study, options=study.options | options, plan=_said(study.plan, said), scores=_said(study.scores, said)
+        study,
+        options=study.options | options,
+        plan=_with_names(study.plan, said),
+        scores=_with_names(study.scores, said),
     )
-    return own, {name: table if name == "lineage" else _said(table, said) for name, table in tables.items()}
+    return own, {name: table if name == "lineage" else _with_names(table, said) for name, table in tables.items()}
 
 
-def _said(table: pd.DataFrame, said: dict[str, str]) -> pd.DataFrame:
+def _with_names(table: pd.DataFrame, said: dict[str, str]) -> pd.DataFrame:
     """A table with other names in the words of its columns."""
     for long, short in said.items():
         for column in (name for name in COLUMNS if name in table and len(table) and long != short):

@@ -45,7 +45,7 @@ def failure_dots(rates: pd.DataFrame, arms: list[str], settings: list[str]) -> F
         settings: All of them; a single one goes without its name.
     """
     fractions = sorted(set(rates["label_fraction"]))
-    names = _rows(arms, settings)
+    names = _line_names(arms, settings)
     axes, figure = _panels(len(fractions), ROW * len(names), LETTER * max(map(len, arms)))
     for axis, fraction in zip(axes, fractions, strict=True):
         panel = rates[rates["label_fraction"] == fraction]
@@ -73,7 +73,7 @@ def _panels(count: int, height: float, side: float) -> tuple[list[Axes], Figure]
     return axes[:count], figure
 
 
-def _rows(arms: Sequence[str], settings: Sequence[str]) -> list[tuple[str, str]]:
+def _line_names(arms: Sequence[str], settings: Sequence[str]) -> list[tuple[str, str]]:
     """The lines from top to bottom as setting and arm; a setting's own name, where there are several, has no arm."""
     title = [""] if len(settings) > 1 else []
     return [(setting, arm) for setting in settings for arm in (*title, *arms)]

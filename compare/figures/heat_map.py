@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from compare.figures.boxes import name_levels
-from compare.figures.drawing import INK, NAMED, PAPER, panels, percent
+from compare.figures.drawing import INK, NAMED, PAPER, panel_grid, percent
 
 
 def heat_map(table: pd.DataFrame, arms: list[str], settings: list[str]) -> Figure:
@@ -24,7 +24,7 @@ def heat_map(table: pd.DataFrame, arms: list[str], settings: list[str]) -> Figur
         settings: Columns.
     """
     fractions = sorted(set(table["label_fraction"]))
-    axes, figure = panels(len(fractions), height=0.9 + 0.62 * len(arms), narrow=len(settings) < 5)
+    axes, figure = panel_grid(len(fractions), height=0.9 + 0.62 * len(arms), narrow=len(settings) < 5)
     worst, best = float(table["jaccard"].min()), float(table["jaccard"].max())
     for axis, fraction in zip(axes, fractions, strict=True):
         for _, row in table[table["label_fraction"] == fraction].iterrows():

@@ -20,31 +20,31 @@ from dermssl.scores.plots import thumbnail
 MASKS = "masks.parquet"
 
 
-class Masks(NamedTuple):
+class MaskPair(NamedTuple):
     """Of one image, (H, W), at most 256 pixels high and wide."""
 
     truth: NDArray[np.bool_]
     prediction: NDArray[np.bool_]
 
 
-def kept_masks(folders: Sequence[Path], image_ids: Sequence[str]) -> dict[str, Masks]:
+def kept_masks(folders: Sequence[Path], image_ids: Sequence[str]) -> dict[str, MaskPair]:
     """Truth and prediction of those of the images that these runs, the folds of one arm, have scored."""
-    found: dict[str, Masks] = {}
+    found: dict[str, MaskPair] = {}
     for path in (folder / MASKS for folder in folders):
         if path.is_file():
             table = pd.read_parquet(path, filters=[("image_id", "in", list(image_ids))])
             rows = zip(table["image_id"], table["truth"], table["prediction"], strict=True)
-            found |= {str(name): Masks(_mask(truth), _mask(prediction)) for name, truth, prediction in rows}
+            found |= {str(name): MaskPair(_mask(truth), _mask(prediction)) for name, truth, prediction in rows}
     return found
 
 
-def photographs(study: Study) -> dict[str, Path]:
+def photograph_paths(study: Study) -> dict[str, Path]:
     """The photograph of every image of the study's data set; none where the folder is gone or holds other images."""
     manifest = labelled_set(study)
     return {} if manifest is None else dict(zip(manifest.table["image_id"], manifest.paths(), strict=True))
 
 
-def photograph(path: Path) -> Pixels:
+def read_photograph(path: Path) -> Pixels:
     """A photograph (H, W, 3) at the size of its masks."""
     return thumbnail(read_rgb(path))
 

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from compare.estimates.estimate import Estimate, estimates
-from compare.estimates.kinds import Kind, kind_of_task
+from compare.estimates.kinds import RunKind, task_kind
 from compare.estimates.wall_time import longest_chain, wall_time
-from compare.estimates.work import Images
+from compare.estimates.work import Workload
 from compare.execution.ledger import read_outcomes
-from compare.forecast.power_in_words import reach_said
+from compare.forecast.power_in_words import power_in_words
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, level
 from compare.study.grid import all_combinations
 from compare.study.plan import STAGES, Outcome, Task
-from compare.text import WIDTH, aligned, counted, duration, megabytes, wrapped
+from compare.text import WIDTH, counted, duration, megabytes, text_table, wrapped
 from dermssl.runs.seal import RESULT
 
 Estimates = Mapping[str, Estimate]
@@ -33,18 +33,18 @@ def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int, before: floa
         slots: Runs side by side.
         before: Seconds that loading and checking took until now, which `run` will take as well.
     """
-    images = Images(study)
+    images = Workload(study)
     done = done_already(study, tasks)
     left = [task for task in tasks if task.id not in done]
     known = estimates(study, tasks, images)
     lesions, scored = images.scored(tasks)
     parts = [
-        heading(study, tasks, left),
-        factors_said(study, tasks),
-        runs_said(tasks, done, known),
-        pretrainings_said(tasks, done),
-        "\n".join(costs_said(study, left, known, slots, before)),
-        "\n".join(reach_said(study, tasks, lesions, scored)),
+        plan_heading(study, tasks, left),
+        factors_in_words(study, tasks),
+        runs_in_words(tasks, done, known),
+        pretrainings_in_words(tasks, done),
+        "\n".join(costs_in_words(study, left, known, slots, before)),
+        "\n".join(power_in_words(study, tasks, lesions, scored)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -63,7 +63,7 @@ def done_already(study: StudyConfig, tasks: Sequence[Task]) -> dict[str, Outcome
     return done
 
 
-def heading(study: StudyConfig, tasks: Sequence[Task], left: Sequence[Task]) -> str:
+def plan_heading(study: StudyConfig, tasks: Sequence[Task], left: Sequence[Task]) -> str:
     """The study in a line."""
     done = len(tasks) - len(left)
     ready = f", {done} of them done already" if done else ""
@@ -72,7 +72,7 @@ def heading(study: StudyConfig, tasks: Sequence[Task], left: Sequence[Task]) -> 
     return f"study {study.name}: {counted(len(tasks), 'run')}{ready}\nquestion: {asked}"
 
 
-def factors_said(study: StudyConfig, tasks: Sequence[Task]) -> str:
+def factors_in_words(study: StudyConfig, tasks: Sequence[Task]) -> str:
     """The factors with their levels, and the combinations that rules leave out."""
     tuned = [task.factors for task in tasks if task.stage == "finetune"]
     rows = []
@@ -82,7 +82,7 @@ def factors_said(study: StudyConfig, tasks: Sequence[Task]) -> str:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared" * (factor == study.arms)])
         elif factor == study.arms:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared, and has but one level"])
-    lines = ["what varies", aligned([line for row in rows for line in over_lines(row, 2, 60)], right=[1])]
+    lines = ["what varies", text_table([line for row in rows for line in over_lines(row, 2, 60)], right=[1])]
     everything = list(all_combinations(study))
     for rule in study.rules:
         out = sum(rule.leaves_out(one) for one in everything)
@@ -97,26 +97,26 @@ def over_lines(row: Sequence[str], column: int, width: int) -> list[list[str]]:
     return [[*row[:column], first, *row[column + 1 :]], *([*before, line, *behind] for line in more)]
 
 
-def runs_said(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimates) -> str:
+def runs_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimates) -> str:
     """A line a kind of run: how many there are, what one takes, and how that is known."""
-    groups: dict[tuple[str, Kind], list[Task]] = defaultdict(list)
+    groups: dict[tuple[str, RunKind], list[Task]] = defaultdict(list)
     for task in tasks:
-        groups[(task.stage, kind_of_task(task))].append(task)
+        groups[(task.stage, task_kind(task))].append(task)
     rows = []
     for (stage, kind), some in sorted(groups.items(), key=lambda item: STAGES.index(item[1][0].stage)):
         costs = [known[task.id] for task in some if task.id in known]
         name = str(kind).replace("finetune", stage, 1) if stage == "search" else str(kind)
         finished = sum(task.id in done for task in some)
-        each = between([cost.seconds for cost in costs])
+        each = duration_range([cost.seconds for cost in costs])
         memory = max((cost.memory_mb or 0 for cost in costs), default=0) or None
         source = costs[0].source if costs else "unknown"
         rows.append([str(len(some)), str(finished), each, megabytes(memory), source, name])
     head = ["runs", "done", "each", "memory", "known from", "kind"]
     room = WIDTH - sum(2 + max(len(row[column]) for row in [head, *rows]) for column in range(5)) - 2
-    return "runs\n" + aligned([line for row in rows for line in over_lines(row, 5, room)], head, right=[0, 1, 2, 3])
+    return "runs\n" + text_table([line for row in rows for line in over_lines(row, 5, room)], head, right=[0, 1, 2, 3])
 
 
-def between(seconds: Sequence[float]) -> str:
+def duration_range(seconds: Sequence[float]) -> str:
     """The least and the most, where they differ when said."""
     if not seconds:
         return "-"
@@ -124,7 +124,7 @@ def between(seconds: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def pretrainings_said(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str:
+def pretrainings_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str:
     """Which runs wait for which pretraining."""
     lines = []
     for task in tasks:
@@ -138,7 +138,9 @@ def pretrainings_said(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str
     return "\n".join(["pretrainings, each done once", *lines]) if lines else ""
 
 
-def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int, before: float) -> Iterator[str]:
+def costs_in_words(
+    study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int, before: float
+) -> Iterator[str]:
     """Time, memory and disk of what is left to do, against the budget and this machine."""
     yield "what is left to do"
     if not left:
@@ -165,13 +167,16 @@ def costs_said(study: StudyConfig, left: Sequence[Task], known: Estimates, slots
             f"more than the budget of {duration(hours)}: about {share_in(estimated, seconds, slots, hours):.0%} of the "
             f"runs will be begun, and the next `run` goes on")  # fmt: skip
         yield wrapped(f"budget: {spent}", 2)
-    yield from memory_said(study, [known[task.id] for task in estimated], slots)
-    size, free = 1e6 * sum(known[task.id].disk_mb for task in estimated), shutil.disk_usage(standing(study.runs)).free
+    yield from memory_in_words(study, [known[task.id] for task in estimated], slots)
+    size, free = (
+        1e6 * sum(known[task.id].disk_mb for task in estimated),
+        shutil.disk_usage(nearest_existing(study.runs)).free,
+    )
     verdict = "" if size < free else "; TOO LITTLE: free some, or give another --runs"
     yield f"  disk:   {megabytes(size / 1e6)} of run folders; {megabytes(free / 1e6)} are free{verdict}"
 
 
-def memory_said(study: StudyConfig, costs: Iterable[Estimate], slots: int) -> Iterator[str]:
+def memory_in_words(study: StudyConfig, costs: Iterable[Estimate], slots: int) -> Iterator[str]:
     """What the largest runs hold side by side, against what this machine has."""
     largest = sorted((cost.memory_mb for cost in costs if cost.memory_mb), reverse=True)[:slots]
     if not largest:
@@ -192,6 +197,6 @@ def share_in(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int, li
     return low / len(tasks)
 
 
-def standing(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(one for one in [folder, *folder.absolute().parents] if one.exists())

@@ -31,7 +31,7 @@ class Spreads(NamedTuple):
     source: str
 
 
-class Reach(NamedTuple):
+class Power(NamedTuple):
     """What a number of seeds gives."""
 
     seeds: int
@@ -43,9 +43,9 @@ class Reach(NamedTuple):
     """Probability that arms without any difference are called equivalent, over all cells."""
 
 
-def reaches(
+def power_by_seeds(
     lesions: int, images: int, cells: int, spreads: Spreads, margin: float, seeds: Sequence[int], contrasts: int = 1
-) -> list[Reach]:
+) -> list[Power]:
     """What each number of seeds gives.
 
     Trainings of different cells are independent, so their part shrinks with the number of cells; lesions are the same
@@ -72,7 +72,7 @@ def reaches(
         )  # fmt: skip
         pooled = resolvable_difference(all_cells)
         single = resolvable_difference(one, family=contrasts * cells if cells > 1 else 1)
-        found.append(Reach(count, pooled, single, equivalence_power(all_cells, margin)))
+        found.append(Power(count, pooled, single, equivalence_power(all_cells, margin)))
     return found
 
 
@@ -93,7 +93,7 @@ def equivalence_power(parts: Components, margin: float) -> float:
 
 def spreads_for(study: StudyConfig) -> Spreads:
     """Those of an earlier study of the same contrast on the same images, the largest there is, else the defaults."""
-    found = [one for one in (measured(path, study) for path in sorted(study.out.glob("*/study.yaml"))) if one]
+    found = [one for one in (measured_spreads(path, study) for path in sorted(study.out.glob("*/study.yaml"))) if one]
     if found:
         return max(found, key=lambda one: one[0])[1]
     standard = Design(lesions=2, images=2, seeds=2)
@@ -102,7 +102,7 @@ def spreads_for(study: StudyConfig) -> Spreads:
     return Spreads(lesion, seed, rest, lesion, words)
 
 
-def measured(path: Path, study: StudyConfig) -> tuple[int, Spreads] | None:
+def measured_spreads(path: Path, study: StudyConfig) -> tuple[int, Spreads] | None:
     """The count of differences that a study rests on, and how they spread; None for other images or contrasts."""
     try:
         other = read_study(path.parent)
@@ -116,11 +116,11 @@ def measured(path: Path, study: StudyConfig) -> tuple[int, Spreads] | None:
     contrast = other.contrasts[0] if other.contrasts else ()
     if not same or named_contrast(other) != set(study.contrast) or not len(other.scores):
         return None
-    cells = list(parts_of(other, *contrast))
+    cells = list(cell_variances(other, *contrast))
     if not cells:
         return None
     lesion, seed, rest = (float(np.sqrt(np.mean([cell[i] for cell in cells]))) for i in range(3))
-    pooled = next(pooled_parts(other, *contrast), None)
+    pooled = next(pooled_variances(other, *contrast), None)
     words = f"measured in study '{other.name}' ({len(cells)} cells, {len(other.seeds)} seeds)"
     size = len(cells) * len(other.seeds) * len(other.lesions)
     return size, Spreads(lesion, seed, rest, float(np.sqrt(pooled[0])) if pooled else lesion, words)
@@ -132,13 +132,13 @@ def named_contrast(study: Study) -> set[str]:
     return {str(name) for name in named} if isinstance(named, list) else set()
 
 
-def parts_of(study: Study, first: str, second: str) -> Iterator[tuple[float, float, float]]:
+def cell_variances(study: Study, first: str, second: str) -> Iterator[tuple[float, float, float]]:
     """Variances between lesions, between seeds and of the rest, in each cell that both arms scored with two seeds."""
     for cell in range(len(study.cells)):
         yield from variances(study, first, second, slice(cell, cell + 1))
 
 
-def pooled_parts(study: Study, first: str, second: str) -> Iterator[tuple[float, float, float]]:
+def pooled_variances(study: Study, first: str, second: str) -> Iterator[tuple[float, float, float]]:
     """The same of the mean over cells."""
     yield from variances(study, first, second, slice(None))
 
@@ -155,7 +155,7 @@ def variances(study: Study, first: str, second: str, cells: slice) -> Iterator[t
     yield parts.lesions * len(counts), max(0.0, parts.seeds - parts.rest) * seeds, parts.rest * seeds * images
 
 
-def cells_of(tasks: Sequence[Task], arms: str) -> int:
+def count_cells(tasks: Sequence[Task], arms: str) -> int:
     """Cells of a study: what its arms are compared under, seeds and folds apart."""
     apart = {arms, "fold", "seed", *(["method"] if arms == "init" else [])}
     tuned = [task.factors for task in tasks if task.stage == "finetune"]

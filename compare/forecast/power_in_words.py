@@ -3,34 +3,34 @@
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from compare.forecast.power import SEEDS, Reach, Spreads, cells_of, reaches, spreads_for
+from compare.forecast.power import SEEDS, Power, Spreads, count_cells, power_by_seeds, spreads_for
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
-from compare.text import aligned, counted, wrapped
+from compare.text import counted, text_table, wrapped
 
 
-def reach_said(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: int) -> Iterator[str]:
+def power_in_words(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: int) -> Iterator[str]:
     """The smallest difference that shows, with these seeds and with others, and whether the margin can be reached."""
     yield f"what it can find ({images} images of {counted(lesions, 'lesion')} are scored)"
     if lesions < 2:
         yield "  nothing: one lesion tells nothing of others"
         return
-    cells, spreads, seeds = cells_of(tasks, study.arms), spreads_for(study), len(study.seed)
+    cells, spreads, seeds = count_cells(tasks, study.arms), spreads_for(study), len(study.seed)
     arms = len({tuple(task.factors[name] for name in arm_factors(study)) for task in tasks if task.stage == "finetune"})
     pairs = arms * (arms - 1) // 2
-    table = reaches(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
+    table = power_by_seeds(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
     here = next(one for one in table if one.seeds == seeds)
-    yield from resolution_said(here, cells)
-    yield table_of(table, here, cells, study.margin)
+    yield from resolution_in_words(here, cells)
+    yield power_table(table, here, cells, study.margin)
     smallest = "the smallest true difference of IoU that is called better or worse four times in five"
     one_cell = f", in the mean of all cells for the primary contrast and in one cell for one among {pairs * cells}"
     yield wrapped(f"Beside the seeds stands {smallest}{one_cell * (cells > 1)}; the last number is how often two arms "
                   "without any difference are called equivalent.", 2)  # fmt: skip
-    yield margin_said(here, table, study.margin)
-    yield spreads_said(spreads)
+    yield margin_in_words(here, table, study.margin)
+    yield spreads_in_words(spreads)
 
 
-def resolution_said(here: Reach, cells: int) -> Iterator[str]:
+def resolution_in_words(here: Power, cells: int) -> Iterator[str]:
     """What these seeds resolve, in a sentence."""
     if here.seeds < 2:
         yield wrapped("With one seed every verdict is 'undecided': how trainings differ cannot be seen.", 2)
@@ -47,17 +47,17 @@ def arm_factors(study: StudyConfig) -> tuple[str, ...]:
     return ("init", "method") if study.arms == "init" else (study.arms,)
 
 
-def table_of(table: Sequence[Reach], here: Reach, cells: int, margin: float) -> str:
+def power_table(table: Sequence[Power], here: Power, cells: int, margin: float) -> str:
     """A row a number of seeds; of a single cell there is no mean."""
     found = ["difference"] if cells == 1 else [f"mean of {cells} cells", "one cell"]
     rows = []
     for one in table:
         differences = [f"{value:.4f}" if isfinite(value) else "none" for value in (one.pooled, one.cell)][: len(found)]
         rows.append([str(one.seeds), *differences, f"{one.equivalent:.0%}", "this study" * (one is here)])
-    return aligned(rows, ["seeds", *found, f"equal within {margin:g}", ""], right=range(len(found) + 2))
+    return text_table(rows, ["seeds", *found, f"equal within {margin:g}", ""], right=range(len(found) + 2))
 
 
-def margin_said(here: Reach, table: Sequence[Reach], margin: float) -> str:
+def margin_in_words(here: Power, table: Sequence[Power], margin: float) -> str:
     """Whether equivalence can be shown, and else how many seeds it takes."""
     if here.equivalent >= 0.8:
         return wrapped(f"The margin of {margin:g} can be reached: equal arms are found equivalent.", 2)
@@ -69,7 +69,7 @@ def margin_said(here: Reach, table: Sequence[Reach], margin: float) -> str:
                    f"{here.equivalent:.0%} of the time; {remedy}.", 2)  # fmt: skip
 
 
-def spreads_said(spreads: Spreads) -> str:
+def spreads_in_words(spreads: Spreads) -> str:
     """What is assumed."""
     return wrapped(
         f"It assumes that differences of two arms vary by {spreads.lesion:.3f} between lesions, {spreads.seed:.3f} "

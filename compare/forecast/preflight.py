@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compare.forecast.weights import encoders_from_imagenet, not_had
+from compare.forecast.weights import encoders_from_imagenet, missing_weights
 from compare.study.config import WEIGHTS, StudyConfig
-from compare.study.grid import fixed
-from compare.study.images import Ground
+from compare.study.grid import fixed_options
+from compare.study.images import StudyImages
 from compare.study.plan import Task
 from dermssl.errors import UserError
 from dermssl.splits.official import split_of
@@ -22,21 +22,21 @@ from pretrain.pool import pool_of
 from pretrain.run import refuse_what_does_not_fit
 
 NOT_HAD = "no weights for"  # stands in what is said of weights that the hub has not given
-Check = Callable[[StudyConfig, Ground, Sequence[Task]], Iterator[str]]
+Check = Callable[[StudyConfig, StudyImages, Sequence[Task]], Iterator[str]]
 
 
-def refuse(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> None:
+def refuse_what_would_stop(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> None:
     """Stops before the first run where a later one could not be done.
 
     Raises:
         UserError: With every complaint of every check, a line each.
     """
-    found = list(dict.fromkeys(text for check in CHECKS for text in check(study, ground, tasks)))
+    found = list(dict.fromkeys(text for check in CHECKS for text in check(study, study_images, tasks)))
     if found:
         raise UserError("\n".join(found))
 
 
-def encoder_files(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def encoder_file_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """Encoder files among the inits must be there and hold the study's encoder."""
     for init in (init for init in study.init if init not in WEIGHTS):
         if not Path(init).is_file():
@@ -50,23 +50,23 @@ def encoder_files(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> 
             )
 
 
-def starting_weights(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def weight_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """ImageNet weights must be had, for arms and for pretrainings that continue from them; they are fetched here."""
     absent = set()
     for encoder in sorted(encoders_from_imagenet(tasks)):
-        for text in said(start_from, "imagenet", encoder, 0):
+        for text in complaints(start_from, "imagenet", encoder, 0):
             if NOT_HAD in text:
                 absent.add(encoder)
             else:
                 yield text
     if absent:
-        yield not_had(study, tasks, absent)
+        yield missing_weights(study, tasks, absent)
     others = {(one.config.encoder, one.config.init) for one in tasks if isinstance(one.config, PretrainConfig)}
     for encoder, init in sorted(one for one in others if one[1] != "imagenet"):
-        yield from said(start_from, init, encoder, 0)
+        yield from complaints(start_from, init, encoder, 0)
 
 
-def networks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def network_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """Every encoder must go under every decoder, at every size, or be excluded."""
     tried: dict[tuple[object, ...], FinetuneConfig] = {}
     for task in tasks:
@@ -76,7 +76,7 @@ def networks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Itera
                 (config.encoder, config.decoder, config.image_size, str(decoder_options_of(config))), config
             )
     for config in tried.values():
-        yield from said(fit_together, config)
+        yield from complaints(fit_together, config)
 
 
 def fit_together(config: FinetuneConfig) -> None:
@@ -84,20 +84,20 @@ def fit_together(config: FinetuneConfig) -> None:
     refuse_size(build_model(config.encoder, config.decoder, decoder_options_of(config)), config.encoder, config)
 
 
-def augmentations(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def augmentation_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """Augmentations must paint a picture."""
-    base = fixed(study)
+    base = fixed_options(study)
     for name in study.augmentation or (base.augmentation,):
         for padding in study.padding or (base.padding,):
-            yield from said(augmentation_of, replace(base, augmentation=name, padding=padding))
+            yield from complaints(augmentation_of, replace(base, augmentation=name, padding=padding))
 
 
-def lesions(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def lesion_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """Both sides of every split must show lesions: a fold without one has nothing to say of them."""
-    area = ground.manifest.table.set_index("image_id")["mask_area"]
+    area = study_images.manifest.table.set_index("image_id")["mask_area"]
     for fold in study.folds_run or (None,):
-        config = fixed(study) if fold is None else replace(fixed(study), fold=fold)
-        split = split_of(ground.manifest, config)
+        config = fixed_options(study) if fold is None else replace(fixed_options(study), fold=fold)
+        split = split_of(study_images.manifest, config)
         where = "the split" if fold is None else f"fold {fold} of {study.folds}"
         for side, images in (("holds out", split.val), ("trains on", split.train)):
             if not area.reindex(list(images)).fillna(0).gt(0).any():
@@ -105,7 +105,7 @@ def lesions(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterat
                 yield f"{where} {side} {len(images)} images and none of them shows a lesion; take {remedy}"
 
 
-def leaks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator[str]:
+def leak_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
     """No pretraining may see held-out images, unless --on_leak says what to do; the others must fill what it asks."""
     pools: dict[object, list[PretrainConfig]] = {}
     for task in tasks:
@@ -113,16 +113,16 @@ def leaks(study: StudyConfig, ground: Ground, tasks: Sequence[Task]) -> Iterator
             pools.setdefault(task.factors["fold"], []).append(task.config)
     for configs in pools.values():
         try:
-            pool = pool_of(ground.unlabelled_manifest, ground.unlabelled, configs[0]).manifest
+            pool = pool_of(study_images.unlabelled_manifest, study_images.unlabelled, configs[0]).manifest
         except UserError as error:
             yield str(error)
             continue
         for config in configs:
-            refusals = said(refuse_what_does_not_fit, pool, config)
+            refusals = complaints(refuse_what_does_not_fit, pool, config)
             yield from (f"{config.method}: {text}, in the file of --pretrain" for text in refusals)
 
 
-def said(attempt: Callable[..., object], *given: object) -> Iterator[str]:
+def complaints(attempt: Callable[..., object], *given: object) -> Iterator[str]:
     """What the attempt complains of, if it does."""
     try:
         attempt(*given)
@@ -130,4 +130,11 @@ def said(attempt: Callable[..., object], *given: object) -> Iterator[str]:
         yield str(error)
 
 
-CHECKS: tuple[Check, ...] = (encoder_files, lesions, leaks, starting_weights, networks, augmentations)
+CHECKS: tuple[Check, ...] = (
+    encoder_file_faults,
+    lesion_faults,
+    leak_faults,
+    weight_faults,
+    network_faults,
+    augmentation_faults,
+)

@@ -21,7 +21,7 @@ def refuse_unreachable(study: StudyConfig) -> None:
         return
     needed = encoders_from_imagenet(tasks) - {OFFLINE}
     if needed and not hub_is_near() and not something_was_fetched():
-        raise UserError(not_had(study, tasks, needed))
+        raise UserError(missing_weights(study, tasks, needed))
 
 
 def encoders_from_imagenet(tasks: Sequence[Task]) -> set[str]:
@@ -35,17 +35,17 @@ def from_imagenet(task: Task) -> str:
     return str(task.factors["encoder"]) if start == "imagenet" else ""
 
 
-def not_had(study: StudyConfig, tasks: Sequence[Task], absent: Collection[str]) -> str:
+def missing_weights(study: StudyConfig, tasks: Sequence[Task], absent: Collection[str]) -> str:
     """What is said of encoders whose weights cannot be had: which, and which flags do without them."""
     rest = [encoder for encoder in study.encoder if encoder not in absent] or [OFFLINE]
     return (
         f"--encoder: no weights for {', '.join(sorted(absent))} could be had from {HUB}; connect to the network once, "
         f"which keeps them, or give --encoder {' '.join(rest)}, whose weights are here, or start from none: "
-        f"{' and '.join(without(study, tasks))}"
+        f"{' and '.join(flags_without_imagenet(study, tasks))}"
     )
 
 
-def without(study: StudyConfig, tasks: Sequence[Task]) -> list[str]:
+def flags_without_imagenet(study: StudyConfig, tasks: Sequence[Task]) -> list[str]:
     """Flags, and lines of the file of pretraining, that make a study start from no ImageNet weights."""
     found = []
     if "imagenet" in study.init:

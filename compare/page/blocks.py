@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from compare.figures.drawing import Drawing, percent
+from compare.figures.drawing import SvgDrawing, percent
 
 Row = Mapping[str, object]
 Look = Literal["", "arm", "pair", "verdict", "code", "error", "same"]
@@ -42,10 +42,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigureBlock:
     """A figure with its caption."""
 
-    drawing: Drawing
+    drawing: SvgDrawing
     caption: str
 
 
@@ -55,7 +55,7 @@ class Section:
 
     id: str
     title: str
-    blocks: Sequence[Table | Picture | str] = field(default=())
+    blocks: Sequence[Table | FigureBlock | str] = field(default=())
     special: str = ""
     short: str = ""
     """Its name in the line of contents, where the title is long."""
@@ -67,14 +67,14 @@ class Section:
         return told if any(isinstance(block, Table) for block in told) else []
 
 
-def table(name: str, caption: str, frame: pd.DataFrame, columns: Sequence[Column]) -> Table:
+def single_group_table(name: str, caption: str, frame: pd.DataFrame, columns: Sequence[Column]) -> Table:
     """A table of one group, of the columns that say something in at least one row."""
-    rows = records(frame)
+    rows = table_rows(frame)
     kept = [column for column in columns if any(column.text(row) not in ("", NONE) for row in rows)]
     return Table(name, caption, kept, {"": rows})
 
 
-def records(frame: pd.DataFrame) -> list[Row]:
+def table_rows(frame: pd.DataFrame) -> list[Row]:
     """The rows of a table, each by column."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
@@ -90,12 +90,12 @@ def points(difference: float, sign: bool = True) -> str:
     return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
-def share(value: float, digits: int = 3) -> str:
+def decimals(value: float, digits: int = 3) -> str:
     """A number with that many decimals and thousands apart; '–' where there is none."""
     return f"{value:,.{digits}f}" if isfinite(value) else NONE
 
 
-def rate(value: float) -> str:
+def whole_percent(value: float) -> str:
     """A share in whole percent, and never 0 or 100 for what is not; '–' where there is none."""
     if not isfinite(value):
         return NONE
@@ -107,12 +107,12 @@ def p_value(value: float) -> str:
     return NONE if not isfinite(value) else f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
-def plain(value: float) -> str:
+def plain_number(value: float) -> str:
     """A number in as few letters as it takes: 0.0003 is '0.0003', 100000 is '100,000'; '–' where there is none."""
     return NONE if not isfinite(value) else f"{value:,.0f}" if value >= 1000 else f"{Decimal(f'{value:.3g}'):f}"
 
 
-def labels(fraction: float) -> str:
+def fraction_label(fraction: float) -> str:
     """A label fraction; 'all' where rows are pooled over several."""
     return percent(fraction) if isfinite(fraction) else "all"
 
@@ -132,17 +132,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def listed(words: Sequence[str]) -> str:
+def enumerated(words: Sequence[str]) -> str:
     """Words as a sentence lists them: 'a, b and c'."""
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + "".join(words[-1:])
 
 
-def number(key: str, title: str, as_text: Callable[[float], str] = plain) -> Column:
+def number_column(key: str, title: str, as_text: Callable[[float], str] = plain_number) -> Column:
     """A column of numbers; None and nan are '–'."""
-    return Column(title, lambda row: as_text(as_number(row.get(key))), lambda row: as_number(row.get(key)))
+    return Column(title, lambda row: as_text(cell_number(row.get(key))), lambda row: cell_number(row.get(key)))
 
 
-def words(key: str, title: str, look: Look = "", spoken: Mapping[str, str] | None = None) -> Column:
+def word_column(key: str, title: str, look: Look = "", spoken: Mapping[str, str] | None = None) -> Column:
     """A column of words; `spoken` says some of them otherwise."""
 
     def text(row: Row) -> str:
@@ -153,16 +153,16 @@ def words(key: str, title: str, look: Look = "", spoken: Mapping[str, str] | Non
     return Column(title, text, text, left=True, look=look)
 
 
-def interval(title: str, as_text: Callable[[float], str], low: str = "low", high: str = "high") -> Column:
+def interval_column(title: str, as_text: Callable[[float], str], low: str = "low", high: str = "high") -> Column:
     """Both ends of an interval, sorted by the lower one."""
 
     def text(row: Row) -> str:
-        ends = as_number(row.get(low)), as_number(row.get(high))
+        ends = cell_number(row.get(low)), cell_number(row.get(high))
         return f"{as_text(ends[0])} to {as_text(ends[1])}" if isfinite(ends[0]) and isfinite(ends[1]) else NONE
 
-    return Column(title, text, lambda row: as_number(row.get(low)))
+    return Column(title, text, lambda row: cell_number(row.get(low)))
 
 
-def as_number(value: object) -> float:
+def cell_number(value: object) -> float:
     """A cell as a number, nan where it is none."""
     return float(value) if isinstance(value, int | float | np.integer | np.floating) else float("nan")

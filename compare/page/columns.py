@@ -11,18 +11,18 @@ from compare.page.blocks import (
     Row,
     Table,
     counted,
+    decimals,
     duration,
-    interval,
-    labels,
-    number,
+    fraction_label,
+    interval_column,
+    number_column,
     p_value,
-    plain,
+    plain_number,
     points,
-    rate,
-    records,
-    share,
-    table,
-    words,
+    single_group_table,
+    table_rows,
+    whole_percent,
+    word_column,
 )
 from compare.page.captions import CAPTIONS
 from compare.tables.arms import FAILURE
@@ -39,144 +39,165 @@ def unsigned(difference: float) -> str:
 
 def tenths(value: float) -> str:
     """One decimal."""
-    return share(value, 1)
+    return decimals(value, 1)
 
 
-def whole(value: float) -> str:
+def whole_number(value: float) -> str:
     """No decimals."""
-    return share(value, 0)
+    return decimals(value, 0)
 
 
 def hundredths(value: float) -> str:
     """Two decimals."""
-    return share(value, 2)
+    return decimals(value, 2)
 
 
 def chance(probability: float) -> str:
     """A probability from draws, which are too few to tell it from none below a percent."""
-    return "< 1 %" if probability < 0.0095 else rate(probability)
+    return "< 1 %" if probability < 0.0095 else whole_percent(probability)
 
 
 def gigabytes(megabytes: float) -> str:
     """Memory in GB, one decimal."""
-    return share(megabytes / 1024, 1)
+    return decimals(megabytes / 1024, 1)
 
 
-PLACE = [words("setting", "Setting"), number("label_fraction", "Labels", labels)]
+PLACE = [word_column("setting", "Setting"), number_column("label_fraction", "Labels", fraction_label)]
 PAIR = Column("Contrast", lambda row: f"{row['a']} − {row['b']}", lambda row: f"{row['a']} {row['b']}", True, "pair")  # noqa: RUF001
-DIFFERENCE = [number("difference", "Difference", points), interval("95 % interval", points)]
+DIFFERENCE = [number_column("difference", "Difference", points), interval_column("95 % interval", points)]
 
 COLUMNS: dict[str, list[Column]] = {
     "contrasts": [
-        PAIR, *PLACE, *DIFFERENCE, number("p", "p", p_value), number("adjusted_p", "Holm p", p_value),
-        words("verdict", "Verdict", "verdict"), number("false_claim", "False claim", chance),
-        number("improvement", "Runs won", rate), number("images", "Images"), number("seeds", "Seeds"),
-        number("smallest_detectable", "Detectable", unsigned),
+        PAIR, *PLACE, *DIFFERENCE, number_column("p", "p", p_value), number_column("adjusted_p", "Holm p", p_value),
+        word_column("verdict", "Verdict", "verdict"), number_column("false_claim", "False claim", chance),
+        number_column("improvement", "Runs won", whole_percent), number_column("images", "Images"),
+        number_column("seeds", "Seeds"), number_column("smallest_detectable", "Detectable", unsigned),
     ],
     "arms": [
-        words("arm", "Arm", "arm"), *PLACE, number("n_train", "Training images", whole), number("images", "Images"),
-        number("seeds", "Seeds"), number("lr", "Learning rate"), number("jaccard", "Mean IoU", share),
-        interval("95 % interval", share), number("isic_jaccard", "Threshold Jaccard", share),
-        number("dice", "Dice", share), number("failure_rate", "Failures", rate),
-        number("encoder_share_used", "Encoder used", rate),
+        word_column("arm", "Arm", "arm"), *PLACE, number_column("n_train", "Training images", whole_number),
+        number_column("images", "Images"), number_column("seeds", "Seeds"), number_column("lr", "Learning rate"),
+        number_column("jaccard", "Mean IoU", decimals), interval_column("95 % interval", decimals),
+        number_column("isic_jaccard", "Threshold Jaccard", decimals), number_column("dice", "Dice", decimals),
+        number_column("failure_rate", "Failures", whole_percent),
+        number_column("encoder_share_used", "Encoder used", whole_percent),
     ],
     "more": [
-        words("arm", "Arm", "arm"), *PLACE, number("interquartile_mean", "IQM of runs", share),
-        number("surface_dice", "Surface Dice", share), number("hd95", "HD95, pixels", tenths),
-        number("calibration_error", "Calibration error", share), number("invented", "Mirrored lesions per 1000", whole),
+        word_column("arm", "Arm", "arm"), *PLACE, number_column("interquartile_mean", "IQM of runs", decimals),
+        number_column("surface_dice", "Surface Dice", decimals), number_column("hd95", "HD95, pixels", tenths),
+        number_column("calibration_error", "Calibration error", decimals),
+        number_column("invented", "Mirrored lesions per 1000", whole_number),
     ],
     "arm_ranks": [
-        words("arm", "Arm", "arm"), number("mean_rank", "Mean rank", hundredths), number("wins", "Cells won"),
-        number("cells", "Cells"), words("alike", "Not told from"), number("friedman_p", "Friedman p", p_value),
+        word_column("arm", "Arm", "arm"), number_column("mean_rank", "Mean rank", hundredths),
+        number_column("wins", "Cells won"), number_column("cells", "Cells"), word_column("alike", "Not told from"),
+        number_column("friedman_p", "Friedman p", p_value),
     ],
     "factors": [
-        words("factor", "Factor", spoken=SPOKEN), number("levels", "Levels", lambda n: plain(n or nan)),
-        number("range", "Best − worst", unsigned), number("spread", "Spread", unsigned),  # noqa: RUF001
-        number("share", "Share of the variance", rate),
+        word_column("factor", "Factor", spoken=SPOKEN),
+        number_column("levels", "Levels", lambda n: plain_number(n or nan)),
+        number_column("range", "Best − worst", unsigned),  # noqa: RUF001
+        number_column("spread", "Spread", unsigned),
+        number_column("share", "Share of the variance", whole_percent),
     ],
     "levels": [
-        words("factor", "Factor", spoken=SPOKEN), words("level", "Level"), number("cells", "Cells"),
-        number("mean", "Mean IoU", share), number("effect", "Effect", points), interval("95 % interval", points),
+        word_column("factor", "Factor", spoken=SPOKEN), word_column("level", "Level"), number_column("cells", "Cells"),
+        number_column("mean", "Mean IoU", decimals), number_column("effect", "Effect", points),
+        interval_column("95 % interval", points),
     ],
     "padding": [
-        words("padding", "Padding"), words("arm", "Arm", "arm"), number("runs", "Runs"),
-        number("jaccard", "Mean IoU", share), number("invented", "Mirrored lesions per 1000 draws", whole),
-        number("of_lesion", "Lesion beyond", rate), number("filled", "Square filled", rate),
-        number("failure_rate", "Failures", rate),
+        word_column("padding", "Padding"), word_column("arm", "Arm", "arm"), number_column("runs", "Runs"),
+        number_column("jaccard", "Mean IoU", decimals),
+        number_column("invented", "Mirrored lesions per 1000 draws", whole_number),
+        number_column("of_lesion", "Lesion beyond", whole_percent),
+        number_column("filled", "Square filled", whole_percent),
+        number_column("failure_rate", "Failures", whole_percent),
     ],
     "subgroups": [
-        words("by", "By"), words("subgroup", "Subgroup"), number("images", "Images"), number("lesions", "Lesions"),
-        number("mean_a", "First arm", share), number("mean_b", "Second arm", share), *DIFFERENCE,
+        word_column("by", "By"), word_column("subgroup", "Subgroup"), number_column("images", "Images"),
+        number_column("lesions", "Lesions"), number_column("mean_a", "First arm", decimals),
+        number_column("mean_b", "Second arm", decimals), *DIFFERENCE,
     ],
     "subgroup_arms": [
-        words("by", "By"), words("subgroup", "Subgroup"), words("arm", "Arm", "arm"), number("images", "Images"),
-        number("jaccard", "Mean IoU", share), interval("95 % interval", share),
-        number("failure_rate", "Failures", rate),
+        word_column("by", "By"), word_column("subgroup", "Subgroup"), word_column("arm", "Arm", "arm"),
+        number_column("images", "Images"), number_column("jaccard", "Mean IoU", decimals),
+        interval_column("95 % interval", decimals), number_column("failure_rate", "Failures", whole_percent),
     ],
     "probes": [
-        words("arm", "Encoder from", "arm"), words("probe", "Probe", spoken=PROBE),
-        words("measure", "Measure", spoken=PROBE), number("value", "Value", share), interval("95 % interval", share),
-        number("n", "n"), words("detail", "Settings"),
+        word_column("arm", "Encoder from", "arm"), word_column("probe", "Probe", spoken=PROBE),
+        word_column("measure", "Measure", spoken=PROBE), number_column("value", "Value", decimals),
+        interval_column("95 % interval", decimals), number_column("n", "n"), word_column("detail", "Settings"),
     ],
     "probe_ranks": [
-        words("probe", "Probe", spoken=PROBE), words("measure", "Measure", spoken=PROBE),
-        words("decoder", "Decoder", spoken=PROBE), number("label_fraction", "Labels", labels),
-        number("encoders", "Encoders"), number("rho", "Rank correlation", hundredths),
+        word_column("probe", "Probe", spoken=PROBE), word_column("measure", "Measure", spoken=PROBE),
+        word_column("decoder", "Decoder", spoken=PROBE), number_column("label_fraction", "Labels", fraction_label),
+        number_column("encoders", "Encoders"), number_column("rho", "Rank correlation", hundredths),
     ],
     "costs": [
-        words("stage", "Stage"), words("arm", "Arm"), number("runs", "Runs"), number("failed", "Failed"),
-        number("attempts", "Attempts"), number("median_seconds", "Median time", duration),
-        number("total_seconds", "Total time", duration), number("images_per_second", "Images/s", whole),
-        number("memory_mb", "Memory, GB", gigabytes), number("gpu_memory_mb", "GPU memory, GB", gigabytes),
-        number("energy_wh", "Energy, Wh"), number("hosts", "Machines"),
+        word_column("stage", "Stage"), word_column("arm", "Arm"), number_column("runs", "Runs"),
+        number_column("failed", "Failed"), number_column("attempts", "Attempts"),
+        number_column("median_seconds", "Median time", duration),
+        number_column("total_seconds", "Total time", duration),
+        number_column("images_per_second", "Images/s", whole_number),
+        number_column("memory_mb", "Memory, GB", gigabytes),
+        number_column("gpu_memory_mb", "GPU memory, GB", gigabytes), number_column("energy_wh", "Energy, Wh"),
+        number_column("hosts", "Machines"),
     ],
     "lineage": [
-        words("arm", "Arm", "arm"), words("method", "Method"), words("encoder", "Encoder"),
-        words("sha256", "sha256", "code"), words("parents", "From"), number("epochs", "Epochs"),
-        number("images_seen", "Images seen"),
-        number("image_size", "Pixels"), number("images", "Images"), words("manifest", "Manifest", "code"),
-        words("licence", "Licence"), words("commit", "Commit", "code"),
+        word_column("arm", "Arm", "arm"), word_column("method", "Method"), word_column("encoder", "Encoder"),
+        word_column("sha256", "sha256", "code"), word_column("parents", "From"), number_column("epochs", "Epochs"),
+        number_column("images_seen", "Images seen"), number_column("image_size", "Pixels"),
+        number_column("images", "Images"), word_column("manifest", "Manifest", "code"),
+        word_column("licence", "Licence"), word_column("commit", "Commit", "code"),
     ],
-    "data_card": [words("fact", "Fact"), words("labelled", "With masks"), words("unlabelled", "To pretrain on")],
+    "data_card": [
+        word_column("fact", "Fact"), word_column("labelled", "With masks"), word_column("unlabelled", "To pretrain on"),
+    ],
     "leaks": [
-        words("stage", "Stage"), words("arm", "Arm"), words("side", "Side"), number("runs", "Runs"),
-        words("action", "Done"), number("held_out", "Held out"), number("leaking_held_out", "Held out, leaking"),
-        number("leaking_training", "Trained on, leaking"), number("same_file", "Same file"),
-        number("same_image_id", "Same image id"), number("same_lesion", "Same lesion"),
-        number("same_patient", "Same patient"), number("near_duplicate", "Near-duplicate"),
+        word_column("stage", "Stage"), word_column("arm", "Arm"), word_column("side", "Side"),
+        number_column("runs", "Runs"), word_column("action", "Done"), number_column("held_out", "Held out"),
+        number_column("leaking_held_out", "Held out, leaking"),
+        number_column("leaking_training", "Trained on, leaking"), number_column("same_file", "Same file"),
+        number_column("same_image_id", "Same image id"), number_column("same_lesion", "Same lesion"),
+        number_column("same_patient", "Same patient"), number_column("near_duplicate", "Near-duplicate"),
     ],
-    "fairness": [words("what", "What"), Column("The same", lambda row: same(row), lambda row: same(row), True, "same"),
-                 words("detail", "Detail")],
+    "fairness": [
+        word_column("what", "What"),
+        Column("The same", lambda row: sameness(row), lambda row: sameness(row), True, "same"),
+        word_column("detail", "Detail"),
+    ],
     "search": [
-        words("arm", "Arm", "arm"), *PLACE, number("fold", "Fold"), words("strategy", "Strategy"),
-        number("trials", "Trials"),
-        number("seeds", "Seeds"), number("lowest", "Lowest rate"), number("highest", "Highest rate"),
-        number("best_lr", "Best rate"),
-        number("jaccard", "IoU of the best, inner split", share),
+        word_column("arm", "Arm", "arm"), *PLACE, number_column("fold", "Fold"), word_column("strategy", "Strategy"),
+        number_column("trials", "Trials"), number_column("seeds", "Seeds"), number_column("lowest", "Lowest rate"),
+        number_column("highest", "Highest rate"), number_column("best_lr", "Best rate"),
+        number_column("jaccard", "IoU of the best, inner split", decimals),
         Column("At the edge", lambda row: "yes" if row["at_the_edge"] is True else "no",
                lambda row: str(row["at_the_edge"]), left=True),
-        words("scored", "Scored on"),
+        word_column("scored", "Scored on"),
     ],
-    "deviations": [words("kind", "Kind"), words("what", "What"), words("when", "When")],
-    "failed": [words("name", "Run"), words("error", "Last line of the error", "error"), number("attempts", "Attempts")],
+    "deviations": [word_column("kind", "Kind"), word_column("what", "What"), word_column("when", "When")],
+    "failed": [
+        word_column("name", "Run"), word_column("error", "Last line of the error", "error"),
+        number_column("attempts", "Attempts"),
+    ],
     "runs": [
-        words("stage", "Stage"), words("name", "Name"), words("hash", "Hash", "code"), words("state", "State"),
-        number("jaccard", "Mean IoU", share), number("seconds", "Time", duration),
+        word_column("stage", "Stage"), word_column("name", "Name"), word_column("hash", "Hash", "code"),
+        word_column("state", "State"), number_column("jaccard", "Mean IoU", decimals),
+        number_column("seconds", "Time", duration),
     ],
 }  # fmt: skip
 
 
 SHARED: dict[str, tuple[str, Callable[[Any], str]]] = {  # title of the column, and how a sentence says it
     "setting": ("Setting", str),
-    "label_fraction": ("Labels", lambda fraction: f"{labels(fraction)} of the labels"),
+    "label_fraction": ("Labels", lambda fraction: f"{fraction_label(fraction)} of the labels"),
     "n_train": ("Training images", lambda count: counted(int(count), "training image")),
     "images": ("Images", lambda count: counted(count, "scored image")),
     "seeds": ("Seeds", lambda count: counted(count, "seed")),
-    "lr": ("Learning rate", lambda rate: f"learning rate {plain(rate)}"),
+    "lr": ("Learning rate", lambda rate: f"learning rate {plain_number(rate)}"),
 }
 
 
-def same(row: Row) -> str:
+def sameness(row: Row) -> str:
     """Whether a thing was the same in all arms, in a word."""
     return {"True": "yes", "False": "no"}.get(str(row["same"]), "not told")
 
@@ -190,7 +211,7 @@ FOLDED: dict[str, Callable[[int], str]] = {
 }
 
 
-def shown(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFrame | None = None) -> Table:
+def report_table(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFrame | None = None) -> Table:
     """A table as the report has it; every column that says nothing is left out.
 
     Args:
@@ -202,9 +223,9 @@ def shown(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFrame | No
     caption = CAPTIONS[name].format(margin=unsigned(study.margin), failure=FAILURE)
     said, titles = _shared(frame if among is None else among) if name in ("contrasts", "arms") else ("", [])
     columns = [column for column in _columns(study, name) if column.title not in titles]
-    made = table(name, " ".join(filter(None, [caption, said])), frame, columns)
+    made = single_group_table(name, " ".join(filter(None, [caption, said])), frame, columns)
     folded = FOLDED[name](len(frame)) if name in FOLDED else ""
-    groups = _groups(study, name, frame)
+    groups = _row_groups(study, name, frame)
     return Table(name, made.caption, made.columns, groups, short=name not in BRIEF, folded=folded)
 
 
@@ -225,12 +246,12 @@ def _shared(frame: pd.DataFrame) -> tuple[str, list[str]]:
     return f"All rows: {', '.join(said)}." if said else "", [SHARED[name][0] for name in alike]
 
 
-def _groups(study: Study, name: str, frame: pd.DataFrame) -> dict[str, list[Row]]:
+def _row_groups(study: Study, name: str, frame: pd.DataFrame) -> dict[str, list[Row]]:
     """Rows that belong together: pooled contrasts and those by cell, the rows of an arm."""
     if name == "contrasts" and len(study.cells) > 1:
         keys = frame["pooled"].map({True: "Pooled over cells", False: "By cell"})
     elif name in ("arms", "more", "probes") and len(frame):
         keys = frame["probe" if name == "probes" else "arm"].map(lambda value: f"\0{value}")
     else:
-        return {"": records(frame)}
-    return {str(key): records(frame[keys == key]) for key in dict.fromkeys(keys)}
+        return {"": table_rows(frame)}
+    return {str(key): table_rows(frame[keys == key]) for key in dict.fromkeys(keys)}

@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import pandas as pd
 
-from compare.page.blocks import Table, listed, table
-from compare.page.columns import shown
+from compare.page.blocks import Table, enumerated, single_group_table
+from compare.page.columns import report_table
 from compare.tables.study import Study
 
 LONG = 16  # contrasts that are read one by one
 FEW = 6  # pairs that a sentence can name
 
 
-def told(rows: pd.DataFrame) -> pd.DataFrame:
+def readable_contrasts(rows: pd.DataFrame) -> pd.DataFrame:
     """The contrasts that have a difference, and those of the primary pair whether they have one or not."""
     return rows[rows["difference"].notna() | _of_primary(rows)]
 
 
-def leading(table: pd.DataFrame) -> "pd.Series[bool]":
+def leading_rows(table: pd.DataFrame) -> "pd.Series[bool]":
     """Which of them stand first, the others being folded or not drawn: all, as long as they are few.
 
     Of more, the pooled ones and every cell of the primary pair; and where the pooled ones alone are many, those that
@@ -34,20 +34,20 @@ def leading(table: pd.DataFrame) -> "pd.Series[bool]":
 
 def contrast_tables(study: Study, frame: pd.DataFrame) -> list[Table]:
     """The contrasts that have a difference; where they are many, those that are not read first stand folded."""
-    frame = told(frame)
-    first, pooled = leading(frame), frame["pooled"].astype(bool)
-    primary = listed(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
+    frame = readable_contrasts(frame)
+    first, pooled = leading_rows(frame), frame["pooled"].astype(bool)
+    primary = enumerated(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
     folded = {
         "contrasts_of_others": (~first & pooled, "Contrasts of other arms", f"The pairs of arms without {primary}."),
         "contrasts_by_cell": (~first & ~pooled, "Other contrasts by cell", "The other contrasts by cell."),
     }
-    made = [shown(study, "contrasts", frame[first], frame)]
+    made = [report_table(study, "contrasts", frame[first], frame)]
     if not first.all():
         more = f"{(~first).sum()} more contrasts stand in tables/contrasts.csv."
         made = [replace(made[0], caption=f"{made[0].caption} {more}")]
     for name, (rows, title, caption) in folded.items():
         if rows.any():
-            rest = table(name, caption, frame[rows], made[0].columns)
+            rest = single_group_table(name, caption, frame[rows], made[0].columns)
             made.append(replace(rest, short=False, folded=f"{title} ({rows.sum()})"))
     return made
 
@@ -81,7 +81,7 @@ def _without(pooled: pd.DataFrame, none: "pd.Series[bool]") -> str:
     explained = (pooled["a"].isin(fault) | pooled["b"].isin(fault))[none].all()
     count = f"{none.sum()} of {len(pooled)} contrasts have no pair of runs"
     if explained:
-        return f"{count}: all those of {listed(fault)}."
+        return f"{count}: all those of {enumerated(fault)}."
     return f"{count}: {', '.join(_pairs(pooled[none]))}." if none.sum() <= FEW else f"{count}."
 
 

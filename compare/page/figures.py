@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from compare.figures.boxes import image_boxes, run_boxes
 from compare.figures.critical_difference import critical_difference_diagram
 from compare.figures.curves import factor_curves, label_efficiency, loss_curves
-from compare.figures.drawing import Drawing, drawing, percent, spare
-from compare.figures.encoder_names import spoken
+from compare.figures.drawing import SvgDrawing, percent, spare_colours, svg_drawing
+from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.failures import failure_dots, seed_failures
 from compare.figures.heat_map import heat_map
-from compare.page.blocks import listed
+from compare.page.blocks import enumerated
 from compare.page.forest import forest, subgroup_forest
 from compare.study.factors import level, phrase
 from compare.tables.arms import FAILURE
@@ -27,15 +27,15 @@ FOLD = r", fold \d+"  # in a run's name
 CURVES = {"lr": "learning rate", "image_size": "image size"}
 
 
-def drawings(study: Study, tables: Tables) -> dict[str, Drawing]:
+def drawings(study: Study, tables: Tables) -> dict[str, SvgDrawing]:
     """The figures of a report, by name; one that there is nothing to draw in is absent.
 
     Args:
         study: Complete or not.
-        tables: Of `every_table`.
+        tables: Of `all_tables`.
     """
     made = {name: maker(study, tables) for name, maker in MAKERS.items()}
-    return {name: drawing(*pair) for name, pair in made.items() if pair}
+    return {name: svg_drawing(*pair) for name, pair in made.items() if pair}
 
 
 def figure(study: Study, tables: Tables, name: str) -> Figure | None:
@@ -43,11 +43,11 @@ def figure(study: Study, tables: Tables, name: str) -> Figure | None:
 
     Args:
         study: Complete or not.
-        tables: Of `every_table`.
+        tables: Of `all_tables`.
         name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, failures, ranks, trials,
             subgroups, losses.
     """
-    made = MAKERS[name](*spoken(study, tables))
+    made = MAKERS[name](*with_short_encoder_names(study, tables))
     return made[0] if made else None
 
 
@@ -78,7 +78,7 @@ def loss_tables(study: Study) -> Tables:
     return {name: metrics for name, metrics in read.items() if "loss" in metrics and metrics["loss"].notna().any()}
 
 
-def _forest(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _forest_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     contrasts = tables["contrasts"]
     if not contrasts["difference"].notna().any():
         return None
@@ -87,7 +87,7 @@ def _forest(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     ), "Forest plot of the differences of the table of contrasts, with 95 % intervals."
 
 
-def _runs(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _run_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     rows, factors = run_rows(study), shown_factors(study)
     if rows.empty:
         return None
@@ -97,10 +97,12 @@ def _runs(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     names = [study.arms if factor == "arm" else factor for factor in factors]
     figure = run_boxes(rows, factors, study.levels("arm"))
     figure.axes[0].set_title(study.arms.replace("_", " "))
-    return figure, f"Mean IoU of every run by {listed(names)}; the means stand in the table of arms.".replace("_", " ")
+    return figure, f"Mean IoU of every run by {enumerated(names)}; the means stand in the table of arms.".replace(
+        "_", " "
+    )
 
 
-def _images(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _image_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     arms = tables["arms"]
     if arms.empty:
         return None
@@ -108,19 +110,22 @@ def _images(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     figure = image_boxes(study.scores, study.levels("arm"), study.levels("setting"), titles)
     return (
         figure,
-        f"Box plots of IoU per image for {listed(study.levels('arm'))}; the means stand in the table of arms.",
+        f"Box plots of IoU per image for {enumerated(study.levels('arm'))}; the means stand in the table of arms.",
     )
 
 
-def _efficiency(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _efficiency_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     arms = tables["arms"]
     if arms["label_fraction"].nunique() < 2:
         return None
     figure = label_efficiency(arms, study.levels("arm"), study.levels("setting"))
-    return figure, f"Mean IoU over the share of training labels for {listed(study.levels('arm'))}, with 95 % intervals."
+    return (
+        figure,
+        f"Mean IoU over the share of training labels for {enumerated(study.levels('arm'))}, with 95 % intervals.",
+    )
 
 
-def _heat_map(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _heat_map_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     arms, settings = tables["arms"], study.levels("setting")
     if arms.empty or len(settings) < 2:
         return None
@@ -128,12 +133,14 @@ def _heat_map(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     return figure, "Heat map of mean IoU by arm and setting, with the share of the encoder that each decoder uses."
 
 
-def _factor(study: Study, tables: Tables, factor: str) -> tuple[Figure, str] | None:
+def _factor_figure(study: Study, tables: Tables, factor: str) -> tuple[Figure, str] | None:
     rows = curve_rows(study, tables["arms"], factor)
     if rows.empty or rows[factor].nunique() < 2:
         return None
     lines = list(dict.fromkeys(rows["arm"]))
-    figure = factor_curves(rows, factor, lines, spare(study.levels("arm"), lines) if factor == study.arms else None)
+    figure = factor_curves(
+        rows, factor, lines, spare_colours(study.levels("arm"), lines) if factor == study.arms else None
+    )
     return figure, f"Mean IoU over {CURVES[factor]}, with 95 % intervals; the numbers stand in the table of arms."
 
 
@@ -154,7 +161,7 @@ def curve_rows(study: Study, arms: pd.DataFrame, factor: str) -> pd.DataFrame:
     return rows.assign(line=line, panel=panel)
 
 
-def _failures(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _failure_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     arms = tables["arms"]
     if not (arms["failure_rate"] > 0).any():
         return None
@@ -165,16 +172,16 @@ def _failures(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     )
 
 
-def _ranks(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _rank_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     rows = tables["arm_ranks"]
     if len(rows) < 3:
         return None
     told = [f"{row['arm']} {row['mean_rank']:.2f}" for _, row in rows.iterrows()]
     figure = critical_difference_diagram(arm_ranks(study), study.levels("arm"))
-    return figure, f"Critical-difference diagram of the mean ranks of {listed(told)}, as in the table of ranks."
+    return figure, f"Critical-difference diagram of the mean ranks of {enumerated(told)}, as in the table of ranks."
 
 
-def _trials(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _trial_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     trials = tables["trials"]
     if trials.empty:
         return None
@@ -186,7 +193,7 @@ def _trials(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     return figure, "Mean IoU of each trial of the learning-rate search, on an inner split of the training images."
 
 
-def _subgroups(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _subgroup_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     rows = tables["subgroups"]
     if not rows["difference"].notna().any():
         return None
@@ -194,7 +201,7 @@ def _subgroups(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     return subgroup_forest(rows, study.margin, title), f"Forest plot of {title} by subgroup, with 95 % intervals."
 
 
-def _losses(study: Study, tables: Tables) -> tuple[Figure, str] | None:
+def _loss_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     curves = loss_tables(study)
     return (loss_curves(curves), "Pretraining loss over epochs.") if curves else None
 
@@ -206,16 +213,16 @@ def _panel_title(arms: pd.DataFrame, fraction: float) -> str:
 
 
 MAKERS: dict[str, Callable[[Study, Tables], tuple[Figure, str] | None]] = {
-    "forest": _forest,
-    "runs": _runs,
-    "images": _images,
-    "efficiency": _efficiency,
-    "heat_map": _heat_map,
-    "lr": partial(_factor, factor="lr"),
-    "image_size": partial(_factor, factor="image_size"),
-    "failures": _failures,
-    "ranks": _ranks,
-    "trials": _trials,
-    "subgroups": _subgroups,
-    "losses": _losses,
+    "forest": _forest_figure,
+    "runs": _run_figure,
+    "images": _image_figure,
+    "efficiency": _efficiency_figure,
+    "heat_map": _heat_map_figure,
+    "lr": partial(_factor_figure, factor="lr"),
+    "image_size": partial(_factor_figure, factor="image_size"),
+    "failures": _failure_figure,
+    "ranks": _rank_figure,
+    "trials": _trial_figure,
+    "subgroups": _subgroup_figure,
+    "losses": _loss_figure,
 }

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.figures.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
-from compare.page.contrast_rows import leading, told
+from compare.page.contrast_rows import leading_rows, readable_contrasts
 
 FAR = 3.0  # times the usual reach of an interval: beyond it one would make all others points
 
@@ -21,8 +21,8 @@ def forest(table: pd.DataFrame, margin: float) -> Figure:
             left out, and one at least must stay.
         margin: Of equivalence, share of IoU.
     """
-    kept = told(table)
-    kept = kept[leading(kept)]
+    kept = readable_contrasts(table)
+    kept = kept[leading_rows(kept)]
     rows = kept[np.isfinite(kept["difference"].to_numpy(dtype=float))].reset_index(drop=True)
     labels = [_contrast_label(row, table) for _, row in rows.iterrows()]
     figure, axis = _plot(rows, margin, labels, list(rows["verdict"]))
@@ -58,7 +58,7 @@ def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Seque
     tidy(axis)
     axis.axvspan(-100 * margin, 100 * margin, color=FAINT, alpha=0.18, linewidth=0)
     axis.axvline(0, color=INK, linewidth=0.9)
-    scale = _scale(rows)
+    scale = _scale_ends(rows)
     for y, (_, row) in enumerate(rows.iterrows()):
         low, high, mean = (100 * float(row[name]) for name in ("low", "high", "difference"))
         axis.plot(
@@ -87,7 +87,7 @@ def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Seque
     return figure, axis
 
 
-def _scale(rows: pd.DataFrame) -> tuple[float, float]:
+def _scale_ends(rows: pd.DataFrame) -> tuple[float, float]:
     """Where the scale ends: where most intervals do; of the few that reach far beyond, an arrow says that they go on.
 
     Infinite where all intervals have room.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from compare.figures.pictures import MASKS, kept_masks, photograph, photographs, web_picture
-from compare.page.blocks import labels, points
+from compare.figures.pictures import MASKS, kept_masks, photograph_paths, read_photograph, web_picture
+from compare.page.blocks import fraction_label, points
 from compare.tables.study import Cell, Study
 from dermssl.appearance.outlines import svg_outline
 
@@ -21,7 +21,7 @@ Folders = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ArmPrediction:
     """One image under one arm; outlines are SVG path data in the picture's own pixels."""
 
     arm: str
@@ -30,7 +30,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Row:
+class GalleryRow:
     """One image: its picture as a data address or '', the outline of the truth, what every arm made of it, a word."""
 
     image_id: str
@@ -38,7 +38,7 @@ class Row:
     width: int
     height: int
     truth: str
-    predictions: list[Prediction]
+    predictions: list[ArmPrediction]
     note: str
 
 
@@ -48,7 +48,7 @@ class Sheet:
 
     title: str
     arms: list[str]
-    rows: list[Row]
+    rows: list[GalleryRow]
     apart: bool = False
     """Whether they are those on which two arms differ most, and not spread from the worst to the best."""
 
@@ -65,7 +65,7 @@ def gallery(study: Study) -> list[Sheet]:
     """
     cells = [cell for cell in study.cells if cell[0] == study.cells[0][0]]
     ends = list(dict.fromkeys([cells[0], cells[-1]])) if cells else []
-    known = photographs(study) if ends else {}
+    known = photograph_paths(study) if ends else {}
     made = [sheet for cell in ends for sheet in _sheets(study, cell, known, apart=cell == ends[0])]
     return sorted(made, key=lambda sheet: sheet.apart)
 
@@ -75,23 +75,27 @@ def _sheets(study: Study, cell: Cell, known: Mapping[str, Path], apart: bool) ->
     runs = study.runs("finetune")
     runs = runs[(runs["setting"] == cell[0]) & (runs["label_fraction"] == cell[1]) & (runs["state"] == "done")]
     kept = {
-        seed: _folders(study, runs[runs["seed"] == seed]) for seed in sorted({float(seed) for seed in runs["seed"]})
+        seed: _mask_folders(study, runs[runs["seed"] == seed])
+        for seed in sorted({float(seed) for seed in runs["seed"]})
     }
     seed = max(kept, key=lambda seed: len(kept[seed]), default=None)
     if seed is None or not kept[seed]:
         return []
-    folders, title = _in_order(study, kept[seed]), f"{cell[0]}, {labels(cell[1])} of the labels, seed {seed:.0f}"
+    folders, title = (
+        _in_order(study, kept[seed]),
+        f"{cell[0]}, {fraction_label(cell[1])} of the labels, seed {seed:.0f}",
+    )
     jaccard = _jaccard(study, cell, seed).reindex(columns=list(folders)).dropna()
-    sheets = [Sheet(title, list(folders), _rows(_spread(study, jaccard), jaccard, folders, known))]
+    sheets = [Sheet(title, list(folders), _gallery_rows(_spread(study, jaccard), jaccard, folders, known))]
     pair = [arm for arm in study.contrasts[0] if arm in folders] if study.contrasts else []
     if apart and len(pair) == 2:
         own = {arm: folders[arm] for arm in pair}
-        rows = _rows(_apart(jaccard[pair[0]] - jaccard[pair[1]]), jaccard, own, known)
+        rows = _gallery_rows(_widest_gaps(jaccard[pair[0]] - jaccard[pair[1]]), jaccard, own, known)
         sheets.append(Sheet(f"Where {pair[0]} and {pair[1]} differ most: {title}", pair, rows, True))
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def _folders(study: Study, runs: pd.DataFrame) -> Folders:
+def _mask_folders(study: Study, runs: pd.DataFrame) -> Folders:
     """Of every arm with a run that has kept its masks."""
     kept = [(arm, Path(folder)) for arm, folder in zip(runs["arm"], runs["folder"], strict=True) if folder]
     found = {
@@ -123,14 +127,16 @@ def _spread(study: Study, jaccard: pd.DataFrame) -> dict[str, str]:
     return {ranked[place]: notes.get(i, "") for i, place in enumerate(places)}
 
 
-def _apart(gap: "pd.Series[float]") -> dict[str, str]:
+def _widest_gaps(gap: "pd.Series[float]") -> dict[str, str]:
     """Up to three images on which the first arm is ahead by most, then up to three on which the second is."""
     gap = gap.sort_values(kind="stable", ascending=False)
     ahead, behind = gap[gap > 0].head(APART), gap[gap < 0].tail(APART)
     return {str(name): f"{points(value)} points" for name, value in (*ahead.items(), *behind.items())}
 
 
-def _rows(notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, known: Mapping[str, Path]) -> list[Row]:
+def _gallery_rows(
+    notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, known: Mapping[str, Path]
+) -> list[GalleryRow]:
     """Those of the noted images that every arm has kept a mask of."""
     masks = {arm: kept_masks(paths, list(notes)) for arm, paths in folders.items()}
     rows = []
@@ -138,10 +144,10 @@ def _rows(notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, kno
         if all(name in own for own in masks.values()):
             truth = next(iter(masks.values()))[name].truth
             made = [
-                Prediction(arm, float(jaccard[arm][name]), svg_outline(own[name].prediction))
+                ArmPrediction(arm, float(jaccard[arm][name]), svg_outline(own[name].prediction))
                 for arm, own in masks.items()
             ]
-            source = web_picture(photograph(known[name])) if name in known else ""
+            source = web_picture(read_photograph(known[name])) if name in known else ""
             height, width = truth.shape
-            rows.append(Row(name, source, width, height, svg_outline(truth), made, note))
+            rows.append(GalleryRow(name, source, width, height, svg_outline(truth), made, note))
     return rows

@@ -4,7 +4,7 @@ from typing import cast
 
 import pandas as pd
 
-from compare.page.blocks import counted, listed, points
+from compare.page.blocks import counted, enumerated, points
 from compare.page.pooled import setting_noun
 from compare.tables.study import Study
 
@@ -59,7 +59,7 @@ def _families(contrasts: pd.DataFrame) -> str:
     others = [f"among the {sizes[name]} {words}" for name, words in FAMILIES.items() if sizes.get(name)]
     if not others:
         return "There is one contrast, so nothing is adjusted."
-    return f"The primary contrast is tested by itself; p is adjusted by Holm's method {listed(others)}."
+    return f"The primary contrast is tested by itself; p is adjusted by Holm's method {enumerated(others)}."
 
 
 def software(study: Study) -> str:
@@ -71,8 +71,10 @@ def software(study: Study) -> str:
 
 
 def _what(study: Study) -> str:
-    arms, settings = listed(study.levels("arm")) or "no arm yet", _settings(study)
-    fractions = listed([f"{100 * fraction:.3g} %" for fraction in sorted({cell[1] for cell in study.cells})]) or "none"
+    arms, settings = enumerated(study.levels("arm")) or "no arm yet", _settings(study)
+    fractions = (
+        enumerated([f"{100 * fraction:.3g} %" for fraction in sorted({cell[1] for cell in study.cells})]) or "none"
+    )
     kind = "starting weights of a segmentation network" if study.arms == "init" else study.arms.replace("_", " ")
     primary = " against ".join(map(str, cast("list[str]", study.options.get("contrast") or ["none"])))
     return (
@@ -84,7 +86,7 @@ def _what(study: Study) -> str:
 def _settings(study: Study) -> str:
     settings = study.levels("setting")
     apart = any("," in setting for setting in settings)
-    return "; ".join(settings) if apart else listed(settings) or "nothing yet"
+    return "; ".join(settings) if apart else enumerated(settings) or "nothing yet"
 
 
 def _uncertainty(study: Study) -> str:

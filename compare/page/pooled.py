@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from compare.page.blocks import counted, labels, listed, points
+from compare.page.blocks import counted, enumerated, fraction_label, points
 from compare.tables.study import Study
 
 NOUNS = {"lr": "learning rate", "image_size": "image size", "label_fraction": "label fraction"}
 SINGLE = ("method", "label_fraction", "fold", "seed")  # factors that tell no settings apart
 
 
-def cells_of(study: Study, row: "pd.Series[Any]") -> str:
+def cells_in_words(study: Study, row: "pd.Series[Any]") -> str:
     """How many settings and label fractions a contrast is pooled over, or that it has not all of them."""
     settings, fractions = (len({cell[i] for cell in study.cells}) for i in (0, 1))
     noun = setting_noun(study)
@@ -23,7 +23,7 @@ def cells_of(study: Study, row: "pd.Series[Any]") -> str:
 
 def setting_noun(study: Study) -> str:
     """What tells settings apart: 'decoder', 'learning rate' and so on where it is that alone, else 'setting'."""
-    apart = _apart(study)
+    apart = _setting_factors(study)
     only = apart[0] if len(apart) == 1 else "decoder" if not apart and study.arms != "decoder" else "setting"
     return NOUNS.get(only, only)
 
@@ -33,17 +33,17 @@ def pooled_over(study: Study, row: "pd.Series[Any]") -> str:
 
     '' where the study has one cell.
     """
-    cells, factors = len(study.cells), [*_apart(study), *(f for f in study.varying if f == "label_fraction")]
+    cells, factors = len(study.cells), [*_setting_factors(study), *(f for f in study.varying if f == "label_fraction")]
     if cells < 2:
         return ""
     counts, nouns = [len(study.levels(factor)) for factor in factors], [NOUNS.get(f, f) for f in factors]
     if row["cells"] == cells == prod(counts):
-        return listed([counted(count, noun) for count, noun in zip(counts, nouns, strict=True)])
+        return enumerated([counted(count, noun) for count, noun in zip(counts, nouns, strict=True)])
     missing = f"{row['cells']} of " if row["cells"] < cells else ""
-    return f"{missing}{counted(cells, 'cell')} of {listed(nouns)}"
+    return f"{missing}{counted(cells, 'cell')} of {enumerated(nouns)}"
 
 
-def averaged(study: Study, contrasts: pd.DataFrame) -> str:
+def average_in_words(study: Study, contrasts: pd.DataFrame) -> str:
     """What the primary contrast averages, and how far apart its cells are, in a sentence; '' for a single cell.
 
     Args:
@@ -56,21 +56,21 @@ def averaged(study: Study, contrasts: pd.DataFrame) -> str:
         return ""
     own = contrasts[(contrasts["a"] == row["a"]) & (contrasts["b"] == row["b"]) & ~contrasts["pooled"].astype(bool)]
     own = own[own["difference"].notna()].sort_values("difference")
-    rates = ", those that suit neither arm too" * ("lr" in _apart(study))
+    rates = ", those that suit neither arm too" * ("lr" in _setting_factors(study))
     said = f"The difference is the mean over {over} with equal weight{rates}"
     if len(own) > 1:
-        least, most = (f"{points(own['difference'].iloc[i])} ({_cell(study, own.iloc[i])})" for i in (0, -1))
+        least, most = (f"{points(own['difference'].iloc[i])} ({_cell_in_words(study, own.iloc[i])})" for i in (0, -1))
         said += f"; in single ones it is {least} to {most}"
     return f"{said}."
 
 
-def _apart(study: Study) -> list[str]:
+def _setting_factors(study: Study) -> list[str]:
     """The factors that tell settings apart."""
     return [factor for factor in study.varying if factor not in (study.arms, *SINGLE)]
 
 
-def _cell(study: Study, row: "pd.Series[Any]") -> str:
+def _cell_in_words(study: Study, row: "pd.Series[Any]") -> str:
     """A cell by what other cells do not share."""
     said = [str(row["setting"])] if len(study.levels("setting")) > 1 else []
     fractions = {fraction for _, fraction in study.cells}
-    return ", ".join([*said, *([labels(float(row["label_fraction"]))] if len(fractions) > 1 else [])])
+    return ", ".join([*said, *([fraction_label(float(row["label_fraction"]))] if len(fractions) > 1 else [])])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from compare.page.blocks import counted, listed, p_value, points
-from compare.page.pooled import cells_of
+from compare.page.blocks import counted, enumerated, p_value, points
+from compare.page.pooled import cells_in_words
 from compare.tables.study import Study, run_result
 
 ASKED = {
@@ -32,12 +32,12 @@ def question(study: Study) -> str:
     if declared:
         return declared
     if not study.contrasts:
-        return f"How well do networks segment lesions under {listed(study.levels('arm')) or 'this study'}?"
+        return f"How well do networks segment lesions under {enumerated(study.levels('arm')) or 'this study'}?"
     first, second = study.contrasts[0]
     return ASKED.get(study.arms, "Does {a} segment lesions better than {b}?").format(a=first, b=second)
 
 
-def sentence(study: Study, contrasts: pd.DataFrame) -> str:
+def verdict_sentence(study: Study, contrasts: pd.DataFrame) -> str:
     """The verdict on the primary contrast in one line of plain characters, for a page and for a terminal."""
     if contrasts.empty:
         arms = study.levels("arm")
@@ -47,7 +47,7 @@ def sentence(study: Study, contrasts: pd.DataFrame) -> str:
     lacking = why_nothing(study, contrasts)
     if lacking:
         return f"{pair}: undecided, {lacking}."
-    sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_of(study, row)}"
+    sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_in_words(study, row)}"
     missing = f", {counted(row['pairs_left_out'], 'pair')} of runs left out" if row["pairs_left_out"] else ""
     known = isfinite(row["low"])
     interval = f"95 % interval {points(row['low'])} to {points(row['high'])}" if known else "no interval"
@@ -71,13 +71,13 @@ def why_nothing(study: Study, contrasts: pd.DataFrame) -> str:
     row = contrasts.iloc[0]
     absent = [arm for arm in (row["a"], row["b"]) if arm not in study.levels("arm")]
     if absent:
-        return f"this study has no run of {listed(absent)}"
+        return f"this study has no run of {enumerated(absent)}"
     if row["images"]:
         return ""
     runs = study.runs("finetune")
     failed = [arm for arm in (row["a"], row["b"]) if (runs.loc[runs["arm"] == arm, "state"] == "failed").all()]
     if failed:
-        return f"every run of {listed(failed)} has failed"
+        return f"every run of {enumerated(failed)} has failed"
     return f"no pair of runs is complete yet ({(runs['state'] == 'done').sum()} of {len(runs)} fine-tuning runs done)"
 
 
@@ -103,7 +103,9 @@ def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
     margin, gap = points(study.margin, sign=False), points(abs(row["difference"]), sign=False)
     a, b = row["a"], row["b"]
     if row["verdict"] in ("better", "worse"):
-        small = f" That is less than the {margin} points that this study holds relevant." * _within(study, row)
+        small = f" That is less than the {margin} points that this study holds relevant." * _is_within_margin(
+            study, row
+        )
         return f"On the same images, {a} was {row['verdict']} than {b} by {gap} points of IoU on average.{small}"
     if row["verdict"] == "equivalent":
         return f"Any difference between {a} and {b} is smaller than {margin} points of IoU (two one-sided tests, 5 %)."
@@ -119,7 +121,7 @@ def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
     return f"The data cannot tell {a} from {b}. That is not evidence that they are the same."
 
 
-def _within(study: Study, row: "pd.Series[Any]") -> bool:
+def _is_within_margin(study: Study, row: "pd.Series[Any]") -> bool:
     return abs(float(row["difference"])) < study.margin
 
 

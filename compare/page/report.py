@@ -12,16 +12,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from compare.figures.drawing import colours
-from compare.figures.encoder_names import spoken
+from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.pictures import web_picture
 from compare.figures.strip import strip
 from compare.page import figures, prose
-from compare.page.blocks import Row, Table, counted, labels, points, share
+from compare.page.blocks import Row, Table, counted, decimals, fraction_label, points
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
-from compare.page.pooled import averaged, pooled_over
+from compare.page.pooled import average_in_words, pooled_over
 from compare.page.sections import Findings, sections
-from compare.tables.all_tables import every_table
+from compare.tables.all_tables import all_tables
 from compare.tables.study import Study, read_study
 from dermssl.data.images import read_rgb
 from dermssl.files import whole_file
@@ -53,7 +53,7 @@ def write_report(study_folder: Path) -> Report:
         UserError: If the folder holds no study, or its scores name an image twice.
     """
     study = read_study(study_folder)
-    tables = every_table(study, DRAWS)
+    tables = all_tables(study, DRAWS)
     context = _context(study, tables)
     for name, table in tables.items():
         _write(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
@@ -71,7 +71,7 @@ def write_report(study_folder: Path) -> Report:
 
 def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     """All that the templates fill in."""
-    study, tables = spoken(study, tables)
+    study, tables = with_short_encoder_names(study, tables)
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
     found = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
@@ -79,7 +79,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
     return {
         "study": study,
         "question": prose.question(study),
-        "sentence": prose.sentence(study, contrasts),
+        "sentence": prose.verdict_sentence(study, contrasts),
         "verdict": _verdict(contrasts),
         "primary": None if lacking else contrasts.iloc[0].to_dict(),
         "strip": None if lacking else strip(contrasts.iloc[0], study.margin),
@@ -106,7 +106,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
 def _meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
     """What the verdict means, and second what it is the mean over."""
     first, *more = prose.meaning(study, contrasts)
-    over = "" if prose.why_nothing(study, contrasts) else averaged(study, contrasts)
+    over = "" if prose.why_nothing(study, contrasts) else average_in_words(study, contrasts)
     return [first, *([over] if over else []), *more]
 
 
@@ -138,10 +138,10 @@ def _templates() -> Environment:
     )
     templates.filters |= {
         "points": lambda value, sign=True: _minus(points(value, sign)),
-        "share": lambda value, digits=3: share(value, digits),
-        "percent": labels,
+        "share": lambda value, digits=3: decimals(value, digits),
+        "percent": fraction_label,
         "minus": _minus,
-        "cell": _cell,
+        "cell": _markdown_cell,
         "head": lambda block: f"| {' | '.join(_lowered(column.title) for column in block.columns)} |",
         "line": _line,
         "counted": counted,
@@ -153,7 +153,7 @@ def _templates() -> Environment:
 def _line(block: Table, row: Row) -> str:
     """A row of a table in Markdown."""
     cells = [(column.text(row), column.look) for column in block.columns]
-    told = [_cell(text) if look in ("code", "error") else _minus(_cell(text)) for text, look in cells]
+    told = [_markdown_cell(text) if look in ("code", "error") else _minus(_markdown_cell(text)) for text, look in cells]
     return f"| {' | '.join(told)} |"
 
 
@@ -163,7 +163,7 @@ def _lowered(title: str) -> str:
     return title if name else title[:1].lower() + title[1:]
 
 
-def _cell(text: str) -> str:
+def _markdown_cell(text: str) -> str:
     """Words that a table in Markdown can hold."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from compare.figures.curves import method_in
-from compare.figures.drawing import Drawing
+from compare.figures.drawing import SvgDrawing
 from compare.page import captions
-from compare.page.blocks import Picture, Section, Table, counted, listed, points, rate
-from compare.page.columns import shown, whole
-from compare.page.contrast_rows import LONG, contrast_tables, leading, left_out, told
+from compare.page.blocks import FigureBlock, Section, Table, counted, enumerated, points, whole_percent
+from compare.page.columns import report_table, whole_number
+from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left_out, readable_contrasts
 from compare.page.figures import loss_tables
 from compare.page.prose import why_nothing
 from compare.tables.study import Study
 
-Block = Table | Picture | str
+Block = Table | FigureBlock | str
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Findings:
 
     study: Study
     tables: dict[str, pd.DataFrame]
-    drawings: dict[str, Drawing]
+    drawings: dict[str, SvgDrawing]
     pictures: bool
     """Whether there are pictures for a gallery."""
     maps: bool
@@ -33,39 +33,40 @@ class Findings:
     def table(self, name: str) -> list[Block]:
         """The table, unless it is empty."""
         frame = self.tables[name]
-        return [shown(self.study, name, frame)] if len(frame) else []
+        return [report_table(self.study, name, frame)] if len(frame) else []
 
     def picture(self, name: str, caption: str) -> list[Block]:
         """The figure, if it was drawn."""
-        return [Picture(self.drawings[name], caption)] if name in self.drawings else []
+        return [FigureBlock(self.drawings[name], caption)] if name in self.drawings else []
 
 
 def sections(found: Findings) -> list[Section]:
     """Every section that says something."""
     makers: list[Callable[[Findings], Section]] = [
-        _contrasts, _scores, _arms, _factors, _padding, _subgroups, _gallery, _probes, _pretraining, _fairness,
-        _deviations, _costs, _lineage, _data,
+        _contrast_section, _score_section, _arm_section, _factor_section, _padding_section, _subgroup_section,
+        _gallery_section, _probe_section, _pretraining_section, _fairness_section, _deviation_section, _cost_section,
+        _lineage_section, _data_section,
     ]  # fmt: skip
     made = [maker(found) for maker in makers]
     return [section for section in made if section.blocks or section.special]
 
 
-def _contrasts(found: Findings) -> Section:
+def _contrast_section(found: Findings) -> Section:
     frame = found.tables["contrasts"]
     if not frame["difference"].notna().any():
         lacking = f"Nothing to compare: {why_nothing(found.study, frame)}."
         return Section("contrasts", "Contrasts", [lacking] if len(found.tables["arms"]) else [])
     lacking = left_out(found.study, frame)
-    blocks = [*found.picture("forest", _forest(found)), *contrast_tables(found.study, frame)]
+    blocks = [*found.picture("forest", _forest_caption(found)), *contrast_tables(found.study, frame)]
     return Section("contrasts", "Contrasts", [*blocks, *([lacking] if lacking else [])])
 
 
-def _forest(found: Findings) -> str:
+def _forest_caption(found: Findings) -> str:
     """What stands under the forest plot."""
-    frame = told(found.tables["contrasts"])
-    pooled, first = frame["pooled"].astype(bool), leading(frame)
+    frame = readable_contrasts(found.tables["contrasts"])
+    pooled, first = frame["pooled"].astype(bool), leading_rows(frame)
     several = "Diamonds are pooled over cells, dots are single cells. " * bool((first & ~pooled).any())
-    primary = listed(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
+    primary = enumerated(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
     drawn = f" Of {len(found.study.contrasts)} pairs of arms those with {primary} are drawn." * bool(
         (pooled & ~first).any()
     )
@@ -73,7 +74,7 @@ def _forest(found: Findings) -> str:
     return captions.FOREST.format(pooled=several, margin=margin, drawn=drawn)
 
 
-def _scores(found: Findings) -> Section:
+def _score_section(found: Findings) -> Section:
     study = found.study
     sizes = f"n = {counted(len(study.lesions.index), 'image')}, {counted(len(study.seeds), 'seed')}"
     named = {
@@ -84,13 +85,13 @@ def _scores(found: Findings) -> Section:
     return Section("scores", "IoU of runs and images", blocks, short="Scores")
 
 
-def _arms(found: Findings) -> Section:
+def _arm_section(found: Findings) -> Section:
     frame = found.tables["arms"]
-    more = [shown(found.study, "more", frame)] if len(frame) else []
-    return Section("arms", "Arms", [*found.table("arms"), *more, *_ranks(found), *found.table("arm_ranks")])
+    more = [report_table(found.study, "more", frame)] if len(frame) else []
+    return Section("arms", "Arms", [*found.table("arms"), *more, *_rank_diagram(found), *found.table("arm_ranks")])
 
 
-def _ranks(found: Findings) -> list[Block]:
+def _rank_diagram(found: Findings) -> list[Block]:
     rows = found.tables["arm_ranks"]
     if rows.empty:
         return []
@@ -99,45 +100,45 @@ def _ranks(found: Findings) -> list[Block]:
     return found.picture("ranks", captions.RANKS.format(cells=cells, reach=captions.REACH if beyond else ""))
 
 
-def _factors(found: Findings) -> Section:
+def _factor_section(found: Findings) -> Section:
     blocks = [*found.table("factors"), *found.table("levels")] if len(found.tables["factors"]) > 2 else []
     return Section("factors", "Which factor moves IoU how much", blocks, short="Factors")
 
 
-def _padding(found: Findings) -> Section:
+def _padding_section(found: Findings) -> Section:
     counts = found.tables["padding"]
     said = counts["padding"].nunique() > 1 or bool((counts["invented"] > 0).any())
     return Section("padding", "Padding and mirrored lesions", found.table("padding") if said else [], short="Padding")
 
 
-def _subgroups(found: Findings) -> Section:
+def _subgroup_section(found: Findings) -> Section:
     margin = points(found.study.margin, sign=False)
     caption = f"The primary contrast by subgroup, with n; the grey band is ±{margin} points."
     blocks = [*found.picture("subgroups", caption), *found.table("subgroups"), *found.table("subgroup_arms")]
     return Section("subgroups", "Subgroups", blocks)
 
 
-def _gallery(found: Findings) -> Section:
+def _gallery_section(found: Findings) -> Section:
     return Section("gallery", "Pictures", special="gallery" if found.pictures else "")
 
 
-def _probes(found: Findings) -> Section:
+def _probe_section(found: Findings) -> Section:
     ranks = found.tables["probe_ranks"]
     ranks = ranks if len(ranks) <= LONG else ranks[ranks["label_fraction"].isna()]
     blocks = found.table("probes")
-    blocks += [shown(found.study, "probe_ranks", ranks)] if ranks["rho"].notna().any() else []
+    blocks += [report_table(found.study, "probe_ranks", ranks)] if ranks["rho"].notna().any() else []
     title = "Probes of the frozen encoders"
     return Section("probes", title, blocks, special="maps" if found.maps else "", short="Probes")
 
 
-def _pretraining(found: Findings) -> Section:
+def _pretraining_section(found: Findings) -> Section:
     named = loss_tables(found.study) if "losses" in found.drawings else {}
     tables, apart = list(named.values()), captions.APART * (len(set(map(method_in, named))) > 1)
     epochs = [len(metrics.dropna(subset=["loss"])) for metrics in tables]
     facts = [
-        f"{_span(epochs, whole)} {'epochs' if max(epochs, default=0) > 1 else 'epoch'}",
-        f"{_span(_medians(tables, 'images_per_second'), whole)} images/s",
-        f"{_span(_medians(tables, 'data_wait_share'), rate)} of the time waiting for data",
+        f"{_span(epochs, whole_number)} {'epochs' if max(epochs, default=0) > 1 else 'epoch'}",
+        f"{_span(_medians(tables, 'images_per_second'), whole_number)} images/s",
+        f"{_span(_medians(tables, 'data_wait_share'), whole_percent)} of the time waiting for data",
     ]
     runs = f"{counted(len(tables), 'run')} of {', '.join(fact for fact in facts if fact[0] != ' ')}"
     caption = captions.LOSSES.format(apart=apart, runs=runs)
@@ -153,35 +154,35 @@ def _span(values: Sequence[float], as_text: Callable[[float], str]) -> str:
     return " to ".join(dict.fromkeys(as_text(end) for end in (min(values), max(values)))) if values else ""
 
 
-def _fairness(found: Findings) -> Section:
+def _fairness_section(found: Findings) -> Section:
     trials = found.tables["trials"]
     counts = {noun: trials[column].nunique() for noun, column in (("seed", "seed"), ("fold", "fold"))}
-    over = listed([counted(count, noun) for noun, count in counts.items() if count > 1])
+    over = enumerated([counted(count, noun) for noun, count in counts.items() if count > 1])
     several = f"means over {over}, with lines from the worst to the best of them" if over else "one of each rate"
     caption = captions.TRIALS.format(several=several)
     blocks = [*found.table("fairness"), *found.table("search"), *found.picture("trials", caption)]
     return Section("fairness", "Fairness", blocks)
 
 
-def _deviations(found: Findings) -> Section:
+def _deviation_section(found: Findings) -> Section:
     runs = found.tables["runs"]
     failed = runs[runs["state"] == "failed"]
     failed = failed.assign(error=failed["error"].where(failed["error"] != "", "no error was recorded"))
     blocks = found.table("deviations")
     if len(runs) and not blocks:
         blocks = ["Nothing that the runs and the study's history tell of."]
-    blocks += [shown(found.study, "failed", failed)] if len(failed) else []
+    blocks += [report_table(found.study, "failed", failed)] if len(failed) else []
     return Section("deviations", "Deviations and failed runs", blocks, short="Deviations")
 
 
-def _costs(found: Findings) -> Section:
+def _cost_section(found: Findings) -> Section:
     return Section("costs", "Costs", found.table("costs"))
 
 
-def _lineage(found: Findings) -> Section:
+def _lineage_section(found: Findings) -> Section:
     return Section("lineage", "Lineage of the encoders", found.table("lineage"), short="Lineage")
 
 
-def _data(found: Findings) -> Section:
+def _data_section(found: Findings) -> Section:
     blocks = [*found.table("data_card"), *found.table("leaks")]
     return Section("data", "Data", blocks)

@@ -55,7 +55,7 @@ def critical_difference(arms: Sequence[str], scores: FloatArray, alpha: float = 
     if cells < 2 or count < 2:
         return CriticalDifference(table, cells, float("nan"), float("nan"), [])
     distance = nemenyi_distance(count, cells, alpha)
-    return CriticalDifference(table, cells, friedman_p(ranks), distance, _groups(table, distance))
+    return CriticalDifference(table, cells, friedman_p(ranks), distance, _longest_groups(table, distance))
 
 
 def friedman_p(ranks: FloatArray) -> float:
@@ -80,7 +80,7 @@ def nemenyi_distance(arms: int, cells: int, alpha: float = 0.05) -> float:
     return float(q * (arms * (arms + 1) / (6 * cells)) ** 0.5)
 
 
-def _groups(table: pd.DataFrame, distance: float) -> list[tuple[str, ...]]:
+def _longest_groups(table: pd.DataFrame, distance: float) -> list[tuple[str, ...]]:
     ranks, arms = table["mean_rank"].to_numpy(float), table["arm"].tolist()
     last = -1  # place of the last arm in a group so far: a group within another one says nothing new
     groups = []

@@ -70,7 +70,7 @@ def factor_effects(
         numbers = [middle + boot.difference, boot.difference, low, high, boot.standard_error]
         rows.append([factor, str(level), count, *numbers])
     table = pd.DataFrame(rows, columns=EFFECTS)
-    return FactorEffects(table, _factors(table, cells, scores.mean(axis=(1, 2))))
+    return FactorEffects(table, _factor_table(table, cells, scores.mean(axis=(1, 2))))
 
 
 def levels_of(cells: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
@@ -105,7 +105,7 @@ def effect_weights(
     return solved[0], np.concatenate(parts) if parts else np.zeros((0, len(cells)))
 
 
-def _factors(table: pd.DataFrame, cells: Sequence[Mapping[str, object]], means: FloatArray) -> pd.DataFrame:
+def _factor_table(table: pd.DataFrame, cells: Sequence[Mapping[str, object]], means: FloatArray) -> pd.DataFrame:
     """Spreads by factor; shares are of the sum of squares of the cells' means, a factor's added up over its cells."""
     total = float(((means - means.mean()) ** 2).sum())
     fitted, rows = np.zeros(len(cells)), []

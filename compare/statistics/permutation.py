@@ -48,18 +48,18 @@ def paired_permutation(
     if len(mean) < 2:
         return 1.0
     parts = components(sums, images)
-    kept = _kept(mean, images / images.sum(), parts)
+    kept = _kept_scale(mean, images / images.sum(), parts)
     if len(mean) <= EXACT_LESIONS:
         bits = np.arange(2 ** len(mean))[:, None] >> np.arange(len(mean)) & 1  # (patterns, lesions)
-        return float(_reach(1.0 - 2 * bits, mean, kept, parts, family > 1).mean())
+        return float(_exceedance(1.0 - 2 * bits, mean, kept, parts, family > 1).mean())
     reached = 0.0
     for size in chunks(draws, len(mean)):
         signs = 1.0 - 2 * rng.integers(0, 2, size=(size, len(mean)), dtype=np.int8)
-        reached += float(_reach(signs, mean, kept, parts, family > 1).sum())
+        reached += float(_exceedance(signs, mean, kept, parts, family > 1).sum())
     return (reached + 1) / (draws + 1)
 
 
-def _kept(mean: FloatArray, weights: FloatArray, parts: Components) -> float:
+def _kept_scale(mean: FloatArray, weights: FloatArray, parts: Components) -> float:
     """Scale of the flipped sums that leaves out what other seeds would not repeat, by lesion and in their mean."""
     around = float(((mean - weights * mean.sum()) ** 2).sum())
     whole = float((mean**2).sum())  # holds the square of the difference too, to which the seeds gave their share
@@ -69,7 +69,9 @@ def _kept(mean: FloatArray, weights: FloatArray, parts: Components) -> float:
     return float(np.sqrt(parts.share * (around + by_lesions * (whole - around)) / whole))
 
 
-def _reach(signs: NDArray[np.floating], mean: FloatArray, kept: float, parts: Components, fisher: bool) -> FloatArray:
+def _exceedance(
+    signs: NDArray[np.floating], mean: FloatArray, kept: float, parts: Components, fisher: bool
+) -> FloatArray:
     """Probability that each pattern, with other seeds, reaches what was observed, (patterns,)."""
     # equal sums in another order differ in their last digits, and must count as equal
     observed = abs(mean.sum()) - 1e-12 * np.abs(mean).sum()

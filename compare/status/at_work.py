@@ -18,9 +18,9 @@ from typing import Any, Literal, NamedTuple
 
 import psutil
 
-from compare.estimates.timings import written
+from compare.estimates.timings import modification_time
 from compare.execution.ledger import outcome_file, outcome_of
-from compare.status.run_folders import SLACK, agrees, folder_at_work, last_sign, started, unfinished
+from compare.status.run_folders import SLACK, agrees_with_row, folder_at_work, last_written, start_time, unfinished_runs
 from dermssl import flags
 from dermssl.runs.folder import LOCK
 from dermssl.runs.lock import Process, is_locked, signature
@@ -31,7 +31,7 @@ State = Literal["running", "stopped", "unclear"]
 BEGAN = re.compile(r"^(\d{4}-\S+) .*, in process (\d+) on (.+)$", re.MULTILINE)  # compare.execution.worker.printing_to
 
 
-class Command(NamedTuple):
+class CommandState(NamedTuple):
     """What is known of a command that holds the study folder."""
 
     state: Literal["at it", "nobody", "unclear"]
@@ -42,10 +42,10 @@ class Command(NamedTuple):
     def began(self, row: Row) -> bool:
         """Whether the command that is at the study now has begun the row's run: not what a killed one left behind."""
         at_it = self.state == "at it" and row["state"] == "running"
-        return at_it and (self.process is None or started(row) >= floor(self.process.since))
+        return at_it and (self.process is None or start_time(row) >= floor(self.process.since))
 
 
-class Place(NamedTuple):
+class StudyPlace(NamedTuple):
     """Where a study and its runs lie."""
 
     study: Path
@@ -54,13 +54,13 @@ class Place(NamedTuple):
     """Whether its runs may be on other machines than its command."""
 
 
-def place_of(study: Path) -> Place:
+def place_of(study: Path) -> StudyPlace:
     """As the study folder's own options say."""
     options = flags.read(study / "study.yaml") if (study / "study.yaml").is_file() else {}
-    return Place(study, Path(str(options.get("runs") or "runs")), options.get("executor") == "ray")
+    return StudyPlace(study, Path(str(options.get("runs") or "runs")), options.get("executor") == "ray")
 
 
-class AtWork(NamedTuple):
+class RunAtWork(NamedTuple):
     """A run that was begun and has not ended, as far as the study folder tells."""
 
     row: Row
@@ -74,7 +74,7 @@ class AtWork(NamedTuple):
     """Seconds since it was last heard of."""
 
 
-def command_at(study: Path, rows: Sequence[Row]) -> Command:
+def command_at(study: Path, rows: Sequence[Row]) -> CommandState:
     """Whether a command is at the study.
 
     Args:
@@ -83,61 +83,63 @@ def command_at(study: Path, rows: Sequence[Row]) -> Command:
     """
     locked, process = is_locked(study / LOCK), signature(study / LOCK)
     if locked:
-        return Command("at it", process)
+        return CommandState("at it", process)
     hosts = {process.host} if process else {str(row.get("host") or "") for row in rows if row["state"] == "running"}
     if locked is None or hosts - {platform.node(), ""}:
-        return Command("unclear", process)
-    return Command("nobody", process)
+        return CommandState("unclear", process)
+    return CommandState("nobody", process)
 
 
 def with_jobs(rows: Sequence[Row], study: Path) -> list[Row]:
     """The rows with what array jobs have left of planned ones since plan.csv was written."""
-    since, told = written(study / "plan.csv"), [dict(row) for row in rows]
+    since, told = modification_time(study / "plan.csv"), [dict(row) for row in rows]
     for row in told:
         left = outcome_file(study, row.get("id") or "-")
-        if row["state"] == "planned" and left.is_file() and written(left) >= since:
+        if row["state"] == "planned" and left.is_file() and modification_time(left) >= since:
             row |= asdict(outcome_of(json.loads(left.read_text(encoding="utf-8"))))
     return told
 
 
-def at_work(rows: Sequence[Row], place: Place, command: Command) -> list[AtWork]:
+def runs_at_work(rows: Sequence[Row], place: StudyPlace, command: CommandState) -> list[RunAtWork]:
     """Every row that a command or an array job has begun and that has not ended."""
     jobs = (place.study / "slurm").is_dir()
     some = [row for row in rows if row["state"] == "running" or (jobs and row["state"] == "planned")]
-    found = (one_at_work(row, place, command) for row in some)
+    found = (run_at_work(row, place, command) for row in some)
     return [one for one in found if one is not None]
 
 
-def one_at_work(row: Row, place: Place, command: Command) -> AtWork | None:
+def run_at_work(row: Row, place: StudyPlace, command: CommandState) -> RunAtWork | None:
     """How a run stands that plan.csv has as running, or as planned and a job may be at; None of one not begun."""
     log = log_of(row, place.study)
     attempts = attempts_of(log)
-    process = attempts[-1] if attempts and attempts[-1].since >= started(row) - SLACK else None
+    process = attempts[-1] if attempts and attempts[-1].since >= start_time(row) - SLACK else None
     own = own_folder(row, attempts, place)
-    if row["state"] == "planned" and (process is None or not is_news(process, own, place.study)):
+    if row["state"] == "planned" and (process is None or not has_begun(process, own, place.study)):
         return None
     folder = own or (folder_at_work(row, place.runs) if row["state"] == "running" else None)
-    began = started(row) or (process.since if process else 0.0)
-    heard = [began, last_sign(folder) if folder else 0.0, written(log) if process else 0.0]
+    began = start_time(row) or (process.since if process else 0.0)
+    heard = [began, last_written(folder) if folder else 0.0, modification_time(log) if process else 0.0]
     state: State = "running" if command.began(row) else state_of(row, process, own, place)
     if state == "stopped" and command.state == "unclear":  # which may start it once more
         state = "unclear"
-    return AtWork(row, state, folder, host_of(row, process, place), began, max(0.0, time.time() - max(heard)))
+    return RunAtWork(row, state, folder, host_of(row, process, place), began, max(0.0, time.time() - max(heard)))
 
 
-def state_of(row: Row, process: Process | None, own: Path | None, place: Place) -> State:
+def state_of(row: Row, process: Process | None, own: Path | None, place: StudyPlace) -> State:
     """How a run stands that no command here answers for."""
     locked = own is not None and is_locked(own / LOCK) is not False
     if host_of(row, process, place) != platform.node():
         return "running" if locked else "unclear"
-    if process and lives(process):
+    if process and is_alive(process):
         return "running"
     # Loaders of pictures keep the lock for seconds after their process was killed; of what earlier versions hold, no
     # word says who does.
-    return "unclear" if locked or any(might_be_its_own(one, row) for one in folders(row, place)) else "stopped"
+    return (
+        "unclear" if locked or any(might_be_its_own(one, row) for one in unfinished_folders(row, place)) else "stopped"
+    )
 
 
-def host_of(row: Row, process: Process | None, place: Place) -> str:
+def host_of(row: Row, process: Process | None, place: StudyPlace) -> str:
     """Where the run is done; nothing where nobody knows, since plan.csv names the machine of the command."""
     return process.host if process else "" if place.ray else str(row.get("host") or "")
 
@@ -155,12 +157,12 @@ def log_of(row: Row, study: Path) -> Path:
     return study / "logs" / f"{row.get('id') or '-'}.txt"
 
 
-def own_folder(row: Row, attempts: Sequence[Process], place: Place) -> Path | None:
+def own_folder(row: Row, attempts: Sequence[Process], place: StudyPlace) -> Path | None:
     """The unfinished folder that the last of these processes to hold one holds, or held when it was killed."""
-    signed = [(one, word) for one in folders(row, place) if (word := signature(one / LOCK))]
+    signed = [(one, word) for one in unfinished_folders(row, place) if (word := signature(one / LOCK))]
     for process in reversed(attempts):
         for folder, word in signed:
-            if is_same(word, process) and (row["stage"] == "search" or agrees(folder, row)):
+            if is_same(word, process) and (row["stage"] == "search" or agrees_with_row(folder, row)):
                 return folder
     return None
 
@@ -170,29 +172,29 @@ def is_same(word: Process, process: Process) -> bool:
     return (word.host, word.id) == (process.host, process.id) and word.since >= floor(process.since)
 
 
-def folders(row: Row, place: Place) -> Iterator[Path]:
+def unfinished_folders(row: Row, place: StudyPlace) -> Iterator[Path]:
     """The unfinished folders of the row's stage; those of searches lie in the study."""
     if row["stage"] != "search":
-        yield from unfinished(place.runs / row["stage"])
+        yield from unfinished_runs(place.runs / row["stage"])
         return
     for lock in (place.study / "search").glob(f"*/{LOCK}"):
         if not (lock.parent / RESULT).exists():
             yield lock.parent
 
 
-def is_news(process: Process, own: Path | None, study: Path) -> bool:
+def has_begun(process: Process, own: Path | None, study: Path) -> bool:
     """Whether a job has begun a planned run, and not a command before plan.csv was written last."""
     at_it = own is not None and is_locked(own / LOCK) is True
-    return at_it or process.since >= written(study / "plan.csv") - SLACK
+    return at_it or process.since >= modification_time(study / "plan.csv") - SLACK
 
 
 def might_be_its_own(folder: Path, row: Row) -> bool:
     """Whether somebody without a word holds a folder with the row's options."""
     nameless = signature(folder / LOCK) is None and is_locked(folder / LOCK) is not False
-    return nameless and (row["stage"] == "search" or agrees(folder, row))
+    return nameless and (row["stage"] == "search" or agrees_with_row(folder, row))
 
 
-def lives(process: Process) -> bool:
+def is_alive(process: Process) -> bool:
     """Whether a process of this machine is alive, and no later one with its number."""
     try:
         return bool(psutil.Process(process.id).create_time() <= process.since + SLACK)

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compare.estimates.timings import size_mb
-from compare.execution.ledger import hold
+from compare.execution.ledger import locked_study
 from compare.execution.worker import utc
-from compare.status.run_folders import leftovers
+from compare.status.run_folders import failed_run_folders
 from compare.status.status import Row, rows_of
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
-from compare.text import aligned, counted, megabytes
+from compare.text import counted, megabytes, text_table
 from dermssl.errors import UserError
 from dermssl.runs.folder import LOCK, held, remove_held
 from dermssl.runs.lock import is_locked
 from dermssl.runs.seal import broken
 
 
-class Waste(NamedTuple):
+class RemovableRun(NamedTuple):
     """A run folder that may go."""
 
     folder: Path
@@ -29,7 +29,7 @@ class Waste(NamedTuple):
     why: str
 
 
-def clean(study: StudyConfig) -> None:
+def remove_failed_runs(study: StudyConfig) -> None:
     """Removes the folders of failed runs, and with `study.changed` those whose files were changed since they ended.
 
     They are listed and asked about first, but for `study.yes`. The next `run` does these runs anew.
@@ -39,26 +39,26 @@ def clean(study: StudyConfig) -> None:
     """
     if not (study.folder / "plan.csv").is_file():
         raise UserError(f"{study.folder}: no study has been run here (looked for plan.csv); there is nothing to clean")
-    with hold(study.folder):
-        found, left_alone = sorted_out(study, rows_of(study.folder / "plan.csv"))
+    with locked_study(study.folder):
+        found, left_alone = removable_runs(study, rows_of(study.folder / "plan.csv"))
         for folder, why in left_alone:
             print(f"left alone: {folder}: {why}")
         if not found:
             changed = "" if study.changed else "; --changed looks for runs whose files were changed as well"
             print(f"{study.folder}: there is nothing to remove{changed}")
             return
-        print(aligned([[megabytes(one.megabytes), one.why, str(one.folder)] for one in found],
+        print(text_table([[megabytes(one.megabytes), one.why, str(one.folder)] for one in found],
                       ["size", "why", "folder"], right=[0]))  # fmt: skip
-        if not (study.yes or agreed(len(found))):
+        if not (study.yes or is_confirmed(len(found))):
             print("nothing was removed")
             return
-        removed = [one for one in found if removed_whole(one.folder)]
+        removed = [one for one in found if remove_if_free(one.folder)]
         told = f"{counted(len(removed), 'run folder')}, {megabytes(sum(one.megabytes for one in removed))}"
-        note(study.folder, f"{told}: {', '.join(one.folder.name for one in removed)}")
+        note_removal(study.folder, f"{told}: {', '.join(one.folder.name for one in removed)}")
         print(f"removed {told}; `python -m compare run` does these runs anew")
 
 
-def agreed(count: int) -> bool:
+def is_confirmed(count: int) -> bool:
     """Asks whether to go on.
 
     Raises:
@@ -69,18 +69,18 @@ def agreed(count: int) -> bool:
     return input(f"remove {counted(count, 'run folder')}? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def sorted_out(study: StudyConfig, rows: Sequence[Row]) -> tuple[list[Waste], list[tuple[Path, str]]]:
+def removable_runs(study: StudyConfig, rows: Sequence[Row]) -> tuple[list[RemovableRun], list[tuple[Path, str]]]:
     """What may go, and what looks like it and may not, with the reason."""
     others = done_elsewhere(study)
-    waste: list[Waste] = []
+    waste: list[RemovableRun] = []
     kept: list[tuple[Path, str]] = []
     for folder, why in dict(candidates(study, rows)).items():
         if folder.resolve() in others:
             kept.append((folder, f"study '{others[folder.resolve()]}' has it as done"))
-        elif is_held(folder):
+        elif is_run_locked(folder):
             kept.append((folder, "another process is at it"))
         else:
-            waste.append(Waste(folder, size_mb(folder), why))
+            waste.append(RemovableRun(folder, size_mb(folder), why))
     return waste, kept
 
 
@@ -88,7 +88,9 @@ def candidates(study: StudyConfig, rows: Sequence[Row]) -> list[tuple[Path, str]
     """Folders that failed runs have left, and with `changed` those of finished runs that are not as they ended."""
     failed = {row["name"] for row in rows if row["state"] == "failed"}
     tasks: list[Task] = tasks_of(study, 1) if failed else []
-    found = [(folder, "failed") for task in tasks if task.name in failed for folder in leftovers(task, study.runs)]
+    found = [
+        (folder, "failed") for task in tasks if task.name in failed for folder in failed_run_folders(task, study.runs)
+    ]
     if study.changed:
         done = [Path(row["folder"]) for row in rows if row["state"] == "done" and row["folder"]]
         found += [(folder, f"changed: {', '.join(files)}") for folder in done if (files := broken(folder))]
@@ -106,12 +108,12 @@ def done_elsewhere(study: StudyConfig) -> dict[Path, str]:
     }
 
 
-def is_held(folder: Path) -> bool:
+def is_run_locked(folder: Path) -> bool:
     """Whether a process is at the run."""
     return is_locked(folder / LOCK) is not False
 
 
-def removed_whole(folder: Path) -> bool:
+def remove_if_free(folder: Path) -> bool:
     """Removes a run folder that nobody is at; False where somebody came to it meanwhile."""
     try:
         with held(folder) as ours:
@@ -122,7 +124,7 @@ def removed_whole(folder: Path) -> bool:
         return False
 
 
-def note(folder: Path, what: str) -> None:
+def note_removal(folder: Path, what: str) -> None:
     """Adds to history.jsonl what was removed."""
     line = json.dumps({"when": utc(time.time()), "event": "cleaned", "what": what}, ensure_ascii=False)
     with (folder / "history.jsonl").open("a", encoding="utf-8") as history:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from compare.estimates.timings import METRICS, written
+from compare.estimates.timings import METRICS, modification_time
 from compare.study.factors import NUMBERS
 from compare.study.identity import PLACE
 from compare.study.plan import Task
@@ -17,7 +17,7 @@ from dermssl.runs.seal import RESULT
 
 SIGNS = ("config.yaml", METRICS, "log.txt")  # files that say when a run was last at work
 SLACK = 2.0  # seconds by which clocks of two machines may differ
-TOLD = {
+ROW_OPTIONS = {
     "pretrain": ("method", "encoder", "fold", "seed"),
     "finetune": (
         "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction", "fold", "seed",
@@ -27,7 +27,7 @@ TOLD = {
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+) ", re.MULTILINE)
 
 
-class Progress(NamedTuple):
+class TrainingProgress(NamedTuple):
     """How far a training is."""
 
     done: int
@@ -49,69 +49,77 @@ def folder_at_work(row: Mapping[str, Any], runs: Path) -> Path | None:
         row: Of plan.csv.
         runs: Folder of the run folders of every command.
     """
-    since = started(row) - SLACK
-    at_work = [one for one in unfinished(runs / row["stage"]) if last_sign(one) >= since and agrees(one, row)]
-    return max(at_work, key=last_sign, default=None)
+    since = start_time(row) - SLACK
+    at_work = [
+        one for one in unfinished_runs(runs / row["stage"]) if last_written(one) >= since and agrees_with_row(one, row)
+    ]
+    return max(at_work, key=last_written, default=None)
 
 
-def unfinished(folder: Path) -> Iterator[Path]:
+def unfinished_runs(folder: Path) -> Iterator[Path]:
     """The run folders of a command that hold no result."""
     for path in folder.glob("*/config.yaml"):
         if not (path.parent / RESULT).exists():
             yield path.parent
 
 
-def started(row: Mapping[str, Any]) -> float:
+def start_time(row: Mapping[str, Any]) -> float:
     """When the row's run was begun, seconds since 1970; 0 where nobody knows."""
     said = row.get("started")
     return datetime.fromisoformat(said).timestamp() if isinstance(said, str) and said else 0.0
 
 
-def last_sign(folder: Path) -> float:
+def last_written(folder: Path) -> float:
     """When a run folder was last written to, seconds since 1970."""
-    return max((written(folder / name) for name in SIGNS if (folder / name).is_file()), default=0.0)
+    return max((modification_time(folder / name) for name in SIGNS if (folder / name).is_file()), default=0.0)
 
 
-def agrees(folder: Path, row: Mapping[str, Any]) -> bool:
+def agrees_with_row(folder: Path, row: Mapping[str, Any]) -> bool:
     """Whether the options of a run are those that the row tells of; what it does not tell of may be anything."""
     options = flags.read(folder / "config.yaml")
-    alike = all(same(options.get(name), row[name], name) for name in TOLD.get(row["stage"], ()) if name in row)
-    return alike and (row["stage"] == "pretrain" or same_start(str(options.get("init")), row))
+    alike = all(
+        levels_agree(options.get(name), row[name], name) for name in ROW_OPTIONS.get(row["stage"], ()) if name in row
+    )
+    return alike and (row["stage"] == "pretrain" or weights_agree(str(options.get("init")), row))
 
 
-def same(there: object, told: object, factor: str) -> bool:
+def levels_agree(there: object, told: object, factor: str) -> bool:
     """Whether an option has the level that is told; nothing told agrees with everything."""
     if told is None or told == "" or told != told:
         return True
     return float(str(there)) == float(str(told)) if factor in NUMBERS else str(there) == str(told)
 
 
-def same_start(init: str, row: Mapping[str, Any]) -> bool:
+def weights_agree(init: str, row: Mapping[str, Any]) -> bool:
     """Whether the weights are those that are told: an encoder file of the method, where they were pretrained."""
     if row["init"] != "ssl":
         return bool(init == row["init"])
     return init == "ssl" or f"/{row.get('method') or ''}-" in init
 
 
-def leftovers(task: Task, runs: Path) -> list[Path]:
+def failed_run_folders(task: Task, runs: Path) -> list[Path]:
     """Unfinished run folders with exactly the options of this task: what it left when it failed."""
     if task.stage == "search":
         return []
     open_options = PLACE | {"init"} | ({"lr"} if task.stage == "finetune" and task.factors["lr"] is None else set())
     wanted = {key: value for key, value in flags.plain(task.config).items() if key not in open_options}
-    return [one for one in unfinished(runs / task.stage) if fits(flags.read(one / "config.yaml"), wanted, task)]
+    return [
+        one
+        for one in unfinished_runs(runs / task.stage)
+        if has_options_of(flags.read(one / "config.yaml"), wanted, task)
+    ]
 
 
-def fits(options: Mapping[str, Any], wanted: Mapping[str, Any], task: Task) -> bool:
+def has_options_of(options: Mapping[str, Any], wanted: Mapping[str, Any], task: Task) -> bool:
     """Whether the options of a run folder are those of a task, but for place, pace, and what the task waits for."""
     alike: bool = all(options.get(key, wanted[key]) == wanted[key] for key in wanted)
     row = {"stage": task.stage, **task.factors}
     if task.stage == "pretrain":
         return alike and bool(options.get("init") == vars(task.config)["init"])
-    return alike and same_start(str(options.get("init")), row)
+    return alike and weights_agree(str(options.get("init")), row)
 
 
-def progress(folder: Path) -> Progress | None:
+def training_progress(folder: Path) -> TrainingProgress | None:
     """How far the run in this folder is; None before its first row."""
     metrics, log = folder / METRICS, folder / "log.txt"
     if not metrics.is_file() or not log.is_file():
@@ -121,4 +129,4 @@ def progress(folder: Path) -> Progress | None:
     if not lines or table.empty:
         return None
     done, whole = map(int, lines[-1])
-    return Progress(done, whole, float(table["images_per_second"].iloc[-1]))
+    return TrainingProgress(done, whole, float(table["images_per_second"].iloc[-1]))

@@ -7,18 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from compare.estimates.kinds import defaults
+from compare.estimates.kinds import default_options
 from compare.estimates.timings import METRICS
-from compare.tables.run_files import environment_of, options_of
+from compare.tables.run_files import run_environment, run_options
 from compare.tables.study import run_result
-from compare.text import WIDTH, aligned, counted, duration, sparkline, wrapped
+from compare.text import WIDTH, counted, duration, sparkline, text_table, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value
 from dermssl.runs.seal import RESULT, broken
 from dermssl.weights.encoder_file import read_card
 
 # What is said elsewhere in the text, or is not the run's own.
-SAID = frozenset({"encoder", "decoder", "method", "init", "data", "out", "threads", "resume", "checkpoints", "protect"})
+SAID_ELSEWHERE = frozenset(
+    {"encoder", "decoder", "method", "init", "data", "out", "threads", "resume", "checkpoints", "protect"}
+)
 WORTH = (
     "figures/predictions.png", "figures/learning_curves.png", "figures/iou_histogram.png", "figures/augmentation.png",
     "scores.parquet", "model.safetensors", "encoder.safetensors", "explorer.html", "figures/umap.png", "leaks.csv",
@@ -30,20 +32,20 @@ SCORES = {
 }  # fmt: skip
 
 
-def whole(folder: Path) -> Iterator[str]:
+def run_in_words(folder: Path) -> Iterator[str]:
     """What a run folder tells."""
-    options, result = options_of(str(folder)), run_result(str(folder))
+    options, result = run_options(str(folder)), run_result(str(folder))
     if not options:
-        yield "\n".join(search(result))
+        yield "\n".join(search_in_words(result))
         return
-    yield "\n".join(sentences(folder, options, result))
+    yield "\n".join(facts_in_words(folder, options, result))
     yield own_options(folder, options)
-    yield "\n".join(learning(folder))
-    yield "\n".join(scores(folder, result))
-    yield "\n".join(files(folder))
+    yield "\n".join(loss_in_words(folder))
+    yield "\n".join(scores_in_words(folder, result))
+    yield "\n".join(files_in_words(folder))
 
 
-def search(result: Mapping[str, Any]) -> Iterator[str]:
+def search_in_words(result: Mapping[str, Any]) -> Iterator[str]:
     """What the search of a learning rate found; it has no options of its own in its folder."""
     if not result:
         yield "The search of a learning rate; it has not ended."
@@ -54,20 +56,20 @@ def search(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['best']:g} is best, mean IoU {result['jaccard']:.3f}{edge}."
     )
     cells = [[f"{one['lr']:.3g}", str(one["seed"]), f"{one['jaccard']:.4f}"] for one in result["trials"]]
-    yield aligned(cells, ["rate", "seed", "IoU"], right=[0, 1, 2])
+    yield text_table(cells, ["rate", "seed", "IoU"], right=[0, 1, 2])
 
 
-def sentences(folder: Path, options: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
+def facts_in_words(folder: Path, options: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
     """What was done, on which images, from which weights."""
-    yield wrapped(deed(options), 2)
+    yield wrapped(deed_in_words(options), 2)
     log = folder / "log.txt"
     said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     for name in ("images", "split"):
         line = next((line for line in said if line.startswith(f"{name}: ")), "")
         if line:
             yield wrapped(f"{name}:   ".ljust(10) + line.partition(": ")[2], 2)
-    yield wrapped(f"from:     {lineage(options)}", 2)
-    commit = str(environment_of(str(folder)).get("commit") or "unknown")
+    yield wrapped(f"from:     {start_in_words(options)}", 2)
+    commit = str(run_environment(str(folder)).get("commit") or "unknown")
     yield f"  code:     commit {commit[:10]}"
     if result.get("seconds"):
         rate = f", {result['images_per_second']:.0f} images/s" if result.get("images_per_second") else ""
@@ -75,7 +77,7 @@ def sentences(folder: Path, options: Mapping[str, Any], result: Mapping[str, Any
         yield f"  training: {duration(float(result['seconds']))}{rate}{energy}"
 
 
-def deed(options: Mapping[str, Any]) -> str:
+def deed_in_words(options: Mapping[str, Any]) -> str:
     """What the run does, in a sentence."""
     encoder, size = options.get("encoder"), options.get("image_size")
     if "decoder" in options and "steps" in options:
@@ -92,7 +94,7 @@ def deed(options: Mapping[str, Any]) -> str:
     return f"Probes what a frozen {encoder} knows, at {size} px."
 
 
-def lineage(options: Mapping[str, Any]) -> str:
+def start_in_words(options: Mapping[str, Any]) -> str:
     """The weights that it started from, and what those were made from, where they are a file of ours."""
     init = str(options.get("init"))
     path = Path(init)
@@ -110,11 +112,13 @@ def lineage(options: Mapping[str, Any]) -> str:
 def own_options(folder: Path, options: Mapping[str, Any]) -> str:
     """The options that are not as they are by default."""
     stage = stage_of(options)
-    standard = defaults(stage, str(options.get("method", "")))
+    standard = default_options(stage, str(options.get("method", "")))
     apart = {
         key: value
         for key, value in options.items()
-        if key not in SAID and value is not None and value != plain_value(standard.get(key, dataclasses.MISSING))
+        if key not in SAID_ELSEWHERE
+        and value is not None
+        and value != plain_value(standard.get(key, dataclasses.MISSING))
     }
     if not apart:
         return "options: all as by default"
@@ -128,7 +132,7 @@ def stage_of(options: Mapping[str, Any]) -> str:
     return "pretrain" if "method" in options else "probe"
 
 
-def learning(folder: Path) -> Iterator[str]:
+def loss_in_words(folder: Path) -> Iterator[str]:
     """The loss over the training as a line."""
     path = folder / METRICS
     if not path.is_file():
@@ -143,7 +147,7 @@ def learning(folder: Path) -> Iterator[str]:
         yield f"{name}: best {max(curve):.4f}\n  {sparkline(curve, WIDTH - 20)}"
 
 
-def scores(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
+def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
     """What was found, with how many images it rests on."""
     if "jaccard" in result:
         inner = result.get("scored") == "inner"
@@ -151,7 +155,7 @@ def scores(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
         rows = [[said, f"{float(result[key]):.3f}"] for key, said in SCORES.items() if key in result]
         rows.append(["failed", f"{float(result.get('failure_rate', 0)):.0%}"])
         yield f"scores of {count} {'inner' if inner else 'held-out'} images, each at its native size"
-        yield aligned(rows, right=[1])
+        yield text_table(rows, right=[1])
     for name in ("knn", "linear", "dense"):
         found = result.get(name)
         if isinstance(found, dict) and found:
@@ -163,7 +167,7 @@ def scores(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
         yield wrapped(f"doctor: {said}", 2)
 
 
-def files(folder: Path) -> Iterator[str]:
+def files_in_words(folder: Path) -> Iterator[str]:
     """Whether the files are as the run left them, and which are worth a look."""
     if not (folder / RESULT).exists():
         yield "files: the run is unfinished, and has no seal yet"

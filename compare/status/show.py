@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compare.estimates.timings import size_mb
-from compare.status.at_work import at_work, command_at, place_of
+from compare.status.at_work import command_at, place_of, runs_at_work
 from compare.status.run_folders import folder_at_work
-from compare.status.run_in_words import stage_of, whole
+from compare.status.run_in_words import run_in_words, stage_of
 from compare.status.status import Row, last_line, rows_of
 from compare.study.config import StudyConfig
-from compare.tables.run_files import options_of
+from compare.tables.run_files import run_options
 from compare.text import counted, duration, megabytes, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import nearest
@@ -22,7 +22,7 @@ LEAST = 4  # signs of a hash that may stand for it
 LINES = 12  # of a log
 
 
-class Shown(NamedTuple):
+class ShownRun(NamedTuple):
     """The run that is meant."""
 
     folder: Path | None
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
     """Folder of that study."""
 
 
-def explain(word: str, study: StudyConfig) -> str:
+def explain_run(word: str, study: StudyConfig) -> str:
     """A run in words.
 
     Args:
@@ -43,15 +43,20 @@ def explain(word: str, study: StudyConfig) -> str:
     Raises:
         UserError: If no run is meant, with the nearest, or several are.
     """
-    shown = meant(word, study)
+    shown = run_meant(word, study)
     folder, row = shown.folder, shown.row
-    parts = [heading(shown), *([] if folder is None else whole(folder)), again(shown), failure(shown)]
+    parts = [
+        run_heading(shown),
+        *([] if folder is None else run_in_words(folder)),
+        command_again(shown),
+        failure_in_words(shown),
+    ]
     if folder is None and row["state"] == "planned":
         parts.append(f"It has not begun: {row['stage']} runs come in the order of plan.csv.")
     return "\n\n".join(part for part in parts if part)
 
 
-def meant(word: str, study: StudyConfig) -> Shown:
+def run_meant(word: str, study: StudyConfig) -> ShownRun:
     """The run that `word` means.
 
     Raises:
@@ -62,32 +67,34 @@ def meant(word: str, study: StudyConfig) -> Shown:
     place = Path(word)
     if (place / "config.yaml").is_file():
         return with_row(place, rows)
-    in_plan = [pair for pair in rows if names(word, pair[0])]
+    in_plan = [pair for pair in rows if is_named(word, pair[0])]
     folders = {folder_of(row, study): (row, plan) for row, plan in reversed(in_plan) if folder_of(row, study)}
     on_disk = [path.parent for stage in STAGES for path in (study.runs / stage).glob("*/config.yaml")]
-    by_name = [path for path in on_disk if path.name == word or begins(word, path.name.rpartition("-")[2])]
+    by_name = [path for path in on_disk if path.name == word or is_hash_prefix(word, path.name.rpartition("-")[2])]
     several = sorted({str(one) for one in [*folders, *by_name]})
     if len(several) > 1:
         raise UserError(f"'{word}' means {counted(len(several), 'run')} ({first_ten(several)}); give more of it")
     if folders:
         folder, (row, plan) = next(iter(folders.items()))
-        return Shown(folder, row, plan)
+        return ShownRun(folder, row, plan)
     if by_name:
         return with_row(by_name[0], rows)
     if in_plan:
-        return Shown(None, *in_plan[0])
+        return ShownRun(None, *in_plan[0])
     known = [str(row[key]) for row, _ in rows for key in ("name", "id", "hash") if row.get(key)]
     hint = nearest(word, [*known, *(path.name for path in on_disk)])
     looked = f"{study.out}/*/plan.csv and {study.runs}"
     raise UserError(f"'{word}': no run has this folder, hash, id or name (looked in {looked}){hint}")
 
 
-def names(word: str, row: Row) -> bool:
+def is_named(word: str, row: Row) -> bool:
     """Whether the word is the row's name, or begins its id or its hash."""
-    return word == row["name"] or begins(word, row.get("id") or "") or begins(word, row.get("hash") or "")
+    return (
+        word == row["name"] or is_hash_prefix(word, row.get("id") or "") or is_hash_prefix(word, row.get("hash") or "")
+    )
 
 
-def begins(word: str, name: str) -> bool:
+def is_hash_prefix(word: str, name: str) -> bool:
     """Whether the word is the beginning of a hash, or all of it."""
     return name.startswith(word) and (len(word) >= LEAST or word == name) and bool(word)
 
@@ -99,15 +106,15 @@ def folder_of(row: Row, study: StudyConfig) -> Path | None:
     return folder_at_work(row, study.runs) if row["state"] == "running" else None
 
 
-def with_row(folder: Path, rows: list[tuple[Row, Path]]) -> Shown:
+def with_row(folder: Path, rows: list[tuple[Row, Path]]) -> ShownRun:
     """A run folder with the row of a study that has it, if one has."""
     for row, plan in rows:
         if row.get("folder") and Path(row["folder"]).resolve() == folder.resolve():
-            return Shown(folder, row, plan)
-    return Shown(folder, {}, None)
+            return ShownRun(folder, row, plan)
+    return ShownRun(folder, {}, None)
 
 
-def heading(shown: Shown) -> str:
+def run_heading(shown: ShownRun) -> str:
     """What it is, where it lies, and what became of it."""
     folder, row = shown.folder, shown.row
     lines = [wrapped(row["name"] if row else str(folder))]
@@ -115,17 +122,17 @@ def heading(shown: Shown) -> str:
         lines.append(f"  folder:   {folder}  ({megabytes(size_mb(folder))})")
     if row:
         found = f"  study:    {shown.study}  (id {row['id']})" if row.get("id") else f"  study:    {shown.study}"
-        lines += [found, f"  state:    {', '.join(state(shown))}"]
+        lines += [found, f"  state:    {', '.join(state_in_words(shown))}"]
     elif folder is not None:
         lines.append(f"  state:    {'done' if (folder / RESULT).exists() else 'unfinished'}; in no study's plan")
     return "\n".join(lines)
 
 
-def state(shown: Shown) -> Iterator[str]:
+def state_in_words(shown: ShownRun) -> Iterator[str]:
     """State, time, memory, machine and attempts."""
     row, study = shown.row, shown.study
     # plan.csv has a run that was killed with its command as running.
-    begun = at_work([row], place_of(study), command_at(study, [row])) if study else []
+    begun = runs_at_work([row], place_of(study), command_at(study, [row])) if study else []
     yield begun[0].state if begun else str(row["state"])
     if row.get("seconds"):
         yield f"took {duration(float(row['seconds']))}"
@@ -139,15 +146,15 @@ def state(shown: Shown) -> Iterator[str]:
         yield counted(int(row["attempts"]), "attempt")
 
 
-def again(shown: Shown) -> str:
+def command_again(shown: ShownRun) -> str:
     """The command that does it again elsewhere."""
     if shown.folder is not None and (shown.folder / "config.yaml").is_file():
-        stage, config = stage_of(options_of(str(shown.folder))), shlex.quote(str(shown.folder / "config.yaml"))
+        stage, config = stage_of(run_options(str(shown.folder))), shlex.quote(str(shown.folder / "config.yaml"))
         return f"again:   python -m {stage} --config {config} --out runs/again"
     return f"to do:   python -m compare run {shown.study}"
 
 
-def failure(shown: Shown) -> str:
+def failure_in_words(shown: ShownRun) -> str:
     """Why it failed, with the last lines of its log and where that lies."""
     row = shown.row
     if not row or row["state"] != "failed":

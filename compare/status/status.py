@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from compare.status.at_work import AtWork, Command, at_work, command_at, place_of, with_jobs
-from compare.status.run_folders import progress
+from compare.status.at_work import CommandState, RunAtWork, command_at, place_of, runs_at_work, with_jobs
+from compare.status.run_folders import training_progress
 from compare.study.factors import FACTORS, NUMBERS, arm_label
 from compare.study.plan import STAGES
-from compare.tables.run_files import number
+from compare.tables.run_files import result_number
 from compare.tables.study import run_result
-from compare.text import aligned, counted, duration, wrapped
+from compare.text import counted, duration, text_table, wrapped
 from dermssl import flags
 from dermssl.errors import UserError
 
@@ -27,7 +27,7 @@ PATIENCE = 1800.0  # seconds of silence after which one of another machine is no
 FAILURES = 5  # that are shown
 NEW_PICTURE = "\x1b[H\x1b[J"  # the cursor home, and the screen cleared from there on
 ENDED = ("done", "failed")
-SAID = {
+STATE_WORDS = {
     "running": "running",
     "stopped": "stopped: nobody is at them any more; `run` goes on from their last checkpoints",
     "unclear": "unclear: whether they go on cannot be told from this machine, only how long they have been silent",
@@ -45,7 +45,7 @@ def show_status(folder: Path, *, once: bool = False) -> None:
     Raises:
         UserError: If no study stands there.
     """
-    text, goes_on = status(folder)
+    text, goes_on = status_text(folder)
     if once or not sys.stdout.isatty():
         print(text, flush=True)
         return
@@ -54,10 +54,10 @@ def show_status(folder: Path, *, once: bool = False) -> None:
         if not goes_on:
             return
         time.sleep(EVERY)
-        text, goes_on = status(folder)
+        text, goes_on = status_text(folder)
 
 
-def status(folder: Path) -> tuple[str, bool]:
+def status_text(folder: Path) -> tuple[str, bool]:
     """The text, and whether it may change by itself: runs are left, and somebody is at them or may be.
 
     Raises:
@@ -70,21 +70,21 @@ def status(folder: Path) -> tuple[str, bool]:
         )
     rows, command = at_one_moment(folder)
     options = flags.read(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
-    age, begun = time.time() - path.stat().st_mtime, at_work(rows, place_of(folder), command)
+    age, begun = time.time() - path.stat().st_mtime, runs_at_work(rows, place_of(folder), command)
     for one in begun:
         one.row["state"] = one.state
     parts = [
-        heading(folder, rows, age, command),
+        study_heading(folder, rows, age, command),
         by_stage(rows),
-        *(begun_said(state, [one for one in begun if one.state == state], rows) for state in SAID),
-        failures_said(rows),
+        *(begun_runs_table(state, [one for one in begun if one.state == state], rows) for state in STATE_WORDS),
+        failures_in_words(rows),
         what_is_left(folder, rows, begun, command),
         "\n".join(best_so_far(rows, str(options.get("arms") or "init"))),
     ]
     return "\n\n".join(part for part in parts if part), may_change(rows, begun, command, age)
 
 
-def at_one_moment(folder: Path) -> tuple[list[Row], Command]:
+def at_one_moment(folder: Path) -> tuple[list[Row], CommandState]:
     """The rows, and who was at the study before they were read as well as afterwards."""
     rows = rows_of(folder / "plan.csv")
     before = command_at(folder, rows)
@@ -96,7 +96,7 @@ def at_one_moment(folder: Path) -> tuple[list[Row], Command]:
         before = command
 
 
-def may_change(rows: Sequence[Row], begun: Sequence[AtWork], command: Command, age: float) -> bool:
+def may_change(rows: Sequence[Row], begun: Sequence[RunAtWork], command: CommandState, age: float) -> bool:
     """Whether runs are left and somebody is at them, or may be on another machine, which is silent at most so long."""
     if command.state == "at it" or any(one.state == "running" for one in begun):
         return any(row["state"] not in ENDED for row in rows)
@@ -115,14 +115,14 @@ def rows_of(path: Path) -> list[Row]:
     return rows
 
 
-def heading(folder: Path, rows: Sequence[Row], age: float, command: Command) -> str:
+def study_heading(folder: Path, rows: Sequence[Row], age: float, command: CommandState) -> str:
     """The study in a line, and who is at it."""
     done = sum(row["state"] == "done" for row in rows)
     line = f"study {folder.name}: {done} of {counted(len(rows), 'run')} done; last change {duration(age)} ago"
-    return f"{line}\n{wrapped(who(command), 2)}"
+    return f"{line}\n{wrapped(command_in_words(command), 2)}"
 
 
-def who(command: Command) -> str:
+def command_in_words(command: CommandState) -> str:
     """Who is at the study."""
     process = command.process
     name = f"process {process.id} on {process.host}" if process else ""
@@ -145,14 +145,14 @@ def by_stage(rows: Sequence[Row]) -> str:
     for stage in (stage for stage in STAGES if any(row["stage"] == stage for row in rows)):
         states = [row["state"] for row in rows if row["stage"] == stage]
         cells.append([stage, *(str(states.count(state) or "-") for state in shown)])
-    return aligned(cells, ["stage", *shown], right=range(1, len(shown) + 1))
+    return text_table(cells, ["stage", *shown], right=range(1, len(shown) + 1))
 
 
-def begun_said(state: str, begun: Sequence[AtWork], rows: Sequence[Row]) -> str:
+def begun_runs_table(state: str, begun: Sequence[RunAtWork], rows: Sequence[Row]) -> str:
     """The runs that go on, or were stopped, or of which it is not known, each with its progress."""
     cells = []
     for one in begun:
-        far = progress(one.folder) if one.folder else None
+        far = training_progress(one.folder) if one.folder else None
         said = f"{far.done}/{far.whole}" if far else "begins" if state == "running" else "-"
         rate = f"{far.images_per_second:.0f}" if far else "-"
         clock = one.silent if state != "running" else time.time() - one.began
@@ -160,7 +160,7 @@ def begun_said(state: str, begun: Sequence[AtWork], rows: Sequence[Row]) -> str:
             [duration(clock), said, rate, one.host or "-", one.row.get("id") or "-", short_name(one.row, rows)]
         )
     head = ["for" if state == "running" else "silent", "epoch", "images/s", "host", "id", "run"]
-    return f"{wrapped(SAID[state])}\n{aligned(cells, head, right=[0, 1, 2])}" if cells else ""
+    return f"{wrapped(STATE_WORDS[state])}\n{text_table(cells, head, right=[0, 1, 2])}" if cells else ""
 
 
 def short_name(row: Row, rows: Sequence[Row]) -> str:
@@ -171,7 +171,7 @@ def short_name(row: Row, rows: Sequence[Row]) -> str:
     return ", ".join([parts[0], *own])
 
 
-def failures_said(rows: Sequence[Row]) -> str:
+def failures_in_words(rows: Sequence[Row]) -> str:
     """The last runs that failed, each with the last line of what it said."""
     failed = [row for row in rows if row["state"] == "failed"]
     if not failed:
@@ -186,7 +186,7 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason is known")
 
 
-def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[AtWork], command: Command) -> str:
+def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[RunAtWork], command: CommandState) -> str:
     """About how long the rest will take, where somebody is at it; else what goes on with it."""
     ahead = sum(row["state"] not in ENDED for row in rows)
     left = f"{counted(ahead, 'run')} left"
@@ -205,7 +205,7 @@ def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[AtWork], com
     return f"{left}, and nobody is at them; this goes on:\n  python -m compare run {there}"
 
 
-def time_left(rows: Sequence[Row], begun: Sequence[AtWork]) -> str:
+def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
     """About how long the rest will take, from the finished runs of each stage; nothing while a stage has none."""
     means: dict[str, float] = {}
     for stage in STAGES:
@@ -219,7 +219,7 @@ def time_left(rows: Sequence[Row], begun: Sequence[AtWork]) -> str:
         return f"time left: unknown until a first {unknown[0]} has ended"
     seconds = sum(means[stage] for stage in planned)
     for one in begun:
-        far = progress(one.folder) if one.folder else None
+        far = training_progress(one.folder) if one.folder else None
         seconds += means[one.row["stage"]] * (1 - far.share if far else 1)
     beside = sum(one.state == "running" for one in begun)
     return f"time left: about {duration(seconds / beside)}, with {beside} side by side as now"
@@ -230,12 +230,12 @@ def best_so_far(rows: Sequence[Row], arms: str) -> Iterator[str]:
     done = [row for row in rows if row["stage"] == "finetune" and row["state"] == "done"]
     found: dict[str, list[float]] = {}
     for row in done:
-        found.setdefault(arm_of(row, rows, arms), []).append(number(run_result(row["folder"]), "jaccard"))
+        found.setdefault(arm_of(row, rows, arms), []).append(result_number(run_result(row["folder"]), "jaccard"))
     if not found:
         return
     yield "mean IoU so far (provisional: arms may stand in different cells, and this is no verdict)"
     cells = [[arm, str(len(some)), f"{mean(some):.3f}", f"{max(some):.3f}"] for arm, some in found.items()]
-    yield aligned(cells, ["arm", "runs", "mean", "best"], right=[1, 2, 3])
+    yield text_table(cells, ["arm", "runs", "mean", "best"], right=[1, 2, 3])
 
 
 def arm_of(row: Row, rows: Sequence[Row], arms: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from compare.study.factors import FACTORS, Arms, Level, level
-from compare.study.rules import Rule, rule
+from compare.study.rules import ExclusionRule, exclusion_rule
 from dermssl.flags import nearest
 from dermssl.splits.config import OnLeak
 from finetune.options.augment import Padding
@@ -82,11 +82,11 @@ class GridConfig:
         return self.fold or tuple(range(self.folds))
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[ExclusionRule, ...]:
         """What --exclude says."""
         levels = {factor: tuple(level(factor, one) for one in getattr(self, factor)) for factor in FACTORS}
         levels["fold"] = tuple(level("fold", fold) for fold in self.folds_run)
-        return tuple(rule(text, levels) for text in self.exclude)
+        return tuple(exclusion_rule(text, levels) for text in self.exclude)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
         for group in (GridConfig, SearchOptions, ExecutionConfig):
             group.__post_init__(self)
         known = self.compared
-        absent = [name for name in self.contrast if said(self.arms, name) not in known]
+        absent = [name for name in self.contrast if contrast_level(self.arms, name) not in known]
         if absent or self.contrast[0] == self.contrast[1]:
             hint = nearest(absent[0], known) if absent else ""
             given = " ".join(self.contrast)
@@ -227,7 +227,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
         return self.out / self.name
 
 
-def said(arms: str, name: str) -> str:
+def contrast_level(arms: str, name: str) -> str:
     """A name in --contrast as its level is said: 1e-3 and 0.001 are one rate."""
     number: Level = name
     if arms in ("lr", "image_size"):

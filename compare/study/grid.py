@@ -15,7 +15,7 @@ Factors = dict[str, Level]
 SETTING = ("encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction")
 
 
-def fixed(study: StudyConfig) -> FinetuneConfig:
+def fixed_options(study: StudyConfig) -> FinetuneConfig:
     """What holds for every fine-tuning of the study."""
     return _fixed(study.finetune, study.data, study.on_leak, study.folds)
 
@@ -43,8 +43,8 @@ def combinations(study: StudyConfig) -> list[Factors]:
 
 def all_combinations(study: StudyConfig) -> Iterator[Factors]:
     """The whole grid, of which --exclude leaves some out."""
-    base = fixed(study)
-    levels = {factor: getattr(study, factor) or (standing(base, study, factor),) for factor in FACTORS}
+    base = fixed_options(study)
+    levels = {factor: getattr(study, factor) or (fixed_level(base, study, factor),) for factor in FACTORS}
     levels["fold"] = study.folds_run or (None,)
     for seed, fold in itertools.product(levels["seed"], levels["fold"]):
         for setting in itertools.product(*(levels[factor] for factor in SETTING)):
@@ -59,7 +59,7 @@ def inits(study: StudyConfig) -> list[tuple[str, str]]:
     return [(init, method) for init in study.init for method in (study.method if init == "ssl" else ("",))]
 
 
-def standing(base: FinetuneConfig, study: StudyConfig, factor: str) -> Level:
+def fixed_level(base: FinetuneConfig, study: StudyConfig, factor: str) -> Level:
     """The level of a factor that the study does not vary; None for a learning rate that is searched for."""
     if factor not in OPTIONAL or factor == "fold" or (factor == "lr" and study.search != "none"):
         return None
@@ -67,7 +67,7 @@ def standing(base: FinetuneConfig, study: StudyConfig, factor: str) -> Level:
     return None if value == "auto" else value
 
 
-def tuned(study: StudyConfig, factors: Factors) -> FinetuneConfig:
+def finetuning_options(study: StudyConfig, factors: Factors) -> FinetuneConfig:
     """The options of one fine-tuning; ssl stands for an encoder file that is not there yet.
 
     Raises:
@@ -76,12 +76,12 @@ def tuned(study: StudyConfig, factors: Factors) -> FinetuneConfig:
     levels = {factor: factors[factor] for factor in FACTORS if factor != "method"}
     given: dict[str, Any] = {factor: one for factor, one in levels.items() if one is not None}
     try:
-        return replace(fixed(study), **given, out=study.runs / "finetune")
+        return replace(fixed_options(study), **given, out=study.runs / "finetune")
     except ValueError as error:
-        raise ValueError(f"{in_words(factors, study)}: {error}; leave it out with --exclude") from error
+        raise ValueError(f"{combination_in_words(factors, study)}: {error}; leave it out with --exclude") from error
 
 
-def in_words(factors: Factors, study: StudyConfig) -> str:
+def combination_in_words(factors: Factors, study: StudyConfig) -> str:
     """What a person calls a combination: `unet, ssl, 10 % of labels, seed 0`, with what this study varies."""
     arm = factors["method"] if factors["init"] == "ssl" else level("init", factors["init"])
     varied = [factor for factor in OPTIONAL if getattr(study, factor)]

@@ -10,7 +10,7 @@ PLACE = frozenset({"data", "protect", "out", "folder", "checkpoints", "resume", 
 FILES = (".yaml", ".yml", ".json", ".csv", ".safetensors")
 
 
-def content(config: object) -> dict[str, object]:
+def run_identity(config: object) -> dict[str, object]:
     """The options that a run's name is made of, as JSON knows them.
 
     More than a run folder's own hash is made of: split options stand for the split, which is not drawn yet. Two names
@@ -18,11 +18,12 @@ def content(config: object) -> dict[str, object]:
     """
     options = {key: value for key, value in vars(config).items() if key not in PLACE}
     return {
-        key: content(value) if isinstance(value, FinetuneConfig) else of_file(value) for key, value in options.items()
+        key: run_identity(value) if isinstance(value, FinetuneConfig) else file_identity(value)
+        for key, value in options.items()
     }
 
 
-def of_file(value: object) -> object:
+def file_identity(value: object) -> object:
     """A value as JSON knows it; for the name of a file that is there, what its bytes come to."""
     path = Path(value) if isinstance(value, str) and value.endswith(FILES) else None
     return short_hash(path.read_bytes().hex()) if path is not None and path.is_file() else plain_value(value)

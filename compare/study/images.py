@@ -9,7 +9,7 @@ from dermssl.files import short_hash
 
 
 @dataclass(frozen=True)
-class Ground:
+class StudyImages:
     """The images of a study."""
 
     labelled: ImageSource
@@ -27,7 +27,7 @@ class Ground:
         return f"images: {self.labelled.why}; to pretrain on: {self.unlabelled.why}"
 
 
-def ground_of(study: StudyConfig, workers: int) -> Ground:
+def study_images(study: StudyConfig, workers: int) -> StudyImages:
     """Both folders with their manifests, drawn here if they are synthetic so that no two runs draw them.
 
     Raises:
@@ -40,4 +40,4 @@ def ground_of(study: StudyConfig, workers: int) -> Ground:
         manifest = read_manifest(source.folder)
         refuse_problems(manifest, masks=masks)
         manifests.append(manifest)
-    return Ground(*sources, *manifests)
+    return StudyImages(*sources, *manifests)

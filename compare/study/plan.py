@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS
-from compare.study.grid import Factors, combinations, fixed, in_words, inits, tuned
-from compare.study.identity import content
+from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
+from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
 from dermssl import flags
 from dermssl.files import short_hash
@@ -24,7 +24,7 @@ from probe.config import ProbeConfig
 Stage = Literal["pretrain", "search", "finetune", "probe"]
 RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig | SearchConfig
 STAGES: tuple[Stage, ...] = ("pretrain", "search", "finetune", "probe")
-NOTHING: Factors = dict.fromkeys(FACTORS)
+NO_LEVELS: Factors = dict.fromkeys(FACTORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,8 @@ class Plan:
 
     def task(self, stage: Stage, factors: Factors, config: RunConfig, needs: tuple[str, ...] = ()) -> Task:
         """A task with its name and id."""
-        what = {"stage": stage, "options": content(config), "images": self.images, "needs": sorted(needs)}
-        name = f"{stage}, {in_words(factors, self.study)}"
+        what = {"stage": stage, "options": run_identity(config), "images": self.images, "needs": sorted(needs)}
+        name = f"{stage}, {combination_in_words(factors, self.study)}"
         return Task(id=short_hash(what), stage=stage, name=name, factors=factors, config=config, needs=needs)
 
     def pretraining(self, factors: Factors) -> tuple[str, ...]:
@@ -96,11 +96,11 @@ class Plan:
         if init != "ssl":
             return ()
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
-        own = NOTHING | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
+        own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
         given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
         config = parse_choice(METHODS, "method", "compare", [*pretrain_file(study, str(factors["method"])), *given])
         config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
-                         checkpoints=None, threads=self.threads, **held_out(study, factors))  # fmt: skip
+                         checkpoints=None, threads=self.threads, **split_options(study, factors))  # fmt: skip
         task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
         return (self.pretrainings.setdefault(task.id, task).id,)
 
@@ -110,7 +110,9 @@ class Plan:
         if study.search == "none":
             return ()
         own = factors | {"seed": None, "lr": None}
-        tuning = replace(tuned(study, own), seed=study.search_seeds[0], score_on="inner", threads=self.threads)
+        tuning = replace(
+            finetuning_options(study, own), seed=study.search_seeds[0], score_on="inner", threads=self.threads
+        )
         trials = study.search_trials if study.search == "optuna" else len(study.search_lr)
         place = study.folder / "search"
         config = SearchConfig(tuning=tuning, strategy=study.search, rates=study.search_lr, trials=trials,
@@ -120,25 +122,25 @@ class Plan:
 
     def finetuning(self, factors: Factors) -> Task:
         """One fine-tuning."""
-        config = replace(tuned(self.study, factors), threads=self.threads)
+        config = replace(finetuning_options(self.study, factors), threads=self.threads)
         return self.task("finetune", factors, config, self.pretraining(factors) + self.search(factors))
 
     def probes(self, grid: list[Factors]) -> list[Task]:
         """One for each start of each encoder, of the first fold and the first pretraining."""
-        study, options = self.study, parse(ProbeConfig, "compare", file(self.study.probe))
+        study, options = self.study, parse(ProbeConfig, "compare", config_flag(self.study.probe))
         first = {"fold": study.folds_run[0] if study.folds_run else None, "seed": study.seed[0]}
         used = {(one["encoder"], one["init"], one["method"]) for one in grid}
         starts = [(encoder, *start) for encoder in study.encoder for start in inits(study)]
         tasks = []
         for encoder, init, method in (start for start in starts if start in used):
-            factors = NOTHING | {"encoder": encoder, "init": init, "method": method}
+            factors = NO_LEVELS | {"encoder": encoder, "init": init, "method": method}
             config = replace(options, init=init, encoder=encoder, data=study.data, out=study.runs / "probe",
-                             threads=self.threads, **held_out(study, factors | first))  # fmt: skip
+                             threads=self.threads, **split_options(study, factors | first))  # fmt: skip
             tasks.append(self.task("probe", factors, config, self.pretraining(factors | first)))
         return tasks
 
 
-def bound(task: Task, folders: Mapping[str, Path]) -> Task:
+def completed_task(task: Task, folders: Mapping[str, Path]) -> Task:
     """The task with the encoder file and the learning rate that what it needs has left.
 
     Args:
@@ -167,9 +169,9 @@ def with_options(config: RunConfig, **options: Any) -> RunConfig:
     return replace(config, **options)
 
 
-def held_out(study: StudyConfig, factors: Factors) -> dict[str, Any]:
+def split_options(study: StudyConfig, factors: Factors) -> dict[str, Any]:
     """The split of a fine-tuning, which pretraining keeps clear of and the probes score on as well."""
-    base = fixed(study)
+    base = fixed_options(study)
     split = {name: getattr(base, name) for name in SPLIT_OPTIONS} | {"on_leak": study.on_leak}
     return split if factors["fold"] is None else split | {"fold": factors["fold"]}
 
@@ -178,22 +180,22 @@ def pretrain_file(study: StudyConfig, method: str) -> list[str]:
     """The flags of the fixed options of pretraining, less those that are for other methods of the study alone."""
     if study.pretrain is None:
         return []
-    names = {one: set(option_names(recipe(one))) for one in study.method if one in METHODS}
+    names = {one: set(option_names(method_options(one))) for one in study.method if one in METHODS}
     others = set().union(*names.values()) - names.get(method, set())
     values = flags.read(study.pretrain)
     if not others & set(values):
-        return file(study.pretrain)
+        return config_flag(study.pretrain)
     given = {"method", "encoder", "seed"}  # by the factors of the run
     kept = {key: flags.as_arguments(value) for key, value in values.items() if key not in others | given}
     return [word for key, words in kept.items() for word in (f"--{key}", *words)]
 
 
-def recipe(method: str) -> type[PretrainConfig]:
+def method_options(method: str) -> type[PretrainConfig]:
     """The options of a method, imported where they stand elsewhere."""
     config = METHODS[method]
     return resolve_name(config) if isinstance(config, str) else config
 
 
-def file(path: Path | None) -> list[str]:
+def config_flag(path: Path | None) -> list[str]:
     """The flag that reads the fixed options."""
     return [] if path is None else ["--config", str(path)]

@@ -8,7 +8,7 @@ from dermssl.flags import nearest
 
 
 @dataclass(frozen=True)
-class Rule:
+class ExclusionRule:
     """A combination has to have each of these levels, as words, to be left out."""
 
     text: str
@@ -19,7 +19,7 @@ class Rule:
         return all(level(factor, factors[factor]) == word for factor, word in self.levels.items())
 
 
-def rule(text: str, levels: Mapping[str, Sequence[str]]) -> Rule:
+def exclusion_rule(text: str, levels: Mapping[str, Sequence[str]]) -> ExclusionRule:
     """The rule that `text` writes.
 
     Args:
@@ -46,7 +46,7 @@ def rule(text: str, levels: Mapping[str, Sequence[str]]) -> Rule:
         parts[factor] = said
     if not parts:
         raise ValueError("--exclude '': a rule is FACTOR=LEVEL, once or several times, such as 'decoder=pspnet'")
-    return Rule(text, parts)
+    return ExclusionRule(text, parts)
 
 
 def as_level(factor: str, word: str) -> str:

@@ -13,7 +13,7 @@ GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
 """Options that may change while the runs that are there keep their meaning."""
 
 
-def declare(study: StudyConfig) -> str:
+def write_study_file(study: StudyConfig) -> str:
     """Writes study.yaml; returns what it now says that it did not say before, in words, or nothing.
 
     More levels, seeds or folds, and other runs left out, make the study grow or shrink; what has been run stays, and
@@ -42,7 +42,7 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places | {"name"}]
     apart = [key for key in compared if key in there and there[key] != here[key]]
     other = [key for key in apart if key not in GROWS | {"contrast", "margin"}]
-    if other or not any_left(there, here):
+    if other or not share_combinations(there, here):
         told = ", ".join(f"{key} is {there.get(key)} there and {here[key]} here" for key in other or apart)
         raise UserError(
             f"{study.folder}: holds another study ({told}); go on with that one by `python -m compare run "
@@ -51,13 +51,13 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     return [f"{key} from {there[key]} to {here[key]}" for key in apart]
 
 
-def any_left(there: dict[str, object], here: dict[str, object]) -> bool:
+def share_combinations(there: dict[str, object], here: dict[str, object]) -> bool:
     """Whether the two have a combination in common: a level of every factor that both list."""
     both = [(cast(list[object], there.get(f) or []), cast(list[object], here.get(f) or [])) for f in FACTORS]
     return all(set(map(str, a)) & set(map(str, b)) for a, b in both if a and b)
 
 
-def where(given: str, out: Path, made: bool = False) -> Path:
+def options_file(given: str, out: Path, made: bool = False) -> Path:
     """The file of options that a person means by STUDY: a YAML file, a study folder, or a name.
 
     Args:

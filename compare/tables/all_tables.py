@@ -22,12 +22,12 @@ from compare.tables.search_tables import search_table, trial_table
 from compare.tables.study import Study, run_result
 from compare.tables.subgroups import subgroup_arm_table, subgroup_table
 
-__all__ = ["ARMS", "CONTRASTS", "FAILURE", "arm_table", "contrast_table", "every_table", "probe_table", "run_table"]
+__all__ = ["ARMS", "CONTRASTS", "FAILURE", "all_tables", "arm_table", "contrast_table", "probe_table", "run_table"]
 
 PROBES = ["run", "arm", "encoder", "probe", "measure", "value", "low", "high", "n", "detail"]
 
 
-def every_table(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
+def all_tables(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
     """All tables, each by the name of its file in `tables/`; those that there is nothing to say in are empty.
 
     Args:

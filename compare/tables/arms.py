@@ -8,7 +8,7 @@ import pandas as pd
 from compare.statistics.aggregate import interquartile_mean
 from compare.statistics.decisions import FloatArray, hierarchical_bootstrap
 from compare.statistics.pairs import complete_pairs
-from compare.tables.run_files import finished, with_numbers
+from compare.tables.run_files import finished_runs, with_numbers
 from compare.tables.study import Cell, Study
 
 FAILURE = 0.65  # a Jaccard below this counts as 0 in the ISIC 2018 challenge, and here as a failed image
@@ -39,7 +39,7 @@ def arm_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
         A row per arm and cell; scores are means over images and seeds, `hd95` their median, in pixels, since a missed
         lesion counts its whole diagonal; `interquartile_mean` is of the runs. nan where older runs did not say it.
     """
-    facts = with_numbers(finished(study.runs("finetune")), FACTS)
+    facts = with_numbers(finished_runs(study.runs("finetune")), FACTS)
     facts["invented"] *= 1000
     rows = []
     for arm in study.levels("arm"):
@@ -49,7 +49,7 @@ def arm_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
             if numbers:
                 runs = facts[(facts["arm"] == arm) & in_cell(facts, cell)]
                 named = {"arm": arm, "setting": cell[0], "label_fraction": cell[1]}
-                facts_of = {name: median(runs[name]) for name in FACTS} | {"lr": the_one(runs["lr"])}
+                facts_of = {name: median(runs[name]) for name in FACTS} | {"lr": common_value(runs["lr"])}
                 rows.append({**named, **numbers, **facts_of})
     return pd.DataFrame(rows, columns=ARMS)
 
@@ -59,7 +59,7 @@ def in_cell(rows: pd.DataFrame, cell: Cell) -> "pd.Series[bool]":
     return (rows["setting"] == cell[0]) & (rows["label_fraction"] == cell[1])
 
 
-def the_one(values: "pd.Series[float]") -> float:
+def common_value(values: "pd.Series[float]") -> float:
     """The value that all have; nan where they differ or there is none."""
     there = set(values.dropna())
     return float(there.pop()) if len(there) == 1 else nan

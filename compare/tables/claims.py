@@ -32,7 +32,7 @@ def claims_table(study: Study) -> pd.DataFrame:
     columns = ["case_id", *(algorithm(arm) for arm in (pair[0] if pair else ()))]
     if not pair or "dice" not in study.scores:
         return pd.DataFrame(columns=columns)
-    pairs = complete_pairs(*(dice(study, arm) for arm in pair[0]))
+    pairs = complete_pairs(*(dice_scores(study, arm) for arm in pair[0]))
     if not pairs.scores_a.size:
         return pd.DataFrame(columns=columns)
     means = (pairs.scores_a.mean(axis=0), pairs.scores_b.mean(axis=0))
@@ -85,7 +85,7 @@ def algorithm(arm: str) -> str:
     return "alg_" + "_".join(re.findall(r"[A-Za-z0-9.]+", arm))
 
 
-def dice(study: Study, arm: str) -> FloatArray:
+def dice_scores(study: Study, arm: str) -> FloatArray:
     """One arm's Dice, (cells, seeds, images), nan where there is none."""
     return Study(
         study.folder, study.options, study.plan, study.scores.assign(jaccard=study.scores["dice"]), study.environment

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from compare.tables.data_sets import DataSets, data_sets, encoder_files
-from compare.tables.run_files import finished, options_of
+from compare.tables.run_files import finished_runs, run_options
 from compare.tables.study import Study, run_result
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SPLIT_OPTIONS
@@ -96,7 +96,7 @@ def leak_table(study: Study) -> pd.DataFrame:
 def leak_pair_table(study: Study) -> pd.DataFrame:
     """Every pair of images that leaks, with the reason and the number of runs that found it."""
     tables = []
-    for _, run in finished(study.plan).iterrows():
+    for _, run in finished_runs(study.plan).iterrows():
         path = Path(run["folder"]) / "leaks.csv"
         if path.is_file():
             table = pd.read_csv(path, dtype=str)
@@ -141,7 +141,7 @@ def _sizes(sides: pd.DataFrame) -> str:
 
 def _splits(study: Study) -> Iterator[dict[str, list[str]]]:
     """The split file of every finished fine-tuning."""
-    for folder in finished(study.runs("finetune"))["folder"]:
+    for folder in finished_runs(study.runs("finetune"))["folder"]:
         path = Path(folder) / "split.json"
         if path.is_file():
             yield json.loads(path.read_text(encoding="utf-8"))
@@ -171,5 +171,5 @@ def _pretrained(study: Study, run: "pd.Series[Any]") -> str:
 
 def _split_options(folder: str) -> tuple[str, ...]:
     """The options that the split of a run was drawn by; none where its folder does not tell."""
-    options = options_of(folder)
+    options = run_options(folder)
     return tuple(f"{name} {options[name]}" for name in sorted(SPLIT_OPTIONS - {"on_leak"}) if name in options)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare.tables.run_files import finished, options_of
+from compare.tables.run_files import finished_runs, run_options
 from compare.tables.study import Study
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED
@@ -28,7 +28,7 @@ class DataSets:
 
 def data_sets(study: Study) -> DataSets:
     """Looks for the data sets of a study; a table that needs them does so itself where it is not given them."""
-    models = [Path(folder) / "model.safetensors" for folder in finished(study.runs("finetune"))["folder"]]
+    models = [Path(folder) / "model.safetensors" for folder in finished_runs(study.runs("finetune"))["folder"]]
     cards = [read_card(file) for file in encoder_files(study)]
     return DataSets(
         labelled_set(study),
@@ -41,8 +41,8 @@ def data_sets(study: Study) -> DataSets:
 
 def labelled_set(study: Study) -> Manifest | None:
     """The images that the study trains on and scores, if all that were scored are there."""
-    first = next(iter(finished(study.runs("finetune"))["folder"]), "")
-    given = study.options.get("data") or options_of(first).get("data")
+    first = next(iter(finished_runs(study.runs("finetune"))["folder"]), "")
+    given = study.options.get("data") or run_options(first).get("data")
     usual = (LABELLED, SYNTHETIC_LABELLED) if len(study.scores) else ()  # where it lies when nobody says
     for folder in (given,) if given else usual:
         if Path(str(folder)).is_dir():
@@ -63,5 +63,5 @@ def unlabelled_set(study: Study) -> Manifest | None:
 
 def encoder_files(study: Study) -> list[Path]:
     """The encoder file of every finished pretraining, where it is there."""
-    files = [Path(folder) / "encoder.safetensors" for folder in finished(study.runs("pretrain"))["folder"]]
+    files = [Path(folder) / "encoder.safetensors" for folder in finished_runs(study.runs("pretrain"))["folder"]]
     return [file for file in files if file.is_file()]

@@ -9,7 +9,7 @@ import pandas as pd
 from compare.statistics.pairs import complete_pairs
 from compare.tables.data_card import leak_table
 from compare.tables.data_sets import DataSets, data_sets
-from compare.tables.run_files import environment_of, finished, options_of
+from compare.tables.run_files import finished_runs, run_environment, run_options
 from compare.tables.study import Study
 from dermssl.errors import SHOWN, first_ten
 from dermssl.runs.seal import broken
@@ -28,18 +28,18 @@ def deviation_table(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
         `when` UTC or ''.
     """
     rows = [
-        *events(study),
-        *unfinished(study),
-        *changed_files(study),
-        *code(study),
-        *images(study),
-        *data(study, sets or data_sets(study)),
-        *leaks(study),
+        *event_rows(study),
+        *unfinished_rows(study),
+        *changed_file_rows(study),
+        *code_rows(study),
+        *image_rows(study),
+        *data_rows(study, sets or data_sets(study)),
+        *leak_rows(study),
     ]
     return pd.DataFrame(rows, columns=DEVIATIONS)
 
 
-def events(study: Study) -> Iterator[Row]:
+def event_rows(study: Study) -> Iterator[Row]:
     """What the history tells: a study that was extended or changed, runs that were tried again or trusted."""
     path = study.folder / "history.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -49,7 +49,7 @@ def events(study: Study) -> Iterator[Row]:
             yield str(event["event"]), str(event.get("what", "")), str(event.get("when", ""))
 
 
-def unfinished(study: Study) -> Iterator[Row]:
+def unfinished_rows(study: Study) -> Iterator[Row]:
     """Runs that failed, and those that are planned and not there."""
     for state, kind in (("failed", "failed"), ("planned", "missing"), ("running", "missing")):
         names = study.plan.loc[study.plan["state"] == state, "name"].tolist()
@@ -64,9 +64,9 @@ def _named(runs: list[str]) -> str:
     return "; ".join(runs[:SHOWN]) + more
 
 
-def changed_files(study: Study) -> Iterator[Row]:
+def changed_file_rows(study: Study) -> Iterator[Row]:
     """Finished runs whose files are not as the run left them, and those of which nothing can tell it."""
-    found = {name: broken(Path(folder)) for name, folder in finished(study.plan)[["name", "folder"]].to_numpy()}
+    found = {name: broken(Path(folder)) for name, folder in finished_runs(study.plan)[["name", "folder"]].to_numpy()}
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, files in found.items():
         if files and files != ["seal.json"]:
@@ -84,9 +84,9 @@ def changed_files(study: Study) -> Iterator[Row]:
         )
 
 
-def code(study: Study) -> Iterator[Row]:
+def code_rows(study: Study) -> Iterator[Row]:
     """Runs of several commits, of code that was not committed, with several versions of a library, on several CPUs."""
-    found = [environment for folder in finished(study.plan)["folder"] if (environment := environment_of(folder))]
+    found = [environment for folder in finished_runs(study.plan)["folder"] if (environment := run_environment(folder))]
     commits = sorted({str(one.get("commit") or "unknown")[:10] for one in found})
     if len(commits) > 1:
         yield "code", f"runs of {len(commits)} commits: {first_ten(commits)}", ""
@@ -101,7 +101,7 @@ def code(study: Study) -> Iterator[Row]:
         yield "machines", f"runs on {len(machines)} kinds of machine: {'; '.join(machines)}", ""
 
 
-def images(study: Study) -> Iterator[Row]:
+def image_rows(study: Study) -> Iterator[Row]:
     """Images that not every run of the primary contrast scored, and those that `--limit` left out."""
     if study.contrasts and len(study.scores):
         scores = [study.jaccard(arm) for arm in study.contrasts[0]]
@@ -112,13 +112,13 @@ def images(study: Study) -> Iterator[Row]:
                 f"{scored - used} of {scored} images left out of the primary contrast: not scored by all",
                 "",
             )
-    limits = {options_of(folder).get("limit") for folder in finished(study.runs("finetune"))["folder"]} - {None}
+    limits = {run_options(folder).get("limit") for folder in finished_runs(study.runs("finetune"))["folder"]} - {None}
     if limits:
         counts = " or ".join(sorted(map(str, limits)))
         yield "images", f"only {counts} images of the data set were used (--limit)", ""
 
 
-def data(study: Study, sets: DataSets) -> Iterator[Row]:
+def data_rows(study: Study, sets: DataSets) -> Iterator[Row]:
     """Labelled images that changed between runs or since them."""
     seen, manifest = sets.labelled_seen, sets.labelled
     if len(seen) > 1:
@@ -127,7 +127,7 @@ def data(study: Study, sets: DataSets) -> Iterator[Row]:
         yield "data", f"{manifest.root} has changed since the runs: {manifest.hash} now", ""
 
 
-def leaks(study: Study) -> Iterator[Row]:
+def leak_rows(study: Study) -> Iterator[Row]:
     """What the leak firewall let pass, left out, or could not know."""
     words = {
         "allowed": "trained on {leaking_training} images that leak into {leaking_held_out} held-out ones",

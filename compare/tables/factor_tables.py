@@ -23,7 +23,7 @@ CellFactors = dict[str, object]
 def arm_ranks(study: Study) -> CriticalDifference:
     """Ranks of the arms over the cells in which each of them has a score, a cell's score being the mean of its runs."""
     arms = study.levels("arm")
-    means = [np.array([mean_of(runs) for runs in run_means(study.jaccard(arm))]) for arm in arms]  # (cells,) each
+    means = [np.array([mean_of_runs(runs) for runs in run_means(study.jaccard(arm))]) for arm in arms]  # (cells,) each
     return critical_difference(arms, np.stack(means, axis=1) if means else np.zeros((0, 0)))
 
 
@@ -63,7 +63,7 @@ def effect_tables(study: Study, draws: int = 2000) -> tuple[pd.DataFrame, pd.Dat
     cells, scores = _stacked(study)
     pairs = complete_pairs(scores, scores)
     used = [cell for cell, there in zip(cells, pairs.cells, strict=True) if there]
-    apart, joined = told_apart(used)
+    apart, joined = separable_factors(used)
     if not apart:
         return pd.DataFrame(columns=FACTORS), pd.DataFrame(columns=EFFECTS)
     kept = scores[np.ix_(pairs.cells, pairs.seeds, pairs.images)]
@@ -75,7 +75,7 @@ def effect_tables(study: Study, draws: int = 2000) -> tuple[pd.DataFrame, pd.Dat
     return factors, effects.levels
 
 
-def told_apart(cells: Sequence[CellFactors]) -> tuple[list[str], dict[str, int]]:
+def separable_factors(cells: Sequence[CellFactors]) -> tuple[list[str], dict[str, int]]:
     """Factors whose effects can be told from those before them, and the number of levels of those that cannot.
 
     The first of two that always move together is kept; cells give the order.
@@ -93,7 +93,7 @@ def told_apart(cells: Sequence[CellFactors]) -> tuple[list[str], dict[str, int]]
     return apart, joined
 
 
-def mean_of(values: FloatArray) -> float:
+def mean_of_runs(values: FloatArray) -> float:
     """The mean of those that are not nan; nan where there are none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if there.size else nan

@@ -8,7 +8,7 @@ import pandas as pd
 
 from compare.tables.data_sets import encoder_files
 from compare.tables.deviations import versions_of
-from compare.tables.run_files import environment_of, finished, options_of
+from compare.tables.run_files import finished_runs, run_environment, run_options
 from compare.tables.search_tables import search_table
 from compare.tables.study import Study, run_result
 from dermssl.weights.encoder_file import read_card
@@ -19,7 +19,7 @@ BLOCK = ["setting", "label_fraction", "fold", "seed"]
 APART = FinetuneConfig.ELSEWHERE - {"augmentation"}  # options of place and pace, and those that a hash stands for
 
 
-class Told(NamedTuple):
+class FinishedRun(NamedTuple):
     """A run of fine-tuning, and what its folder says."""
 
     row: "pd.Series[str]"
@@ -37,31 +37,36 @@ def fairness_table(study: Study) -> pd.DataFrame:
     Returns:
         `same`: True, False, or None where the runs do not tell; `detail`: the value that all share, or what differs.
     """
-    runs = finished(study.runs("finetune"))
+    runs = finished_runs(study.runs("finetune"))
     if runs.empty:
         return pd.DataFrame(columns=FAIRNESS)
     scored = study.scores.groupby("run")["image_id"].agg(frozenset)
     told = [
-        Told(
-            row, run_result(row["folder"]), options_of(row["folder"]), scored.get(Path(row["folder"]).name, frozenset())
+        FinishedRun(
+            row,
+            run_result(row["folder"]),
+            run_options(row["folder"]),
+            scored.get(Path(row["folder"]).name, frozenset()),
         )
         for _, row in runs.iterrows()
     ]
     rows = [
-        _seeds(study, told),
-        _within("held-out images", told, lambda run: run.images, lambda images: f"{len(cast(Sized, images))} images"),
-        _within("split", told, lambda run: str(run.result.get("split") or ""), str),
-        _within("training images", told, lambda run: str(run.result.get("n_train") or ""), str),
-        _within("optimiser steps", told, lambda run: str(run.result.get("steps") or ""), str),
-        _options(study, told),
-        *_code(told),
-        *_search(study),
-        *_pretraining(study),
+        _seed_check(study, told),
+        _block_check(
+            "held-out images", told, lambda run: run.images, lambda images: f"{len(cast(Sized, images))} images"
+        ),
+        _block_check("split", told, lambda run: str(run.result.get("split") or ""), str),
+        _block_check("training images", told, lambda run: str(run.result.get("n_train") or ""), str),
+        _block_check("optimiser steps", told, lambda run: str(run.result.get("steps") or ""), str),
+        _option_check(study, told),
+        *_code_checks(told),
+        *_search_checks(study),
+        *_pretraining_checks(study),
     ]
     return pd.DataFrame(rows, columns=FAIRNESS)
 
 
-def _seeds(study: Study, told: list[Told]) -> dict[str, object]:
+def _seed_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
     """Whether each arm has the same seeds (and folds) in each cell."""
     plan = pd.DataFrame([run.row for run in told])
     absent = []
@@ -79,8 +84,8 @@ def _seeds(study: Study, told: list[Told]) -> dict[str, object]:
     }
 
 
-def _within(
-    what: str, told: list[Told], value: Callable[[Told], Hashable], words: Callable[[object], str]
+def _block_check(
+    what: str, told: list[FinishedRun], value: Callable[[FinishedRun], Hashable], words: Callable[[object], str]
 ) -> dict[str, object]:
     """Whether a value is the same in all arms of each block."""
     blocks: dict[tuple[object, ...], dict[str, Hashable]] = {}
@@ -97,7 +102,7 @@ def _within(
     return {"what": what, "same": True, "detail": ", ".join(dict.fromkeys(words(one) for one in values))}
 
 
-def _options(study: Study, told: list[Told]) -> dict[str, object]:
+def _option_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
     """Whether all options but the compared factor are the same; a rate that a search found may differ."""
     free = APART | {study.arms} | ({"lr"} if len(study.runs("search")) else set())
     blocks: dict[tuple[object, ...], dict[str, set[str]]] = {}
@@ -115,9 +120,9 @@ def _options(study: Study, told: list[Told]) -> dict[str, object]:
     return {"what": "other options", "same": not unlike, "detail": detail or alike}
 
 
-def _code(told: list[Told]) -> Iterator[dict[str, object]]:
+def _code_checks(told: list[FinishedRun]) -> Iterator[dict[str, object]]:
     """Whether all runs had the same code, libraries and kind of machine."""
-    found = [environment for run in told if (environment := environment_of(run.row["folder"]))]
+    found = [environment for run in told if (environment := run_environment(run.row["folder"]))]
     libraries = versions_of(found)
     unlike = {name: versions for name, versions in libraries.items() if len(versions) > 1}
     kinds = {
@@ -130,7 +135,7 @@ def _code(told: list[Told]) -> Iterator[dict[str, object]]:
     yield {"what": "library versions", "same": not unlike if found else None, "detail": detail}
 
 
-def _search(study: Study) -> Iterator[dict[str, object]]:
+def _search_checks(study: Study) -> Iterator[dict[str, object]]:
     """Whether every arm's search had the same budget, and looked at training images alone."""
     table = search_table(study)
     if table.empty:
@@ -152,7 +157,7 @@ def _search(study: Study) -> Iterator[dict[str, object]]:
     yield {"what": "search scored on training images", "same": inner, "detail": detail}
 
 
-def _pretraining(study: Study) -> Iterator[dict[str, object]]:
+def _pretraining_checks(study: Study) -> Iterator[dict[str, object]]:
     """Where several methods pretrained: whether on the same images, as large and for as long."""
     cards = [read_card(file) for file in encoder_files(study)]
     if len({card.method for card in cards}) < 2:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from compare.tables.ranks import weights_of
-from compare.tables.run_files import finished
+from compare.tables.run_files import finished_runs
 from compare.tables.study import Study, run_result
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import Card, read_card
@@ -26,12 +26,14 @@ def lineage_table(study: Study) -> pd.DataFrame:
         them; `image_size` in pixels. Of weights that were never pretrained here only names and hash are known; random
         weights have a hash a seed, and none is shown.
     """
-    runs = finished(study.runs("pretrain"))
+    runs = finished_runs(study.runs("pretrain"))
     files = [Path(folder) / "encoder.safetensors" for folder in runs["folder"]]
     words = zip(weights_of(study, runs), runs["method"], runs["encoder"], files, strict=True)
-    rows = [{"arm": arm, "method": method, "encoder": encoder, **_told(file)} for arm, method, encoder, file in words]
+    rows = [
+        {"arm": arm, "method": method, "encoder": encoder, **_card_row(file)} for arm, method, encoder, file in words
+    ]
     known = {row["sha256"] for row in rows}
-    tuned = finished(study.runs("finetune"))
+    tuned = finished_runs(study.runs("finetune"))
     tuned = tuned.assign(arm=weights_of(study, tuned)).drop_duplicates(["arm", "encoder"])
     for arm, encoder, folder in zip(tuned["arm"], tuned["encoder"], tuned["folder"], strict=True):
         sha256 = str(run_result(folder).get("encoder_sha256") or "")[:SHORT]
@@ -53,7 +55,7 @@ def ancestry(card: Card) -> Iterator[str]:
     yield card.parent
 
 
-def _told(file: Path) -> dict[str, object]:
+def _card_row(file: Path) -> dict[str, object]:
     """What an encoder file's card says; where it cannot be read, that."""
     try:
         card = read_card(file)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from compare.tables.arms import FAILURE, median
-from compare.tables.run_files import finished, options_of, with_numbers
+from compare.tables.run_files import finished_runs, run_options, with_numbers
 from compare.tables.study import Study
 
 PADDING = ["padding", "arm", "runs", "images", "jaccard", "invented", "of_lesion", "filled", "failure_rate"]
@@ -28,8 +28,10 @@ def padding_table(study: Study) -> pd.DataFrame:
         how much of the lesion that is there; `filled`: how much of a square padding made up; medians over runs, nan
         where older runs did not count. IoU and failures are means over runs and images, `images` counts both.
     """
-    runs = finished(study.runs("finetune"))
-    said = pd.Series([str(options_of(folder).get("padding") or "") for folder in runs["folder"]], runs.index, dtype=str)
+    runs = finished_runs(study.runs("finetune"))
+    said = pd.Series(
+        [str(run_options(folder).get("padding") or "") for folder in runs["folder"]], runs.index, dtype=str
+    )
     names = pd.Series([Path(folder).name for folder in runs["folder"]], runs.index, dtype=str)
     runs = with_numbers(runs, COUNTED).assign(run=names, padding=runs["padding"].where(runs["padding"] != "", said))
     failed = study.scores.assign(failed=study.scores["jaccard"] < FAILURE).groupby("run")

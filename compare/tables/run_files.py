@@ -12,7 +12,7 @@ import yaml
 from compare.tables.study import run_result
 
 
-def number(result: Mapping[str, object], key: str) -> float:
+def result_number(result: Mapping[str, object], key: str) -> float:
     """A number of result.json, `invented_lesions.pictures` being one inside another; nan where there is none."""
     value: object = result
     for part in key.split("."):
@@ -28,16 +28,16 @@ def with_numbers(runs: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
         keys: Name in the table -> key in result.json.
     """
     results = [run_result(folder) for folder in runs["folder"]]
-    return runs.assign(**{name: [number(result, key) for result in results] for name, key in keys.items()})
+    return runs.assign(**{name: [result_number(result, key) for result in results] for name, key in keys.items()})
 
 
-def options_of(folder: str) -> dict[str, object]:
+def run_options(folder: str) -> dict[str, object]:
     """The resolved options of a run, from config.yaml."""
     path = Path(folder) / "config.yaml"
     return dict(_parsed(path.read_text(encoding="utf-8"))) if folder and path.is_file() else {}
 
 
-def environment_of(folder: str) -> dict[str, object]:
+def run_environment(folder: str) -> dict[str, object]:
     """Commit, versions and machine of a run, from environment.json."""
     path = Path(folder) / "environment.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if folder and path.is_file() else {}
@@ -49,6 +49,6 @@ def _parsed(text: str) -> Mapping[str, object]:
     return dict(yaml.safe_load(text) or {})
 
 
-def finished(runs: pd.DataFrame) -> pd.DataFrame:
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of the plan whose runs are done."""
     return runs[(runs["state"] == "done") & (runs["folder"] != "")]

@@ -5,7 +5,7 @@ from typing import cast
 
 import pandas as pd
 
-from compare.tables.run_files import finished
+from compare.tables.run_files import finished_runs
 from compare.tables.study import Study, run_result
 
 SEARCH = [
@@ -45,7 +45,7 @@ def trial_table(study: Study) -> pd.DataFrame:
 
 def _searches(study: Study) -> Iterator[tuple["pd.Series[str]", dict[str, object], list[dict[str, object]]]]:
     """The plan's row, the result and the trials of every finished search that tried something."""
-    for _, run in finished(study.runs("search")).iterrows():
+    for _, run in finished_runs(study.runs("search")).iterrows():
         result = run_result(run["folder"])
         trials = cast("list[dict[str, object]]", result.get("trials") or [])
         if trials:

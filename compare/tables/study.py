@@ -60,7 +60,7 @@ class Study:
     @cached_property
     def varying(self) -> list[str]:
         """The factors of which this study has several levels, in their usual order."""
-        return [factor for factor in FACTORS if len(_levels(self.options, self._tuned, factor)) > 1]
+        return [factor for factor in FACTORS if len(_factor_levels(self.options, self._tuned, factor)) > 1]
 
     def runs(self, stage: str) -> pd.DataFrame:
         """The plan's rows of one stage."""
@@ -158,7 +158,7 @@ def read_study(folder: Path) -> Study:
         folder=folder,
         options=options,
         plan=_labelled(plan, tuned, options),
-        scores=_once(_labelled(scores, tuned, options), folder / "scores.parquet"),
+        scores=_refuse_duplicates(_labelled(scores, tuned, options), folder / "scores.parquet"),
         environment=json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else {},
     )
 
@@ -171,16 +171,16 @@ def run_result(run_folder: str) -> dict[str, object]:
 
 def _read_plan(path: Path) -> pd.DataFrame:
     plan = pd.read_csv(path, dtype={"id": str, "hash": str, "name": str}) if path.is_file() else pd.DataFrame()
-    return _tidy(plan.reindex(columns=PLAN), WORDS)
+    return _typed(plan.reindex(columns=PLAN), WORDS)
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
     scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=SCORES)
     absent = [factor for factor in FACTORS if factor not in scores]
-    return _tidy(scores.assign(**dict.fromkeys(absent, np.nan)), ["run", "image_id", "lesion_id"])
+    return _typed(scores.assign(**dict.fromkeys(absent, np.nan)), ["run", "image_id", "lesion_id"])
 
 
-def _tidy(rows: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
+def _typed(rows: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
     """Words as str, '' where there is none, and numbers as float, whatever the file or pandas made of them."""
     words = [*texts, *(factor for factor in FACTORS if factor not in NUMBERS)]
     return rows.assign(
@@ -204,10 +204,10 @@ def _labelled(rows: pd.DataFrame, tuned: pd.DataFrame, options: dict[str, object
 def _under(options: dict[str, object], tuned: pd.DataFrame, arms: str) -> list[str]:
     """The factors that tell settings apart."""
     told = [f for f in FACTORS if f not in ("label_fraction", "fold", "seed", "method", arms)]
-    return [factor for factor in told if len(_levels(options, tuned, factor)) > 1]
+    return [factor for factor in told if len(_factor_levels(options, tuned, factor)) > 1]
 
 
-def _levels(options: dict[str, object], tuned: pd.DataFrame, factor: str) -> Sequence[object]:
+def _factor_levels(options: dict[str, object], tuned: pd.DataFrame, factor: str) -> Sequence[object]:
     """Levels of a factor: as declared where it need not be one, for a searched rate differs and is no factor."""
     named = options.get(factor)
     if factor in OPTIONAL:
@@ -227,7 +227,7 @@ def _setting(row: dict[str, object], under: list[str], arms: str, several_method
     return ", ".join(filter(None, [" ".join(filter(None, [head, *joined])), *rest]))
 
 
-def _once(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _refuse_duplicates(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The scores, none of them twice: a second one would mean a factor that the report knows nothing of."""
     twice = scores[scores.duplicated(["arm", "setting", "label_fraction", "seed", "image_id"])]
     if len(twice):

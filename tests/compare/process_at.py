@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Begins a run as compare.execution.worker.do does, where it is given a log, and holds folders as commands and runs do.
+# Begins a run as compare.execution.worker.do_task does, where it is given a log, and locks folders as commands and runs
+# do.
 WORKS = """
 import os, platform, sys, time
 from datetime import UTC, datetime

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from compare.execution.worker import do
+from compare.execution.worker import do_task
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 
@@ -45,7 +45,7 @@ class Here:
         return not self.outcomes
 
     def start(self, task: Task) -> None:
-        self.outcomes.append((task, do(task)))
+        self.outcomes.append((task, do_task(task)))
 
     def ended(self, timeout: float) -> list[tuple[Task, Outcome]]:
         ends, self.outcomes = self.outcomes, []

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from compare.publish import fill
+from compare.publish import fill_between_markers
 from dermssl.errors import UserError
 
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("above\n<!-- findings: begin -->\nold\n<!-- findings: end -->\nbelow\n")
-    fill(page, "findings", "new")
+    fill_between_markers(page, "findings", "new")
     assert page.read_text() == "above\n<!-- findings: begin -->\nnew\n<!-- findings: end -->\nbelow\n"
 
 
 def test_filling_twice_is_filling_once(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("<!-- findings: begin -->\n<!-- findings: end -->\n")
-    fill(page, "findings", "new")
+    fill_between_markers(page, "findings", "new")
     once = page.read_text()
-    fill(page, "findings", "new")
+    fill_between_markers(page, "findings", "new")
     assert page.read_text() == once
 
 
@@ -28,5 +28,5 @@ def test_a_page_without_markers_is_named_and_left_as_it_is(tmp_path: Path) -> No
     page = tmp_path / "README.md"
     page.write_text("no place for a finding\n")
     with pytest.raises(UserError, match=r"README.md: has no '<!-- findings: begin -->'"):
-        fill(page, "findings", "new")
+        fill_between_markers(page, "findings", "new")
     assert page.read_text() == "no place for a finding\n"

@@ -20,9 +20,9 @@ import compare.run
 import finetune.run
 import finetune.training.loop
 import pretrain.run
-from compare.command_line import Command
-from compare.commands import report
-from compare.execution.ledger import hold
+from compare.command_line import StudyCommand
+from compare.commands import report_command
+from compare.execution.ledger import locked_study
 from compare.page.report import Report
 from compare.run import run
 from compare.study.config import StudyConfig
@@ -330,7 +330,7 @@ def test_a_study_that_grows_keeps_its_runs_and_says_so(make: Make, tmp_path: Pat
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: Path) -> None:
     study = make(tmp_path, seed=(0,))
-    with hold(study.folder), pytest.raises(UserError, match="another command runs this study"):
+    with locked_study(study.folder), pytest.raises(UserError, match="another command runs this study"):
         run(study)
 
 
@@ -394,5 +394,5 @@ def test_a_report_is_made_of_what_is_there_without_weights_that_only_a_run_needs
 
     monkeypatch.setattr(compare.forecast.preflight, "start_from", away)
     (finished.folder / "report.html").unlink()
-    report(Command("report", finished.study))
+    report_command(StudyCommand("report", finished.study))
     assert (finished.folder / "report.html").is_file()

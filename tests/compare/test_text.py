@@ -4,22 +4,22 @@ from math import inf, nan
 
 import pytest
 
-from compare.text import WIDTH, aligned, counted, duration, megabytes, sparkline, wrapped
+from compare.text import WIDTH, counted, duration, megabytes, sparkline, text_table, wrapped
 
 
 def test_columns_stand_under_each_other_and_numbers_to_the_right() -> None:
-    text = aligned([["unet", "3"], ["fpn", "12"]], ["decoder", "runs"], right=[1])
+    text = text_table([["unet", "3"], ["fpn", "12"]], ["decoder", "runs"], right=[1])
     assert text.splitlines() == ["  decoder  runs", "  -------  ----", "  unet        3", "  fpn        12"]
 
 
 def test_no_line_is_longer_than_the_page() -> None:
-    text = aligned([["a", "b" * 300], ["c" * 20, "d"]], ["first", "second"])
+    text = text_table([["a", "b" * 300], ["c" * 20, "d"]], ["first", "second"])
     assert max(map(len, text.splitlines())) == WIDTH
     assert text.splitlines()[2].endswith("…")
 
 
 def test_a_table_without_rows_and_head_is_nothing() -> None:
-    assert aligned([]) == ""
+    assert text_table([]) == ""
 
 
 @pytest.mark.parametrize(

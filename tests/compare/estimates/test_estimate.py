@@ -10,9 +10,9 @@ import pytest
 
 import compare.estimates.estimate
 from compare.estimates.estimate import KEPT, estimates, kinds_of, seconds_in_plans
-from compare.estimates.kinds import Kind
+from compare.estimates.kinds import RunKind
 from compare.estimates.timings import Rates
-from compare.estimates.work import Images
+from compare.estimates.work import Workload
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
 from dermssl import flags
@@ -39,11 +39,11 @@ def timings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every kind that was timed; each gives `RATES` at once."""
     asked: list[str] = []
 
-    def answer(stage: str, config: object, images: Images, limit: float) -> Rates:
+    def answer(stage: str, config: object, images: Workload, limit: float) -> Rates:
         asked.append(f"{stage} {getattr(config, 'decoder', '')}".strip())
         return RATES
 
-    monkeypatch.setattr(compare.estimates.estimate, "timed", answer)
+    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", answer)
     return asked
 
 
@@ -65,7 +65,7 @@ def finished(task: Task, runs: Path, seconds: float = 40.0, **elsewhere: object)
 
 def test_a_kind_is_timed_once_for_all_its_runs(study: StudyConfig, timings: list[str]) -> None:
     tasks = tasks_of(study, 1)
-    found = estimates(study, tasks, Images(study))
+    found = estimates(study, tasks, Workload(study))
     assert timings == ["finetune unet"]
     assert {one.seconds for one in found.values()} == {5 + 30 * 0.5 + 3 * 1.0}
     assert len(found) == len(tasks) == 4
@@ -73,8 +73,8 @@ def test_a_kind_is_timed_once_for_all_its_runs(study: StudyConfig, timings: list
 
 def test_what_was_timed_is_kept_and_not_timed_again(study: StudyConfig, timings: list[str]) -> None:
     tasks = tasks_of(study, 1)
-    first = estimates(study, tasks, Images(study))
-    assert estimates(study, tasks, Images(study)) == first
+    first = estimates(study, tasks, Workload(study))
+    assert estimates(study, tasks, Workload(study)) == first
     assert timings == ["finetune unet"]
 
 
@@ -82,9 +82,9 @@ def test_what_was_timed_on_another_machine_is_timed_again(
     study: StudyConfig, timings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = tasks_of(study, 1)
-    estimates(study, tasks, Images(study))
-    monkeypatch.setattr(compare.estimates.estimate, "machine", lambda: "another")
-    estimates(study, tasks, Images(study))
+    estimates(study, tasks, Workload(study))
+    monkeypatch.setattr(compare.estimates.estimate, "machine_hash", lambda: "another")
+    estimates(study, tasks, Workload(study))
     assert len(timings) == 2
     assert len(json.loads((study.out / KEPT).read_text())) == 2
 
@@ -93,7 +93,7 @@ def test_a_finished_run_of_the_kind_tells_more_than_a_short_one(study: StudyConf
     tasks = tasks_of(study, 1)
     own = replace(study, out=study.runs / "studies")
     finished(tasks[0], study.runs, 40.0)
-    found = estimates(own, tasks, Images(study))
+    found = estimates(own, tasks, Workload(study))
     assert timings == []
     assert {one.source for one in found.values()} == {"1 finished"}
     assert {round(one.seconds, 3) for one in found.values()} == {40.0}
@@ -106,11 +106,11 @@ def test_a_run_of_another_machine_tells_nothing(
 ) -> None:
     tasks = tasks_of(study, 1)
     finished(tasks[0], study.runs, 40.0, **elsewhere)
-    assert estimates(study, tasks, Images(study))[tasks[0].id].source == "timed"
+    assert estimates(study, tasks, Workload(study))[tasks[0].id].source == "timed"
 
 
 def test_without_timing_nothing_is_known_of_a_new_kind(study: StudyConfig, timings: list[str]) -> None:
-    assert estimates(replace(study, timed=False), tasks_of(study, 1), Images(study)) == {}
+    assert estimates(replace(study, timed=False), tasks_of(study, 1), Workload(study)) == {}
     assert timings == []
 
 
@@ -120,13 +120,13 @@ def test_a_kind_that_nothing_tells_of_is_scaled_from_its_nearest_by_pixels(
     sizes = replace(study, image_size=(64, 128))
     asked: list[int] = []
 
-    def only_the_first(stage: str, config: object, images: Images, limit: float) -> Rates | None:
+    def only_the_first(stage: str, config: object, images: Workload, limit: float) -> Rates | None:
         asked.append(getattr(config, "image_size", 0))
         return RATES if len(asked) == 1 else None
 
-    monkeypatch.setattr(compare.estimates.estimate, "timed", only_the_first)
+    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", only_the_first)
     tasks = tasks_of(sizes, 1)
-    found = estimates(sizes, tasks, Images(sizes))
+    found = estimates(sizes, tasks, Workload(sizes))
     assert asked == [64, 128]
     small, large = (next(found[t.id] for t in tasks if t.factors["image_size"] == size) for size in (64, 128))
     assert large.source == "like another"
@@ -136,7 +136,7 @@ def test_a_kind_that_nothing_tells_of_is_scaled_from_its_nearest_by_pixels(
 
 def test_a_search_takes_its_trainings_one_after_the_other(study: StudyConfig, timings: list[str]) -> None:
     searched = replace(study, search="grid", search_lr=(1e-4, 1e-3, 1e-2))
-    tasks, images = tasks_of(searched, 1), Images(searched)
+    tasks, images = tasks_of(searched, 1), Workload(searched)
     search = next(task for task in tasks if task.stage == "search")
     found = estimates(searched, tasks, images)
     assert timings == ["finetune unet"]
@@ -166,7 +166,7 @@ def test_timing_ends_when_its_time_is_up(
     study: StudyConfig, timings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare.estimates.estimate, "SECONDS", 10.0)
-    assert estimates(study, tasks_of(study, 1), Images(study)) == {}
+    assert estimates(study, tasks_of(study, 1), Workload(study)) == {}
     assert timings == []
 
 
@@ -185,4 +185,4 @@ def test_a_kind_reads_as_a_person_says_it() -> None:
         ("batch_size", "16"),
         ("loss", "dice"),
     )
-    assert str(Kind("finetune", options)) == "finetune, fpn on resnet18, 96 px, dice, batch 16"
+    assert str(RunKind("finetune", options)) == "finetune, fpn on resnet18, 96 px, dice, batch 16"

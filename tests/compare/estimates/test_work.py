@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.estimates.kinds import kind_of, kind_of_task, repeats
-from compare.estimates.work import Images
+from compare.estimates.kinds import repeats, run_kind, task_kind
+from compare.estimates.work import Workload
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
 from dermssl import flags
@@ -19,7 +19,7 @@ def first(tasks: list[Task], stage: str) -> Task:
 
 def test_runs_of_other_inits_seeds_and_fractions_are_of_one_kind() -> None:
     tasks = tasks_of(StudyConfig(decoder=("unet",), lr=(1e-3, 1e-4)), 1)
-    assert len({kind_of_task(task) for task in tasks if task.stage == "finetune"}) == 1
+    assert len({task_kind(task) for task in tasks if task.stage == "finetune"}) == 1
 
 
 @pytest.mark.parametrize(
@@ -33,20 +33,20 @@ def test_runs_of_other_inits_seeds_and_fractions_are_of_one_kind() -> None:
 )
 def test_what_a_step_depends_on_makes_another_kind(factors: dict[str, tuple[str, ...]]) -> None:
     tasks = tasks_of(StudyConfig(**({"decoder": ("unet",)} | factors)), 1)
-    assert len({kind_of_task(task) for task in tasks if task.stage == "finetune"}) == 2
+    assert len({task_kind(task) for task in tasks if task.stage == "finetune"}) == 2
 
 
 def test_an_option_that_an_older_run_does_not_name_has_its_default() -> None:
     options = flags.plain(first(tasks_of(StudyConfig(), 1), "finetune").config)
     older = {key: value for key, value in options.items() if key not in ("symmetries", "ema")}
-    assert kind_of("finetune", older) == kind_of("finetune", options)
+    assert run_kind("finetune", older) == run_kind("finetune", options)
 
 
 def test_a_kind_survives_the_file_of_its_options(tmp_path: Path) -> None:
     for stage in ("pretrain", "finetune"):
         task = first(tasks_of(StudyConfig(), 3), stage)
         flags.write(task.config, tmp_path / "config.yaml")
-        assert kind_of(stage, flags.read(tmp_path / "config.yaml")) == kind_of_task(task)
+        assert run_kind(stage, flags.read(tmp_path / "config.yaml")) == task_kind(task)
 
 
 def test_a_search_is_as_many_trainings_as_rates_times_seeds() -> None:
@@ -59,7 +59,7 @@ def test_a_search_is_as_many_trainings_as_rates_times_seeds() -> None:
 
 def test_a_search_is_of_the_kind_of_its_trainings() -> None:
     tasks = tasks_of(StudyConfig(search="grid", decoder=("unet",)), 1)
-    assert kind_of_task(first(tasks, "search")) == kind_of_task(first(tasks, "finetune"))
+    assert task_kind(first(tasks, "search")) == task_kind(first(tasks, "finetune"))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def study(workplace: Path, draw_isic: Callable[..., Path]) -> StudyConfig:
 
 
 def test_steps_rows_and_pictures_are_those_of_the_options(study: StudyConfig) -> None:
-    tasks, images = tasks_of(study, 1), Images(study)
+    tasks, images = tasks_of(study, 1), Workload(study)
     assert images.amount(first(tasks, "pretrain")) == (3 * (10 // 4), 3, 0)
     assert images.amount(first(tasks, "finetune")) == (30, 10, 3)
 
@@ -81,17 +81,17 @@ def test_steps_rows_and_pictures_are_those_of_the_options(study: StudyConfig) ->
 def test_passes_over_few_images_are_few_steps(study: StudyConfig) -> None:
     Path("passes.yaml").write_text("epochs: 2\nbatch_size: 4\nval_fraction: 0.25\n")
     passes = replace(study, finetune=Path("passes.yaml"))
-    assert Images(passes).amount(first(tasks_of(passes, 1), "finetune")).steps == 3  # 2 passes over 5 images, by 4
+    assert Workload(passes).amount(first(tasks_of(passes, 1), "finetune")).steps == 3  # 2 passes over 5 images, by 4
 
 
 def test_pretraining_on_the_labelled_images_leaves_the_held_out_ones_out(study: StudyConfig) -> None:
     same = replace(study, unlabelled=study.data)
-    images = Images(same)
+    images = Workload(same)
     task = first(tasks_of(same, 1), "pretrain")
     assert images.to_pretrain_on(task.config) == 12 - 3
 
 
 def test_every_fold_scores_other_images_and_together_they_score_all(study: StudyConfig) -> None:
     folded = replace(study, folds=3)
-    assert Images(folded).scored(tasks_of(folded, 1)) == (12, 12)
-    assert Images(study).scored(tasks_of(study, 1)) == (3, 3)
+    assert Workload(folded).scored(tasks_of(folded, 1)) == (12, 12)
+    assert Workload(study).scored(tasks_of(study, 1)) == (3, 3)

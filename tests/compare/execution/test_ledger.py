@@ -12,7 +12,7 @@ import pytest
 from counted import counting
 
 from compare.execution import ledger as module
-from compare.execution.ledger import COLUMNS, Ledger, hold, outcome_of, read_outcomes, write_outcome
+from compare.execution.ledger import COLUMNS, Ledger, locked_study, outcome_of, read_outcomes, write_outcome
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.runs.folder import Run
@@ -262,8 +262,11 @@ def test_a_study_is_run_by_one_command_at_a_time(tmp_path: Path) -> None:
     place = tmp_path / "study"
     code = f"from pathlib import Path\nfrom compare.execution.ledger import hold\nwith hold(Path({str(place)!r})): pass"
     other = [sys.executable, "-c", code]
-    with hold(place):
-        with pytest.raises(UserError, match=f"{place}: another command runs this study; wait for it"), hold(place):
+    with locked_study(place):
+        with (
+            pytest.raises(UserError, match=f"{place}: another command runs this study; wait for it"),
+            locked_study(place),
+        ):
             pytest.fail("held twice")
         there = subprocess.run(other, cwd=ROOT, capture_output=True, text=True, check=False)
         assert "another command runs this study" in there.stderr

@@ -13,7 +13,14 @@ from counted import assert_each_done_once, count, counting
 
 from compare.execution import local
 from compare.execution.ledger import Ledger
-from compare.execution.local import LocalExecutor, free_memory, obey, slots_of, surroundings, visible_gpus
+from compare.execution.local import (
+    LocalExecutor,
+    follow_parent,
+    free_memory,
+    slots_of,
+    visible_gpus,
+    worker_environment,
+)
 from compare.execution.schedule import schedule
 from compare.study.plan import Outcome, Task
 
@@ -186,7 +193,7 @@ def test_the_gpus_are_those_that_this_process_may_use(
 
 
 def test_a_worker_without_a_gpu_keeps_what_it_sees() -> None:
-    assert "CUDA_VISIBLE_DEVICES" not in surroundings(1, None)
+    assert "CUDA_VISIBLE_DEVICES" not in worker_environment(1, None)
 
 
 def test_free_memory_is_some_of_the_machine() -> None:
@@ -194,9 +201,9 @@ def test_free_memory_is_some_of_the_machine() -> None:
 
 
 def test_a_process_holds_what_it_touched(tmp_path: Path) -> None:
-    before = local.held_by(psutil.Process())
+    before = local.memory_of(psutil.Process())
     hoard = bytearray(b"x" * 300_000_000)
-    assert local.held_by(psutil.Process()) - before == pytest.approx(len(hoard) / 1e9, rel=0.1)
+    assert local.memory_of(psutil.Process()) - before == pytest.approx(len(hoard) / 1e9, rel=0.1)
 
 
 def test_workers_end_with_an_interrupted_study(tmp_path: Path) -> None:
@@ -217,7 +224,7 @@ def test_workers_end_with_an_interrupted_study(tmp_path: Path) -> None:
 
 def orphaned(parent: int) -> None:
     """In a process of its own: as if the parent had died while libraries were loading."""
-    obey(parent)
+    follow_parent(parent)
     time.sleep(60)
 
 

@@ -11,7 +11,7 @@ import ray.exceptions
 from counted import assert_each_done_once, count, counting
 
 from compare.execution import ray_cluster
-from compare.execution.ray_cluster import RayExecutor, read_word, surroundings, there
+from compare.execution.ray_cluster import RayExecutor, do_remote_task, read_word, remote_environment
 from dermssl.errors import UserError
 
 Resources = dict[str, float]
@@ -183,7 +183,7 @@ def test_a_run_elsewhere_finds_the_code_and_the_cache_of_this_command(monkeypatc
     monkeypatch.setenv("PYTHONPATH", "/more")
     monkeypatch.setenv("DERMSSL_CACHE", "/cache")
     monkeypatch.delenv("HF_HOME", raising=False)
-    there = surroundings(2)
+    there = remote_environment(2)
     code, more = there["PYTHONPATH"].split(os.pathsep)
     assert (Path(code) / "compare" / "run.py").is_file()
     assert (more, there["DERMSSL_CACHE"], there["OMP_WAIT_POLICY"]) == ("/more", "/cache", "passive")
@@ -217,7 +217,7 @@ def test_a_word_is_read_where_the_file_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_run_on_a_machine_that_joined_later_without_the_study_is_tried_elsewhere(tmp_path: Path) -> None:
-    outcome = there(counting(tmp_path, 0), count, tmp_path, tmp_path / "study", False)
+    outcome = do_remote_task(counting(tmp_path, 0), count, tmp_path, tmp_path / "study", False)
     assert (outcome.state, outcome.lost) == ("failed", True)
     assert outcome.error.endswith(f"does not see {tmp_path / 'study'}")
 
@@ -228,6 +228,6 @@ def test_a_run_elsewhere_is_done_as_if_it_had_been_started_here(
     monkeypatch.chdir(tmp_path)  # where the worker's process began
     (workplace / "study").mkdir()
     task = counting(Path("runs"), 0)
-    assert there(task, count, workplace, workplace / "study", False).state == "done"
+    assert do_remote_task(task, count, workplace, workplace / "study", False).state == "done"
     assert_each_done_once(workplace / "runs", [task])
     assert (workplace / "study" / "logs" / f"{task.id}.txt").is_file()

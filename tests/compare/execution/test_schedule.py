@@ -190,7 +190,7 @@ def test_a_task_that_cannot_be_put_together_fails_and_the_others_go_on(
             raise UserError("its search has no rate")
         return task
 
-    monkeypatch.setattr(module, "bound", bound)
+    monkeypatch.setattr(module, "completed_task", bound)
     ledger = study(tmp_path, [bad, good])
     schedule(ledger, Pretended(tmp_path))
     assert ledger.outcomes[bad.id].error == "its search has no rate"

@@ -17,9 +17,9 @@ from small_study import Here, draw_photographs, plan_of, small_study
 import compare.run
 from compare.__main__ import main
 from compare.estimates.estimate import Estimate
-from compare.execution.array_task import cores, element
+from compare.execution.array_task import available_cpus, do_array_task
 from compare.execution.ledger import Ledger, write_outcome
-from compare.execution.slurm import LONGEST, clock, left_to_do, waves_of, write_scripts
+from compare.execution.slurm import LONGEST, clock, unfinished_tasks, waves_of, write_scripts
 from compare.run import run
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
@@ -251,7 +251,7 @@ def test_an_element_does_its_run_twice_at_most_and_leaves_its_outcome(
     tmp_path: Path, does: str, state: str, attempts: int
 ) -> None:
     task = counting(tmp_path / "runs", 0, does)
-    outcome = element(tmp_path, [task], task.id, work=count)
+    outcome = do_array_task(tmp_path, [task], task.id, work=count)
     assert (outcome.state, outcome.attempts) == (state, attempts)
     assert json.loads((tmp_path / "outcomes" / f"{task.id}.json").read_text())["error"] == outcome.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "outcomes", "runs"]
@@ -263,7 +263,7 @@ def test_elements_that_are_done_wave_by_wave_give_what_a_study_is(tmp_path: Path
     tasks = factorial(tmp_path / "runs")
     for task in tasks:
         if task.stage != "search":  # a search that counts finds no rate
-            element(tmp_path, tasks, task.id, work=count)
+            do_array_task(tmp_path, tasks, task.id, work=count)
     ledger = Ledger(tmp_path, tasks)
     assert {task.stage: ledger.state(task.id) for task in tasks if tasks[1].id not in task.needs} == {
         "pretrain": "done", "search": "planned", "finetune": "done", "probe": "done",
@@ -283,7 +283,7 @@ def test_an_element_gets_what_it_needs_from_plan_csv_where_no_job_did_it(tmp_pat
         given.append(task)
         return count(task, log, trust=trust)
 
-    element(tmp_path, tasks, tasks[1].id, work=watched)
+    do_array_task(tmp_path, tasks, tasks[1].id, work=watched)
     assert str(given[0].config.init) == str(tmp_path / "runs" / f"run-{need.id}" / "encoder.safetensors")
     assert_each_done_once(tmp_path / "runs", tasks)
 
@@ -292,28 +292,28 @@ def test_what_needs_a_failed_run_says_so_and_is_not_tried(tmp_path: Path) -> Non
     need = counting(tmp_path / "runs", 0, "refuses", stage="pretrain")
     tasks = [need, counting(tmp_path / "runs", 1, needs=[need])]
     for task in tasks:
-        element(tmp_path, tasks, task.id, work=count)
+        do_array_task(tmp_path, tasks, task.id, work=count)
     assert Ledger(tmp_path, tasks).outcomes[tasks[1].id].error == f"its pretraining failed: {need.name}"
     assert not (tmp_path / "runs" / f"run-{tasks[1].id}").exists()
 
 
 def test_a_run_that_is_done_is_not_done_again_and_one_that_failed_is(tmp_path: Path) -> None:
     done, mended = counting(tmp_path / "runs", 0), counting(tmp_path / "runs", 1)
-    element(tmp_path, [done], done.id, work=count)
+    do_array_task(tmp_path, [done], done.id, work=count)
     write_outcome(tmp_path, mended, Outcome(state="failed", error="its node went"))
 
     def never(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:
         raise AssertionError
 
-    assert element(tmp_path, [done], done.id, work=never).state == "done"
-    element(tmp_path, [mended], mended.id, work=count)
+    assert do_array_task(tmp_path, [done], done.id, work=never).state == "done"
+    do_array_task(tmp_path, [mended], mended.id, work=count)
     assert Ledger(tmp_path, [done, mended]).count("done") == 2
     assert_each_done_once(tmp_path / "runs", [done, mended])
 
 
 def test_a_finished_run_that_was_changed_by_hand_goes_through_the_work_that_says_so(tmp_path: Path) -> None:
     task = counting(tmp_path / "runs", 0)
-    element(tmp_path, [task], task.id, work=count)
+    do_array_task(tmp_path, [task], task.id, work=count)
     (tmp_path / "runs" / f"run-{task.id}" / "steps").write_text("0\n")
     asked: list[bool] = []
 
@@ -321,8 +321,8 @@ def test_a_finished_run_that_was_changed_by_hand_goes_through_the_work_that_says
         asked.append(trust)
         return Outcome(state="failed", error="was changed", final=True)
 
-    assert element(tmp_path, [task], task.id, trust=True, work=watched).state == "done"
-    assert element(tmp_path, [task], task.id, work=watched).error == "was changed"
+    assert do_array_task(tmp_path, [task], task.id, trust=True, work=watched).state == "done"
+    assert do_array_task(tmp_path, [task], task.id, work=watched).error == "was changed"
     assert asked == [False]
     assert steps_of(tmp_path / "runs" / f"run-{task.id}") == [0]
 
@@ -330,8 +330,8 @@ def test_a_finished_run_that_was_changed_by_hand_goes_through_the_work_that_says
 def test_scripts_that_are_written_anew_are_of_what_is_left_and_forget_failures(tmp_path: Path) -> None:
     done, failed = counting(tmp_path / "runs", 0), counting(tmp_path / "runs", 1, "fails")
     for task in (done, failed):
-        element(tmp_path, [done, failed], task.id, work=count)
-    assert left_to_do(Ledger(tmp_path, [done, failed])) == [failed]
+        do_array_task(tmp_path, [done, failed], task.id, work=count)
+    assert unfinished_tasks(Ledger(tmp_path, [done, failed])) == [failed]
     assert [path.stem for path in (tmp_path / "outcomes").iterdir()] == [done.id]
     ledger = Ledger(tmp_path, [done, failed])
     assert [ledger.state(task.id) for task in (done, failed)] == ["done", "planned"]
@@ -339,14 +339,14 @@ def test_scripts_that_are_written_anew_are_of_what_is_left_and_forget_failures(t
 
 def test_an_element_that_the_study_does_not_have_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"0123456789: .* has no such run.*python -m compare slurm"):
-        element(tmp_path, [counting(tmp_path, 0)], "0123456789", work=count)
+        do_array_task(tmp_path, [counting(tmp_path, 0)], "0123456789", work=count)
 
 
 def test_an_element_has_the_cores_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    assert cores() == 3
+    assert available_cpus() == 3
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
-    assert 1 <= cores() <= (os.cpu_count() or 1)
+    assert 1 <= available_cpus() <= (os.cpu_count() or 1)
 
 
 def written(study: StudyConfig, place: Path) -> StudyConfig:

@@ -8,7 +8,7 @@ from small_study import small_study
 
 import finetune.run
 import pretrain.run
-from compare.execution.worker import do
+from compare.execution.worker import do_task
 from compare.study.plan import Task, tasks_of
 from dermssl.errors import UserError
 from dermssl.files import write_json
@@ -33,7 +33,7 @@ def test_a_run_that_is_done_is_recorded_with_its_folder_and_its_costs(
         return finished(tmp_path)
 
     monkeypatch.setattr(finetune.run, "run", run)
-    outcome = do(tuning(tmp_path), trust=True)
+    outcome = do_task(tuning(tmp_path), trust=True)
     assert (outcome.state, outcome.folder, outcome.error) == ("done", str(tmp_path / "run"), "")
     assert outcome.memory_mb == 7.0
     assert outcome.seconds is not None
@@ -46,14 +46,14 @@ def test_the_folder_of_a_pretraining_is_the_one_around_its_encoder(
 ) -> None:
     monkeypatch.setattr(pretrain.run, "run", lambda *_, **__: tmp_path / "run" / "encoder.safetensors")
     [pretraining, *_] = tasks_of(small_study(tmp_path, tmp_path), 1)
-    assert do(pretraining).folder == str(tmp_path / "run")
+    assert do_task(pretraining).folder == str(tmp_path / "run")
 
 
 def test_what_a_run_prints_is_kept_in_its_log_and_from_the_study(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(finetune.run, "run", lambda *_, **__: (print("epoch 1"), finished(tmp_path))[1])
-    do(tuning(tmp_path), tmp_path / "logs" / "one.txt")
+    do_task(tuning(tmp_path), tmp_path / "logs" / "one.txt")
     assert capsys.readouterr().out == ""
     assert "epoch 1" in (tmp_path / "logs" / "one.txt").read_text()
 
@@ -72,7 +72,7 @@ def test_a_failing_run_is_recorded_with_its_error_and_whether_to_try_again(
         raise error
 
     monkeypatch.setattr(finetune.run, "run", run)
-    outcome = do(tuning(tmp_path), tmp_path / "log.txt")
+    outcome = do_task(tuning(tmp_path), tmp_path / "log.txt")
     assert (outcome.state, outcome.final, outcome.lost) == ("failed", final, False)
     assert outcome.error.startswith(text)
     assert str(error) in (tmp_path / "log.txt").read_text()
@@ -82,7 +82,7 @@ def test_a_run_that_was_found_finished_and_changed_is_refused_unless_it_is_trust
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(finetune.run, "run", lambda *_, **__: finished(tmp_path))
-    refused = do(tuning(tmp_path))
+    refused = do_task(tuning(tmp_path))
     assert (refused.state, refused.final) == ("failed", True)
     assert "seal.json" in refused.error
-    assert do(tuning(tmp_path), trust=True).state == "done"
+    assert do_task(tuning(tmp_path), trust=True).state == "done"

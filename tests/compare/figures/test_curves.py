@@ -8,7 +8,7 @@ import pandas as pd
 from drawn_study import Design, draw_study
 
 from compare.figures.curves import factor_curves, label_efficiency, loss_curves
-from compare.figures.drawing import INK, colours, spare
+from compare.figures.drawing import INK, colours, spare_colours
 from compare.page.figures import curve_rows, figure, loss_tables
 from compare.tables.all_tables import arm_table
 from compare.tables.study import read_study
@@ -38,7 +38,9 @@ def test_curves_of_settings_have_no_colour_of_an_arm(tmp_path: Path) -> None:
     assert lines[0] == INK
     assert len(set(lines)) == 2  # unet and fpn
     assert not set(lines) & set(colours(study.levels("arm")).values())
-    assert len(set(spare([f"{i} px" for i in range(11)], ["unet", "fpn"]).values())) == 1  # all taken: ink again
+    assert (
+        len(set(spare_colours([f"{i} px" for i in range(11)], ["unet", "fpn"]).values())) == 1
+    )  # all taken: ink again
 
 
 def test_a_pretraining_that_folds_share_is_one_curve(tmp_path: Path) -> None:

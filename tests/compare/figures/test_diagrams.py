@@ -10,12 +10,12 @@ from drawn_study import Design, draw_study
 from matplotlib.axes import Axes
 
 from compare.figures.critical_difference import critical_difference_diagram
-from compare.figures.drawing import drawing
+from compare.figures.drawing import svg_drawing
 from compare.figures.failures import failure_dots, seed_failures
 from compare.page.figures import drawings, figure
 from compare.page.sections import Findings, sections
 from compare.statistics.critical_difference import CriticalDifference, critical_difference
-from compare.tables.all_tables import arm_table, every_table
+from compare.tables.all_tables import all_tables, arm_table
 from compare.tables.factor_tables import arm_rank_table
 from compare.tables.study import Study, read_study
 
@@ -96,7 +96,7 @@ def test_the_better_half_stands_at_the_left_and_the_best_and_the_worst_on_top() 
 
 @pytest.mark.parametrize("arms", [3, 12])
 def test_a_diagram_fits_a_telephone(arms: int) -> None:
-    drawn = drawing(critical_difference_diagram(ranked(arms, 4), NAMES[:arms]), "")
+    drawn = svg_drawing(critical_difference_diagram(ranked(arms, 4), NAMES[:arms]), "")
     assert 0.62 * drawn.width < 400 - 2 * 12  # the page lets a figure shrink to that share before it scrolls
 
 
@@ -104,7 +104,7 @@ def test_a_diagram_fits_a_telephone(arms: int) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Three arms in four cells of two seeds."""
     study = read_study(draw_study(tmp_path_factory.mktemp("diagrams") / "study", PLAIN))
-    tables = every_table(study, 20)
+    tables = all_tables(study, 20)
     return Findings(study, tables, drawings(study, tables), pictures=False, maps=False)
 
 

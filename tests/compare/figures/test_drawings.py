@@ -11,22 +11,22 @@ import pytest
 from drawn_study import Design, draw_study
 
 from compare.figures.boxes import run_boxes
-from compare.figures.drawing import Drawing, colours, drawing, panels
+from compare.figures.drawing import SvgDrawing, colours, panel_grid, svg_drawing
 from compare.figures.heat_map import heat_map
 from compare.figures.strip import strip
 from compare.page import report
 from compare.page.contrast_rows import LONG
 from compare.page.figures import drawings, run_rows, shown_factors
 from compare.page.forest import forest, subgroup_forest
-from compare.tables.all_tables import every_table
+from compare.tables.all_tables import all_tables
 from compare.tables.study import read_study
 
 
-def line(value: str = "#0072b2") -> Drawing:
-    axes, figure = panels(1, 2)
+def line(value: str = "#0072b2") -> SvgDrawing:
+    axes, figure = panel_grid(1, 2)
     axes[0].plot([0, 1], [0, 1], color=value, marker="o")
     axes[0].set_title("a < b")
-    return drawing(figure, "a line")
+    return svg_drawing(figure, "a line")
 
 
 def test_arms_keep_their_colours_and_share_none() -> None:
@@ -179,4 +179,4 @@ def test_a_run_whose_folds_searched_different_rates_is_one_point(tmp_path: Path)
 def test_a_study_without_scores_has_no_figure(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: bare\ncontrast: [ssl, imagenet]\ninit: [ssl, imagenet]")
     study = read_study(tmp_path)
-    assert drawings(study, every_table(study, 20)) == {}
+    assert drawings(study, all_tables(study, 20)) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from drawn_study import ENCODER, Design, draw_study
 
-from compare.figures.encoder_names import spoken
+from compare.figures.encoder_names import with_short_encoder_names
 from compare.tables.study import Study, read_study
 
 DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), probes=False, pretrained=False, images=8)
@@ -40,7 +40,7 @@ def test_settings_and_levels_go_without_the_prefix_and_lineage_keeps_it(tmp_path
         "levels": pd.DataFrame({"level": ["tu-lite0"]}),
         "lineage": pd.DataFrame({"encoder": ["tu-lite0"]}),
     }
-    said, told = spoken(study, tables)
+    said, told = with_short_encoder_names(study, tables)
     assert said.levels("setting") == ["unet on lite0", "unet on resnet18"]
     assert said.levels("encoder") == ["lite0", "resnet18"]
     assert said.cells == [(setting.replace("tu-", ""), fraction) for setting, fraction in study.cells]
@@ -53,7 +53,7 @@ def test_settings_and_levels_go_without_the_prefix_and_lineage_keeps_it(tmp_path
 def test_compared_encoders_keep_their_contrast(tmp_path: Path) -> None:
     study = of_encoders(tmp_path / "study", "tu-lite0", "resnet18", arms="encoder")
     assert study.contrasts[0] == ("resnet18", "tu-lite0")
-    said, _ = spoken(study, {})
+    said, _ = with_short_encoder_names(study, {})
     assert said.contrasts[0] == ("resnet18", "lite0")
     assert said.levels("arm") == ["lite0", "resnet18"]
     np.testing.assert_array_equal(said.jaccard("lite0"), study.jaccard("tu-lite0"))
@@ -61,5 +61,5 @@ def test_compared_encoders_keep_their_contrast(tmp_path: Path) -> None:
 
 def test_encoders_that_would_be_called_alike_keep_it(tmp_path: Path) -> None:
     study = of_encoders(tmp_path / "study", "tu-resnet18", "resnet18")
-    said, _ = spoken(study, {})
+    said, _ = with_short_encoder_names(study, {})
     assert said.levels("setting") == ["unet on tu-resnet18", "unet on resnet18"]

@@ -9,7 +9,7 @@ import pytest
 import compare.estimates.estimate
 import compare.run
 from compare import commands
-from compare.command_line import parsed
+from compare.command_line import parsed_command
 from compare.estimates.timings import Rates
 from compare.execution.ledger import plan_table
 from compare.forecast.forecast import done_already, forecast, share_in
@@ -26,7 +26,7 @@ RATES = Rates(fixed=10.0, step=1.0, row=0.0, picture=0.0, memory_mb=1000.0, disk
 
 @pytest.fixture(autouse=True)
 def _timed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.estimates.estimate, "timed", lambda *_: RATES)
+    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", lambda *_: RATES)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_plan_ends_with_the_command_that_runs_what_was_planned(
     Path("mine.yaml").write_text("name: other\nlabel_fraction: [1.0]\ndecoder: [unet]\ninit: [imagenet, random]\n"
                                  "contrast: [imagenet, random]\nfinetune: f.yaml\n")  # fmt: skip
     words = ["mine.yaml", "--data", str(study.data), "--unlabelled", str(study.unlabelled), "--jobs", "1"]
-    commands.plan(parsed(["plan", *words]))
+    commands.plan_command(parsed_command(["plan", *words]))
     assert capsys.readouterr().out.splitlines()[-1] == f"next:    python -m compare run {' '.join(words)}"
 
 
@@ -103,7 +103,7 @@ def test_a_run_that_needs_more_memory_than_is_allowed_is_told(study: StudyConfig
 
 
 def test_the_machine_that_is_too_small_gets_fewer_jobs(study: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.estimates.estimate, "timed", lambda *_: RATES._replace(memory_mb=1e9))
+    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", lambda *_: RATES._replace(memory_mb=1e9))
     assert "TOO MUCH: give --jobs 1" in said(study)
 
 
@@ -157,9 +157,9 @@ def record(study: StudyConfig, tasks: list[Task], done: set[str], name: str = ""
 def test_run_counts_as_done_what_plan_does(
     study: StudyConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    planned = compare.run.planned_of(replace(study, jobs=2, threads=1))
+    planned = compare.run.planned_study(replace(study, jobs=2, threads=1))
     record(study, planned.tasks, {planned.tasks[0].id, planned.tasks[3].id}, name="another")
-    monkeypatch.setattr(compare.run, "refuse", lambda *_: None)
+    monkeypatch.setattr(compare.run, "refuse_what_would_stop", lambda *_: None)
     monkeypatch.setattr(compare.run, "schedule", lambda *_: None)
     run(planned.study)
     assert "study small: 13 runs, 2 of them done already" in forecast(study, planned.tasks, 2)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from scipy import integrate, stats
 
-from compare.forecast.power import Spreads, cells_of, equivalence_power, reaches, spreads_for
+from compare.forecast.power import Spreads, count_cells, equivalence_power, power_by_seeds, spreads_for
 from compare.statistics.paired import Components
 from compare.statistics.resolution import Design, resolvable_difference
 from compare.study.config import StudyConfig
@@ -23,26 +23,26 @@ SPREADS = Spreads(lesion=0.03, seed=0.006, rest=0.06, pooled_lesion=0.02, source
 
 def test_one_cell_resolves_what_its_design_does() -> None:
     design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.03, seed_spread=0.006, rest_spread=0.06)
-    [found] = reaches(50, 60, 4, SPREADS, 0.01, [3])
+    [found] = power_by_seeds(50, 60, 4, SPREADS, 0.01, [3])
     assert found.cell == approx(resolvable_difference(design.components, family=4))
 
 
 def test_trainings_of_several_cells_average_out_and_lesions_do_not() -> None:
     design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.02, seed_spread=0.003, rest_spread=0.03)
-    [found] = reaches(50, 60, 4, SPREADS, 0.01, [3])
+    [found] = power_by_seeds(50, 60, 4, SPREADS, 0.01, [3])
     assert found.pooled == approx(resolvable_difference(design.components))
 
 
 def test_what_many_pairs_are_looked_at_for_must_be_larger_but_for_the_primary_one() -> None:
     design = Design(lesions=50, images=60, seeds=3, lesion_spread=0.03, seed_spread=0.006, rest_spread=0.06)
-    [one], [many] = (reaches(50, 60, 4, SPREADS, 0.01, [3], contrasts=count) for count in (1, 28))
+    [one], [many] = (power_by_seeds(50, 60, 4, SPREADS, 0.01, [3], contrasts=count) for count in (1, 28))
     assert many.cell > 2 * one.cell
     assert many.cell == approx(resolvable_difference(design.components, family=4 * 28))
     assert (many.pooled, many.equivalent) == (one.pooled, one.equivalent)
 
 
 def test_more_seeds_resolve_less_and_one_seed_resolves_nothing() -> None:
-    found = reaches(50, 60, 2, SPREADS, 0.01, [1, 2, 3, 5, 10])
+    found = power_by_seeds(50, 60, 2, SPREADS, 0.01, [1, 2, 3, 5, 10])
     assert found[0].pooled == found[0].cell == inf
     assert found[0].equivalent == 0
     pooled = [one.pooled for one in found]
@@ -73,9 +73,9 @@ def test_cells_are_combinations_of_everything_but_arms_seeds_and_folds() -> None
     study = StudyConfig(
         decoder=("unet", "fpn"), label_fraction=(0.1, 1.0), seed=(0, 1), folds=2, method=("simclr", "moco")
     )
-    assert cells_of(tasks_of(study, 1), "init") == 4
+    assert count_cells(tasks_of(study, 1), "init") == 4
     by_decoder = replace(study, arms="decoder", contrast=("unet", "fpn"))
-    assert cells_of(tasks_of(by_decoder, 1), "decoder") == 4 * 2  # inits and methods, by fractions
+    assert count_cells(tasks_of(by_decoder, 1), "decoder") == 4 * 2  # inits and methods, by fractions
 
 
 def scored_study(folder: Path, data: Path, spreads: Spreads, contrast: tuple[str, str] = ("ssl", "random")) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 import compare.forecast.preflight
 import compare.forecast.weights
-from compare.forecast.preflight import starting_weights
-from compare.forecast.weights import encoders_from_imagenet, not_had, refuse_unreachable
+from compare.forecast.preflight import weight_faults
+from compare.forecast.weights import encoders_from_imagenet, missing_weights, refuse_unreachable
 from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
 from dermssl.errors import UserError
@@ -52,7 +52,7 @@ def test_flags_that_do_without_weights_make_a_study_that_needs_none(tmp_path: Pa
     assert encoders_from_imagenet(tasks_of(rest, 1)) == set()
     alone = StudyConfig(encoder=("resnet18",), init=("imagenet",), arms="loss", loss=("dice", "bce"),
                         contrast=("dice", "bce"), pretrain=tmp_path / "p.yaml")  # fmt: skip
-    told = not_had(alone, tasks_of(alone, 1), {"resnet18"})
+    told = missing_weights(alone, tasks_of(alone, 1), {"resnet18"})
     assert told.endswith(f"or give --encoder {OFFLINE}, whose weights are here, or start from none: --init random")
 
 
@@ -76,7 +76,7 @@ def test_all_encoders_without_weights_are_one_complaint_and_an_unknown_one_is_an
 
     monkeypatch.setattr(compare.forecast.preflight, "start_from", start)
     study = replace(BOTH, encoder=(OFFLINE, "resnet17", "resnet18", "resnet34"))
-    told = list(starting_weights(study, None, tasks_of(study, 1)))  # type: ignore[arg-type]
+    told = list(weight_faults(study, None, tasks_of(study, 1)))  # type: ignore[arg-type]
     assert told[0] == "no such encoder"
     assert told[1].startswith("--encoder: no weights for resnet18, resnet34 could be had")
     assert len(told) == 2

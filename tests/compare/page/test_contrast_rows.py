@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.page.contrast_rows import LONG, contrast_tables, leading, left_out, told
+from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left_out, readable_contrasts
 from compare.tables.all_tables import contrast_table
 from compare.tables.study import Study, read_study
 
@@ -31,7 +31,7 @@ def pairs(arms: int, without: str = "") -> pd.DataFrame:
 
 
 def test_contrasts_without_a_difference_are_passed_over_but_for_the_primary_one() -> None:
-    kept = told(pairs(4, without="ad"))
+    kept = readable_contrasts(pairs(4, without="ad"))
     assert kept[["a", "b"]].to_numpy().tolist() == [["a", "b"], ["b", "c"]]
 
 
@@ -39,7 +39,7 @@ def test_contrasts_without_a_difference_are_passed_over_but_for_the_primary_one(
 def test_of_more_pairs_than_can_be_read_those_of_the_primary_arms_stand_first(arms: int, first: int) -> None:
     table = pairs(arms)
     assert (len(table) <= LONG) == (arms <= 6)
-    open_rows = table[leading(table)]
+    open_rows = table[leading_rows(table)]
     assert len(open_rows) == first
     if arms > 6:
         assert (open_rows[["a", "b"]].isin(["a", "b"])).any(axis=1).all()
@@ -49,7 +49,7 @@ def test_a_primary_arm_may_be_the_second_of_a_pair() -> None:
     table = pairs(7)
     primary = (table["a"] == "d") & (table["b"] == "f")
     table = pd.concat([table[primary], table[~primary]], ignore_index=True)
-    shown = table[leading(table)]
+    shown = table[leading_rows(table)]
     assert len(shown) == 11
     assert {"a", "g"} <= {*shown["a"], *shown["b"]}
 
@@ -81,7 +81,7 @@ def test_what_all_rows_share_is_said_once_and_has_no_column(study: Study) -> Non
 
 def test_folded_rows_that_differ_keep_their_column_in_the_open_table(study: Study) -> None:
     rows = pairs(7)
-    first, rest = contrast_tables(study, rows.assign(images=np.where(leading(rows), 8, 7)))
+    first, rest = contrast_tables(study, rows.assign(images=np.where(leading_rows(rows), 8, 7)))
     assert "Images" in [column.title for column in first.columns]
     assert "Images" in [column.title for column in rest.columns]
 

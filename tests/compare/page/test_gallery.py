@@ -10,7 +10,7 @@ from drawn_study import LIFT, Design, draw_study, lesion_radius
 from PIL import Image
 
 from compare.figures.best_run import best_run, segmentations
-from compare.figures.pictures import photographs
+from compare.figures.pictures import photograph_paths
 from compare.page import report
 from compare.page.gallery import gallery
 from compare.tables.study import Study, read_study
@@ -54,7 +54,7 @@ def test_the_images_on_which_two_arms_differ_most_stand_apart(study: Study) -> N
 
 
 def test_every_image_has_its_photograph_and_its_outlines(study: Study) -> None:
-    known = photographs(study)
+    known = photograph_paths(study)
     for row in gallery(study)[0].rows:
         picture = Image.open(io.BytesIO(base64.b64decode(row.source.removeprefix("data:image/webp;base64,"))))
         with Image.open(known[row.image_id]) as whole:

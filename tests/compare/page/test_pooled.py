@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.page.pooled import averaged, cells_of, pooled_over
+from compare.page.pooled import average_in_words, cells_in_words, pooled_over
 from compare.tables.all_tables import contrast_table
 from compare.tables.study import Study, read_study
 
@@ -37,10 +37,10 @@ def test_a_contrast_is_the_mean_over_the_factors_that_vary_beside_its_arms(
 ) -> None:
     study, contrasts = drawn(tmp_path / "study", **design)
     assert pooled_over(study, contrasts.iloc[0]) == over
-    assert averaged(study, contrasts).startswith(
+    assert average_in_words(study, contrasts).startswith(
         f"The difference is the mean over {over} with equal weight" if over else ""
     )
-    assert bool(averaged(study, contrasts)) == bool(over)
+    assert bool(average_in_words(study, contrasts)) == bool(over)
 
 
 def test_the_least_and_the_largest_cell_are_named_by_what_tells_cells_apart(tmp_path: Path) -> None:
@@ -48,7 +48,9 @@ def test_the_least_and_the_largest_cell_are_named_by_what_tells_cells_apart(tmp_
     single = {("unet", 0.1): 0.01, ("unet", 1.0): -0.018, ("fpn", 0.1): 0.0, ("fpn", 1.0): 0.012}
     places = zip(contrasts["setting"], contrasts["label_fraction"], strict=True)
     contrasts = contrasts.assign(difference=[single.get(place, 0.001) for place in places])
-    assert averaged(study, contrasts).endswith("; in single ones it is -1.8 (unet, 100 %) to +1.2 (fpn, 100 %).")
+    assert average_in_words(study, contrasts).endswith(
+        "; in single ones it is -1.8 (unet, 100 %) to +1.2 (fpn, 100 %)."
+    )
 
 
 def test_a_mean_over_learning_rates_says_that_bad_ones_count(tmp_path: Path) -> None:
@@ -69,8 +71,8 @@ def test_a_mean_over_learning_rates_says_that_bad_ones_count(tmp_path: Path) -> 
     study = replace(study, plan=rated[0], scores=rated[1], options=options)
     contrasts = contrast_table(study, 20)
     assert pooled_over(study, contrasts.iloc[0]) == "2 learning rates"
-    assert cells_of(study, contrasts.iloc[0]) == "2 learning rates, 1 label fraction"
-    told = averaged(study, contrasts)
+    assert cells_in_words(study, contrasts.iloc[0]) == "2 learning rates, 1 label fraction"
+    told = average_in_words(study, contrasts)
     assert told.startswith(
         "The difference is the mean over 2 learning rates with equal weight, those that suit neither"
     )

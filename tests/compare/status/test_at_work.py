@@ -10,10 +10,10 @@ import pytest
 from drawn_plan import draw_run, running, small_study, write_plan
 from process_at import at, killed
 
-from compare.execution.ledger import hold, write_outcome
+from compare.execution.ledger import locked_study, write_outcome
 from compare.execution.worker import utc
-from compare.status.at_work import AtWork, Command, Place, at_work, command_at, lives, with_jobs
-from compare.status.status import PATIENCE, rows_of, status
+from compare.status.at_work import CommandState, RunAtWork, StudyPlace, command_at, is_alive, runs_at_work, with_jobs
+from compare.status.status import PATIENCE, rows_of, status_text
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 from dermssl.runs.folder import held
@@ -32,9 +32,9 @@ def log_of(study: StudyConfig, task: Task) -> Path:
     return study.folder / "logs" / f"{task.id}.txt"
 
 
-def seen(study: StudyConfig, *, ray: bool = False) -> list[AtWork]:
+def seen(study: StudyConfig, *, ray: bool = False) -> list[RunAtWork]:
     rows = with_jobs(rows_of(study.folder / "plan.csv"), study.folder)
-    return at_work(rows, Place(study.folder, study.runs, ray), command_at(study.folder, rows))
+    return runs_at_work(rows, StudyPlace(study.folder, study.runs, ray), command_at(study.folder, rows))
 
 
 def states(study: StudyConfig, *, ray: bool = False) -> list[str]:
@@ -48,9 +48,11 @@ def test_a_run_of_a_command_that_is_killed_with_its_worker_is_stopped(tmp_path: 
         study, task, folder = begun(tmp_path)
         with at(folder, log=log_of(study, task)) as worker:
             assert states(study) == ["running"]
-            assert f"a command is at it: process {command.pid} on {platform.node()}, for" in status(study.folder)[0]
+            assert (
+                f"a command is at it: process {command.pid} on {platform.node()}, for" in status_text(study.folder)[0]
+            )
             killed(command, worker)
-            text, goes_on = status(study.folder)
+            text, goes_on = status_text(study.folder)
     assert states(study) == ["stopped"]
     assert not goes_on
     assert f"no command is at it; the last one was killed (process {command.pid} on {platform.node()})" in text
@@ -64,7 +66,7 @@ def test_a_run_goes_on_whose_process_outlives_its_command(tmp_path: Path) -> Non
     study, task, folder = begun(tmp_path)
     with at(study.folder) as command, at(folder, log=log_of(study, task)):
         killed(command)
-        text, goes_on = status(study.folder)
+        text, goes_on = status_text(study.folder)
         assert states(study) == ["running"]
         assert "no command is at it" in text
         assert goes_on
@@ -106,9 +108,9 @@ def test_who_holds_an_equal_folder_without_a_word_may_be_at_it(tmp_path: Path) -
 def test_a_command_that_looks_after_a_killed_one_does_not_bring_its_runs_back(tmp_path: Path) -> None:
     study, task, _ = begun(tmp_path)
     write_plan(study, {task.name: replace(running(), host=platform.node())})  # a minute ago
-    with hold(study.folder):  # as `clean` does while it asks
+    with locked_study(study.folder):  # as `clean` does while it asks
         assert states(study) == ["stopped"]
-        text, _ = status(study.folder)
+        text, _ = status_text(study.folder)
     assert "5 runs left; none is at work at this moment" in text
 
 
@@ -119,7 +121,7 @@ def test_a_run_of_another_machine_is_unclear_and_told_with_its_silence(tmp_path:
     write_plan(
         study, {one["name"]: running() for one in rows_of(study.folder / "plan.csv") if one["state"] == "running"}
     )
-    text, goes_on = status(study.folder)
+    text, goes_on = status_text(study.folder)
     assert states(study) == ["unclear"]
     assert seen(study)[0].silent == pytest.approx(60, abs=10)
     assert "whether a command is at it cannot be told from this machine" in text
@@ -129,12 +131,12 @@ def test_a_run_of_another_machine_is_unclear_and_told_with_its_silence(tmp_path:
 
 def test_a_machine_that_is_silent_for_long_is_no_longer_watched(tmp_path: Path) -> None:
     study, task, folder = begun(tmp_path, host="node7")
-    assert status(study.folder)[1]
+    assert status_text(study.folder)[1]
     long_ago = time.time() - 2 * PATIENCE
     write_plan(study, {task.name: replace(running(), started=utc(long_ago))})
     for path in [*folder.iterdir(), study.folder / "plan.csv"]:
         os.utime(path, (long_ago, long_ago))
-    text, goes_on = status(study.folder)
+    text, goes_on = status_text(study.folder)
     assert not goes_on
     assert next(line.split() for line in text.splitlines() if task.id in line)[:2] == ["60", "min"]
     assert f"5 runs left; if nobody is at them any more, this goes on:\n  python -m compare run {study.folder}" in text
@@ -177,9 +179,9 @@ def test_a_job_of_a_cluster_is_seen_though_plan_csv_has_it_as_planned(tmp_path: 
         assert states(study) == []  # of no array job
         (study.folder / "slurm").mkdir()
         assert states(study) == ["running"]
-        assert "1 side by side" not in status(study.folder)[0]  # no time is known yet
+        assert "1 side by side" not in status_text(study.folder)[0]  # no time is known yet
         killed(job)
-        text, goes_on = status(study.folder)
+        text, goes_on = status_text(study.folder)
     assert states(study) == ["stopped"]
     assert f"python -m compare slurm {study.folder}" in text
     assert not goes_on
@@ -222,20 +224,20 @@ def test_what_jobs_have_left_since_plan_csv_was_written_is_taken_in(tmp_path: Pa
 def test_a_command_that_ended_by_itself_is_not_at_it(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     write_plan(study, {})
-    with hold(study.folder):
+    with locked_study(study.folder):
         assert command_at(study.folder, []).state == "at it"
-    assert command_at(study.folder, []) == Command("nobody")
-    text, goes_on = status(study.folder)
+    assert command_at(study.folder, []) == CommandState("nobody")
+    text, goes_on = status_text(study.folder)
     assert "  no command is at it\n" in text
     assert not goes_on
 
 
 def test_a_later_process_with_the_same_number_is_not_the_one_that_was(tmp_path: Path) -> None:
-    assert lives(Process(platform.node(), os.getpid(), time.time()))
-    assert not lives(Process(platform.node(), os.getpid(), 1e9))
+    assert is_alive(Process(platform.node(), os.getpid(), time.time()))
+    assert not is_alive(Process(platform.node(), os.getpid(), 1e9))
     with at(tmp_path) as process:
         killed(process)
-    assert not lives(Process(platform.node(), process.pid, time.time()))
+    assert not is_alive(Process(platform.node(), process.pid, time.time()))
 
 
 def test_a_look_at_a_study_leaves_its_locks_as_they_are(tmp_path: Path) -> None:
@@ -243,8 +245,8 @@ def test_a_look_at_a_study_leaves_its_locks_as_they_are(tmp_path: Path) -> None:
     with at(study.folder, folder, log=log_of(study, task)):
         locks = [one / ".lock" for one in (study.folder, folder)]
         before = [(lock.read_bytes(), lock.stat().st_mtime_ns) for lock in locks]
-        status(study.folder)
+        status_text(study.folder)
         assert [(lock.read_bytes(), lock.stat().st_mtime_ns) for lock in locks] == before
-    status(study.folder)
-    with hold(study.folder), held(folder) as ours:
+    status_text(study.folder)
+    with locked_study(study.folder), held(folder) as ours:
         assert ours

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from drawn_plan import draw_run, small_study, write_plan
 
-from compare.execution.ledger import hold
-from compare.status.clean import clean
+from compare.execution.ledger import locked_study
+from compare.status.clean import remove_failed_runs
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
@@ -43,7 +43,7 @@ def test_the_folder_of_a_failed_run_goes_and_all_else_stays(
 ) -> None:
     _, whole, _, broken = drawn(study)
     before = files_in(whole)
-    clean(study)
+    remove_failed_runs(study)
     assert not broken.exists()
     assert files_in(whole).items() >= before.items()
     assert "removed 1 run folder" in capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_the_folder_of_a_failed_run_goes_and_all_else_stays(
 
 def test_it_is_noted_in_the_history(study: StudyConfig) -> None:
     _, _, _, broken = drawn(study)
-    clean(study)
+    remove_failed_runs(study)
     [event] = history(study)
     assert event["event"] == "cleaned"
     assert broken.name in event["what"]
@@ -60,9 +60,9 @@ def test_it_is_noted_in_the_history(study: StudyConfig) -> None:
 def test_a_run_that_was_changed_goes_only_where_that_is_asked_for(study: StudyConfig) -> None:
     _, whole, _, _ = drawn(study)
     (whole / "metrics.csv").write_text("by hand\n")
-    clean(study)
+    remove_failed_runs(study)
     assert whole.exists()
-    clean(replace(study, changed=True))
+    remove_failed_runs(replace(study, changed=True))
     assert not whole.exists()
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_another_study_has_as_done_stays(study: StudyConfig, capsys: 
     good, whole, _, _ = drawn(study)
     (whole / "metrics.csv").write_text("by hand\n")
     write_plan(replace(study, name="other"), {good.name: Outcome(state="done", folder=str(whole))})
-    clean(replace(study, changed=True))
+    remove_failed_runs(replace(study, changed=True))
     assert whole.exists()
     assert f"left alone: {whole}: study 'other' has it as done" in capsys.readouterr().out
 
@@ -78,7 +78,7 @@ def test_a_run_that_another_study_has_as_done_stays(study: StudyConfig, capsys: 
 def test_a_run_that_a_process_is_at_stays(study: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, _, broken = drawn(study)
     with held(broken):
-        clean(study)
+        remove_failed_runs(study)
     assert broken.exists()
     assert "another process is at it" in capsys.readouterr().out
     assert history(study) == []
@@ -87,7 +87,7 @@ def test_a_run_that_a_process_is_at_stays(study: StudyConfig, capsys: pytest.Cap
 def test_an_unfinished_run_that_did_not_fail_stays(study: StudyConfig) -> None:
     task = write_plan(study, {})[-1]
     folder = draw_run(study, task)
-    clean(study)
+    remove_failed_runs(study)
     assert folder.exists()
 
 
@@ -95,10 +95,10 @@ def test_nothing_goes_without_an_answer(study: StudyConfig, monkeypatch: pytest.
     _, _, _, broken = drawn(study)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    clean(replace(study, yes=False))
+    remove_failed_runs(replace(study, yes=False))
     assert broken.exists()
     monkeypatch.setattr("builtins.input", lambda _: "y")
-    clean(replace(study, yes=False))
+    remove_failed_runs(replace(study, yes=False))
     assert not broken.exists()
 
 
@@ -106,24 +106,24 @@ def test_where_nobody_can_be_asked_nothing_goes(study: StudyConfig, monkeypatch:
     _, _, _, broken = drawn(study)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(UserError, match="add --yes"):
-        clean(replace(study, yes=False))
+        remove_failed_runs(replace(study, yes=False))
     assert broken.exists()
 
 
 def test_a_study_that_is_being_run_is_left_alone(study: StudyConfig) -> None:
     _, _, _, broken = drawn(study)
-    with hold(study.folder), pytest.raises(UserError, match="another command runs this study"):
-        clean(study)
+    with locked_study(study.folder), pytest.raises(UserError, match="another command runs this study"):
+        remove_failed_runs(study)
     assert broken.exists()
 
 
 def test_a_study_without_failures_has_nothing_to_remove(study: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     write_plan(study, {})
-    clean(study)
+    remove_failed_runs(study)
     assert "there is nothing to remove" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_study_is_refused_and_not_made(study: StudyConfig) -> None:
     with pytest.raises(UserError, match="there is nothing to clean"):
-        clean(study)
+        remove_failed_runs(study)
     assert not study.folder.exists()

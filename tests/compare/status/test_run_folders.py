@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drawn_plan import draw_run, running, small_study, write_plan
 
-from compare.status.run_folders import Progress, folder_at_work, leftovers, progress
+from compare.status.run_folders import TrainingProgress, failed_run_folders, folder_at_work, training_progress
 from compare.status.status import rows_of
 
 
@@ -36,7 +36,7 @@ def test_a_finished_folder_is_not_at_work_and_is_no_leftover(tmp_path: Path) -> 
     draw_run(study, task, result={"jaccard": 0.5})
     write_plan(study, {task.name: running()})
     assert folder_at_work(rows_of(study.folder / "plan.csv")[-1], study.runs) is None
-    assert leftovers(task, study.runs) == []
+    assert failed_run_folders(task, study.runs) == []
 
 
 def test_a_leftover_has_exactly_the_options_of_its_task(tmp_path: Path) -> None:
@@ -44,13 +44,13 @@ def test_a_leftover_has_exactly_the_options_of_its_task(tmp_path: Path) -> None:
     task, other = (task for task in write_plan(study, {})[-2:])
     folder = draw_run(study, task)
     draw_run(study, replace(task, id="longer", config=replace(task.config, steps=7777)))
-    assert leftovers(task, study.runs) == [folder]
-    assert leftovers(other, study.runs) == []
+    assert failed_run_folders(task, study.runs) == [folder]
+    assert failed_run_folders(other, study.runs) == []
 
 
 def test_progress_is_what_log_and_metrics_tell(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     task = write_plan(study, {})[-1]
-    assert progress(draw_run(study, task, rows=4)) == Progress(4, 10, 40.0)
-    assert Progress(4, 10, 40.0).share == 0.4
-    assert progress(tmp_path) is None
+    assert training_progress(draw_run(study, task, rows=4)) == TrainingProgress(4, 10, 40.0)
+    assert TrainingProgress(4, 10, 40.0).share == 0.4
+    assert training_progress(tmp_path) is None

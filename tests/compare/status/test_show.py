@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from drawn_plan import draw_run, running, small_study, write_plan
 
-from compare.status.show import explain
+from compare.status.show import explain_run
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 from compare.text import WIDTH
@@ -33,13 +33,13 @@ def done(study: StudyConfig) -> tuple[Task, Path]:
 
 def test_a_run_is_known_by_its_folder_its_id_the_beginning_of_it_and_its_name(study: StudyConfig) -> None:
     task, folder = done(study)
-    texts = {explain(word, study) for word in (str(folder), folder.name, task.id, task.id[:5], task.name)}
+    texts = {explain_run(word, study) for word in (str(folder), folder.name, task.id, task.id[:5], task.name)}
     assert len(texts) == 1
 
 
 def test_it_tells_what_was_done_how_long_it_took_and_what_was_found(study: StudyConfig) -> None:
     task, _ = done(study)
-    text = explain(task.id, study)
+    text = explain_run(task.id, study)
     assert task.name in text
     assert "done, took 45 s, held 1.5 GB, on node7, begun 2026-01-02T03:04:05+00:00, 2 attempts" in text
     assert "Fine-tunes unet on tu-tf_efficientnet_lite0 for 4000 steps of 16 images at" in " ".join(text.split())
@@ -53,25 +53,25 @@ def test_it_tells_what_was_done_how_long_it_took_and_what_was_found(study: Study
 def test_options_are_told_where_they_are_not_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text("ema: 0.5\nbatch_size: 16\n")
     study = small_study(tmp_path, finetune=tmp_path / "f.yaml")
-    text = explain(done(study)[0].id, study)
+    text = explain_run(done(study)[0].id, study)
     assert "ema 0.5" in text
     assert "batch_size" not in text  # it is as by default
 
 
 def test_the_loss_is_drawn_as_a_line(study: StudyConfig) -> None:
-    assert "loss over 3 rows of metrics.csv: 1.0000 to 0.3333\n  █▃▁" in explain(done(study)[0].id, study)
+    assert "loss over 3 rows of metrics.csv: 1.0000 to 0.3333\n  █▃▁" in explain_run(done(study)[0].id, study)
 
 
 def test_a_run_whose_files_were_changed_is_told_with_the_files(study: StudyConfig) -> None:
     task, folder = done(study)
-    assert "files: whole, as sealed" in explain(task.id, study)
+    assert "files: whole, as sealed" in explain_run(task.id, study)
     (folder / "metrics.csv").write_text("epoch,loss\n0,0.1\n")
-    assert "changed since the run ended: metrics.csv" in explain(task.id, study)
+    assert "changed since the run ended: metrics.csv" in explain_run(task.id, study)
 
 
 def test_the_command_that_does_it_again_names_its_own_options(study: StudyConfig) -> None:
     task, folder = done(study)
-    assert f"python -m finetune --config {folder}/config.yaml --out runs/again" in explain(task.id, study)
+    assert f"python -m finetune --config {folder}/config.yaml --out runs/again" in explain_run(task.id, study)
 
 
 def test_a_failed_run_has_its_reason_and_the_end_of_its_log(study: StudyConfig) -> None:
@@ -80,7 +80,7 @@ def test_a_failed_run_has_its_reason_and_the_end_of_its_log(study: StudyConfig) 
     log = study.folder / "logs" / f"{task.id}.txt"
     log.parent.mkdir()
     log.write_text("".join(f"line {i}\n" for i in range(100)))
-    text = explain(task.id, study)
+    text = explain_run(task.id, study)
     assert "failed: RuntimeError: no luck (model.py:3)" in text
     assert str(log) in text
     assert "line 99" in text
@@ -89,7 +89,7 @@ def test_a_failed_run_has_its_reason_and_the_end_of_its_log(study: StudyConfig) 
 
 def test_a_run_that_has_not_begun_says_so(study: StudyConfig) -> None:
     task = write_plan(study, {})[-1]
-    text = explain(task.id, study)
+    text = explain_run(task.id, study)
     assert "It has not begun" in text
     assert f"python -m compare run {study.folder}" in text
 
@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_shows_the_folder_that_it_works_in(study: StudyConfig
     task = write_plan(study, {})[-1]
     folder = draw_run(study, task)
     write_plan(study, {task.name: running()})
-    text = explain(task.id, study)
+    text = explain_run(task.id, study)
     assert str(folder) in text
     assert "unfinished" in text
 
@@ -107,20 +107,20 @@ def test_a_run_that_was_killed_with_its_command_is_not_said_to_go_on(study: Stud
     task = write_plan(study, {})[-1]
     draw_run(study, task)
     write_plan(study, {task.name: replace(running(), host=platform.node())})
-    assert "state:    stopped" in explain(task.id, study)
+    assert "state:    stopped" in explain_run(task.id, study)
 
 
 def test_a_run_of_no_study_is_explained_as_well(study: StudyConfig) -> None:
     task = write_plan(study, {})[0]
     folder = draw_run(study, task, result={"seconds": 3.0})
-    text = explain(folder.name, study)
+    text = explain_run(folder.name, study)
     assert "in no study's plan" in text
     assert "Pretrains tu-tf_efficientnet_lite0 by simclr for 100 epochs" in text
 
 
 def test_an_encoder_file_that_is_gone_is_told(study: StudyConfig) -> None:
     task = next(task for task in write_plan(study, {}) if task.stage == "finetune" and task.factors["init"] == "ssl")
-    assert "which is gone" in explain(str(draw_run(study, task)), study)
+    assert "which is gone" in explain_run(str(draw_run(study, task)), study)
 
 
 def test_a_search_shows_what_it_tried(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_search_shows_what_it_tried(tmp_path: Path) -> None:
     found = {"strategy": "grid", "best": 1e-3, "jaccard": 0.75, "at_edge": True, "trials": trials}
     (folder / "result.json").write_text(json.dumps(found))
     write_plan(study, {task.name: Outcome(state="done", folder=str(folder))})
-    text = " ".join(explain(task.id, study).split())
+    text = " ".join(explain_run(task.id, study).split())
     assert "0.001 is best, mean IoU 0.750, which lies at the edge of what was tried" in text
     assert "0.0001 0 0.5000 0.001 0 0.7500" in text
 
@@ -140,7 +140,7 @@ def test_a_search_shows_what_it_tried(tmp_path: Path) -> None:
 def test_a_word_that_means_no_run_is_answered_with_the_nearest(study: StudyConfig) -> None:
     task, _ = done(study)
     with pytest.raises(UserError, match=f"no run has this folder, hash, id or name.*did you mean '{task.name}'"):
-        explain(task.name.replace("unet", "unett"), study)
+        explain_run(task.name.replace("unet", "unett"), study)
 
 
 def test_a_word_that_means_several_runs_is_answered_with_them(study: StudyConfig) -> None:
@@ -148,15 +148,15 @@ def test_a_word_that_means_several_runs_is_answered_with_them(study: StudyConfig
     for name, task in zip(("run-aaaa1", "run-aaaa2"), tasks[-2:], strict=True):
         draw_run(study, task).rename(study.runs / "finetune" / name)
     with pytest.raises(UserError, match=r"'aaaa' means 2 runs .*run-aaaa1.*run-aaaa2"):
-        explain("aaaa", study)
+        explain_run("aaaa", study)
 
 
 def test_a_short_beginning_is_not_taken_for_a_hash(study: StudyConfig) -> None:
     task, _ = done(study)
     with pytest.raises(UserError, match="no run has this"):
-        explain(task.id[:2], study)
+        explain_run(task.id[:2], study)
 
 
 def test_no_line_but_a_command_is_longer_than_the_page(study: StudyConfig) -> None:
-    lines = explain(done(study)[0].id, study).splitlines()
+    lines = explain_run(done(study)[0].id, study).splitlines()
     assert max(len(line) for line in lines if not line.lstrip().startswith(("again:", "folder:", "study:"))) <= WIDTH

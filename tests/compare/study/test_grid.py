@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compare.page.blocks import plain
+from compare.page.blocks import plain_number
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, level
-from compare.study.grid import all_combinations, combinations, in_words, tuned
-from compare.study.rules import rule
+from compare.study.grid import all_combinations, combination_in_words, combinations, finetuning_options
+from compare.study.rules import exclusion_rule
 from dermssl.errors import UserError
 from dermssl.flags import parse
 
@@ -44,8 +44,8 @@ def test_a_rate_that_is_searched_for_is_no_level_yet() -> None:
 def test_all_folds_are_run_unless_some_are_named() -> None:
     assert {one["fold"] for one in combinations(StudyConfig(folds=3))} == {0, 1, 2}
     assert {one["fold"] for one in combinations(StudyConfig(folds=3, fold=(2,)))} == {2}
-    assert tuned(StudyConfig(folds=3), combinations(StudyConfig(folds=3))[-1]).fold == 2
-    assert tuned(StudyConfig(folds=3), combinations(StudyConfig(folds=3))[-1]).folds == 3
+    assert finetuning_options(StudyConfig(folds=3), combinations(StudyConfig(folds=3))[-1]).fold == 2
+    assert finetuning_options(StudyConfig(folds=3), combinations(StudyConfig(folds=3))[-1]).folds == 3
 
 
 def test_seeds_come_one_after_the_other_and_arms_side_by_side() -> None:
@@ -69,8 +69,8 @@ def test_a_rule_leaves_out_what_has_all_of_its_levels() -> None:
 def test_a_level_may_be_written_as_any_number_writes_it() -> None:
     text = "decoder=fpn label_fraction=5e-2"
     given = dict.fromkeys(FACTORS) | {"decoder": "fpn", "label_fraction": 0.05}
-    assert rule(text, LEVELS).leaves_out(given)
-    assert not rule(text, LEVELS).leaves_out(given | {"decoder": "unet"})
+    assert exclusion_rule(text, LEVELS).leaves_out(given)
+    assert not exclusion_rule(text, LEVELS).leaves_out(given | {"decoder": "unet"})
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_level_may_be_written_as_any_number_writes_it() -> None:
 )
 def test_a_wrong_rule_is_told(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
-        rule(text, LEVELS)
+        exclusion_rule(text, LEVELS)
 
 
 def test_rules_that_leave_nothing_are_told() -> None:
@@ -99,14 +99,14 @@ def test_levels_that_do_not_go_together_are_told_with_the_combination(tmp_path: 
     study = StudyConfig(finetune=fixed, loss=("tversky", "dice"))
     wrong = next(one for one in combinations(study) if one["loss"] == "dice")
     with pytest.raises(ValueError, match=r"^unet, simclr, .*dice, 10 % of labels, seed 0: --tversky_alpha .*--exclude"):
-        tuned(study, wrong)
+        finetuning_options(study, wrong)
 
 
 def test_a_combination_is_called_by_what_the_study_varies() -> None:
     study = StudyConfig(image_size=(64, 96))
-    said = in_words(combinations(study)[0], study)
+    said = combination_in_words(combinations(study)[0], study)
     assert said == "unet, simclr, tu-tf_efficientnet_lite0, 64 px, 10 % of labels, seed 0"
-    assert "px" not in in_words(combinations(StudyConfig())[0], StudyConfig())
+    assert "px" not in combination_in_words(combinations(StudyConfig())[0], StudyConfig())
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ def test_a_method_names_its_arm_in_the_contrast() -> None:
 def test_a_learning_rate_reads_as_it_is_typed() -> None:
     assert [level("lr", rate) for rate in (3e-5, 1e-4, 0.003, 1.0)] == ["0.00003", "0.0001", "0.003", "1"]
     assert StudyConfig(arms="lr", lr=(3e-5, 1e-4), contrast=("3e-5", "0.0001")).compared == ("0.00003", "0.0001")
-    assert [plain(value) for value in (3e-5, 0.25, 12.0, 100_000.0)] == ["0.00003", "0.25", "12", "100,000"]
+    assert [plain_number(value) for value in (3e-5, 0.25, 12.0, 100_000.0)] == ["0.00003", "0.25", "12", "100,000"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compare.study.config import StudyConfig
-from compare.study.plan import Task, bound, tasks_of
+from compare.study.plan import Task, completed_task, tasks_of
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.files import write_json
@@ -174,9 +174,9 @@ def test_a_bound_task_has_its_encoder_and_its_rate(tmp_path: Path) -> None:
             (folders[task.id] / "encoder.safetensors").touch()
         elif task.stage == "search":
             write_json(folders[task.id] / "result.json", {"best": 0.02})
-    config = bound(ssl, folders).config
+    config = completed_task(ssl, folders).config
     pretraining = next(task for task in tasks if task.stage == "pretrain")
     assert config.init == str(folders[pretraining.id] / "encoder.safetensors")
     assert config.lr == 0.02
     search = next(task for task in tasks if task.stage == "search" and task.factors["init"] == "ssl")
-    assert bound(search, folders).config.tuning.init == config.init
+    assert completed_task(search, folders).config.tuning.init == config.init

@@ -8,7 +8,7 @@ import pytest
 from drawn_study import Design, draw_study
 from exact_study import exact_study
 
-from compare.tables.all_tables import every_table, run_table
+from compare.tables.all_tables import all_tables, run_table
 from compare.tables.arms import ARMS, arm_table
 from compare.tables.contrasts import CONTRASTS, contrast_table, run_means
 from compare.tables.search_tables import search_table
@@ -38,7 +38,7 @@ def columns_of(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 
 
 def test_a_rich_study_fills_every_table_but_that_of_leaking_pairs(rich: Study) -> None:
-    tables = every_table(rich, draws=60)
+    tables = all_tables(rich, draws=60)
     assert [name for name, table in tables.items() if table.empty] == ["deviations", "leak_pairs"]
     assert all(table.columns.is_unique for table in tables.values())
 
@@ -54,13 +54,13 @@ def test_a_rich_study_fills_every_table_but_that_of_leaking_pairs(rich: Study) -
     ids=["nothing", "an arm failed", "an image", "an arm"],
 )
 def test_a_study_in_any_state_has_every_table_with_its_columns(tmp_path: Path, rich: Study, design: Design) -> None:
-    tables = every_table(read_study(draw_study(tmp_path / "study", design)), draws=20)
-    assert columns_of(tables) == columns_of(every_table(rich, draws=20))
+    tables = all_tables(read_study(draw_study(tmp_path / "study", design)), draws=20)
+    assert columns_of(tables) == columns_of(all_tables(rich, draws=20))
 
 
 def test_a_study_that_was_only_asked_for_has_tables_that_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: bare")
-    assert all(table.empty for table in every_table(read_study(tmp_path), draws=60).values())
+    assert all(table.empty for table in all_tables(read_study(tmp_path), draws=60).values())
 
 
 # contrasts

@@ -7,7 +7,7 @@ import pytest
 from drawn_study import Design, draw_study
 from exact_study import Runs, exact_study
 
-from compare.tables.factor_tables import ARM_RANKS, arm_rank_table, effect_tables, told_apart
+from compare.tables.factor_tables import ARM_RANKS, arm_rank_table, effect_tables, separable_factors
 from compare.tables.study import Study, read_study
 
 EFFECTS = {"ssl": 0.04, "imagenet": 0.0, "random": -0.04, "unet": 0.01, "fpn": -0.01, 0.1: -0.1, 1.0: 0.1}
@@ -55,8 +55,8 @@ def test_a_factor_that_moves_with_another_is_named_without_numbers(tmp_path: Pat
 
 def test_the_first_of_two_factors_that_move_together_is_kept() -> None:
     cells: list[dict[str, object]] = [{"init": one, "loss": one.upper(), "size": n} for one in "ab" for n in (96, 128)]
-    assert told_apart(cells) == (["init", "size"], {"loss": 2})
-    assert told_apart([]) == ([], {})
+    assert separable_factors(cells) == (["init", "size"], {"loss": 2})
+    assert separable_factors([]) == ([], {})
 
 
 def test_arms_are_ranked_over_the_cells(tmp_path: Path) -> None:
