@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pages import DOCUMENTS, ROOT, typed
 
-from compare.command_line import parsed
+from compare.command_line import parsed_command
 from dermssl import flags
 from dermssl.__main__ import with_flag
 from dermssl.check.config import CheckConfig
@@ -74,7 +74,7 @@ def parse(module: str, *words: str) -> object:
             return flags.parse(ProbeConfig, module, words)
         case "compare":
             named = ["demo" if word.endswith("STUDY") else word for word in words]
-            return parsed([word for word in named if word != "--help"])
+            return parsed_command([word for word in named if word != "--help"])
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 from pages import ARCHITECTURE, DOCS, ROOT, rows, spans, table_values
 
-from compare.execution.ledger import COLUMNS as PLAN
 from compare.execution.ledger import Event
 from compare.study.config import StudyConfig
+from compare.study.factors import PLAN_COLUMNS
 from compare.study.plan import tasks_of
 from compare.tables.all_tables import ARMS, CONTRASTS
 from dermssl import flags
@@ -26,7 +26,7 @@ from pretrain.recipes import METHODS, recipe_of
 def test_the_tables_of_the_architecture_name_every_field() -> None:
     wanted = {field.name for card in (Card, ModelCard) for field in fields(card)} | set(SCORES)
     there = table_values(ARCHITECTURE) | set(spans(ARCHITECTURE))
-    assert (wanted | set(PLAN)) - there == set()
+    assert (wanted | set(PLAN_COLUMNS)) - there == set()
 
 
 def test_the_events_of_a_study_are_named_where_its_history_is_told() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from compare.execution.worker import CHANGED, utc
-from compare.study.factors import FACTORS
+from compare.study.factors import PLAN_COLUMNS
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.files import write_json
@@ -20,10 +20,6 @@ from dermssl.runs.folder import LOCK, read_result, write_table
 from dermssl.runs.lock import claimed, signed
 from dermssl.runs.seal import broken
 
-COLUMNS = [
-    "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",
-    "error",
-]  # fmt: skip
 PAUSE = 0.3  # seconds between two writings of plan.csv
 STAGES = {"pretrain": "pretraining", "search": "search", "finetune": "fine-tuning", "probe": "probe"}
 Event = Literal["began", "extended", "changed", "retried", "trusted", "budget", "lost", "cleaned", "finished"]
@@ -190,7 +186,7 @@ def plan_table(tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> pd.Dat
         name = Path(outcome.folder).name.rpartition("-")[2]
         words = {"id": task.id, "stage": task.stage, "name": task.name, "hash": name}
         rows.append({**words, **task.factors, **asdict(outcome)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS)
 
 
 def read_outcomes(folder: Path) -> dict[str, Outcome]:

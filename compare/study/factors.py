@@ -16,6 +16,12 @@ OPTIONAL = ("loss", "lr", "image_size", "padding", "augmentation", "fold")
 Arms = Literal["init", "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation"]
 """Factors whose levels can be compared. A method belongs to an init; over fractions, folds and seeds is averaged."""
 
+PLAN_COLUMNS = [
+    "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",
+    "error",
+]  # fmt: skip
+"""The columns of plan.csv: the ledger writes them, tables and status read them."""
+
 Level = str | int | float | None
 
 

@@ -13,15 +13,11 @@ import pandas as pd
 import yaml
 
 from compare.statistics.decisions import FloatArray
-from compare.study.factors import FACTORS, NUMBERS, OPTIONAL, arm_label, level, phrase
+from compare.study.factors import FACTORS, NUMBERS, OPTIONAL, PLAN_COLUMNS, arm_label, level, phrase
 from dermssl.errors import UserError
 
 Cell = tuple[str, float]  # setting, label fraction
 
-PLAN = [
-    "id", "stage", "name", "hash", "state", "attempts", "seconds", "memory_mb", "host", "started", *FACTORS, "folder",
-    "error",
-]  # fmt: skip
 SCORES = ["run", *FACTORS, "image_id", "lesion_id", "jaccard", "isic_jaccard", "dice"]
 WORDS = ["id", "stage", "name", "hash", "state", "host", "started", "folder", "error"]
 
@@ -171,7 +167,7 @@ def run_result(run_folder: str) -> dict[str, object]:
 
 def _read_plan(path: Path) -> pd.DataFrame:
     plan = pd.read_csv(path, dtype={"id": str, "hash": str, "name": str}) if path.is_file() else pd.DataFrame()
-    return _typed(plan.reindex(columns=PLAN), WORDS)
+    return _typed(plan.reindex(columns=PLAN_COLUMNS), WORDS)
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import pytest
 from counted import counting
 
 from compare.execution import ledger as module
-from compare.execution.ledger import COLUMNS, Ledger, locked_study, outcome_of, read_outcomes, write_outcome
+from compare.execution.ledger import Ledger, locked_study, outcome_of, read_outcomes, write_outcome
+from compare.study.factors import PLAN_COLUMNS
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.runs.folder import Run
@@ -59,7 +60,7 @@ def states(ledger: Ledger) -> list[str]:
 def test_the_plan_has_a_row_a_run_from_the_beginning(folder: Path, tasks: list[Task]) -> None:
     Ledger(folder, tasks)
     plan = plan_of(folder)
-    assert plan.columns.tolist() == COLUMNS
+    assert plan.columns.tolist() == PLAN_COLUMNS
     assert plan["name"].tolist() == [task.name for task in tasks]
     assert plan["state"].tolist() == ["planned"] * 4
     assert plan["seed"].tolist() == [0, 1, 2, 3]
@@ -260,7 +261,7 @@ def test_the_line_of_a_run_tells_how_far_the_study_is(
 
 def test_a_study_is_run_by_one_command_at_a_time(tmp_path: Path) -> None:
     place = tmp_path / "study"
-    code = f"from pathlib import Path\nfrom compare.execution.ledger import hold\nwith hold(Path({str(place)!r})): pass"
+    code = f"from pathlib import Path\nfrom compare.execution.ledger import locked_study\nwith locked_study(Path({str(place)!r})): pass"
     other = [sys.executable, "-c", code]
     with locked_study(place):
         with (
