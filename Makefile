@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Two processes of one thread each keep two cores busier than one process of two; the other options stand in pyproject.toml.
+PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
+
+# Without kept bytecode every process that imports torch compiles it anew, which takes longer than most tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-short test test-slow lint format lock clean
@@ -29,10 +34,10 @@ demo-short: setup  ## the same path in a few minutes, for CI
 	$(RUN) -m compare --config configs/compare/short.yaml
 
 test: setup  ## the fast tests
-	$(RUN) -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: setup  ## the slow tests as well
-	$(RUN) -m pytest
+	$(PYTEST)
 
 lint: setup  ## formatting, lint and types
 	$(RUN) -m ruff format --check .

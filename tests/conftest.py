@@ -1,10 +1,13 @@
 """What tests of several packages draw on: a small data set in ISIC's layout, and a place where nothing else stands."""
 
+import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and BLAS read it as they load: a test process works on one core
 
 import cv2
 import numpy as np

@@ -1,7 +1,4 @@
 import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +6,6 @@ import pytest
 from dermssl import flags
 from dermssl.errors import UserError
 from probe.config import ProbeConfig
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -34,11 +29,6 @@ def test_impossible_options_are_refused_in_a_sentence(option: str, value: object
         ProbeConfig(**{option: value})
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "probe").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_config_parses(path: Path) -> None:
-    flags.parse(ProbeConfig, "python -m probe", ["--config", str(path)])
-
-
 def test_a_written_config_reads_back_equal(tmp_path: Path) -> None:
     config = ProbeConfig(init="random", dense_images=(5, 7), labels="a.csv:b", limit=30, data=Path("x"))
     flags.write(config, tmp_path / "config.yaml")
@@ -52,15 +42,3 @@ def test_options_that_are_no_part_of_a_run_exist() -> None:
 def test_a_misspelt_option_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'dense_images'"):
         flags.parse(ProbeConfig, "python -m probe", ["--dense_image", "10"])
-
-
-def test_help_answers_without_torch() -> None:
-    code = "import sys, runpy\ntry:\n    runpy.run_module('probe', run_name='__main__')\nexcept SystemExit as stop:\n"
-    code += "    assert stop.code in (0, None), stop.code\nassert 'torch' not in sys.modules"
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert "--dense_images" in done.stdout
-    assert time.perf_counter() - began < 5  # 0.7 s on an idle machine; a loaded one must not fail the suite
