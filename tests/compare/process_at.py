@@ -12,7 +12,7 @@ from pathlib import Path
 WORKS = """
 import os, platform, sys, time
 from datetime import UTC, datetime
-from dermssl.holder import claimed, signed
+from dermssl.runs.lock import claimed, signed
 log, *folders = sys.argv[1:]
 if log:
     with open(log, "a") as said:

@@ -201,8 +201,8 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_came(
 CHILD = """
 import sys
 from pathlib import Path
-from dermssl.transfer import fetch
-from dermssl.web import ask
+from dermssl.download.resumable import fetch
+from dermssl.download.web import ask
 fetch(sys.argv[1], Path(sys.argv[2]), ask(sys.argv[1]), None)
 """
 

@@ -8,7 +8,7 @@ from dermssl.runs.costs import peak_memory, resident_peak
 
 HOLDING = """
 import numpy as np
-from dermssl.memory import forget_peak, peak_memory
+from dermssl.runs.costs import forget_peak, peak_memory
 
 forget_peak()
 before = peak_memory()["memory_mb"]
@@ -29,8 +29,8 @@ def test_what_was_held_and_given_back_counts_until_it_is_forgotten() -> None:
 
 AFTER_A_LARGE_RUN = """
 import torch
-from dermssl.device import keep_freed_memory
-from dermssl.memory import forget_peak, peak_memory
+from dermssl.training.device import keep_freed_memory
+from dermssl.runs.costs import forget_peak, peak_memory
 
 keep_freed_memory()
 forget_peak()
