@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dermssl.bounds import above_zero, at_least, share
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 Optimiser = Literal["lars", "sgd", "adamw"]
@@ -116,24 +117,10 @@ class PretrainConfig(SplitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size < 2:
-            raise ValueError(f"--batch_size must be at least 2, for an anchor needs a negative; got {self.batch_size}")
-        if self.image_size < 32:
-            raise ValueError(f"--image_size must be at least 32, the stride of the last stage; got {self.image_size}")
-        if self.seed < 0:
-            raise ValueError(f"--seed must not be negative, got {self.seed}")
-        if not self.lr > 0:
-            raise ValueError(f"--lr must be above 0, got {self.lr}")
-        if self.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, got {self.epochs}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"--warmup is a share of the steps in [0, 1), got {self.warmup}")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"--limit is a number of images, got {self.limit}")
-        if self.cache_size < 1:
-            raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
-        if not 0 <= self.solarise <= 1:
-            raise ValueError(f"--solarise is a probability, got {self.solarise}")
-        for name in ("weight_decay", "workers", "threads", "save_every", "look_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
+        at_least(self, 2, "batch_size", why="for an anchor needs a negative")
+        at_least(self, 32, "image_size", why="the stride of the last stage")
+        at_least(self, 1, "epochs", "limit", "cache_size")
+        at_least(self, 0, "weight_decay", "workers", "threads", "save_every", "look_every", "seed")
+        above_zero(self, "lr")
+        share(self, "warmup", noun="share of the steps")
+        share(self, "solarise", interval="[0, 1]", noun="probability")

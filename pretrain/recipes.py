@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
+from dermssl.bounds import above_zero, at_least, share
 from pretrain.config import Optimiser, PretrainConfig, Scaling
 
 
@@ -29,7 +30,7 @@ class SimCLRConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "temperature", "hidden_dim", "projection_dim")
+        above_zero(self, "temperature", "hidden_dim", "projection_dim")
         if self.micro_batch and (self.micro_batch < 2 or self.batch_size % self.micro_batch):
             raise ValueError(
                 f"--micro_batch must divide --batch_size ({self.batch_size}) into parts of 2 images or more, "
@@ -62,7 +63,7 @@ class MoCoConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "temperature", "hidden_dim", "projection_dim")
+        above_zero(self, "temperature", "hidden_dim", "projection_dim")
         share(self, "momentum")
         queue_and_groups(self, self.queue_size, self.norm_groups)
 
@@ -87,7 +88,7 @@ class MoCoV3Config(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "temperature", "hidden_dim", "projection_dim")
+        above_zero(self, "temperature", "hidden_dim", "projection_dim")
         share(self, "momentum")
 
 
@@ -109,7 +110,7 @@ class BYOLConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "hidden_dim", "projection_dim")
+        above_zero(self, "hidden_dim", "projection_dim")
         share(self, "momentum")
 
 
@@ -131,7 +132,7 @@ class SimSiamConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "projection_dim", "prediction_dim")
+        above_zero(self, "projection_dim", "prediction_dim")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class BarlowTwinsConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "projection_dim", "redundancy", "flat_lr")
+        above_zero(self, "projection_dim", "redundancy", "flat_lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +176,8 @@ class VICRegConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "projection_dim")
-        for name in ("invariance", "variance", "covariance"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} is a weight and must not be negative, got {getattr(self, name)}")
+        above_zero(self, "projection_dim")
+        at_least(self, 0, "invariance", "variance", "covariance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +191,8 @@ class MultiCropConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.local_crops < 0:
-            raise ValueError(f"--local_crops must not be negative, got {self.local_crops}")
-        if self.local_size < 32:
-            raise ValueError(f"--local_size must be at least 32, the stride of the last stage; got {self.local_size}")
+        at_least(self, 0, "local_crops")
+        at_least(self, 32, "local_size", why="the stride of the last stage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,12 +226,9 @@ class DINOConfig(MultiCropConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "student_temperature", "teacher_temperature", "hidden_dim", "bottleneck_dim", "prototypes")
-        share(self, "momentum")
-        share(self, "centre_momentum")
-        for name in ("frozen_epochs", "clip"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
+        above_zero(self, "student_temperature", "teacher_temperature", "hidden_dim", "bottleneck_dim", "prototypes")
+        share(self, "momentum", "centre_momentum")
+        at_least(self, 0, "frozen_epochs", "clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,10 +262,8 @@ class SwAVConfig(MultiCropConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "temperature", "epsilon", "sinkhorn_steps", "hidden_dim", "projection_dim", "prototypes")
-        for name in ("frozen_epochs", "queue_from", "queue_size"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
+        above_zero(self, "temperature", "epsilon", "sinkhorn_steps", "hidden_dim", "projection_dim", "prototypes")
+        at_least(self, 0, "frozen_epochs", "queue_from", "queue_size")
         if 0 < self.queue_size < self.batch_size:
             raise ValueError(f"--queue_size must be 0 or hold a batch ({self.batch_size}), got {self.queue_size}")
 
@@ -287,8 +279,7 @@ class DenseCLConfig(MoCoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.dense_share <= 1:
-            raise ValueError(f"--dense_share is a share in [0, 1], got {self.dense_share}")
+        share(self, "dense_share", interval="[0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,9 +297,8 @@ class VICRegLConfig(VICRegConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "matches", "map_dim")
-        if not 0 <= self.global_share <= 1:
-            raise ValueError(f"--global_share is a share in [0, 1], got {self.global_share}")
+        above_zero(self, "matches", "map_dim")
+        share(self, "global_share", interval="[0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,22 +324,8 @@ class DecoderPretrainConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "temperature", "projection_dim")
-        if self.places < 2:
-            raise ValueError(f"--places must be at least 2, for a place needs a negative; got {self.places}")
-
-
-def positive(config: PretrainConfig, *names: str) -> None:
-    """Refuses an option that is not above 0."""
-    for name in names:
-        if not getattr(config, name) > 0:
-            raise ValueError(f"--{name} must be above 0, got {getattr(config, name)}")
-
-
-def share(config: PretrainConfig, name: str) -> None:
-    """Refuses a share of what was before that is not in [0, 1): at 1 nothing ever moves."""
-    if not 0 <= getattr(config, name) < 1:
-        raise ValueError(f"--{name} is a share in [0, 1), got {getattr(config, name)}")
+        above_zero(self, "temperature", "projection_dim")
+        at_least(self, 2, "places", why="for a place needs a negative")
 
 
 def queue_and_groups(config: PretrainConfig, queue_size: int, norm_groups: int) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from dermssl.bounds import at_least
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 
@@ -71,18 +72,12 @@ class ProbeConfig(SplitConfig):
             raise ValueError(
                 f"--image_size must be a multiple of 32, the stride of the last stage; got {self.image_size}"
             )
-        if self.batch_size < 1:
-            raise ValueError(f"--batch_size must be at least 1, got {self.batch_size}")
-        if self.k < 1:
-            raise ValueError(f"--k must be at least 1, for somebody has to vote; got {self.k}")
+        at_least(self, 1, "batch_size")
+        at_least(self, 1, "k", why="for somebody has to vote")
         if not self.dense_images or min(self.dense_images) < 2:
             raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
-        if self.limit is not None and self.limit < 2:
-            raise ValueError(f"--limit is a number of images, at least 2 for a split; got {self.limit}")
-        if self.pairs < 0:
-            raise ValueError(f"--pairs must not be negative, got {self.pairs}")
-        if self.seed < 0:
-            raise ValueError(f"--seed must not be negative, got {self.seed}")
+        at_least(self, 2, "limit", why="an image on either side of the split")
+        at_least(self, 0, "pairs", "seed")
         inits = self.inits
         if len(set(inits)) < len(inits):
             raise ValueError(f"--against {self.against}: names an init twice, or --init {self.init} itself")

@@ -1,55 +1,77 @@
-"""Arrows point down only, and what parses options imports nothing heavy."""
+"""The house is made of rooms: what stands on what, how many files a room holds, and that a name has one home."""
 
 import ast
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("dermssl", "pretrain", "finetune", "probe", "compare")
+PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
+    "dermssl": (
+        [],
+        ["errors", "bounds", "parallel", "files", "flags", "runs", "weights", "synthetic", "download", "exchange",
+         "training", "data", "scores", "appearance", "splits", "features", "check", "__main__"],
+    ),
+    "pretrain": (
+        ["dermssl"],
+        ["config", "recipes", "pool", "views", "methods", "doctor", "run", "__main__"],
+    ),
+    "finetune": (
+        ["dermssl"],
+        ["options", "augmentation", "losses", "scoring", "preview", "network", "export", "predict", "training", "run",
+         "ensemble", "__main__"],
+    ),
+    "probe": (
+        ["dermssl"],
+        ["config", "features", "scores", "maps", "remarks", "run", "__main__"],
+    ),
+    "compare": (
+        ["dermssl", "pretrain", "finetune", "probe"],
+        ["text", "study", "statistics", "estimates", "tables", "command_line", "execution", "figures", "forecast",
+         "page", "status", "publish", "run", "commands", "__main__"],
+    ),
+}  # fmt: skip
+MOST = 18  # Python files in a folder
+DOORS = {"run", "main"}  # what every command has, each its own
+VAGUE = {"utils", "util", "helpers", "helper", "base", "common", "misc", "manager"}
+LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
+LIGHT_TOO = {
+    "dermssl.flags",
+    "dermssl.errors",
+    "dermssl.bounds",
+    "dermssl.data.sources",
+    "finetune.ensemble",
+    "compare.command_line",
+}
+
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-MAY_IMPORT = {  # beside itself
-    "dermssl": set(),
-    "pretrain": {"dermssl"},
-    "finetune": {"dermssl"},
-    "probe": {"dermssl"},
-    "compare": {"dermssl", "pretrain", "finetune", "probe"},
-}
-WORDS = {"compare.study.factors", "compare.study.rules"}  # what the options of a study are made of
-ROOMS = ("statistics", "tables", "page")  # of compare, each above the one before
-LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
-PARSING = [name for name in MODULES if name.endswith(("config", ".__main__"))] + [
-    "dermssl.flags",
-    "dermssl.errors",
-    "dermssl.data.sources",
-    "finetune.predict",
-    "finetune.ensemble",
-    "finetune.export",
-    "finetune.preview",
-]
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    """The module as its syntax."""
+    return ast.parse(MODULES[name].read_text())
 
 
 @cache
 def imports(name: str, *, everywhere: bool) -> frozenset[str]:
     """What a module imports; only what its import runs, unless `everywhere`."""
-    tree = ast.parse(MODULES[name].read_text())
-    nodes = ast.walk(tree) if everywhere else at_import(tree)
-    found = set()
+    nodes = ast.walk(tree(name)) if everywhere else at_import(tree(name))
+    modules = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} imports by a relative name"
             origin = str(node.module)
-            found |= {full if (full := f"{origin}.{alias.name}") in MODULES else origin for alias in node.names}
-    return frozenset(found)
+            modules |= {full if (full := f"{origin}.{alias.name}") in MODULES else origin for alias in node.names}
+    return frozenset(modules)
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
@@ -61,62 +83,115 @@ def at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from at_import(child)
 
 
+def ours(name: str) -> set[str]:
+    """The modules of this project that a module imports anywhere."""
+    return set(imports(name, everywhere=True)) & set(MODULES)
+
+
 def reached(name: str) -> set[str]:
     """Every module that importing `name` imports, those of other people by their first name."""
-    found: set[str] = set()
+    labels: set[str] = set()
     ahead = [name]
     while ahead:
-        here = ahead.pop()
-        for other in imports(here, everywhere=False):
-            ours = other in MODULES
-            label = other if ours else other.partition(".")[0]
-            if label not in found:
-                found.add(label)
-                ahead += [other] if ours else []
-    return found
+        for other in imports(ahead.pop(), everywhere=False):
+            label = other if other in MODULES else other.partition(".")[0]
+            if label not in labels:
+                labels.add(label)
+                ahead += [other] if other in MODULES else []
+    return labels
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_arrows_point_down_only(name: str) -> None:
-    package = name.partition(".")[0]
-    others = {other.partition(".")[0] for other in imports(name, everywhere=True)} & set(PACKAGES)
-    assert others - {package} <= MAY_IMPORT[package]
+def package_of(name: str) -> str:
+    """The package that a module is in."""
+    return name.partition(".")[0]
 
 
-@pytest.mark.parametrize("name", PARSING)
-def test_parsing_options_imports_nothing_heavy(name: str) -> None:
-    assert {other for other in reached(name) if other not in MODULES} <= LIGHT
+def room_of(name: str) -> str:
+    """The room, or the file at the root of its package, that a module is; empty for the package itself."""
+    return [*name.split("."), ""][1]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.endswith((".config", "_config"))])
-def test_a_config_stands_at_the_bottom_of_its_package(name: str) -> None:
-    package = name.partition(".")[0]
-    below = {other for other in imports(name, everywhere=True) if other.partition(".")[0] == package}
-    assert {other for other in below - WORDS if not other.endswith("_config")} == set()
+def stands(name: str) -> int:
+    """The place of a module's room in the order of its package; the package itself stands below all."""
+    rooms = PACKAGES[package_of(name)][1]
+    return rooms.index(room_of(name)) if room_of(name) else -1
 
 
-@pytest.mark.parametrize("package", PACKAGES[1:])
-def test_nothing_below_the_run_imports_the_run(package: str) -> None:
-    importers = {name for name in MODULES if f"{package}.run" in imports(name, everywhere=True)}
-    top = {f"{package}.__main__", f"{package}.commands"} & set(MODULES)
-    assert {name for name in importers if name.startswith(package)} <= top
-    assert importers & top
+def test_every_room_and_file_stands_in_the_order() -> None:
+    there = {(package_of(name), room_of(name)) for name in MODULES if room_of(name)}
+    assert there == {(package, room) for package, (_, rooms) in PACKAGES.items() for room in rooms}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("compare.") and name.count(".") > 1])
-def test_the_rooms_of_compare_stand_on_one_another(name: str) -> None:
-    room = name.split(".")[1]
-    others = {other.split(".")[1] for other in imports(name, everywhere=True) if other.count(".") > 1}
-    reached_rooms = others & set(ROOMS)
-    assert not others & {"run", "commands"}
-    assert room not in ROOMS or reached_rooms <= set(ROOMS[: ROOMS.index(room) + 1])
-    assert room not in ROOMS or not others & {"execution", "overview"}
+def test_arrows_between_packages_point_down_only() -> None:
+    up = {
+        (name, other)
+        for name in MODULES
+        for other in ours(name)
+        if package_of(other) not in [package_of(name), *PACKAGES[package_of(name)][0]]
+    }
+    assert up == set()
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_file_is_named_by_what_it_holds(name: str) -> None:
-    assert name.rpartition(".")[2] not in {"utils", "util", "helpers", "helper", "base", "common", "misc", "manager"}
+def test_arrows_between_rooms_point_down_only() -> None:
+    up = {
+        (name, other)
+        for name in MODULES
+        for other in ours(name)
+        if package_of(name) == package_of(other) and stands(other) > stands(name)
+    }
+    assert up == set()
+
+
+def test_no_circle_of_modules() -> None:
+    left = {name: ours(name) - {name} for name in MODULES}
+    while free := [name for name, below in left.items() if not below & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
+def test_no_folder_holds_more_files_than_one_sees_at_a_glance() -> None:
+    folders = Counter(path.parent for top in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / top).rglob("*.py"))
+    assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > MOST} == {}
+
+
+def test_a_public_name_has_one_home() -> None:
+    homes = defaultdict(list)
+    for name in MODULES:
+        for node in tree(name).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(name)
+    assert {word: where for word, where in homes.items() if len(where) > 1 and word not in DOORS} == {}
+
+
+def test_options_and_doors_import_nothing_heavy() -> None:
+    parsing = {
+        name for name in MODULES if name.endswith(("config", ".__main__")) or name.startswith("finetune.options")
+    }
+    heavy = {
+        name: strangers
+        for name in parsing | LIGHT_TOO
+        if (strangers := {other for other in reached(name) if other not in MODULES} - LIGHT)
+    }
+    assert heavy == {}
+
+
+def test_options_stand_at_the_bottom_of_their_package() -> None:
+    bottom = {"compare.study.factors", "compare.study.rules"}  # what the options of a study are made of
+    options = {name for name in MODULES if name.endswith("config") or name.startswith("finetune.options")}
+    above = {
+        (name, other)
+        for name in options
+        for other in ours(name)
+        if package_of(other) == package_of(name) and other not in options | bottom | LIGHT_TOO
+    }
+    assert above == set()
+
+
+def test_a_file_is_named_by_what_it_holds() -> None:
+    assert {name for name in MODULES if name.rpartition(".")[2] in VAGUE} == set()
 
 
 def test_the_graph_of_imports_is_seen_at_all() -> None:
     assert {"torch", "dermssl.weights.encoder", "dermssl.files"} <= reached("finetune.run")
+    assert stands("dermssl.data.images") > stands("dermssl.files") > stands("dermssl") == -1

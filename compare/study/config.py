@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from compare.study.factors import FACTORS, Arms, Level, level
 from compare.study.rules import ExclusionRule, exclusion_rule
+from dermssl.bounds import above_zero, at_least, share
 from dermssl.flags import nearest
 from dermssl.splits.config import OnLeak
 from finetune.options.augment import Padding
@@ -55,10 +56,9 @@ class GridConfig:
             wanted = "one value or more, " if getattr(GridConfig, factor) else "values, "
             if (not values and getattr(GridConfig, factor)) or len(set(values)) != len(values):
                 raise ValueError(f"--{factor} needs {wanted}none of them twice; got {list(values)}")
-        if min(self.label_fraction) <= 0 or max(self.label_fraction) > 1:
-            raise ValueError(f"--label_fraction are shares in (0, 1], got {list(self.label_fraction)}")
-        if min(self.seed) < 0:
-            raise ValueError(f"--seed must not be negative, got {list(self.seed)}")
+        share(self, "label_fraction", interval="(0, 1]")
+        above_zero(self, "lr")
+        at_least(self, 0, "seed")
         if not 1 <= self.pretrainings <= len(self.seed):
             raise ValueError(f"--pretrainings is 1 to the number of --seed, {len(self.seed)}; got {self.pretrainings}")
         if self.folds < 0 or self.folds == 1:
@@ -103,13 +103,14 @@ class SearchOptions:
     """Seeds that every rate is tried with; their mean on the inner images decides."""
 
     def __post_init__(self) -> None:
-        if not self.search_lr or min(self.search_lr) <= 0 or len(set(self.search_lr)) != len(self.search_lr):
+        above_zero(self, "search_lr")
+        at_least(self, 1, "search_trials")
+        at_least(self, 0, "search_seeds")
+        if not self.search_lr or len(set(self.search_lr)) != len(self.search_lr):
             raise ValueError(f"--search_lr are rates above 0, none of them twice; got {list(self.search_lr)}")
         if self.search == "optuna" and len(self.search_lr) != 2:
             raise ValueError(f"--search_lr is the lowest and the highest rate for optuna, got {list(self.search_lr)}")
-        if self.search_trials < 1:
-            raise ValueError(f"--search_trials must be at least 1, got {self.search_trials}")
-        if not self.search_seeds or min(self.search_seeds) < 0 or len(set(self.search_seeds)) < len(self.search_seeds):
+        if not self.search_seeds or len(set(self.search_seeds)) < len(self.search_seeds):
             raise ValueError(f"--search_seeds are seeds, one or more and none twice; got {list(self.search_seeds)}")
 
 
@@ -145,17 +146,11 @@ class ExecutionConfig:
     """Of `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        for name in ("jobs", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} is a number of {name}, or 0; got {getattr(self, name)}")
+        at_least(self, 0, "jobs", "threads")
+        at_least(self, 1, "per_gpu")
+        above_zero(self, "memory", "budget")
         if self.memory is not None and self.executor == "ray":
             raise ValueError("--memory is watched on this machine alone; leave it out with --executor ray")
-        if self.per_gpu < 1:
-            raise ValueError(f"--per_gpu must be at least 1, got {self.per_gpu}")
-        for name in ("memory", "budget"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"--{name} must be above 0, got {value}")
         wrong = [word for word in self.sbatch if word.startswith("-") or word.split("=")[0] in ("array", "chdir")]
         if wrong:
             raise ValueError(f"--sbatch takes options without dashes, and array and chdir are given; got '{wrong[0]}'")
@@ -212,8 +207,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
             raise ValueError(f"--contrast names two of --{self.arms} ({', '.join(known)}); got {given}{hint}")
         if self.search != "none" and self.lr:
             raise ValueError(f"--search {self.search} finds what --lr {list(self.lr)} gives; leave one of them out")
-        if self.margin <= 0:
-            raise ValueError(f"--margin is a difference of IoU above 0, got {self.margin}")
+        above_zero(self, "margin")
 
     @property
     def compared(self) -> tuple[str, ...]:

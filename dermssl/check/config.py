@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dermssl.bounds import at_least
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig:
@@ -20,5 +22,4 @@ class CheckConfig:
     """Folder of reports."""
 
     def __post_init__(self) -> None:
-        if self.thumbnails < 0:
-            raise ValueError(f"--thumbnails must not be negative, got {self.thumbnails}")
+        at_least(self, 0, "thumbnails")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dermssl.bounds import at_least
+
 PARTS = ("train", "validation", "test")
 
 
@@ -54,8 +56,7 @@ class IsicArchiveConfig:
     """Whether to fetch more than 1 GB without asking."""
 
     def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise ValueError(f"--limit is a number of images, got {self.limit}")
+        at_least(self, 1, "limit")
 
 
 DownloadConfig = Isic2018Config | Ham10000Config | IsicArchiveConfig

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dermssl.bounds import at_least, share
+
 OnLeak = Literal["stop", "drop", "allow"]
 
 
@@ -24,14 +26,12 @@ class SplitConfig:
     """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.val_fraction < 1:
-            raise ValueError(f"--val_fraction is a share in (0, 1), got {self.val_fraction}")
+        share(self, "val_fraction", interval="(0, 1)")
+        at_least(self, 0, "split_seed")
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
         if self.fold and not 0 <= self.fold < self.folds:
             raise ValueError(f"--fold is counted from 0 to --folds less one; got {self.fold} of {self.folds}")
-        if self.split_seed < 0:
-            raise ValueError(f"--split_seed must not be negative, got {self.split_seed}")
 
 
 # What stands for these in a run's name is the split that comes of them.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dermssl.bounds import at_least
+
 LABELLED_COUNT, UNLABELLED_COUNT = 400, 1000  # images of the sets that commands draw where there are no others
 SIDE = 192  # pixels
 
@@ -25,7 +27,7 @@ class SynthesizeConfig:
     """Processes that draw at the same time; the images are the same for any number."""
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.workers < 1:
-            raise ValueError(f"--count and --workers must be at least 1, got {self.count} and {self.workers}")
+        at_least(self, 1, "count", "workers")
+        at_least(self, 0, "seed")
         if not 32 <= self.size <= 4096:
             raise ValueError(f"--size lies between 32 and 4096 pixels, got {self.size}")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dermssl.bounds import at_least
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelExportConfig:
@@ -21,5 +23,4 @@ class ModelExportConfig:
     def __post_init__(self) -> None:
         if self.out.suffix != ".onnx":
             raise ValueError(f"--out {self.out}: an ONNX file ends with .onnx; give such a name")
-        if self.threads < 0:
-            raise ValueError(f"--threads must not be negative, got {self.threads}")
+        at_least(self, 0, "threads")

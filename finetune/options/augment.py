@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dermssl.bounds import at_least
 from dermssl.flags import nearest
 
 Padding = Literal["skin", "black", "reflect", "edge", "none"]
@@ -26,10 +27,8 @@ class AugmentConfig:
     """What fills corners that a turn uncovers: skin is the median colour of the picture's rim; reflect mirrors lesions into being and edge smears them; none turns by zooming in."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        if self.image_size < 32:  # which sizes divide, the network says
-            raise ValueError(f"--image_size must be at least 32 pixels, got {self.image_size}")
-        if self.cache_size < 1:
-            raise ValueError(f"--cache_size is a number of pixels, got {self.cache_size}")
+        at_least(self, 32, "image_size")  # which sizes divide, the network says
+        at_least(self, 1, "cache_size")
         if self.augmentation not in PRESETS and not self.augmentation.endswith((".yaml", ".yml")):
             raise ValueError(
                 f"--augmentation is one of {', '.join(PRESETS)} or a YAML file of albumentations, got "

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dermssl.bounds import at_least, share
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 from finetune.options.augment import AugmentConfig
 from finetune.options.decoder import DecoderConfig
@@ -49,12 +50,6 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
     def __post_init__(self) -> None:
         for group in (ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
             group.__post_init__(self)
-        if not 0 < self.label_fraction <= 1:
-            raise ValueError(f"--label_fraction is a share in (0, 1], got {self.label_fraction}")
-        if self.seed < 0:
-            raise ValueError(f"--seed must not be negative, got {self.seed}")
-        if self.limit is not None and self.limit < 2:
-            raise ValueError(f"--limit must leave an image on either side of the split, got {self.limit}")
-        for name in ("workers", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
+        share(self, "label_fraction", interval="(0, 1]")
+        at_least(self, 0, "seed", "workers", "threads")
+        at_least(self, 2, "limit", why="an image on either side of the split")

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Literal
 
+from dermssl.bounds import above_zero, at_least, share
 from dermssl.flags import nearest
 
 LOSSES = ("dice", "jaccard", "bce", "focal", "tversky", "lovasz", "mcc", "boundary")
@@ -35,13 +35,9 @@ class LossConfig:
             owner = option.name.partition("_")[0]
             if owner in LOSSES and owner not in used and getattr(self, option.name) != option.default:
                 raise ValueError(f"--{option.name} is of {owner}, which is not in --loss {self.loss}; leave it out")
-        if not (self.focal_gamma >= 0 and isfinite(self.focal_gamma)):
-            raise ValueError(f"--focal_gamma must not be negative, got {self.focal_gamma}")
-        if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
-            raise ValueError(f"--focal_alpha is a share in (0, 1), got {self.focal_alpha}")
-        for name in ("tversky_alpha", "tversky_beta"):
-            if not (getattr(self, name) > 0 and isfinite(getattr(self, name))):
-                raise ValueError(f"--{name} must be above 0, got {getattr(self, name)}")
+        at_least(self, 0, "focal_gamma")
+        share(self, "focal_alpha", interval="(0, 1)")
+        above_zero(self, "tversky_alpha", "tversky_beta")
 
 
 def terms(text: str) -> tuple[tuple[float, str], ...]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dermssl.bounds import share
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
@@ -23,5 +25,4 @@ class ScoreConfig:
     """Make skin that a lesion encloses a part of it."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"--threshold is a probability in (0, 1), got {self.threshold}")
+        share(self, "threshold", interval="(0, 1)", noun="probability")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dermssl.bounds import above_zero, at_least, share
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig:
@@ -36,24 +38,13 @@ class TransferConfig:
     """Share of the training images set aside for --patience, --threshold_search and --score_on inner; held-out ones are never looked at."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError(f"--batch_size must be at least 2 for BatchNorm, got {self.batch_size}")
-        if self.steps < 1:
-            raise ValueError(f"--steps must be at least 1, got {self.steps}")
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, got {self.epochs}")
-        if self.lr != "auto" and not self.lr > 0:
-            raise ValueError(f"--lr must be above 0, got {self.lr}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"--warmup is a share of the steps in [0, 1), got {self.warmup}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"--weight_decay must not be negative, got {self.weight_decay}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"--ema is a share in [0, 1), got {self.ema}")
-        if self.patience < 0:
-            raise ValueError(f"--patience must not be negative, got {self.patience}")
-        if not 0 < self.inner_fraction < 1:
-            raise ValueError(f"--inner_fraction is a share in (0, 1), got {self.inner_fraction}")
+        at_least(self, 2, "batch_size", why="for BatchNorm")
+        at_least(self, 1, "steps", "epochs")
+        at_least(self, 0, "weight_decay", "patience")
+        above_zero(self, "lr")
+        share(self, "warmup", noun="share of the steps")
+        share(self, "ema")
+        share(self, "inner_fraction", interval="(0, 1)")
         self.refuse_what_a_frozen_encoder_ignores()
 
     def refuse_what_a_frozen_encoder_ignores(self) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dermssl.bounds import at_least, share
+
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -39,12 +41,9 @@ class PredictOptions:
     """CPU threads; 0 takes all cores."""
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ValueError(f"--threshold is a probability in (0, 1), got {self.threshold}")
-        if self.batch_size < 1 or self.threads < 0:
-            raise ValueError(
-                f"--batch_size must be at least 1 and --threads not negative, got {self.batch_size} and {self.threads}"
-            )
+        share(self, "threshold", interval="(0, 1)", noun="probability")
+        at_least(self, 1, "batch_size")
+        at_least(self, 0, "threads")
         if self.submission is not None and self.submission.suffix != ".zip":
             raise ValueError(f"--submission {self.submission}: an archive ends with .zip; give such a name")
 

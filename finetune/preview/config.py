@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from dermssl.bounds import at_least
 from finetune.options.augment import AugmentConfig, FitName, Padding
 
 
@@ -32,8 +33,8 @@ class PreviewConfig:
 
     def __post_init__(self) -> None:
         self.of("skin")
-        if self.draws < 1:
-            raise ValueError(f"--draws is a number of pictures, got {self.draws}")
+        at_least(self, 1, "draws")
+        at_least(self, 0, "seed")
         if self.out.suffix != ".png":
             raise ValueError(f"--out is a PNG file, got '{self.out}'; end it in .png")
 

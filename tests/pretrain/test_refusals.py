@@ -87,7 +87,7 @@ def test_a_resume_under_other_circumstances_says_that_bits_will_differ(
         ("dino", {"local_size": 31}, "--local_size must be at least 32"),
         ("dino", {"local_crops": -1}, "--local_crops must not be negative"),
         ("decoder", {"places": 1}, "--places must be at least 2"),
-        ("vicreg", {"covariance": -1.0}, "--covariance is a weight and must not be negative"),
+        ("vicreg", {"covariance": -1.0}, "--covariance must not be negative"),
         ("densecl", {"dense_share": 1.5, "norm_groups": 2}, "--dense_share is a share"),
         ("vicregl", {"global_share": -0.1}, "--global_share is a share"),
         ("byol", {"momentum": 1.0}, r"--momentum is a share in \[0, 1\)"),

@@ -290,9 +290,9 @@ def test_skin_fills_corners_inside_groups_of_a_file_too(keep: Keep, tmp_path: Pa
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ({"image_size": 31}, "at least 32 pixels, got 31"),
+        ({"image_size": 31}, "at least 32, got 31"),
         ({"augmentation": "dermascopy"}, "or a YAML file .* got 'dermascopy'; did you mean 'dermoscopy'"),
-        ({"cache_size": 0}, "--cache_size is a number of pixels"),
+        ({"cache_size": 0}, "--cache_size must be at least 1"),
     ],
 )
 def test_a_wrong_option_is_told_with_its_remedy(option: dict[str, object], sentence: str) -> None:

@@ -202,9 +202,9 @@ def test_a_preview_draws_and_counts_without_training(
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ({"draws": 0}, "--draws is a number of pictures"),
+        ({"draws": 0}, "--draws must be at least 1"),
         ({"out": Path("sheet.jpg")}, "--out is a PNG file"),
-        ({"image_size": 31}, "at least 32 pixels"),
+        ({"image_size": 31}, "at least 32"),
         ({"augmentation": "strng"}, "did you mean 'strong'"),
     ],
 )

@@ -13,8 +13,8 @@ def test_the_defaults_are_a_recipe_that_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
-        ("image_size", 0, "--image_size must be at least 32 pixels"),
-        ("cache_size", 0, "--cache_size is a number of pixels"),
+        ("image_size", 0, "--image_size must be at least 32"),
+        ("cache_size", 0, "--cache_size must be at least 1"),
         ("label_fraction", 0.0, r"--label_fraction is a share in \(0, 1\]"),
         ("label_fraction", 1.1, r"--label_fraction is a share in \(0, 1\]"),
         ("val_fraction", 1.0, r"--val_fraction is a share in \(0, 1\)"),
@@ -23,7 +23,7 @@ def test_the_defaults_are_a_recipe_that_is_allowed() -> None:
         ("lr", 0.0, "--lr must be above 0"),
         ("warmup", 1.0, r"--warmup is a share of the steps in \[0, 1\)"),
         ("threshold", 1.0, r"--threshold is a probability in \(0, 1\)"),
-        ("limit", 1, "--limit must leave an image on either side"),
+        ("limit", 1, "--limit must be at least 2, an image on either side"),
         ("encoder_depth", 2, "--encoder_depth 2: unet takes 3 to 5 stages"),
         ("seed", -1, "--seed must not be negative"),
         ("split_seed", -1, "--split_seed must not be negative"),
