@@ -37,6 +37,12 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 @every_page
 def test_every_module_and_function_that_is_named_exists(path: Path) -> None:
     dotted = [match[0] for word in words(path) if (match := re.match(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+", word))]
+    dotted += [
+        ".".join(pair)
+        for pair in re.findall(
+            r"from ((?:compare|dermssl|finetune|pretrain|probe)[\w.]*) import (\w+)", path.read_text()
+        )
+    ]
     real = [name for name in dotted if not name.endswith((".sbatch", ".yaml"))]
     assert [name for name in real if not resolves(name)] == []
 
