@@ -22,7 +22,7 @@ from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
 from dermssl.synthetic.dataset import draw
 from probe.maps.columns import columns_of
-from probe.maps.explorer import Explored, View, write_explorer
+from probe.maps.explorer import EncoderMap, ExplorerData, write_explorer
 
 FRAME = """
     const done = arguments[arguments.length - 1], began = performance.now();
@@ -72,7 +72,7 @@ def main() -> None:
     print(f"\n{conditions(['bokeh', 'selenium'], f'medians of {asked.rounds}')}")
 
 
-def explored(folder: Path, count: int) -> Explored:
+def explored(folder: Path, count: int) -> ExplorerData:
     """So many drawn pictures of 200 x 150 px on two maps."""
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -87,8 +87,8 @@ def explored(folder: Path, count: int) -> Explored:
     )
     columns["age"] = pd.Series(rng.integers(20, 90, count), dtype=float)
     near = rng.integers(0, count, (count, 5))
-    return Explored(
-        manifest, images, columns, [View(n, rng.normal(size=(count, 2)), near) for n in ("one", "two")], None
+    return ExplorerData(
+        manifest, images, columns, [EncoderMap(n, rng.normal(size=(count, 2)), near) for n in ("one", "two")], None
     )
 
 

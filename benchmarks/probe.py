@@ -38,8 +38,8 @@ def main() -> None:
         data = asked.data or draw_pictures(Path(place) / "pictures", asked.images)
         manifest, manifest_seconds = timed(lambda: read_manifest(data))
         start = start_from("random", asked.encoder, 0)
-        eye = FrozenEncoder(start, asked.size, 32, device)
-        first, again = (timed(lambda: kept_features(eye, start.sha256, manifest))[1] for _ in range(2))
+        frozen_encoder = FrozenEncoder(start, asked.size, 32, device)
+        first, again = (timed(lambda: kept_features(frozen_encoder, start.sha256, manifest))[1] for _ in range(2))
     named = f"{len(manifest)} pictures, {asked.encoder}, {asked.size} px"
     rows = [
         [f"manifest of {len(manifest)} pictures", f"{manifest_seconds:.1f}", ""],

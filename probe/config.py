@@ -26,7 +26,7 @@ class ProbeConfig(SplitConfig):
     init: str = "ssl"
     """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file."""
     against: str = ""
-    """Weights to put beside them, with commas: imagenet,random or files."""
+    """Weights to compare these with, separated by commas: imagenet,random or encoder files."""
     encoder: str = "tu-tf_efficientnet_lite0"
     """Name in segmentation-models-pytorch, or a timm model as tu-NAME. The default's ImageNet weights are installed."""
     checkpoints: Path = Path("checkpoints")
@@ -58,7 +58,7 @@ class ProbeConfig(SplitConfig):
     predictions: Path | None = None
     """Folder of predicted masks (`python -m finetune.predict --out`) for the explorer to show."""
     seed: int = 0
-    """Of random weights, inner folds, resampling and the map."""
+    """Seed of the random numbers: of random weights, inner folds, resampling and the map."""
     threads: int = 0
     """CPU threads; 0 takes all cores. Threads x processes must not exceed the cores."""
     out: Path = Path("runs/probe")

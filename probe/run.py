@@ -21,8 +21,8 @@ from probe.config import ProbeConfig
 from probe.features import kept_features
 from probe.maps.drawings import Gallery, compare_stages, draw_maps, draw_sheets
 from probe.remarks import reasons, remarks
-from probe.scores.labels import labelled, labels_of
-from probe.scores.measures import Asked, Probed, as_table, measure
+from probe.scores.labels import class_split, labels_of
+from probe.scores.measures import ProbedEncoder, ProbeTask, as_table, measure_encoder
 
 
 def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
@@ -50,51 +50,55 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
     split = limited(guards[config.init].split, config.limit)
     manifest = everything.take(sorted(split.train + split.val))
-    classes = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
-    hashes = {"data": manifest.hash, "labels": classes, "split": split.hash}
+    label_hash = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
+    hashes = {"data": manifest.hash, "labels": label_hash, "split": split.hash}
     weights = [start.sha256 for start in starts.values()]
     what = identity(config, config.ELSEWHERE, **hashes, encoder_sha256=weights)
     first = starts[config.init]
     with open_run(config, f"{first.init}-{config.encoder}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
-        work.say(f"images: {len(manifest)} from {source.why}; {len(split.train)} to fit on, {len(split.val)} held out")
+        work.say(
+            f"images: {len(manifest)} from {source.why}; "
+            f"{len(split.train)} to fit probes on, {len(split.val)} held out to score"
+        )
         for init, guard in guards.items():
             work.say(f"{init}: {guard}" if len(guards) > 1 else str(guard))
 
         # What these images allow to be asked, said before the work.
-        known = labelled(manifest, split, labels)
+        classes = class_split(manifest, split, labels)
         pictures = masked(manifest, split.train, split.val)
         lesions = manifest.table["lesion_id"].to_numpy(str)
         pairs = np.sort(manifest.rows(split.val))[: config.pairs]
-        skipped = reasons(config, known, pictures, lesions[pairs], len(manifest))
-        for line in remarks(config, known, pictures, skipped):
+        skipped = reasons(config, classes, pictures, lesions[pairs], len(manifest))
+        for line in remarks(config, classes, pictures, skipped):
             work.say(line)
 
         # Every encoder: features of all pictures, computed once for these weights, and what they are good for.
         whole = manifest if config.limit else everything
         rows = whole.rows(manifest.table["image_id"].tolist())
         images = cached_images(whole, config.image_size).take(rows)
-        asked = Asked(config, images, known, pictures, pairs, lesions, skipped)
-        probed: list[Probed] = []
+        task = ProbeTask(config, images, classes, pictures, pairs, lesions, skipped)
+        encoders: list[ProbedEncoder] = []
         for init, start in starts.items():
             tensors = len(start.encoder.state_dict())
             work.say(f"encoder: {config.encoder} with {start.init} weights ({init}), all {tensors} tensors compared")
-            eye = FrozenEncoder(start, config.image_size, config.batch_size, device)
-            one = Probed(init, start, eye, kept_features(eye, start.sha256, whole)[rows], first=not probed)
-            measure(one, asked)
-            work.say(as_table(one.rows) if one.rows else "no probe gave a score")
-            for name, table in one.tables.items():
-                write_table(work.folder / one.file(name), table)
-            probed.append(one)
+            frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
+            features = kept_features(frozen_encoder, start.sha256, whole)[rows]
+            probed = ProbedEncoder(init, start, frozen_encoder, features, first=not encoders)
+            measure_encoder(probed, task)
+            work.say(as_table(probed.rows) if probed.rows else "no probe gave a score, for the reasons above")
+            for name, table in probed.tables.items():
+                write_table(work.folder / probed.file(name), table)
+            encoders.append(probed)
 
         # What two encoders have in common, what lies beside what, where they look, and the map of all images.
-        drawn = Gallery(work.folder, config, manifest, images, labels, probed)
-        similar = {} if "cka" in skipped else compare_stages(drawn, pairs)
+        gallery = Gallery(work.folder, config, manifest, images, labels, encoders)
+        similar = {} if "cka" in skipped else compare_stages(gallery, pairs)
         if config.sheets:
-            draw_sheets(drawn)
+            draw_sheets(gallery)
         if "umap" not in skipped:
-            draw_maps(drawn)
+            draw_maps(gallery)
 
         seconds = spent.seconds
         work.finish(
@@ -102,11 +106,11 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
                 "init": first.init, "encoder": config.encoder, "encoder_sha256": first.sha256, "data": manifest.hash,
                 "split": split.hash, "leaks": guards[config.init].summary,
                 "n_images": len(manifest), "n_train": len(split.train), "n_val": len(split.val),
-                **probed[0].result, "encoders": [one.entry for one in probed], "cka": similar,
-                "skipped": skipped, "left_out": dict(known.left_out),
+                **encoders[0].result, "encoders": [probed.entry for probed in encoders], "cka": similar,
+                "skipped": skipped, "left_out": dict(classes.left_out),
                 **costs(spent, len(manifest) / seconds), "seconds": seconds,
             }
         )  # fmt: skip
-        work.say(f"took {seconds:.0f} s")
+        work.say(f"time: the probe took {seconds:.0f} s")
         work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}"))
     return work.folder

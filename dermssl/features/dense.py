@@ -68,11 +68,11 @@ def masked(manifest: Manifest, train: Sequence[str], val: Sequence[str]) -> Mask
     return Masked(manifest, kept[0], kept[1])
 
 
-def probe_dense(eye: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> pd.DataFrame:
+def probe_dense(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> pd.DataFrame:
     """Fits on the first so many training pictures, for each of `sizes`, and scores every held-out picture.
 
     Args:
-        eye: The encoder.
+        encoder: The frozen encoder.
         images: All pictures, in the manifest's order.
         pictures: Those with masks.
         sizes: Numbers of training pictures, none above what there is.
@@ -80,20 +80,20 @@ def probe_dense(eye: FrozenEncoder, images: PixelCache, pictures: Masked, sizes:
     Returns:
         A row a held-out picture and size: image_id, lesion_id, n_train, and `dermssl.scores.counts.row` at native size.
     """
-    heads = fit(eye, images, pictures, sizes)
+    heads = fit(encoder, images, pictures, sizes)
     columns = torch.stack([heads[size] for size in sizes], dim=1)  # (C + 1, sizes)
     table = pictures.manifest.table
     rows = []
-    for row, stages in zip(pictures.val, eye.stages(images, pictures.val), strict=True):
+    for row, stages in zip(pictures.val, encoder.stages(images, pictures.val), strict=True):
         truth = read_mask(pictures.mask(row))
-        maps = predict(stages, eye.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
+        maps = predict(stages, encoder.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
         names = {"image_id": table["image_id"].iloc[row], "lesion_id": table["lesion_id"].iloc[row]}
         for size, lesion in zip(sizes, (maps > 0.5).cpu().numpy(), strict=True):
             rows.append(names | {"n_train": size} | counts.row(counts.count(truth, lesion)))
     return pd.DataFrame(rows)
 
 
-def fit(eye: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> Mapping[int, Tensor]:
+def fit(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> Mapping[int, Tensor]:
     """Weights and offset, (C + 1,), of the ridge on the first so many pictures, for each of `sizes`.
 
     Picture by picture only sums are kept, one matrix a fold, so memory does not grow with the pictures; a smaller fit
@@ -103,11 +103,11 @@ def fit(eye: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequenc
     folds = {lesion: place % FOLDS for place, lesion in enumerate(dict.fromkeys(pictures.lesions(rows)))}
     moments: Tensor | None = None  # (FOLDS, C + 2, C + 2)
     heads = {}
-    side = eye.image_size // STRIDE
-    for seen, (row, stages) in enumerate(zip(rows, eye.stages(images, rows), strict=True), start=1):
+    side = encoder.image_size // STRIDE
+    for count, (row, stages) in enumerate(zip(rows, encoder.stages(images, rows), strict=True), start=1):
         added = moment(grid(stages, side), coverage(pictures.mask(row), side))
         moments = added.new_zeros(FOLDS, *added.shape) if moments is None else moments
         moments[folds[pictures.lesions([row])[0]]] += added
-        if seen in sizes:
-            heads[seen] = ridge_by_folds(moments)
+        if count in sizes:
+            heads[count] = ridge_by_folds(moments)
     return heads

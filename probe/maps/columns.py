@@ -10,7 +10,7 @@ from dermssl.data.metadata import id_column, metadata_files, read_csv
 from dermssl.data.pixel_cache import PixelCache
 
 CLASS = "class"
-GIVEN = {  # ours -> what data sets call it
+METADATA_NAMES = {  # our name -> what data sets call it
     "site": ("localization", "anatom_site_general", "anatom_site_1", "site"),
     "age": ("age", "age_approx"),
     "sex": ("sex",),
@@ -33,33 +33,33 @@ def columns_of(manifest: Manifest, images: PixelCache, labels: Mapping[str, str]
     """
     table = manifest.table
     ids = table["image_id"]
-    known = given(manifest)
+    metadata = metadata_columns(manifest)
     columns = {
         CLASS: [labels.get(image, "") for image in ids],
-        "site": known["site"],
-        "age": pd.to_numeric(pd.Series(known["age"]), errors="coerce").astype(float).tolist(),
-        "sex": known["sex"],
+        "site": metadata["site"],
+        "age": pd.to_numeric(pd.Series(metadata["age"]), errors="coerce").astype(float).tolist(),
+        "sex": metadata["sex"],
         "source": sources(table),
         "lesion area": table["mask_area"].where(table["mask_path"] != "", np.nan).tolist(),
         COLOUR: [mean_colour(images[index]) for index in range(len(images))],
     }
-    found = pd.DataFrame({"image_id": ids.tolist(), **columns})
-    telling = [name for name in columns if found[name].replace("", np.nan).nunique() > 1]
-    return found[["image_id", *telling]]
+    everything = pd.DataFrame({"image_id": ids.tolist(), **columns})
+    telling = [name for name in columns if everything[name].replace("", np.nan).nunique() > 1]
+    return everything[["image_id", *telling]]
 
 
-def given(manifest: Manifest) -> dict[str, list[str]]:
+def metadata_columns(manifest: Manifest) -> dict[str, list[str]]:
     """What the data set's own CSV files say of each image; '' where they say nothing."""
     ids = manifest.table["image_id"]
-    known = {name: [""] * len(ids) for name in GIVEN}
+    columns = {name: [""] * len(ids) for name in METADATA_NAMES}
     for path in metadata_files(manifest.root):
         rows = read_csv(path)
         rows = rows.drop_duplicates(id_column(rows)).set_index(id_column(rows))
-        for name, theirs in GIVEN.items():
-            column = next((column for column in theirs if column in rows), None)
+        for name, spellings in METADATA_NAMES.items():
+            column = next((column for column in spellings if column in rows), None)
             if column is not None:
-                known[name] = ids.map(rows[column]).fillna(pd.Series(known[name])).astype(str).tolist()
-    return known
+                columns[name] = ids.map(rows[column]).fillna(pd.Series(columns[name])).astype(str).tolist()
+    return columns
 
 
 def sources(table: pd.DataFrame) -> list[str]:

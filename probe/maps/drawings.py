@@ -13,11 +13,11 @@ from dermssl.runs.folder import write_table
 from dermssl.scores.plots import save_figure
 from probe.config import ProbeConfig
 from probe.maps.columns import columns_of
-from probe.maps.explorer import Explored, View, write_explorer
+from probe.maps.explorer import EncoderMap, ExplorerData, write_explorer
 from probe.maps.sheets import Album, neighbour_figure, stranger_figure, stranger_table, strangers_first
 from probe.maps.umap_map import columns_figure, umap_figure, umap_table
 from probe.maps.where import maps_of, shown_pictures, where_figure
-from probe.scores.measures import Probed
+from probe.scores.measures import ProbedEncoder
 from probe.scores.similarity import cka_by_stage, similarity_figure, similarity_table
 
 LOOKED_AT = 12  # images to show where encoders look
@@ -32,7 +32,7 @@ class Gallery(NamedTuple):
     manifest: Manifest
     images: PixelCache
     labels: Mapping[str, str]
-    probed: Sequence[Probed]
+    encoders: Sequence[ProbedEncoder]
 
     @property
     def album(self) -> Album:
@@ -41,59 +41,65 @@ class Gallery(NamedTuple):
         ids = table["image_id"].tolist()
         return Album(ids, table["lesion_id"].to_numpy(str), [self.labels.get(i, "") for i in ids], self.images)
 
-    def title(self, one: Probed) -> str:
+    def title(self, probed: ProbedEncoder) -> str:
         """What a figure is of."""
-        return f"{self.config.encoder}, {one.label} weights, n = {len(self.manifest)}"
+        return f"{self.config.encoder}, {probed.label} weights, n = {len(self.manifest)}"
 
-    def place(self, file: str, one: Probed) -> Path:
+    def place(self, file: str, probed: ProbedEncoder) -> Path:
         """Where a file of this encoder goes."""
-        return self.folder / one.file(file)
+        return self.folder / probed.file(file)
 
 
-def compare_stages(drawn: Gallery, rows: np.ndarray) -> dict[str, object]:
-    """CKA of every stage of every two encoders on these images, drawn and tabled; equal stages' for the result."""
-    pictures = drawn.images.take(rows.tolist())
-    stages = {one.short: one.eye.stage_features(pictures) for one in drawn.probed}
-    found: dict[str, object] = {}
+def compare_stages(gallery: Gallery, rows: np.ndarray) -> dict[str, object]:
+    """CKA of every stage of every two encoders on these images, as figures and tables; returns equal stages'."""
+    pictures = gallery.images.take(rows.tolist())
+    stages = {probed.short: probed.frozen_encoder.stage_features(pictures) for probed in gallery.encoders}
+    equal_stages: dict[str, object] = {}
     for a, b in combinations(stages, 2):
         matrix = cka_by_stage(stages[a], stages[b])
-        write_table(drawn.folder / "tables" / f"cka_{a}_{b}.csv", similarity_table(matrix))
-        save_figure(similarity_figure(matrix, a, b, len(rows)), drawn.folder / "figures" / f"cka_{a}_{b}.png", dpi=200)
-        found[f"{a} and {b}"] = [float(value) for value in matrix.diagonal()]
-    return found
+        write_table(gallery.folder / "tables" / f"cka_{a}_{b}.csv", similarity_table(matrix))
+        save_figure(
+            similarity_figure(matrix, a, b, len(rows)), gallery.folder / "figures" / f"cka_{a}_{b}.png", dpi=200
+        )
+        equal_stages[f"{a} and {b}"] = [float(value) for value in matrix.diagonal()]
+    return equal_stages
 
 
-def draw_sheets(drawn: Gallery) -> None:
+def draw_sheets(gallery: Gallery) -> None:
     """Neighbours and nearest strangers of each encoder, and where all of them look."""
-    album = drawn.album
-    for one in drawn.probed:
-        table = stranger_table(one.features, album)
-        write_table(drawn.place("nearest_strangers.csv", one), table)
-        figure = neighbour_figure(one.features, album, drawn.config.seed, drawn.title(one))
-        save_figure(figure, drawn.place("neighbours.png", one))
-        save_figure(stranger_figure(table, album, drawn.title(one)), drawn.place("nearest_strangers.png", one))
-    count = len(drawn.manifest)
+    album = gallery.album
+    for probed in gallery.encoders:
+        table = stranger_table(probed.features, album)
+        write_table(gallery.place("nearest_strangers.csv", probed), table)
+        figure = neighbour_figure(probed.features, album, gallery.config.seed, gallery.title(probed))
+        save_figure(figure, gallery.place("neighbours.png", probed))
+        save_figure(
+            stranger_figure(table, album, gallery.title(probed)), gallery.place("nearest_strangers.png", probed)
+        )
+    count = len(gallery.manifest)
     rows = np.unique(np.linspace(0, count - 1, min(LOOKED_AT, count)).round().astype(int)).tolist()
-    maps = {one.label: maps_of(one.eye, drawn.images, rows) for one in drawn.probed}
-    pictures = shown_pictures(drawn.images, rows, drawn.config.image_size)
+    maps = {probed.label: maps_of(probed.frozen_encoder, gallery.images, rows) for probed in gallery.encoders}
+    pictures = shown_pictures(gallery.images, rows, gallery.config.image_size)
     names = [album.image_ids[row] for row in rows]
-    save_figure(where_figure(pictures, names, maps), drawn.folder / "figures" / "where_it_looks.png")
+    save_figure(where_figure(pictures, names, maps), gallery.folder / "figures" / "where_it_looks.png")
 
 
-def draw_maps(drawn: Gallery) -> None:
+def draw_maps(gallery: Gallery) -> None:
     """The map of all images for each encoder: its table, its figures, and the page to look around in."""
-    album, config = drawn.album, drawn.config
-    columns = columns_of(drawn.manifest, drawn.images, drawn.labels)
+    album, config = gallery.album, gallery.config
+    columns = columns_of(gallery.manifest, gallery.images, gallery.labels)
     legend = config.labels.rpartition(":")[2] if config.labels else "diagnosis"
     views = []
-    for one in drawn.probed:
-        places = umap_table(one.features, album.image_ids, drawn.labels, config.seed)
-        write_table(drawn.place("umap.csv", one), places.merge(columns, on="image_id"))
-        save_figure(umap_figure(places, drawn.title(one), legend), drawn.place("umap.png", one), dpi=200)
+    for probed in gallery.encoders:
+        places = umap_table(probed.features, album.image_ids, gallery.labels, config.seed)
+        write_table(gallery.place("umap.csv", probed), places.merge(columns, on="image_id"))
+        save_figure(umap_figure(places, gallery.title(probed), legend), gallery.place("umap.png", probed), dpi=200)
         if len(columns.columns) > 1:
-            save_figure(columns_figure(places, columns, drawn.title(one)), drawn.place("umap_columns.png", one))
-        near = strangers_first(one.features, np.array(album.image_ids), NEAREST)[0]
-        views.append(View(one.label, places[["x", "y"]].to_numpy(), near))
+            save_figure(
+                columns_figure(places, columns, gallery.title(probed)), gallery.place("umap_columns.png", probed)
+            )
+        near = strangers_first(probed.features, np.array(album.image_ids), NEAREST)[0]
+        views.append(EncoderMap(probed.label, places[["x", "y"]].to_numpy(), near))
     if config.explorer:
-        explored = Explored(drawn.manifest, drawn.images, columns, views, config.predictions)
-        write_explorer(drawn.folder / "explorer.html", explored, f"{config.encoder}, n = {len(drawn.manifest)}")
+        page_data = ExplorerData(gallery.manifest, gallery.images, columns, views, config.predictions)
+        write_explorer(gallery.folder / "explorer.html", page_data, f"{config.encoder}, n = {len(gallery.manifest)}")

@@ -36,7 +36,7 @@ QUALITY = 70  # of WebP
 HERE = Path(__file__).parent
 
 
-class View(NamedTuple):
+class EncoderMap(NamedTuple):
     """One encoder's map."""
 
     name: str
@@ -46,35 +46,35 @@ class View(NamedTuple):
     """Rows of the nearest images, (N, 5), nearest first; -1 where there are fewer."""
 
 
-class Explored(NamedTuple):
+class ExplorerData(NamedTuple):
     """What the page shows, all of it in the manifest's order."""
 
     manifest: Manifest
     images: PixelCache
     columns: pd.DataFrame
-    """Of `probe.maps.columns.columns_of`."""
-    views: Sequence[View]
+    """What `probe.maps.columns.columns_of` returns."""
+    views: Sequence[EncoderMap]
     """One, or two and more side by side with one selection."""
     predictions: Path | None
     """Folder of predicted masks, named as `python -m finetune.predict` names them."""
 
 
-def write_explorer(path: Path, explored: Explored, title: str) -> None:
+def write_explorer(path: Path, data: ExplorerData, title: str) -> None:
     """Writes the page whole. Ten thousand images with thumbnails stay under 40 MB."""
-    source = source_of(explored)
-    script, maps = components(row([map_of(view, place, source) for place, view in enumerate(explored.views)],
+    source = source_of(data)
+    script, maps = components(row([map_of(view, place, source) for place, view in enumerate(data.views)],
                                   sizing_mode="stretch_both"))  # fmt: skip
     templates = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = templates.get_template("explorer.html.j2").render(
         title=title,
-        count=len(explored.manifest),
-        columns=[name for name in explored.columns.columns if name != "image_id"],
+        count=len(data.manifest),
+        columns=[name for name in data.columns.columns if name != "image_id"],
         bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
         script=script,
         maps=maps,
-        data=as_json(contents(explored)),
+        data=as_json(contents(data)),
         code=(HERE / "explorer.js").read_text(encoding="utf-8"),
         style=(HERE / "explorer.css").read_text(encoding="utf-8"),
     )
@@ -82,14 +82,14 @@ def write_explorer(path: Path, explored: Explored, title: str) -> None:
         part.write_text(page, encoding="utf-8")
 
 
-def source_of(explored: Explored) -> ColumnDataSource:
+def source_of(data: ExplorerData) -> ColumnDataSource:
     """The places of all images on all maps; that all maps share it is what links their selections."""
     places = {f"{axis}{place}": view.places[:, column].astype(np.float32)
-              for place, view in enumerate(explored.views) for column, axis in enumerate("xy")}  # fmt: skip
-    return ColumnDataSource({**places, "colour": ["#0072B2"] * len(explored.manifest)}, name="images")
+              for place, view in enumerate(data.views) for column, axis in enumerate("xy")}  # fmt: skip
+    return ColumnDataSource({**places, "colour": ["#0072B2"] * len(data.manifest)}, name="images")
 
 
-def map_of(view: View, place: int, source: ColumnDataSource) -> figure:
+def map_of(view: EncoderMap, place: int, source: ColumnDataSource) -> figure:
     """One encoder's map; what is hovered is told to the page.
 
     On a canvas and not by WebGL, which is five times slower where a machine without a GPU does it in software.
@@ -109,17 +109,17 @@ def map_of(view: View, place: int, source: ColumnDataSource) -> figure:
     return plot
 
 
-def contents(explored: Explored) -> dict[str, object]:
+def contents(data: ExplorerData) -> dict[str, object]:
     """All that explorer.js looks up by an image's number."""
     return {
-        "ids": explored.columns["image_id"].tolist(),
-        "thumbs": thumbs(explored.images),
+        "ids": data.columns["image_id"].tolist(),
+        "thumbs": thumbs(data.images),
         "columns": [
-            column_of(name, explored.columns[name].tolist()) for name in explored.columns.columns if name != "image_id"
+            column_of(name, data.columns[name].tolist()) for name in data.columns.columns if name != "image_id"
         ],
-        "views": [{"name": view.name, "neighbours": view.neighbours.tolist()} for view in explored.views],
-        "truth": [outline(path) for path in masks_of(explored.manifest)],
-        "prediction": [outline(path) for path in predictions_of(explored)],
+        "views": [{"name": view.name, "neighbours": view.neighbours.tolist()} for view in data.views],
+        "truth": [outline(path) for path in masks_of(data.manifest)],
+        "prediction": [outline(path) for path in predictions_of(data)],
     }
 
 
@@ -134,13 +134,13 @@ def thumbs(images: PixelCache) -> list[str]:
     """Every picture as WebP in base64, as large as leaves the page light enough to open."""
     tried = np.unique(np.linspace(0, len(images) - 1, min(TRIED, len(images))).astype(int)).tolist()
     for side in SIDES:
-        mean = np.mean([len(encoded(images[index], side)) for index in tried])
+        mean = np.mean([len(webp_bytes(images[index], side)) for index in tried])
         if mean * len(images) <= ROOM:
             break
-    return [base64.b64encode(encoded(images[index], side)).decode() for index in range(len(images))]
+    return [base64.b64encode(webp_bytes(images[index], side)).decode() for index in range(len(images))]
 
 
-def encoded(picture: Pixels, side: int) -> bytes:
+def webp_bytes(picture: Pixels, side: int) -> bytes:
     """A thumbnail's bytes."""
     small = cv2.cvtColor(thumbnail(picture, side), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
@@ -153,12 +153,12 @@ def masks_of(manifest: Manifest) -> Iterator[Path | None]:
         yield manifest.root / path if path and not problem else None
 
 
-def predictions_of(explored: Explored) -> Iterator[Path | None]:
+def predictions_of(data: ExplorerData) -> Iterator[Path | None]:
     """The predicted mask of each image that has one."""
-    folder = explored.predictions
-    found = {} if folder is None else {image_id_of(path): path for path in sorted(folder.rglob("*_segmentation.png"))}
-    for image in explored.manifest.table["image_id"]:
-        yield found.get(image)
+    folder = data.predictions
+    path_of = {} if folder is None else {image_id_of(path): path for path in sorted(folder.rglob("*_segmentation.png"))}
+    for image in data.manifest.table["image_id"]:
+        yield path_of.get(image)
 
 
 def outline(path: Path | None) -> str:

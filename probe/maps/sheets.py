@@ -67,14 +67,14 @@ def neighbour_figure(features: Features, album: Album, seed: int, title: str) ->
     figure = Figure(figsize=(1.25 * (NEIGHBOURS + 1), 1.2 * count + 0.6), layout="constrained")
     grid = figure.subplots(count, NEIGHBOURS + 1, squeeze=False)
     for line, image in zip(grid, chosen, strict=True):
-        show(line[0], album, int(image), album.classes[image] or album.image_ids[image], "black")
+        show_picture(line[0], album, int(image), album.classes[image] or album.image_ids[image], "black")
         for axes, row, cosine in zip(line[1:], rows[image], cosines[image], strict=True):
             if row < 0:
                 axes.set_axis_off()
                 continue
-            both = album.classes[image] and album.classes[row]
-            colour = UNKNOWN if not both else SAME if album.classes[image] == album.classes[row] else OTHER
-            show(axes, album, int(row), f"{album.classes[row]} {cosine:.2f}".strip(), colour)
+            both_known = album.classes[image] and album.classes[row]
+            colour = UNKNOWN if not both_known else SAME if album.classes[image] == album.classes[row] else OTHER
+            show_picture(axes, album, int(row), f"{album.classes[row]} {cosine:.2f}".strip(), colour)
     frames = "; frame blue: same class, orange: another" if any(album.classes) else ""
     figure.suptitle(
         f"{title}\nleft: an image, right: its nearest of other lesions, with the cosine{frames}", fontsize=9
@@ -93,13 +93,13 @@ def stranger_figure(table: pd.DataFrame, album: Album, title: str) -> Figure:
     row_of = {image: row for row, image in enumerate(album.image_ids)}
     for place, (a, b, cosine) in enumerate(zip(first["image_a"], first["image_b"], first["cosine"], strict=True)):
         left, right = grid[place // 4, 2 * (place % 4) : 2 * (place % 4) + 2]
-        show(left, album, row_of[a], a, UNKNOWN)
-        show(right, album, row_of[b], f"{b}\n{cosine:.3f}", UNKNOWN)
+        show_picture(left, album, row_of[a], a, UNKNOWN)
+        show_picture(right, album, row_of[b], f"{b}\n{cosine:.3f}", UNKNOWN)
     figure.suptitle(f"{title}\npairs of two lesions that lie nearest: the same lesion under two ids?", fontsize=9)
     return figure
 
 
-def show(axes: Axes, album: Album, row: int, name: str, colour: str) -> None:
+def show_picture(axes: Axes, album: Album, row: int, name: str, colour: str) -> None:
     """A picture with its name over it and a frame."""
     axes.set_axis_on()
     axes.imshow(thumbnail(album.pictures[row], SIDE))

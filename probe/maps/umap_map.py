@@ -25,10 +25,10 @@ def umap_table(features: Features, image_ids: Sequence[str], labels: Mapping[str
     """Places every image on the map (McInnes et al. 2018, https://arxiv.org/abs/1802.03426).
 
     Args:
-        features: Of all images, (N, C), N >= FEWEST.
+        features: Features of all images, (N, C), N >= FEWEST.
         image_ids: Their ids, (N,).
         labels: Classes of those that have one.
-        seed: Of the layout; equal features and seed give an equal map on one machine.
+        seed: Seed of the layout; equal features and seed give an equal map on one machine.
 
     Returns:
         image_id, x, y and label, "" where there is none. Distances between far groups mean nothing.
@@ -50,7 +50,7 @@ def umap_figure(table: pd.DataFrame, title: str, legend: str) -> Figure:
     """The map as a figure for a page's width, coloured by class.
 
     Args:
-        table: Of `umap_table`.
+        table: What `umap_table` returns.
         title: What was mapped.
         legend: What the classes are.
     """
@@ -76,7 +76,7 @@ def columns_figure(table: pd.DataFrame, columns: pd.DataFrame, title: str) -> Fi
     for axes, name in zip(grid.ravel(), names, strict=False):
         values = columns[name]
         if name == COLOUR:
-            axes.scatter(table["x"], table["y"], s=size_of(table), c=values.tolist(), linewidths=0)
+            axes.scatter(table["x"], table["y"], s=point_area(table), c=values.tolist(), linewidths=0)
         elif name in NUMBERS:
             by_number(axes, table, values.to_numpy(float), name)
         else:
@@ -90,8 +90,8 @@ def columns_figure(table: pd.DataFrame, columns: pd.DataFrame, title: str) -> Fi
 def by_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: str) -> None:
     """A point an image; frequent words are drawn first, so that rare ones lie on top, and beyond eight share a grey."""
     groups = grouped(labels)
-    names = pd.Series([shown(label, groups) for label in labels], index=table.index)
-    area = size_of(table)
+    names = pd.Series([legend_group(label, groups) for label in labels], index=table.index)
+    area = point_area(table)
     for name, colour in groups.items():
         part = table[names == name]
         axes.scatter(part["x"], part["y"], s=area, c=colour, label=f"{name} ({len(part)})", edgecolors="white",
@@ -103,16 +103,16 @@ def by_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: str
 
 def by_number(axes: Axes, table: pd.DataFrame, values: NDArray[np.float64], name: str) -> None:
     """A point an image, from the lowest twentieth of the values to the highest; grey where there is none."""
-    known = np.isfinite(values)
-    low, high = np.quantile(values[known], [0.05, 0.95])
-    axes.scatter(table["x"][~known], table["y"][~known], s=size_of(table), c=GREY, linewidths=0)
-    drawn = axes.scatter(table["x"][known], table["y"][known], s=size_of(table), c=values[known], cmap="cividis",
+    finite = np.isfinite(values)
+    low, high = np.quantile(values[finite], [0.05, 0.95])
+    axes.scatter(table["x"][~finite], table["y"][~finite], s=point_area(table), c=GREY, linewidths=0)
+    points = axes.scatter(table["x"][finite], table["y"][finite], s=point_area(table), c=values[finite], cmap="cividis",
                          vmin=low, vmax=high, linewidths=0)  # fmt: skip
-    axes.figure.colorbar(drawn, ax=axes, shrink=0.7, label=UNITS.get(name, name))
+    axes.figure.colorbar(points, ax=axes, shrink=0.7, label=UNITS.get(name, name))
 
 
-def size_of(table: pd.DataFrame) -> float:
-    """Of a point, in points squared: small enough to leave white between groups."""
+def point_area(table: pd.DataFrame) -> float:
+    """The area of a point, in points squared: small enough to leave white between groups."""
     return float(np.clip(9000 / len(table), 3, 28))
 
 
@@ -139,6 +139,6 @@ def grouped(labels: Sequence[str]) -> dict[str, str]:
     return colours | dict(zip(names, OKABE_ITO[: room - 1], strict=False)) | {OTHER: GREY}
 
 
-def shown(label: str, groups: Mapping[str, str]) -> str:
+def legend_group(label: str, groups: Mapping[str, str]) -> str:
     """The group of the legend that a label belongs to."""
     return NONE if not label else label if label in groups else OTHER

@@ -17,13 +17,13 @@ FINE = 12  # positions a side: the last stage of so many is late enough to mean 
 FRINGE = 0.01  # share of the positions at either end of a direction that is drawn as the end
 
 
-def maps_of(eye: FrozenEncoder, images: PixelCache, rows: Sequence[int]) -> list[Pixels]:
+def maps_of(frozen_encoder: FrozenEncoder, images: PixelCache, rows: Sequence[int]) -> list[Pixels]:
     """A picture (h, w, 3) for each of these images, of the feature map's size.
 
     The directions are the first principal components of all positions of all these images together, so that a colour
     means the same in each of them; between encoders colours cannot be compared, only what is told apart.
     """
-    return coloured([fine_enough(stages)[0].cpu() for stages in eye.stages(images, rows)])
+    return coloured([fine_enough(stages)[0].cpu() for stages in frozen_encoder.stages(images, rows)])
 
 
 def fine_enough(stages: Sequence[Tensor]) -> Tensor:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from probe.scores.intervals import Interval, class_mean
+from probe.scores.intervals import ScoreInterval, class_mean
 
 
-def summaries(table: pd.DataFrame, seed: int) -> dict[int, Interval]:
+def summaries(table: pd.DataFrame, seed: int) -> dict[int, ScoreInterval]:
     """Mean Jaccard over held-out pictures, by the number of pictures that the probe was fitted on."""
     return {
         int(str(size)): class_mean(part["jaccard"], np.zeros(len(part)), part["lesion_id"], seed)
@@ -16,6 +16,6 @@ def summaries(table: pd.DataFrame, seed: int) -> dict[int, Interval]:
     }
 
 
-def clamped(sizes: Sequence[int], there: int) -> tuple[int, ...]:
-    """These numbers of pictures, ascending, each once, none above what is there."""
-    return tuple(sorted({min(size, there) for size in sizes}))
+def clamped(sizes: Sequence[int], count: int) -> tuple[int, ...]:
+    """These numbers of pictures, ascending, each once, none above `count`."""
+    return tuple(sorted({min(size, count) for size in sizes}))

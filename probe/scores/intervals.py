@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 DRAWS, CHUNK = 2000, 100
 
 
-class Interval(NamedTuple):
+class ScoreInterval(NamedTuple):
     """A mean and the ends of its 95 % interval; the ends are nan where there is a single lesion."""
 
     mean: float
@@ -16,7 +16,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def class_mean(values: ArrayLike, classes: ArrayLike, lesions: ArrayLike, seed: int) -> Interval:
+def class_mean(values: ArrayLike, classes: ArrayLike, lesions: ArrayLike, seed: int) -> ScoreInterval:
     """The mean over classes of the mean over their images: of hits, the balanced accuracy.
 
     With one class for all images it is the plain mean. Lesions are resampled, with all their images, since two
@@ -38,14 +38,14 @@ def class_mean(values: ArrayLike, classes: ArrayLike, lesions: ArrayLike, seed: 
     np.add.at(counts, (lesion_of, class_of), 1.0)
     mean = float((sums.sum(axis=0) / counts.sum(axis=0)).mean())
     if len(names) < 2:
-        return Interval(mean, np.nan, np.nan)
+        return ScoreInterval(mean, np.nan, np.nan)
 
     rng = np.random.default_rng(seed)
-    drawn = []
+    resampled = []
     for _ in range(DRAWS // CHUNK):
         often = rng.multinomial(len(names) - 1, np.full(len(names), 1 / len(names)), size=CHUNK)  # (CHUNK, lesions)
-        there = often @ counts
-        means = np.divide(often @ sums, there, out=np.full_like(there, np.nan), where=there > 0)
-        drawn.append(np.nanmean(means, axis=1))
-    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
-    return Interval(mean, float(low), float(high))
+        weights = often @ counts
+        means = np.divide(often @ sums, weights, out=np.full_like(weights, np.nan), where=weights > 0)
+        resampled.append(np.nanmean(means, axis=1))
+    low, high = np.quantile(np.concatenate(resampled), [0.025, 0.975])
+    return ScoreInterval(mean, float(low), float(high))

@@ -5,22 +5,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dermssl.features.frozen import Features
 from dermssl.features.neighbours import unit
 from dermssl.features.representation import alignment, rankme, uniformity
-from probe.scores.intervals import Interval, class_mean
+from probe.scores.intervals import ScoreInterval, class_mean
 
 
 class Invariance(NamedTuple):
     """What two views of the same pictures tell of an encoder."""
 
-    pairs: Interval
+    pairs: ScoreInterval
     """Mean cosine of two views of one picture."""
     strangers: float
     """Mean cosine of views of two lesions."""
-    recognised: Interval
+    recognised: ScoreInterval
     """Share of a picture's strangers that lie farther from its view than its other view does: 0.5 is chance."""
     rankme: float
     """Dimensions that the views' features fill, at most their number (Garrido et al. 2023)."""
@@ -46,17 +45,12 @@ def probe_invariance(features: Features, lesions: NDArray[np.str_], seed: int) -
     farther = ((cosines < pairs[:, None]) + 0.5 * (cosines == pairs[:, None])) * strange
     recognised = farther.sum(axis=1) / strange.sum(axis=1)
     a, b = torch.from_numpy(first), torch.from_numpy(second)
-    one = np.zeros(len(lesions))
+    single_class = np.zeros(len(lesions))
     return Invariance(
-        pairs=class_mean(pairs, one, lesions, seed),
+        pairs=class_mean(pairs, single_class, lesions, seed),
         strangers=float(cosines[strange].mean()),
-        recognised=class_mean(recognised, one, lesions, seed),
-        rankme=number(rankme(torch.from_numpy(features))),
-        alignment=number(alignment(a, b)),
-        uniformity=number(uniformity(a)),
+        recognised=class_mean(recognised, single_class, lesions, seed),
+        rankme=float(rankme(torch.from_numpy(features))),
+        alignment=float(alignment(a, b)),
+        uniformity=float(uniformity(a)),
     )
-
-
-def number(value: Tensor) -> float:
-    """The value of a scalar."""
-    return float(value)

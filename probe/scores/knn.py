@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
 from dermssl.features.neighbours import nearest, vote_of
-from probe.scores.intervals import Interval, class_mean
-from probe.scores.labels import Labelled
+from probe.scores.intervals import ScoreInterval, class_mean
+from probe.scores.labels import ClassSplit
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """What the vote of the neighbours got right."""
 
-    accuracy: Interval
+    accuracy: ScoreInterval
     """Balanced: the mean over classes of the share of images recognised."""
     k: int
     """Neighbours that voted: those asked for, or all there are."""
@@ -26,7 +26,7 @@ class Neighbours:
     """Held-out images by true class (rows) and voted class (columns)."""
 
 
-def probe_neighbours(features: Features, images: Labelled, k: int, seed: int) -> Neighbours:
+def probe_neighbours(features: Features, images: ClassSplit, k: int, seed: int) -> Neighbours:
     """Lets the training images vote on the held-out ones.
 
     Args:

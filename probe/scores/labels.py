@@ -27,7 +27,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class ClassSplit:
     """The images that the probes of classes are fitted on and scored on."""
 
     names: tuple[str, ...]
@@ -49,22 +49,24 @@ class Labelled:
         return f"fewer than two classes to tell apart{f' ({why})' if why else ''}"
 
 
-def labels_of(manifest: Manifest, given: str | None) -> dict[str, str]:
+def labels_of(manifest: Manifest, option: str | None) -> dict[str, str]:
     """The class of every image that has one.
 
     Args:
         manifest: The whole data set.
-        given: `CSV:COLUMN`, a file with a column `image_id`; None takes the classes of the manifest.
+        option: `CSV:COLUMN` of --labels, a file with a column `image_id`; None takes the classes of the manifest.
 
     Raises:
         UserError: If the file or its column is missing, or it names images that the data set has not.
     """
-    if given is None:
+    if option is None:
         own = dict(zip(manifest.table["image_id"], manifest.table["label"], strict=True))
         return {image: label for image, label in own.items() if label}
-    path, colon, column = given.rpartition(":")
+    path, colon, column = option.rpartition(":")
     if not colon or not path or not column:
-        raise UserError(f"--labels {given}: is CSV:COLUMN, such as metadata.csv:dx")
+        raise UserError(
+            f"--labels {option}: expected a file and one of its columns, FILE:COLUMN, such as metadata.csv:dx"
+        )
     table = read_table(Path(path), column)
     strangers = sorted(set(table["image_id"]) - set(manifest.table["image_id"]))
     if strangers:
@@ -82,7 +84,9 @@ def read_table(path: Path, column: str) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"--labels {path}: no such file; give a CSV with columns image_id and {column}") from None
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"--labels {path}: cannot be read as CSV ({error})") from error
+        raise UserError(
+            f"--labels {path}: cannot be read as CSV ({error}); give a CSV with columns image_id and {column}"
+        ) from error
     columns = [str(name) for name in table.columns]
     for needed in ("image_id", column):
         if needed not in columns:
@@ -90,11 +94,13 @@ def read_table(path: Path, column: str) -> pd.DataFrame:
             raise UserError(f"--labels {path}: has no column '{needed}'{hint}")
     twice = table.loc[table["image_id"].duplicated(), "image_id"].tolist()
     if twice:
-        raise UserError(f"--labels {path}: {len(twice)} ids stand there more than once ({first_ten(twice)})")
+        raise UserError(
+            f"--labels {path}: image ids with more than one row: {len(twice)} ({first_ten(twice)}); keep one row each"
+        )
     return table[["image_id", column]].dropna()
 
 
-def labelled(manifest: Manifest, split: Split, labels: Mapping[str, str]) -> Labelled:
+def class_split(manifest: Manifest, split: Split, labels: Mapping[str, str]) -> ClassSplit:
     """The images of either side whose class can be probed.
 
     A class needs two lesions to train on, or its own images could not be held out from one another, and an image to be
@@ -106,17 +112,17 @@ def labelled(manifest: Manifest, split: Split, labels: Mapping[str, str]) -> Lab
         lesions = {lesion_of[image] for image in split.train if labels.get(image) == name}
         scored = sum(labels.get(image) == name for image in split.val)
         if len(lesions) < 2 or not scored:
-            left_out[name] = f"{len(lesions)} lesions to train on, {scored} images to score"
+            left_out[name] = f"{len(lesions)} lesions to train on, of 2 needed; {scored} images to score, of 1 needed"
     names = tuple(sorted(set(labels.values()) - set(left_out)))
     row_of = {image: row for row, image in enumerate(manifest.table["image_id"])}
 
     def side(images: tuple[str, ...]) -> Side:
-        known = [image for image in images if labels.get(image) in names]
+        classed = [image for image in images if labels.get(image) in names]
         return Side(
-            np.array([row_of[image] for image in known], np.int64),
-            np.array([names.index(labels[image]) for image in known], np.int64),
-            np.array([lesion_of[image] for image in known], np.str_),
+            np.array([row_of[image] for image in classed], np.int64),
+            np.array([names.index(labels[image]) for image in classed], np.int64),
+            np.array([lesion_of[image] for image in classed], np.str_),
         )
 
     unknown = sum(image not in labels for image in split.train + split.val)
-    return Labelled(names, side(split.train), side(split.val), left_out, unknown)
+    return ClassSplit(names, side(split.train), side(split.val), left_out, unknown)

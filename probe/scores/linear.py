@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dermssl.features.frozen import Features
-from probe.scores.intervals import Interval, class_mean
-from probe.scores.labels import Labelled, Side
+from probe.scores.intervals import ScoreInterval, class_mean
+from probe.scores.labels import ClassSplit, Side
 
 STRENGTHS = tuple(10.0**power for power in range(-5, 1))
 """Inverse penalties C to choose from. On standardised features of hundreds of images more than 1 is as good as none."""
@@ -22,13 +22,13 @@ FOLDS = 5
 class Linear:
     """What the classifier got right."""
 
-    accuracy: Interval
+    accuracy: ScoreInterval
     """Balanced: the mean over classes of the share of images recognised."""
     strength: float
     """The inverse penalty C that the training images chose."""
 
 
-def probe_linear(features: Features, images: Labelled, seed: int) -> Linear:
+def probe_linear(features: Features, images: ClassSplit, seed: int) -> Linear:
     """Fits on the training images, with the penalty that they choose among themselves, and scores the held-out ones.
 
     Args:

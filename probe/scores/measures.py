@@ -13,55 +13,55 @@ from dermssl.features.frozen import Features, FrozenEncoder
 from dermssl.weights.encoder import Start
 from probe.config import ProbeConfig
 from probe.scores.dense_summary import clamped, summaries
-from probe.scores.intervals import Interval
+from probe.scores.intervals import ScoreInterval
 from probe.scores.invariance import probe_invariance
 from probe.scores.knn import probe_neighbours
-from probe.scores.labels import Labelled
+from probe.scores.labels import ClassSplit
 from probe.scores.linear import probe_linear
 from probe.scores.two_views import TwoViews
 
 Result = dict[str, object]
 
 
-class Row(NamedTuple):
+class ScoreLine(NamedTuple):
     """A score as it is printed."""
 
     probe: str
     score: str
-    interval: Interval
+    interval: ScoreInterval
     images: int
-    """Held out."""
+    """Held-out images that the score is of."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of every encoder alike."""
+class ProbeTask:
+    """What every encoder is probed with: options, images, classes and masks; the same for all of them."""
 
     config: ProbeConfig
     images: PixelCache
     """All of them, in the manifest's order."""
-    known: Labelled
+    classes: ClassSplit
     pictures: Masked
     pairs: np.ndarray
-    """Rows of the images whose two views are compared."""
+    """Rows of the held-out images whose two views are compared."""
     lesions: np.ndarray
-    """Of all images, (N,)."""
+    """The lesion of each of all images, (N,)."""
     skipped: Mapping[str, str]
 
 
 @dataclass
-class Probed:
-    """An encoder and what was found of it."""
+class ProbedEncoder:
+    """An encoder and what was measured of it."""
 
     name: str
     """As the user asked for it, for figures and tables."""
     start: Start
-    eye: FrozenEncoder
+    frozen_encoder: FrozenEncoder
     features: Features
     first: bool
-    """Whether it is the one of --init, whose files have plain names."""
+    """Whether it is the encoder of --init, whose files have plain names."""
     result: Result = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ScoreLine] = field(default_factory=list)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
@@ -86,72 +86,72 @@ class Probed:
         """What result.json holds of it."""
         return {"init": self.start.init, "name": self.short, "encoder_sha256": self.start.sha256, **self.result}
 
-    def add(self, name: str, row: Row, score: str, **more: object) -> None:
+    def add(self, name: str, row: ScoreLine, score: str, **more: object) -> None:
         """Keeps a score for result.json and for the table on the terminal."""
         self.rows.append(row)
-        self.result[name] = scored(score, row.interval, row.images, **more)
+        self.result[name] = score_entry(score, row.interval, row.images, **more)
 
 
-def measure(one: Probed, asked: Asked) -> None:
+def measure_encoder(probed: ProbedEncoder, task: ProbeTask) -> None:
     """Fills in every score that these images allow."""
-    if "knn" not in asked.skipped:
-        classes(one, asked)
-    if "dense" not in asked.skipped:
-        masks(one, asked)
-    if "invariance" not in asked.skipped:
-        invariance(one, asked)
+    if "knn" not in task.skipped:
+        measure_classes(probed, task)
+    if "dense" not in task.skipped:
+        measure_masks(probed, task)
+    if "invariance" not in task.skipped:
+        measure_invariance(probed, task)
 
 
-def classes(one: Probed, asked: Asked) -> None:
+def measure_classes(probed: ProbedEncoder, task: ProbeTask) -> None:
     """Classes: by the vote of neighbours and by a linear classifier."""
-    known, config = asked.known, asked.config
-    held = len(known.val)
-    found = probe_neighbours(one.features, known, config.k, config.seed)
-    one.tables["knn_confusion.csv"] = found.confusion.reset_index()
-    row = Row(f"kNN, k = {found.k}", "balanced accuracy", found.accuracy, held)
-    one.add("knn", row, "balanced_accuracy", k=found.k, classes=list(known.names), recall=found.recall)
-    linear = probe_linear(one.features, known, config.seed)
-    row = Row(f"linear, C = {linear.strength:g}", "balanced accuracy", linear.accuracy, held)
-    one.add("linear", row, "balanced_accuracy", C=linear.strength)
+    classes, config = task.classes, task.config
+    held_out = len(classes.val)
+    neighbours = probe_neighbours(probed.features, classes, config.k, config.seed)
+    probed.tables["knn_confusion.csv"] = neighbours.confusion.reset_index()
+    row = ScoreLine(f"kNN, k = {neighbours.k}", "balanced accuracy", neighbours.accuracy, held_out)
+    probed.add("knn", row, "balanced_accuracy", k=neighbours.k, classes=list(classes.names), recall=neighbours.recall)
+    linear = probe_linear(probed.features, classes, config.seed)
+    row = ScoreLine(f"linear, C = {linear.strength:g}", "balanced accuracy", linear.accuracy, held_out)
+    probed.add("linear", row, "balanced_accuracy", C=linear.strength)
 
 
-def masks(one: Probed, asked: Asked) -> None:
+def measure_masks(probed: ProbedEncoder, task: ProbeTask) -> None:
     """Masks: by a linear map from feature maps, fitted on ever more pictures."""
-    pictures = asked.pictures
-    sizes = clamped(asked.config.dense_images, len(pictures.train))
-    table = probe_dense(one.eye, asked.images, pictures, sizes)
-    one.tables["scores.parquet"] = table
-    found: Result = {}
-    for size, interval in summaries(table, asked.config.seed).items():
-        row = Row(f"dense, {size} masks", "IoU per image", interval, len(pictures.val))
-        one.add("dense", row, "jaccard", n_train=size)  # the largest stands last and stays
-        found[str(size)] = one.result["dense"]
-    one.result["dense_by_images"] = found
+    pictures = task.pictures
+    sizes = clamped(task.config.dense_images, len(pictures.train))
+    table = probe_dense(probed.frozen_encoder, task.images, pictures, sizes)
+    probed.tables["scores.parquet"] = table
+    by_images: Result = {}
+    for size, interval in summaries(table, task.config.seed).items():
+        row = ScoreLine(f"dense, {size} masks", "IoU per image", interval, len(pictures.val))
+        probed.add("dense", row, "jaccard", n_train=size)  # the largest stands last and stays
+        by_images[str(size)] = probed.result["dense"]
+    probed.result["dense_by_images"] = by_images
 
 
-def invariance(one: Probed, asked: Asked) -> None:
+def measure_invariance(probed: ProbedEncoder, task: ProbeTask) -> None:
     """Two views of a picture against strangers, and how full the space of features is."""
-    views = TwoViews(asked.images.take(asked.pairs.tolist()), asked.config.image_size, asked.config.seed)
-    found = probe_invariance(one.eye.features(views), asked.lesions[asked.pairs], asked.config.seed)
-    count = len(asked.pairs)
-    one.rows.append(Row("two views", "told from strangers", found.recognised, count))
-    one.rows.append(Row("two views", "cosine of a pair", found.pairs, count))
-    one.result["invariance"] = {
-        "recognised": scored("share", found.recognised, count),
-        "pairs": scored("cosine", found.pairs, count),
-        "strangers": found.strangers,
-        "rankme": found.rankme,
-        "alignment": found.alignment,
-        "uniformity": found.uniformity,
+    views = TwoViews(task.images.take(task.pairs.tolist()), task.config.image_size, task.config.seed)
+    measured = probe_invariance(probed.frozen_encoder.features(views), task.lesions[task.pairs], task.config.seed)
+    count = len(task.pairs)
+    probed.rows.append(ScoreLine("two views", "told from strangers", measured.recognised, count))
+    probed.rows.append(ScoreLine("two views", "cosine of a pair", measured.pairs, count))
+    probed.result["invariance"] = {
+        "recognised": score_entry("share", measured.recognised, count),
+        "pairs": score_entry("cosine", measured.pairs, count),
+        "strangers": measured.strangers,
+        "rankme": measured.rankme,
+        "alignment": measured.alignment,
+        "uniformity": measured.uniformity,
     }
 
 
-def scored(score: str, interval: Interval, count: int, **more: object) -> Result:
+def score_entry(score: str, interval: ScoreInterval, count: int, **more: object) -> Result:
     """A score with its interval and the number of images it is of, as result.json holds them."""
     return {score: interval.mean, "low": interval.low, "high": interval.high, "n": count} | more
 
 
-def as_table(rows: Sequence[Row]) -> str:
+def as_table(rows: Sequence[ScoreLine]) -> str:
     """The scores for people, a line each."""
     lines = [f"{'probe':<22}{'score':<22}{'mean':>6}   {'95 % interval':<16}{'images':>6}"]
     for row in rows:

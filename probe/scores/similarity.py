@@ -47,7 +47,7 @@ def hsic(k: FloatArray, l: FloatArray) -> float:  # noqa: E741 - the paper's let
 
 def cka_by_stage(a: list[NDArray[np.floating]], b: list[NDArray[np.floating]]) -> FloatArray:
     """CKA of every stage of one encoder with every stage of another, (stages of a, stages of b)."""
-    return np.array([[cka(ours, theirs) for theirs in b] for ours in a])
+    return np.array([[cka(stage_a, stage_b) for stage_b in b] for stage_a in a])
 
 
 def similarity_table(matrix: FloatArray) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def similarity_figure(matrix: FloatArray, a: str, b: str, images: int) -> Figure
     """The matrix as a heat map with its numbers; the finest stage is at the top left."""
     figure = Figure(figsize=(1.1 + 0.75 * matrix.shape[1], 1.3 + 0.6 * matrix.shape[0]), layout="constrained")
     axes = figure.add_subplot()
-    drawn = axes.imshow(matrix, vmin=0, vmax=1, cmap="cividis")
+    image = axes.imshow(matrix, vmin=0, vmax=1, cmap="cividis")
     for (row, column), value in np.ndenumerate(matrix):
         ink = "white" if not value > 0.5 else "black"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=8)
@@ -70,5 +70,5 @@ def similarity_figure(matrix: FloatArray, a: str, b: str, images: int) -> Figure
     axes.set_yticks(range(matrix.shape[0]), [str(stage + 1) for stage in range(matrix.shape[0])])
     axes.set(xlabel=f"stage of {b}", ylabel=f"stage of {a}")
     axes.set_title(f"CKA, n = {images} pictures", fontsize=9, loc="left")
-    figure.colorbar(drawn, ax=axes, shrink=0.8)
+    figure.colorbar(image, ax=axes, shrink=0.8)
     return figure

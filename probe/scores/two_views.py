@@ -36,7 +36,7 @@ class TwoViews:
     def __getitem__(self, place: int) -> Pixels:
         which, index = divmod(place, len(self.images))
         rng = np.random.default_rng([self.seed, index, which])
-        return lit(turned(cropped(self.images[index], self.side, rng), rng), rng)
+        return lit(random_symmetry(cropped(self.images[index], self.side, rng), rng), rng)
 
 
 def cropped(picture: Pixels, side: int, rng: np.random.Generator) -> Pixels:
@@ -47,7 +47,7 @@ def cropped(picture: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     return square(picture[top : top + height, left : left + width], side)
 
 
-def turned(picture: Pixels, rng: np.random.Generator) -> Pixels:
+def random_symmetry(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """One of the eight symmetries of the square."""
     quarters, mirrored = int(rng.integers(4)), int(rng.integers(2))
     symmetric = np.rot90(picture[:, ::-1] if mirrored else picture, quarters)

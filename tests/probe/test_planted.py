@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from dermssl.features.frozen import Features
 from probe.maps.sheets import strangers_first
 from probe.maps.umap_map import umap_table
-from probe.scores.intervals import Interval
+from probe.scores.intervals import ScoreInterval
 from probe.scores.invariance import probe_invariance
 from probe.scores.knn import probe_neighbours
-from probe.scores.labels import Labelled, Side
+from probe.scores.labels import ClassSplit, Side
 from probe.scores.linear import probe_linear
 
 CLASSES, EACH, WIDTH = 4, 60, 16
-Probe = Callable[[Features, Labelled], Interval]
+Probe = Callable[[Features, ClassSplit], ScoreInterval]
 PROBES: dict[str, Probe] = {
     "knn": lambda features, images: probe_neighbours(features, images, k=10, seed=0).accuracy,
     "linear": lambda features, images: probe_linear(features, images, seed=0).accuracy,
@@ -31,13 +31,13 @@ def planted() -> tuple[Features, NDArray[np.int64]]:
     return (corners[classes] + rng.normal(size=(len(classes), WIDTH))).astype(np.float32), classes
 
 
-def images_of(classes: NDArray[np.int64]) -> Labelled:
+def images_of(classes: NDArray[np.int64]) -> ClassSplit:
     """Two thirds train; two photographs of each lesion, on one side and of one class."""
     rows = np.arange(len(classes))
     lesions = np.array([f"lesion {row // (2 * CLASSES)} {row % CLASSES}" for row in rows])
     held = rows // (2 * CLASSES) % 3 == 0
     sides = [Side(rows[part], classes[part], lesions[part]) for part in (~held, held)]
-    return Labelled(tuple("abcd"), sides[0], sides[1], {}, 0)
+    return ClassSplit(tuple("abcd"), sides[0], sides[1], {}, 0)
 
 
 @pytest.mark.parametrize("probe", PROBES)

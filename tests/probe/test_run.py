@@ -51,15 +51,15 @@ def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
     assert set(result["dense_by_images"]) == {"4", "8"}
     assert result["dense"] == result["dense_by_images"]["8"]
     assert result["skipped"] == {
-        "umap": "not asked for",
-        "cka": "there is one encoder; --against names others",
+        "umap": "not asked for (--no-umap)",
+        "cka": "there is only one encoder; name others with --against",
     }
     assert set(result["invariance"]) == {"recognised", "pairs", "strangers", "rankme", "alignment", "uniformity"}
     scores = pd.read_parquet(folder / "scores.parquet")
     assert scores.groupby("n_train")["jaccard"].mean()[8] == pytest.approx(result["dense"]["jaccard"])
     assert (folder / "tables" / "knn_confusion.csv").exists()
     said = capsys.readouterr().out
-    assert "--dense_images 50: there are 8 masks" in said
+    assert "--dense_images 50: only 8 images with a mask can be fitted on" in said
     assert f"results: {folder}\nnext:    python -m finetune" in said
 
 
@@ -105,7 +105,7 @@ def test_images_without_masks_and_classes_are_said_to_be_so(
 ) -> None:
     result = result_of(run(options(draw(masks=False, classes=False), tmp_path)))
     assert set(result["skipped"]) == {"knn", "linear", "dense", "umap", "cka"}
-    assert "skipped: dense: no masks" in capsys.readouterr().out
+    assert "skipped: the dense probe of masks: no masks" in capsys.readouterr().out
 
 
 def test_images_without_a_mask_or_a_class_are_left_out_and_counted(
@@ -117,8 +117,8 @@ def test_images_without_a_mask_or_a_class_are_left_out_and_counted(
     table.assign(dx=table["dx"].where(~table.index.isin([2, 4]))).to_csv(data / "metadata.csv", index=False)
     run(options(data, tmp_path, dense_images=(4,)))
     said = capsys.readouterr().out
-    assert "left out of kNN and linear: 2 images without a class" in said
-    assert "left out of dense: 1 images whose mask is missing or unusable" in said
+    assert "left out of the kNN and the linear probe: images without a class (2)" in said
+    assert "left out of the dense probe: images whose mask is missing or unusable (1)" in said
 
 
 def test_too_many_neighbours_are_clamped_and_said_to_be(
@@ -126,7 +126,7 @@ def test_too_many_neighbours_are_clamped_and_said_to_be(
 ) -> None:
     result = result_of(run(options(draw(), tmp_path, k=20)))
     assert result["knn"]["k"] == 8
-    assert "--k 20: there are 8 images to vote" in capsys.readouterr().out
+    assert "--k 20: only 8 images with a class can vote" in capsys.readouterr().out
 
 
 def test_an_encoder_file_is_measured_and_known_as_ssl(draw: Draw, tmp_path: Path) -> None:

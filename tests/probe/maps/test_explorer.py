@@ -15,7 +15,7 @@ import pytest
 from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
 from probe.maps.columns import columns_of
-from probe.maps.explorer import Explored, View, contents, thumbs, write_explorer
+from probe.maps.explorer import EncoderMap, ExplorerData, contents, thumbs, write_explorer
 
 Draw = Callable[..., Path]
 
@@ -24,7 +24,7 @@ browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's c
 
 
 @pytest.fixture
-def explored(draw: Draw, tmp_path: Path) -> Explored:
+def explored(draw: Draw, tmp_path: Path) -> ExplorerData:
     """Twelve discs on two maps: on a grid, and on a circle; one has a predicted mask."""
     manifest = read_manifest(draw())
     images = cached_images(manifest, 64)
@@ -34,16 +34,16 @@ def explored(draw: Draw, tmp_path: Path) -> Explored:
     turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     near = np.array([[(row + step) % 12 for step in range(1, 6)] for row in range(12)])
     views = [
-        View("imagenet", grid, near),
-        View("random", np.stack([np.cos(turn), np.sin(turn)], axis=1), near[:, ::-1]),
+        EncoderMap("imagenet", grid, near),
+        EncoderMap("random", np.stack([np.cos(turn), np.sin(turn)], axis=1), near[:, ::-1]),
     ]
     (tmp_path / "predicted").mkdir()
     cv2.imwrite(str(tmp_path / "predicted" / "picture_03_segmentation.png"), np.eye(64, dtype=np.uint8) * 255)
-    return Explored(manifest, images, columns, views, tmp_path / "predicted")
+    return ExplorerData(manifest, images, columns, views, tmp_path / "predicted")
 
 
 @pytest.fixture
-def page(explored: Explored, tmp_path: Path) -> Path:
+def page(explored: ExplorerData, tmp_path: Path) -> Path:
     path = tmp_path / "explorer.html"
     write_explorer(path, explored, "drawn <discs>")
     return path
@@ -242,7 +242,7 @@ def test_a_large_set_gets_smaller_thumbnails_and_stays_light(
     assert light < 1.4 * 30 * 1000
 
 
-def test_texts_cannot_end_the_script_that_holds_them(explored: Explored, tmp_path: Path) -> None:
+def test_texts_cannot_end_the_script_that_holds_them(explored: ExplorerData, tmp_path: Path) -> None:
     columns = explored.columns.assign(**{"class": ["</script><b>"] + ["nv"] * 11})
     path = tmp_path / "page.html"
     write_explorer(path, explored._replace(columns=columns), "drawn")
@@ -252,7 +252,7 @@ def test_texts_cannot_end_the_script_that_holds_them(explored: Explored, tmp_pat
     assert data["columns"][0]["values"][0] == "</script><b>"
 
 
-def test_unknown_numbers_are_none_and_images_without_masks_have_no_outline(explored: Explored) -> None:
+def test_unknown_numbers_are_none_and_images_without_masks_have_no_outline(explored: ExplorerData) -> None:
     (explored.manifest.root / explored.manifest.table["mask_path"][5]).unlink()
     manifest = read_manifest(explored.manifest.root)
     found: dict[str, Any] = contents(explored._replace(manifest=manifest, predictions=None))

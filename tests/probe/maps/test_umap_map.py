@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dermssl.scores.plots import save_figure
-from probe.maps.umap_map import GREY, OKABE_ITO, columns_figure, grouped, shown, umap_figure, umap_table
+from probe.maps.umap_map import GREY, OKABE_ITO, columns_figure, grouped, legend_group, umap_figure, umap_table
 
 
 def test_groups_are_coloured_from_frequent_to_rare() -> None:
@@ -18,7 +18,7 @@ def test_beyond_eight_classes_the_rarest_share_a_grey() -> None:
     groups = grouped(labels)
     assert len(groups) == 8
     assert groups["other"] == GREY
-    assert {shown(label, groups) for label in ("class 7", "class 9")} == {"other"}
+    assert {legend_group(label, groups) for label in ("class 7", "class 9")} == {"other"}
 
 
 @pytest.mark.parametrize("labels", [[""] * 12, ["nv", "mel", ""] * 4], ids=["no classes", "classes"])

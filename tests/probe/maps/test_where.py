@@ -56,8 +56,8 @@ def test_features_without_any_difference_are_grey() -> None:
 def test_every_encoder_has_its_column(draw: Draw) -> None:
     manifest = read_manifest(draw())
     images, rows = cached_images(manifest, 64), [0, 5, 7]
-    eyes = [FrozenEncoder(start_from("random", "resnet18", s), 64, 2, torch.device("cpu")) for s in (0, 1)]
-    maps = {f"seed {seed}": maps_of(eye, images, rows) for seed, eye in enumerate(eyes)}
+    encoders = [FrozenEncoder(start_from("random", "resnet18", s), 64, 2, torch.device("cpu")) for s in (0, 1)]
+    maps = {f"seed {seed}": maps_of(encoder, images, rows) for seed, encoder in enumerate(encoders)}
     assert {drawn.shape for column in maps.values() for drawn in column} == {(16, 16, 3)}  # of stride 4
     figure = where_figure(shown_pictures(images, rows, 64), ["a", "b", "c"], maps)
     assert len(figure.axes) == 12  # two images a line

@@ -1,7 +1,7 @@
 import numpy as np
 
 from probe.scores.knn import confusion, probe_neighbours
-from probe.scores.labels import Labelled, Side
+from probe.scores.labels import ClassSplit, Side
 
 
 def test_clusters_are_recognised_with_more_neighbours_asked_for_than_there_are() -> None:
@@ -11,7 +11,7 @@ def test_clusters_are_recognised_with_more_neighbours_asked_for_than_there_are()
         np.float32
     )
     sides = [Side(rows, classes[rows], rows.astype(str)) for rows in (np.arange(12), np.arange(12, 20))]
-    found = probe_neighbours(features, Labelled(("mel", "nv"), sides[0], sides[1], {}, 0), k=50, seed=0)
+    found = probe_neighbours(features, ClassSplit(("mel", "nv"), sides[0], sides[1], {}, 0), k=50, seed=0)
     assert (found.k, found.accuracy.mean) == (12, 1.0)
     assert found.confusion.to_numpy().tolist() == [[4, 0], [0, 4]]
 

@@ -7,7 +7,7 @@ import pytest
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
 from dermssl.splits.drawn import Split
-from probe.scores.labels import labelled, labels_of
+from probe.scores.labels import class_split, labels_of
 
 Draw = Callable[..., Path]
 
@@ -39,7 +39,11 @@ def test_a_column_of_another_file_can_be_named_and_gaps_stay_without_class(manif
         ("image_id,diagnosis\npicture_00,nv\n", "diagnosi", "did you mean 'diagnosis'"),
         ("image_id,diagnosis\npicture_00,nv\n", "age", "has no column 'age'; it has image_id, diagnosis"),
         ("name,dx\npicture_00,nv\n", "dx", "no column 'image_id'"),
-        ("image_id,dx\npicture_00,nv\npicture_00,mel\n", "dx", "1 ids stand there more than once (picture_00)"),
+        (
+            "image_id,dx\npicture_00,nv\npicture_00,mel\n",
+            "dx",
+            "image ids with more than one row: 1 (picture_00); keep one row each",
+        ),
         ("", "dx", "cannot be read as CSV"),
     ],
 )
@@ -51,7 +55,9 @@ def test_a_wrong_file_is_met_with_a_sentence(
         labels_of(manifest, f"{path}:{column}")
 
 
-@pytest.mark.parametrize(("given", "says"), [("nowhere.csv:dx", "no such file"), ("metadata.csv", "is CSV:COLUMN")])
+@pytest.mark.parametrize(
+    ("given", "says"), [("nowhere.csv:dx", "no such file"), ("metadata.csv", "FILE:COLUMN, such as metadata.csv:dx")]
+)
 def test_a_file_that_cannot_be_found_is_met_with_a_sentence(manifest: Manifest, given: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         labels_of(manifest, given)
@@ -61,8 +67,8 @@ def test_a_class_with_one_lesion_to_train_on_is_left_out_with_the_reason(manifes
     ids = manifest.table["image_id"].tolist()
     split = Split(0, "lesion", tuple(ids[:6]), tuple(ids[6:]))  # lesions 0, 1, 2 and 3
     labels = dict(zip(ids, ["rare", "rare", "nv", "nv", "nv", "nv", "nv", "nv"], strict=True))
-    known = labelled(manifest, split, labels)
-    assert known.names == ("nv",)
-    assert known.left_out == {"rare": "1 lesions to train on, 0 images to score"}
-    assert known.refusal.startswith("fewer than two classes")
-    assert (len(known.train), len(known.val)) == (4, 2)
+    classes = class_split(manifest, split, labels)
+    assert classes.names == ("nv",)
+    assert classes.left_out == {"rare": "1 lesions to train on, of 2 needed; 0 images to score, of 1 needed"}
+    assert classes.refusal.startswith("fewer than two classes")
+    assert (len(classes.train), len(classes.val)) == (4, 2)

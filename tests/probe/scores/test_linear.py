@@ -1,6 +1,6 @@
 import numpy as np
 
-from probe.scores.labels import Labelled, Side
+from probe.scores.labels import ClassSplit, Side
 from probe.scores.linear import STRENGTHS, chosen_strength, classify, probe_linear
 
 
@@ -17,7 +17,7 @@ def whole(rows: np.ndarray, classes: np.ndarray) -> Side:
 def test_classes_far_apart_are_told_apart() -> None:
     features, classes = cloud(60, 3, apart=12)
     sides = whole(np.arange(40), classes), whole(np.arange(40, 60), classes)
-    found = probe_linear(features, Labelled(("a", "b", "c"), *sides, {}, 0), seed=0)
+    found = probe_linear(features, ClassSplit(("a", "b", "c"), *sides, {}, 0), seed=0)
     assert found.accuracy == (1, 1, 1)
     assert found.strength in STRENGTHS
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from probe.scores.two_views import TwoViews, cropped, lit, turned
+from probe.scores.two_views import TwoViews, cropped, lit, random_symmetry
 
 
 class Drawn(list):  # type: ignore[type-arg]
@@ -37,7 +37,7 @@ def test_a_crop_keeps_six_tenths_of_the_picture_or_more() -> None:
 
 def test_all_eight_symmetries_are_drawn() -> None:
     corner: NDArray[np.uint8] = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
-    drawn = {turned(corner, np.random.default_rng(seed)).tobytes() for seed in range(100)}
+    drawn = {random_symmetry(corner, np.random.default_rng(seed)).tobytes() for seed in range(100)}
     assert len(drawn) == 8
 
 
