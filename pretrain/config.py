@@ -26,7 +26,7 @@ class PretrainConfig(SplitConfig):
     SMALLER: ClassVar[str] = "--batch_size, --image_size"  # the options to lower where memory is short
 
     method: str = ""
-    """The method; its own options stand with it."""
+    """What the encoder learns by; --method NAME --help lists the options of that method."""
     data: Path | None = None
     """Folder of images, searched to any depth. By default data/unlabelled, data/isic2018, or the synthetic set."""
     limit: int | None = None
@@ -46,7 +46,7 @@ class PretrainConfig(SplitConfig):
     padding: Literal["none", "skin", "black", "reflect", "edge"] = "none"
     """What a turned crop shows beyond the picture; none shrinks the crop until it shows nothing of that."""
     solarise: float = 0.0
-    """Probability that a second view's bright pixels are inverted: 0.2 in BYOL's paper; a lesion's colour is a sign."""
+    """Probability that a second view's bright pixels are inverted: 0.2 in BYOL's paper; 0 here, for a lesion's colour is a sign."""  # noqa: E501
     colour: Literal["matrix", "sequential"] = "matrix"
     """Colour changes as one matrix a view, or one after the other in random order as torchvision does, which is slower."""  # noqa: E501
     epochs: int = 100
@@ -62,21 +62,21 @@ class PretrainConfig(SplitConfig):
     lr_scaling: Scaling = "sqrt"
     """lr x sqrt(batch_size), lr x batch_size / 256, or lr as it is."""
     weight_decay: float = 1e-6
-    """Not applied to biases and normalisation."""
+    """Decay of the weights at each step; not applied to biases and normalisation."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """auto times a few steps and takes the quicker; what it took stands in the log."""
     save_every: int = 0
     """Steps between checkpoints; 0 saves at the end of every epoch, which every number does as well."""
     look_every: int = 1
-    """Epochs between the doctor's looks at the encoder (features, neighbours, dense probe); 0 for none."""
+    """Epochs between two looks of the doctor, which checks the encoder for failure (features, neighbours, dense probe); 0 for none."""  # noqa: E501
     on_collapse: Literal["stop", "warn"] = "warn"
-    """If the doctor finds that nothing is learned any more: stop, or say so and go on."""
+    """What to do when the doctor finds that nothing is learned any more: stop, or say so and go on."""
     workers: int = 0
     """Processes that draw views; 0 draws them in this one, which is best where the CPU trains."""
     threads: int = 0
     """CPU threads; 0 takes all cores. Threads x processes must not exceed the cores."""
     seed: int = 0
-    """Of heads, order and views."""
+    """Seed of the random numbers: of the heads' first weights, the order of the images, and the views."""
     out: Path = Path("runs/pretrain")
     """Folder of run folders."""
     checkpoints: Path | None = Path("checkpoints")

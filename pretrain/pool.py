@@ -27,8 +27,13 @@ class Pool:
     def sentence(self) -> str:
         """What was left out and what leaks."""
         if self.verdict is None:
-            return "leaks: no labelled images are known to cross with; finetune crosses its own with these"
-        left_out = f"; {self.left_out} images of this set are held out and left out" if self.left_out else ""
+            return (
+                "leaks: there are no labelled images to compare with (--protect names some); "
+                "python -m finetune will compare its own with these"
+            )
+        left_out = (
+            f"; {self.left_out} held-out images of this very folder are left out of training" if self.left_out else ""
+        )
         return f"{self.verdict}{left_out}"
 
 

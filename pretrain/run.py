@@ -70,7 +70,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         if pool.verdict is not None and len(pool.verdict.found) and work.first:
             write_table(work.folder / "leaks.csv", pool.verdict.found)
         tensors = len(start.encoder.state_dict())
-        work.say(f"encoder: {config.encoder} from {start.init} weights, all {tensors} tensors compared")
+        work.say(f"encoder: {config.encoder} starts from {start.init} weights; all {tensors} tensors are in place")
         need_room(
             work.folder.parent, 12 * bytes_of_weights(start), "two checkpoints of training"
         )  # weights, two moments each
@@ -93,8 +93,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         # Training, watched by the doctor, each epoch kept.
         seed_everything(config.seed, verbose=False)
         steps = config.epochs * steps_an_epoch
-        together = f", {world()} processes" if world() > 1 else ""
-        work.say(f"training: {config.method}, {config.epochs} epochs of {steps_an_epoch} steps, {precision}, "
+        together = f" in each of {world()} processes" if world() > 1 else ""
+        work.say(f"training: {config.method}, {config.epochs} epochs of {steps_an_epoch} steps, precision {precision}, "
                  f"{torch.get_num_threads()} threads on {device.type}{together}")  # fmt: skip
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
@@ -140,13 +140,18 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     count, batch_size = len(manifest), config.batch_size
     if count < batch_size:
         fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
-        raise UserError(f"{manifest.root}: {count} images fill no batch of {batch_size}; give more{fitting}")
+        raise UserError(
+            f"{manifest.root}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
+        )
     if batch_size % world() or batch_size // world() < 2:
-        raise UserError(f"--batch_size {batch_size}: {world()} processes cannot share it; give a multiple of {world()}")
+        raise UserError(
+            f"--batch_size {batch_size}: cannot be shared equally by {world()} processes, each with 2 images or more; "
+            f"give a multiple of {world()} from {2 * world()} on"
+        )
     if config.queue_size > count:
         raise UserError(
-            f"--queue_size {config.queue_size}: a queue longer than the {count} images of {manifest.root} would hold "
-            f"an image's own keys as its negatives; give --queue_size {count // batch_size * batch_size}"
+            f"--queue_size {config.queue_size}: {manifest.root} has only {count} images, so an image would meet "
+            f"itself in the queue; give --queue_size {count // batch_size * batch_size}"
         )
 
 

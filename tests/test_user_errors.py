@@ -198,7 +198,7 @@ def test_fewer_images_than_a_batch_are_told_with_a_batch_that_fits(
     batch: int, remedy: str, refused: Refused, isic: Path
 ) -> None:
     said = refused.pretraining(data=isic, batch_size=batch)
-    assert said.startswith(f"{isic}: 6 images fill no batch of {batch}; ")
+    assert said.startswith(f"{isic}: images to train on: 6, too few for a batch of {batch}; ")
     assert said.endswith(remedy)
 
 
@@ -206,7 +206,7 @@ def test_too_few_images_for_any_batch_are_answered_without_a_batch_size(
     refused: Refused, draw_isic: Draw, tmp_path: Path
 ) -> None:
     root = draw_isic(tmp_path / "one", 1)
-    assert refused.pretraining(data=root) == f"{root}: 1 images fill no batch of 2; give more"
+    assert refused.pretraining(data=root) == f"{root}: images to train on: 1, too few for a batch of 2; give more"
 
 
 def test_an_encoder_file_of_another_encoder_is_refused_with_the_name_to_give(
@@ -337,7 +337,9 @@ def test_a_study_whose_pretraining_lacks_images_is_refused(
     study: Callable[..., object], refused: Refused, isic: Path
 ) -> None:
     said = refused(lambda: study(data=isic, unlabelled=isic))
-    assert said.startswith(f"simclr: {isic}: 5 images fill no batch of 256; give more or --batch_size 2")
+    assert said.startswith(
+        f"simclr: {isic}: images to train on: 5, too few for a batch of 256; give more or --batch_size 2"
+    )
     assert said.endswith("in the file of --pretrain")
 
 

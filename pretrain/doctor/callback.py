@@ -75,7 +75,7 @@ class Doctor(Callback):
         if self.config.look_every and not self.start:
             self.start = self.last = self.signs(trainer, pl_module)
             if rank() == 0 and self.start:
-                self.say(f"doctor: at the start {look_in_words(self.start)}")
+                self.say(f"doctor: before the first step {look_in_words(self.start)}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops where the last epoch gave reason to; its checkpoint is written by now."""
@@ -167,7 +167,9 @@ class Doctor(Callback):
     def stop_if_told(self) -> None:
         """Ends the training."""
         if self.verdict:
-            raise UserError(f"{self.verdict} (--on_collapse warn trains on)")
+            raise UserError(
+                f"the doctor stopped the training: {self.verdict}; give --on_collapse warn to train on all the same"
+            )
 
     def refuse_broken(self, step: int) -> None:
         """Stops where a loss was no number; all processes must ask together."""
@@ -204,5 +206,5 @@ def kernels(module: nn.Module) -> list[Tensor]:
 def look_in_words(signs: Mapping[str, float]) -> str:
     """What a person wants to know of a look."""
     words = {"rankme": "RankMe {:.1f}", "alignment": "alignment {:.3f}", "uniformity": "uniformity {:.2f}",
-             "knn_accuracy": "kNN {:.3f}", "dense_iou": "dense probe IoU {:.3f}"}  # fmt: skip
+             "knn_accuracy": "kNN accuracy {:.3f}", "dense_iou": "dense probe IoU {:.3f}"}  # fmt: skip
     return ", ".join(form.format(signs[name]) for name, form in words.items() if name in signs)

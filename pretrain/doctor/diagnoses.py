@@ -80,7 +80,7 @@ def identical_views(course: Course) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "identical views",
             f"both views of {share:.0%} of the images are the same pixels",
-            "take another recipe of --views, or a seed for each view",
+            "give the other recipe of --views (dermoscopy or imagenet)",
         )
 
 
@@ -105,8 +105,8 @@ def collapse(course: Course) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "collapse",
             f"the embeddings of all images are one point (spread {spread:.3f}, where 1 fills the sphere)",
-            f"nothing pushes images apart any more: lower --lr (it is {course.config.lr:g}), and see that no gradient "
-            "flows into the side that is predicted",
+            f"nothing pushes images apart any more: lower --lr (it is {course.config.lr:g}), and in a method of your "
+            "own see that no gradient flows into the side that is predicted",
         )
 
 
@@ -132,7 +132,7 @@ def hot_temperature(course: Course) -> Iterator[Diagnosis]:
             "temperature too high",
             f"at --temperature {temperature:g} the loss is {loss:.3f} for views of one image and {strangers:.3f} for "
             "views of two, so similarities do not matter",
-            "take 0.1 to 0.2",
+            "give --temperature 0.1 or 0.2",
         )
 
 

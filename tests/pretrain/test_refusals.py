@@ -34,7 +34,9 @@ def configure(draw_photographs: Callable[..., Path], tmp_path: Path) -> Configur
 @pytest.mark.parametrize("method", ["moco", "densecl", "swav"])
 def test_a_queue_that_outgrows_the_images_is_refused_with_one_that_fits(method: str, configure: Configure) -> None:
     groups = {} if method == "swav" else {"norm_groups": 2}
-    with pytest.raises(UserError, match=r"--queue_size 16: .*has 12 images.*own negatives; give --queue_size 12"):
+    with pytest.raises(
+        UserError, match=r"--queue_size 16: .*has only 12 images.*itself in the queue; give --queue_size 12"
+    ):
         run(configure(method, queue_size=16, **groups))
 
 
@@ -45,7 +47,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
     config = configure(batch_size=batch_size)
     monkeypatch.setattr(pretrain.run, "world", lambda: processes)
     monkeypatch.setattr(pretrain.run, "meet", lambda: None)
-    with pytest.raises(UserError, match=f"--batch_size 4: {processes} processes cannot share it"):
+    with pytest.raises(UserError, match=f"--batch_size 4: cannot be shared equally by {processes} processes"):
         run(config)
 
 

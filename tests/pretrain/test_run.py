@@ -356,7 +356,9 @@ def test_images_that_finetune_holds_out_are_left_out(draw_photographs: Draw, tmp
 
 def test_fewer_images_than_a_batch_are_refused_before_anything_is_written(photographs: Path, tmp_path: Path) -> None:
     config = options("simclr", tmp_path, photographs, batch_size=13)
-    with pytest.raises(UserError, match="12 images fill no batch of 13; give more or --batch_size 6"):
+    with pytest.raises(
+        UserError, match="images to train on: 12, too few for a batch of 13; give more or --batch_size 6"
+    ):
         run(config)
     assert list(tmp_path.iterdir()) == []
 
