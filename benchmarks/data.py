@@ -25,7 +25,7 @@ from dermssl.check.run import run as check
 from dermssl.data.images import find_pictures
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.pixel_cache import PixelCache, cached_images
-from dermssl.splits.leaks import crossed
+from dermssl.splits.leaks import leaking_pairs
 from dermssl.synthetic.dataset import write_dataset
 from dermssl.training.device import prepare
 
@@ -87,7 +87,7 @@ def look_over(folder: Path, place: Path) -> None:
 
 def cross(first: Manifest, second: Manifest) -> None:
     """Near-duplicates and ids of one set among the other's: their hashes are known, their pictures are read again."""
-    crossed(first.table, first.root, second)
+    leaking_pairs(first.table, first.root, second)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import Run, closing, identity, open_run, write_table
 from dermssl.scores.counts import summary
-from dermssl.splits.drawn import Split, limited
+from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import Start, start_from
@@ -56,7 +56,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     # Weights to start from, and images that neither they nor the training have seen.
     start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
     guarded = guarded_split(manifest, config, start)
-    split = limited(guarded.split, config.limit)
+    split = limited_split(guarded.split, config.limit)
     parts = training_parts(manifest, split.labelled(config.label_fraction), config)
     schedule = schedule_of(config, len(parts.train))
 
@@ -71,8 +71,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(str(guarded))
         split.write(work.folder / "split.json")
         keep_augmentation(work, config)
-        if len(guarded.found):
-            write_table(work.folder / "leaks.csv", guarded.found)
+        if len(guarded.leaks):
+            write_table(work.folder / "leaks.csv", guarded.leaks)
 
         # Training, a tenth at a time kept.
         used = pictured(manifest, split, config)

@@ -8,7 +8,7 @@ import numpy as np
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import ImageSource, labelled_source
 from dermssl.errors import UserError
-from dermssl.splits.leaks import Verdict, crossed, guard
+from dermssl.splits.leaks import Verdict, guard, leaking_pairs
 from dermssl.splits.official import split_of
 from pretrain.config import PretrainConfig
 
@@ -34,7 +34,7 @@ class Pool:
         left_out = (
             f"; {self.left_out} held-out images of this very folder are left out of training" if self.left_out else ""
         )
-        return f"{self.verdict}{left_out}"
+        return f"leaks: {self.verdict.sentence('the images to pretrain on')}{left_out}"
 
 
 def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Pool:
@@ -52,7 +52,7 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     held = labels.take(sorted(split.val + split.aside))
     own = set(held.table["image_id"]) if same and config.on_leak != "allow" else set()
     candidates = without_images(everything, own)
-    leaks = crossed(candidates.table, candidates.root, held)
+    leaks = leaking_pairs(candidates.table, candidates.root, held)
     verdict = guard(leaks, len(held), config.on_leak, str(source.folder))
     return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own))
 

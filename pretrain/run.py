@@ -17,7 +17,7 @@ from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, worl
 from dermssl.runs.costs import costs, forget_peak, usual_rate
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing, identity, open_run, write_table
-from dermssl.splits.leaks import seen_by
+from dermssl.splits.leaks import seen_rows
 from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.training.randomness import CountedRandomness
@@ -67,8 +67,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             return encoder_file
         work.say(f"images: {len(manifest)} from {source.why}")
         work.say(pool.sentence)
-        if pool.verdict is not None and len(pool.verdict.found) and work.first:
-            write_table(work.folder / "leaks.csv", pool.verdict.found)
+        if pool.verdict is not None and len(pool.verdict.pairs) and work.first:
+            write_table(work.folder / "leaks.csv", pool.verdict.pairs)
         tensors = len(start.encoder.state_dict())
         work.say(f"encoder: {config.encoder} starts from {start.init} weights; all {tensors} tensors are in place")
         need_room(
@@ -116,7 +116,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         spent = costs(spending.spent, usual_rate(progress.metrics))
 
         # The encoder, with a card that says what it is.
-        seen_images = seen_by([manifest.table, *([] if start.seen is None else [start.seen])])
+        seen_images = seen_rows([manifest.table, *([] if start.seen is None else [start.seen])])
         tensors_of = {**module.learned.state_dict(), **module.decoder_tensors()}
         card = write_encoder_file(encoder_file, tensors_of, card_of_pretraining(config, start, manifest), seen_images)
         published = copy_to_checkpoints(encoder_file, config)

@@ -13,7 +13,7 @@ from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
 from dermssl.runs.costs import Spent, costs, forget_peak
 from dermssl.runs.folder import closing, identity, open_run, write_table
-from dermssl.splits.drawn import limited
+from dermssl.splits.drawn import limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import start_from
@@ -48,7 +48,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     # Weights, images that they have not seen, and the folder that this very run has and no other.
     starts = {init: start_from(init, config.encoder, config.seed, config.checkpoints) for init in config.inits}
     guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
-    split = limited(guards[config.init].split, config.limit)
+    split = limited_split(guards[config.init].split, config.limit)
     manifest = everything.take(sorted(split.train + split.val))
     label_hash = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
     hashes = {"data": manifest.hash, "labels": label_hash, "split": split.hash}

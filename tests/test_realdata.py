@@ -6,7 +6,7 @@ import pytest
 
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.splits.config import SplitConfig
-from dermssl.splits.leaks import crossed
+from dermssl.splits.leaks import leaking_pairs
 from dermssl.splits.near_duplicates import near_pairs
 from dermssl.splits.official import split_of
 
@@ -58,4 +58,4 @@ def test_near_duplicates_of_isic_2018_are_those_that_the_eye_confirmed() -> None
 
 def test_no_image_of_ham10000_leaks_into_isic_2018() -> None:
     pool, held = read_manifest(DATA / "ham10000" / "images"), read_manifest(DATA / "isic2018")
-    assert crossed(pool.table, pool.root, held).empty
+    assert leaking_pairs(pool.table, pool.root, held).empty

@@ -10,7 +10,7 @@ from compare.study.plan import Task
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import labelled_source, unlabelled_source
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
-from dermssl.splits.drawn import Split, limited
+from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.official import split_of
 from finetune.options.config import FinetuneConfig
 from finetune.training.training_schedule import optimiser_steps
@@ -39,7 +39,7 @@ class Workload:
         """The split of a run, each drawn once; leaks that are dropped from training are still in it."""
         key = str([*(getattr(config, name) for name in sorted(SPLIT_OPTIONS)), limit])
         if key not in self.splits:
-            self.splits[key] = limited(split_of(self.labelled, config), limit)
+            self.splits[key] = limited_split(split_of(self.labelled, config), limit)
         return self.splits[key]
 
     def scored(self, tasks: Sequence[Task]) -> tuple[int, int]:

@@ -15,13 +15,13 @@ class SplitConfig:
     split: str = "drawn"
     """drawn, a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501
     val_fraction: float = 0.2
-    """Share of the images to hold out and score; patients, lesions and near-duplicates stay together."""
+    """Share of the images to hold out and score; patients, lesions and near-duplicates are never on both sides."""
     folds: int = 0
-    """Folds of a cross-validation, at least 2; 0 holds out val_fraction once."""
+    """Folds of a cross-validation, at least 2; 0 holds out --val_fraction of the images once."""
     fold: int = 0
-    """The fold to hold out, counted from 0."""
+    """With --folds, the fold to hold out, counted from 0."""
     split_seed: int = 0
-    """Of the split. Not the run's seed: all seeds are scored on the same images."""
+    """Seed that draws the split; apart from --seed, so that runs of all seeds are scored on the same images."""
     on_leak: OnLeak = "stop"
     """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
 

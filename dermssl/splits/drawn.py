@@ -64,10 +64,10 @@ class Split:
 
 
 def groups_of(table: pd.DataFrame, pairs: pd.DataFrame) -> Groups:
-    """Who belongs together: by patient, by lesion, or by a chain of near-duplicates.
+    """Which images belong together: by patient, by lesion, or by a chain of near-duplicates.
 
     Args:
-        table: Of the manifest.
+        table: The manifest's.
         pairs: Near-duplicates, as columns `image_a` and `image_b`.
 
     Returns:
@@ -76,9 +76,9 @@ def groups_of(table: pd.DataFrame, pairs: pd.DataFrame) -> Groups:
     row_of = {image: row for row, image in enumerate(table["image_id"])}
     links = [(row_of[a], row_of[b]) for a, b in zip(pairs["image_a"], pairs["image_b"], strict=True)]
     for column in ("patient_id", "lesion_id"):
-        named = table[column].to_numpy() if column in table else np.array([""] * len(table))
+        names = table[column].to_numpy() if column in table else np.array([""] * len(table))
         first: dict[str, int] = {}
-        links += [(first.setdefault(name, row), row) for row, name in enumerate(named) if name]
+        links += [(first.setdefault(name, row), row) for row, name in enumerate(names) if name]
     ends = np.array(links, np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(table), len(table)))
     labels = connected_components(graph, directed=False)[1]
@@ -89,15 +89,15 @@ def groups_of(table: pd.DataFrame, pairs: pd.DataFrame) -> Groups:
 
 def strata_of(table: pd.DataFrame, groups: Groups) -> "pd.Series[str]":
     """The stratum of each group: the class of its first image and a fifth of the groups by mean lesion area."""
-    known = table.assign(group=groups).groupby("group")
-    classes = known["label"].first() if "label" in table else pd.Series("", index=sorted(set(groups)))
-    area = known["mask_area"].mean() if "mask_area" in table else pd.Series(np.nan, index=classes.index)
+    by_group = table.assign(group=groups).groupby("group")
+    classes = by_group["label"].first() if "label" in table else pd.Series("", index=sorted(set(groups)))
+    area = by_group["mask_area"].mean() if "mask_area" in table else pd.Series(np.nan, index=classes.index)
     fifth = (area.rank(method="first", pct=True) * AREAS).fillna(0).apply(math.ceil)
     strata: pd.Series[str] = classes.fillna("").astype(str) + " " + fifth.astype(str)
     return strata
 
 
-def dealt(table: pd.DataFrame, groups: Groups, seed: int) -> list[list[str]]:
+def dealt_groups(table: pd.DataFrame, groups: Groups, seed: int) -> list[list[str]]:
     """The image ids of every group, in an order of which each stretch holds all strata in proportion.
 
     A stratum of n groups is spread over [0, 1) at even distances from a random start; the groups are taken as they lie.
@@ -107,14 +107,14 @@ def dealt(table: pd.DataFrame, groups: Groups, seed: int) -> list[list[str]]:
     members: dict[int, list[str]] = {}
     for group, image in zip(groups.tolist(), ids.tolist(), strict=True):
         members.setdefault(group, []).append(image)
-    named = {group: min(images) for group, images in members.items()}
+    name_of = {group: min(images) for group, images in members.items()}
     rng = np.random.default_rng([seed, 0x5711])
     placed: list[tuple[float, str, int]] = []
     strata = strata_of(table, groups)
     for _, stratum in sorted(strata.groupby(strata)):
-        inside = sorted(stratum.index, key=lambda group: named[group])
+        inside = sorted(stratum.index, key=lambda group: name_of[group])
         places = (rng.permutation(len(inside)) + rng.random()) / len(inside)
-        placed += [(place, named[group], group) for place, group in zip(places.tolist(), inside, strict=True)]
+        placed += [(place, name_of[group], group) for place, group in zip(places.tolist(), inside, strict=True)]
     return [sorted(members[group]) for _, _, group in sorted(placed)]
 
 
@@ -126,21 +126,26 @@ def draw_split(manifest: Manifest, options: SplitConfig, pairs: pd.DataFrame) ->
     """
     table = manifest.table
     official = table["part"].isin(["validation", "test"]) & bool((table["part"] == "train").any())
-    drawn = table[~official].sort_values("image_id", ignore_index=True)
-    here = pairs[pairs["image_a"].isin(drawn["image_id"]) & pairs["image_b"].isin(drawn["image_id"])]
-    stacks = dealt(drawn, groups_of(drawn, here), options.split_seed)
-    wanted = max(2, options.folds)
-    if len(stacks) < wanted:
-        kinds = f"{len(stacks)} lesion{'s' if len(stacks) != 1 else ''}"
-        raise UserError(f"{manifest.root}: {kinds} cannot be split into {wanted} parts of training and held-out images")
-    first, last = stretch([len(stack) for stack in stacks], options)
+    candidates = table[~official].sort_values("image_id", ignore_index=True)
+    inside = pairs[pairs["image_a"].isin(candidates["image_id"]) & pairs["image_b"].isin(candidates["image_id"])]
+    stacks = dealt_groups(candidates, groups_of(candidates, inside), options.split_seed)
+    parts = max(2, options.folds)
+    if len(stacks) < parts:
+        lesions = f"{len(stacks)} lesion{'s' if len(stacks) != 1 else ''}"
+        remedy = "give a data set with more lesions" + (", or fewer --folds" if options.folds > 2 else "")
+        raise UserError(
+            f"{manifest.root}: {lesions} cannot be split into {parts} parts of training and held-out images; {remedy}"
+        )
+    first, last = held_out_stretch([len(stack) for stack in stacks], options)
     val = tuple(image for stack in stacks[first:last] for image in stack)
     train = tuple(image for stack in [*stacks[last:], *stacks[:first]] for image in stack)
     how = f"fold {options.fold} of {options.folds}" if options.folds else f"hold-out of {options.val_fraction:.0%}"
-    return Split(options.split_seed, grouped_by(drawn, here), train, val, tuple(table.loc[official, "image_id"]), how)
+    return Split(
+        options.split_seed, grouped_by(candidates, inside), train, val, tuple(table.loc[official, "image_id"]), how
+    )
 
 
-def stretch(sizes: Sequence[int], options: SplitConfig) -> tuple[int, int]:
+def held_out_stretch(sizes: Sequence[int], options: SplitConfig) -> tuple[int, int]:
     """The groups to hold out, as first and last but one: as near the wanted share of images as whole groups come."""
     ends = np.cumsum(sizes) / sum(sizes)
     if not options.folds:
@@ -167,10 +172,10 @@ def grouped_by(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
         ("lesion", bool((table["lesion_id"] != table["image_id"]).any())),
         ("near-duplicate", len(pairs) > 0),
     ]
-    return ", ".join(kind for kind, there in kinds if there) or "image"
+    return ", ".join(kind for kind, applies in kinds if applies) or "image"
 
 
-def limited(split: Split, limit: int | None) -> Split:
+def limited_split(split: Split, limit: int | None) -> Split:
     """The heads of both sides, in their proportion and at least one of each: what is held out stays held out."""
     count = len(split.train) + len(split.val)
     if limit is None or limit >= count:

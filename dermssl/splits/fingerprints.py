@@ -42,7 +42,7 @@ def looks_of(table: pd.DataFrame) -> Looks:
     return Looks(np.frombuffer(hashes, np.uint8).reshape(-1, 32), np.frombuffer(tones, np.uint8).reshape(-1, 8, 8))
 
 
-def turned(looks: Looks, turn: Turn) -> Looks:
+def turned_looks(looks: Looks, turn: Turn) -> Looks:
     """The looks of the same pictures transposed, mirrored left-right and turned upside down, as `turn` says.
 
     A mirror changes the sign of every odd wave along its axis, and a transposition swaps the axes.
@@ -63,29 +63,29 @@ def turned(looks: Looks, turn: Turn) -> Looks:
     return Looks(np.packbits(bits, axis=1), np.ascontiguousarray(tones))
 
 
-def alike(a: Looks, b: Looks, radius: int = RADIUS) -> pd.DataFrame:
+def look_alikes(a: Looks, b: Looks, radius: int = RADIUS) -> pd.DataFrame:
     """Pictures of `a` and `b` that look alike in one of eight turns.
 
     Returns:
         A row a pair: `a` and `b` (rows of either), `turn` (of b, into TURNS), `distance` (bits); the nearest turn.
     """
-    found = [pd.DataFrame({"a": [], "b": [], "turn": [], "distance": []}, dtype=np.int64)]
+    pairs = [pd.DataFrame({"a": [], "b": [], "turn": [], "distance": []}, dtype=np.int64)]
     for number, turn in enumerate(TURNS):
-        other = turned(b, turn)
+        turned = turned_looks(b, turn)
         index = faiss.IndexBinaryFlat(256)
-        index.add(other.hashes)
+        index.add(turned.hashes)
         for first in range(0, len(a), BLOCK):
             starts, distances, rows = index.range_search(a.hashes[first : first + BLOCK], radius + 1)
             counts = starts[1:].astype(np.int64) - starts[:-1].astype(np.int64)
-            asked = np.repeat(np.arange(first, first + len(counts)), counts)
-            near = correlation(a.tones[asked], other.tones[rows]) >= TONES
-            pairs = {"a": asked[near], "b": rows[near], "turn": number, "distance": distances[near]}
-            found.append(pd.DataFrame(pairs).astype(np.int64))
-    return pd.concat(found).sort_values(["a", "b", "distance", "turn"]).drop_duplicates(["a", "b"], ignore_index=True)
+            queries = np.repeat(np.arange(first, first + len(counts)), counts)
+            near = tone_correlations(a.tones[queries], turned.tones[rows]) >= TONES
+            columns = {"a": queries[near], "b": rows[near], "turn": number, "distance": distances[near]}
+            pairs.append(pd.DataFrame(columns).astype(np.int64))
+    return pd.concat(pairs).sort_values(["a", "b", "distance", "turn"]).drop_duplicates(["a", "b"], ignore_index=True)
 
 
-def correlation(a: Bytes, b: Bytes) -> NDArray[np.float64]:
-    """Of 8 x 8 grey values, row by row, in [-1, 1]; 0 where either has one tone: it is like none."""
+def tone_correlations(a: Bytes, b: Bytes) -> NDArray[np.float64]:
+    """Correlation of two pictures' 8 x 8 grey values, row by row, in [-1, 1]; 0 where either has one tone only."""
     x, y = (rows.reshape(-1, 64).astype(np.float64) for rows in (a, b))
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     scale = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)

@@ -8,8 +8,8 @@ import pandas as pd
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.drawn import Split
-from dermssl.splits.leaks import COLUMNS, Verdict, crossed, guard
-from dermssl.splits.official import split_of
+from dermssl.splits.leaks import COLUMNS, Verdict, guard, leaking_pairs
+from dermssl.splits.official import AS_GIVEN, split_of
 from dermssl.weights.encoder import Start
 
 
@@ -27,15 +27,24 @@ class Guarded:
         return {"training": self.training.summary, "encoder": self.encoder.summary}
 
     @property
-    def found(self) -> pd.DataFrame:
+    def leaks(self) -> pd.DataFrame:
         """Every leak, for leaks.csv."""
-        sides = {"training": self.training.found, "encoder": self.encoder.found}
-        return pd.concat([found.assign(side=side) for side, found in sides.items()], ignore_index=True)
+        sides = {"training": self.training.pairs, "encoder": self.encoder.pairs}
+        return pd.concat([pairs.assign(side=side) for side, pairs in sides.items()], ignore_index=True)
 
     def __str__(self) -> str:
-        aside = f"; {len(self.split.aside)} images set aside" if self.split.aside else ""
-        split = f"split: {self.split.origin}, together by {self.split.grouped_by}, {self.split.hash}{aside}"
-        return f"{split}\nof training, {self.training}\nof the encoder, {self.encoder}"
+        training = self.training.sentence(f"the {len(self.split.train)} images that train")
+        encoder = self.encoder.sentence("the images that the encoder was pretrained on")
+        return f"split: {split_sentence(self.split)}\nleaks: {training}\nleaks: {encoder}"
+
+
+def split_sentence(split: Split) -> str:
+    """How a split came to be, what it keeps together, and its hash, as the log says it."""
+    together = (
+        "" if split.grouped_by == AS_GIVEN else f"images of one {split.grouped_by.replace(', ', ' or ')} together"
+    )
+    aside = f"{len(split.aside)} images on neither side" if split.aside else ""
+    return ", ".join(filter(None, [split.origin, together, aside, f"hash {split.hash}"]))
 
 
 def guarded_split(manifest: Manifest, config: SplitConfig, start: Start) -> Guarded:
@@ -55,7 +64,7 @@ def leaks_of(manifest: Manifest, split: Split, config: SplitConfig) -> pd.DataFr
     """Training images that leak into held-out ones; a split that is drawn here has none, for it is drawn by groups."""
     if config.split == "drawn":
         return pd.DataFrame(columns=COLUMNS)
-    return crossed(manifest.take(split.train).table, manifest.root, manifest.take(split.val))
+    return leaking_pairs(manifest.take(split.train).table, manifest.root, manifest.take(split.val))
 
 
 def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Verdict:
@@ -70,7 +79,7 @@ def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Ver
         f"pretrain it anew with --protect {held.root} and the same split options, which leaves held-out images out "
         "(--on-leak drop, near-duplicates as well)"
     )
-    found = crossed(start.seen, folder, held)
-    if not len(found) and not start.card.seen_whole:
+    pairs = leaking_pairs(start.seen, folder, held)
+    if not len(pairs) and not start.card.seen_whole:
         return Verdict(nothing, len(held), "unknown")
-    return guard(found, len(held), config.on_leak, "the encoder's pretraining", remedy)
+    return guard(pairs, len(held), config.on_leak, "the encoder's pretraining", remedy)

@@ -12,10 +12,10 @@ from dermssl.data.manifest import Manifest
 from dermssl.errors import UserError
 from dermssl.files import sha256_of
 from dermssl.splits.config import OnLeak
-from dermssl.splits.fingerprints import alike, looks_of
+from dermssl.splits.fingerprints import look_alikes, looks_of
 from dermssl.splits.near_duplicates import confirm
 
-SEEN = ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]
+SEEN_COLUMNS = ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]
 COLUMNS = ["trained_on", "held_out", "why"]
 WHY = ("same file", "same image id", "same lesion", "same patient", "near-duplicate")
 ACCESSION = re.compile(r"(ISIC_\d{7}|(HAM|IL|IP)_\d{7})")  # an archive's numbers mean one thing everywhere
@@ -27,7 +27,7 @@ SHOWN = 20
 class Verdict:
     """What the firewall found, and what was done about it."""
 
-    found: pd.DataFrame  # COLUMNS, a row a pair of images
+    pairs: pd.DataFrame  # COLUMNS, a row a pair of images
     held_out: int
     action: str
     """clean, dropped, allowed, or unknown where an encoder does not say what it has seen."""
@@ -35,35 +35,43 @@ class Verdict:
     @property
     def dropped(self) -> tuple[str, ...]:
         """The images to leave out of training."""
-        return tuple(sorted(set(self.found["trained_on"]))) if self.action == "dropped" else ()
+        return tuple(sorted(set(self.pairs["trained_on"]))) if self.action == "dropped" else ()
 
     @property
     def summary(self) -> dict[str, object]:
         """For result.json: how many images on either side leak, for which reasons, and what was done."""
-        reasons = self.found["why"].value_counts()
+        reasons = self.pairs["why"].value_counts()
         return {
             "action": self.action,
             "held_out": self.held_out,
-            "leaking_held_out": self.found["held_out"].nunique(),
-            "leaking_training": self.found["trained_on"].nunique(),
+            "leaking_held_out": self.pairs["held_out"].nunique(),
+            "leaking_training": self.pairs["trained_on"].nunique(),
             "pairs": {why: int(reasons[why]) for why in WHY if why in reasons},
         }
 
-    def __str__(self) -> str:
+    def sentence(self, training: str) -> str:
+        """What the log says of it; `training` names the images that could have leaked, such as "the 320 that train"."""
         if self.action == "unknown":
-            return "leaks: the encoder's file does not say which images it has seen, so nothing could be crossed"
-        counts = self.summary
+            return (f"the encoder's file does not list all images that it was pretrained on, so nobody can say whether "
+                    f"any of the {self.held_out} held-out images is among them")  # fmt: skip
         if self.action == "clean":
-            return f"leaks: none into {self.held_out} held-out images"
-        return (f"leaks: {counts['leaking_training']} images share file, id, lesion, patient or looks with "
-                f"{counts['leaking_held_out']} of {self.held_out} held-out images: {self.action}")  # fmt: skip
+            return (f"none of the {self.held_out} held-out images, and no near-duplicate, lesion or patient of theirs, "
+                    f"is among {training}")  # fmt: skip
+        counts = self.summary
+        outcome = {
+            "dropped": "the former were left out (--on-leak drop)",
+            "allowed": "the former were trained on all the same (--on-leak allow)",
+        }
+        return (f"{counts['leaking_training']} of {training} and {counts['leaking_held_out']} of the {self.held_out} "
+                f"held-out images share a file, a lesion or a patient, or are near-duplicates; "
+                f"{outcome[self.action]}")  # fmt: skip
 
 
-def guard(found: pd.DataFrame, held_out: int, on_leak: OnLeak, where: str, remedy: str = "") -> Verdict:
+def guard(pairs: pd.DataFrame, held_out: int, on_leak: OnLeak, where: str, remedy: str = "") -> Verdict:
     """What to do about leaks: nothing where there are none, else what the user said.
 
     Args:
-        found: Of `crossed`.
+        pairs: What `leaking_pairs` gives.
         held_out: How many images are held out.
         on_leak: What the user said.
         where: The training images, in words.
@@ -72,23 +80,23 @@ def guard(found: pd.DataFrame, held_out: int, on_leak: OnLeak, where: str, remed
     Raises:
         UserError: If there are leaks and the user has not said what to do, or said what cannot be done.
     """
-    if found.empty:
-        return Verdict(found, held_out, "clean")
+    if pairs.empty:
+        return Verdict(pairs, held_out, "clean")
     if on_leak == "allow":
-        return Verdict(found, held_out, "allowed")
+        return Verdict(pairs, held_out, "allowed")
     if on_leak == "drop" and not remedy:
-        return Verdict(found, held_out, "dropped")
-    print(found.head(SHOWN).to_string(index=False), flush=True)
-    if len(found) > SHOWN:
-        print(f"... and {len(found) - SHOWN} more pairs", flush=True)
+        return Verdict(pairs, held_out, "dropped")
+    print(pairs.head(SHOWN).to_string(index=False), flush=True)
+    if len(pairs) > SHOWN:
+        print(f"... and {len(pairs) - SHOWN} more pairs", flush=True)
     raise UserError(
-        f"{where}: {found['trained_on'].nunique()} training images leak into {found['held_out'].nunique()} of "
-        f"{held_out} held-out images (table above); {remedy or '--on-leak drop leaves them out of training'}, "
-        "and --on-leak allow trains on them all the same"
+        f"{where}: {pairs['trained_on'].nunique()} training images show what {pairs['held_out'].nunique()} of the "
+        f"{held_out} held-out images show (the pairs and why are listed above); "
+        f"{remedy or '--on-leak drop leaves them out of training'}, and --on-leak allow trains on them all the same"
     )
 
 
-def crossed(training: pd.DataFrame, root: Path, held: Manifest) -> pd.DataFrame:
+def leaking_pairs(training: pd.DataFrame, root: Path, held: Manifest) -> pd.DataFrame:
     """Every pair of a training image and a held-out one that are not strangers, with the first reason of WHY.
 
     Args:
@@ -97,14 +105,15 @@ def crossed(training: pd.DataFrame, root: Path, held: Manifest) -> pd.DataFrame:
         held: The held-out images.
     """
     one_set = root.resolve() == held.root.resolve()
-    file = shared(training, held.table, "sha256", lambda digest: digest[:16])
+    file = shared_pairs(training, held.table, "sha256", lambda digest: digest[:16])
     meaning = str if one_set else accession
     image, *groups = (
-        shared(training, held.table, column, meaning) for column in ("image_id", "lesion_id", "patient_id")
+        shared_pairs(training, held.table, column, meaning) for column in ("image_id", "lesion_id", "patient_id")
     )
-    near = near_across(training, root, held)
-    found = [part.assign(why=why) for part, why in zip([file, image, *groups, near], WHY, strict=True)]
-    return pd.concat(found, ignore_index=True).drop_duplicates(["trained_on", "held_out"], ignore_index=True)[COLUMNS]
+    near_duplicates = near_duplicates_across(training, root, held)
+    parts = [file, image, *groups, near_duplicates]
+    pairs = [part.assign(why=why) for part, why in zip(parts, WHY, strict=True)]
+    return pd.concat(pairs, ignore_index=True).drop_duplicates(["trained_on", "held_out"], ignore_index=True)[COLUMNS]
 
 
 def accession(name: str) -> str:
@@ -113,7 +122,9 @@ def accession(name: str) -> str:
     return number if ACCESSION.fullmatch(number) else ""
 
 
-def shared(training: pd.DataFrame, held: pd.DataFrame, column: str, meaning: Callable[[str], str]) -> pd.DataFrame:
+def shared_pairs(
+    training: pd.DataFrame, held: pd.DataFrame, column: str, meaning: Callable[[str], str]
+) -> pd.DataFrame:
     """Pairs of images whose entries in `column` have the same `meaning`; where that is nothing, they are none."""
     sides = []
     for table in (training, held):
@@ -123,19 +134,19 @@ def shared(training: pd.DataFrame, held: pd.DataFrame, column: str, meaning: Cal
     return pd.DataFrame({"trained_on": pairs["image_x"], "held_out": pairs["image_y"]})
 
 
-def near_across(training: pd.DataFrame, root: Path, held: Manifest) -> pd.DataFrame:
-    """Near-duplicates, confirmed by their pictures where both are there."""
-    there = training[training["phash"] != ""].reset_index(drop=True)
-    kept = held.table[held.table["phash"] != ""].reset_index(drop=True)
-    pairs = alike(looks_of(there), looks_of(kept))
-    files = [root / path for path in there["path"]]
-    same = {row: is_file(files[row], there["sha256"].iloc[row]) for row in set(pairs["a"])}
-    present = np.array([same[row] for row in pairs["a"]], bool)
-    confirmed = confirm(pairs[present], files, [held.root / path for path in kept["path"]])
-    sure = pairs[~present & (pairs["distance"] <= SURE).to_numpy()]
-    both = pd.concat([confirmed, sure])
-    ids = there["image_id"].to_numpy(), kept["image_id"].to_numpy()
-    return pd.DataFrame({"trained_on": ids[0][both["a"]], "held_out": ids[1][both["b"]]})
+def near_duplicates_across(training: pd.DataFrame, root: Path, held: Manifest) -> pd.DataFrame:
+    """Near-duplicates of held-out images among those that train, confirmed by their pictures where both files exist."""
+    readable = training[training["phash"] != ""].reset_index(drop=True)
+    held_out = held.table[held.table["phash"] != ""].reset_index(drop=True)
+    pairs = look_alikes(looks_of(readable), looks_of(held_out))
+    files = [root / path for path in readable["path"]]
+    present = {row: is_file(files[row], readable["sha256"].iloc[row]) for row in set(pairs["a"])}
+    on_disk = np.array([present[row] for row in pairs["a"]], bool)
+    confirmed = confirm(pairs[on_disk], files, [held.root / path for path in held_out["path"]])
+    without_file = pairs[~on_disk & (pairs["distance"] <= SURE).to_numpy()]
+    duplicates = pd.concat([confirmed, without_file])
+    ids = readable["image_id"].to_numpy(), held_out["image_id"].to_numpy()
+    return pd.DataFrame({"trained_on": ids[0][duplicates["a"]], "held_out": ids[1][duplicates["b"]]})
 
 
 def is_file(path: Path, sha256: str) -> bool:
@@ -143,7 +154,7 @@ def is_file(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_of(path)[:16] == sha256[:16]
 
 
-def seen_by(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def seen_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """What an encoder file keeps of the images that it was trained on: SEEN, a row an image."""
-    rows = pd.concat([table[SEEN] for table in tables], ignore_index=True)
+    rows = pd.concat([table[SEEN_COLUMNS] for table in tables], ignore_index=True)
     return rows.assign(sha256=rows["sha256"].str[:16]).drop_duplicates(["sha256", "image_id"], ignore_index=True)

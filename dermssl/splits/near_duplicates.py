@@ -21,8 +21,8 @@ from torch import Tensor
 from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest, kept_folder
 from dermssl.files import short_hash, whole_file
-from dermssl.splits.alignment import SIDE, Plane, alignment, evened
-from dermssl.splits.fingerprints import TURNS, alike, looks_of
+from dermssl.splits.alignment import SIDE, GreyPicture, aligned_correlation, evened
+from dermssl.splits.fingerprints import TURNS, look_alikes, looks_of
 from dermssl.weights.encoder import Start, feature_maps, start_from
 from dermssl.weights.hub import OFFLINE
 
@@ -34,7 +34,7 @@ PLANES = 512  # evened views kept in memory, 64 kB each
 COLUMNS = ["image_a", "image_b", "distance", "similarity"]
 FORMAT = 1  # raised when another rule finds other pairs
 
-View = tuple[Path, int]  # a picture's file and its turn
+TurnedFile = tuple[Path, int]  # a picture's file and its turn
 
 
 def near_pairs(manifest: Manifest) -> pd.DataFrame:
@@ -48,11 +48,11 @@ def near_pairs(manifest: Manifest) -> pd.DataFrame:
     """
     table = manifest.table[manifest.table["phash"] != ""]
     name = short_hash([FORMAT, table["image_id"].tolist(), table["sha256"].tolist()])
-    kept = kept_folder(manifest.root) / f"near-{name}.parquet"
-    if kept.exists():
-        return pd.read_parquet(kept)
-    pairs = pd.concat([equal_bytes(table), look_alikes(manifest, table)], ignore_index=True)[COLUMNS]
-    with whole_file(kept) as part:
+    file = kept_folder(manifest.root) / f"near-{name}.parquet"
+    if file.exists():
+        return pd.read_parquet(file)
+    pairs = pd.concat([equal_bytes(table), confirmed_look_alikes(manifest, table)], ignore_index=True)[COLUMNS]
+    with whole_file(file) as part:
         pairs.to_parquet(part)
     return pairs
 
@@ -65,11 +65,11 @@ def equal_bytes(table: pd.DataFrame) -> pd.DataFrame:
     return pairs.assign(distance=0, similarity=1.0)
 
 
-def look_alikes(manifest: Manifest, table: pd.DataFrame) -> pd.DataFrame:
+def confirmed_look_alikes(manifest: Manifest, table: pd.DataFrame) -> pd.DataFrame:
     """Confirmed pairs among files of different bytes."""
     single = table.drop_duplicates("sha256")
     looks = looks_of(single)
-    pairs = alike(looks, looks)
+    pairs = look_alikes(looks, looks)
     pairs = pairs[pairs["a"] < pairs["b"]]
     ids, files = single["image_id"].to_numpy(), [manifest.root / path for path in single["path"]]
     confirmed = confirm(pairs, files, files)
@@ -80,37 +80,37 @@ def confirm(pairs: pd.DataFrame, files_a: Sequence[Path], files_b: Sequence[Path
     """The pairs that lie on one another and whose feature maps agree, with their `similarity`.
 
     Args:
-        pairs: Of `dermssl.splits.fingerprints.alike`.
+        pairs: Of `dermssl.splits.fingerprints.look_alikes`.
         files_a: The file of each row `a`.
         files_b: The file of each row `b`.
     """
-    left: list[View] = [(files_a[row], 0) for row in pairs["a"]]
-    right: list[View] = [(files_b[row], turn) for row, turn in zip(pairs["b"], pairs["turn"], strict=True)]
-    kept = np.flatnonzero(alignments(left, right) >= ALIGNED)
-    similarity = likeness([left[row] for row in kept], [right[row] for row in kept])
-    return pairs.iloc[kept].assign(similarity=similarity).query("similarity >= @LIKENESS")
+    left: list[TurnedFile] = [(files_a[row], 0) for row in pairs["a"]]
+    right: list[TurnedFile] = [(files_b[row], turn) for row, turn in zip(pairs["b"], pairs["turn"], strict=True)]
+    aligned = np.flatnonzero(aligned_correlations(left, right) >= ALIGNED)
+    similarity = likeness([left[row] for row in aligned], [right[row] for row in aligned])
+    return pairs.iloc[aligned].assign(similarity=similarity).query("similarity >= @LIKENESS")
 
 
-def alignments(left: Sequence[View], right: Sequence[View]) -> NDArray[np.float64]:
-    """The alignment of each of `left` with the one beside it, at most 1.
+def aligned_correlations(left: Sequence[TurnedFile], right: Sequence[TurnedFile]) -> NDArray[np.float64]:
+    """The `aligned_correlation` of each of `left` with the one beside it, at most 1.
 
-    A view of many pairs is not read for each of them: those of one picture stand together in what `alike` gives.
+    A view of many pairs is not read for each of them: those of one picture stand together in what `look_alikes` gives.
     """
     plane = lru_cache(PLANES)(evened_square)
 
-    def laid_on(a: View, b: View) -> float:
-        return alignment(plane(a), plane(b))
+    def laid_on(a: TurnedFile, b: TurnedFile) -> float:
+        return aligned_correlation(plane(a), plane(b))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(laid_on, left, right)), np.float64)
 
 
-def evened_square(view: View) -> Plane:
+def evened_square(view: TurnedFile) -> GreyPicture:
     """The view as it is laid on others."""
     return evened(grey_square(view))
 
 
-def likeness(left: Sequence[View], right: Sequence[View]) -> NDArray[np.float64]:
+def likeness(left: Sequence[TurnedFile], right: Sequence[TurnedFile]) -> NDArray[np.float64]:
     """Correlation of the feature maps of each of `left` with those of the one beside it, in [-1, 1]."""
     if not left:
         return np.zeros(0)
@@ -121,7 +121,7 @@ def likeness(left: Sequence[View], right: Sequence[View]) -> NDArray[np.float64]
     return np.array(rows)
 
 
-def feature_rows(views: Sequence[View]) -> Iterator[Tensor]:
+def feature_rows(views: Sequence[TurnedFile]) -> Iterator[Tensor]:
     """Feature maps of these views, centred per channel and of unit length, (B, C h w) in half precision."""
     start = start_from("imagenet", OFFLINE, 0)
     start.encoder.eval()
@@ -138,7 +138,7 @@ def unit_maps(start: Start, pictures: Pixels) -> Tensor:
     return F.normalize((maps - maps.mean((2, 3), keepdim=True)).flatten(1), dim=1)
 
 
-def contrasted(view: View) -> Pixels:
+def contrasted(view: TurnedFile) -> Pixels:
     """The view in one brightness and contrast, so that a camera's settings do not count."""
     grey = grey_square(view).astype(np.float32)
     even = (grey - grey.mean()) / (grey.std() + 1e-3)
@@ -146,16 +146,16 @@ def contrasted(view: View) -> Pixels:
     return pixels
 
 
-def grey_square(view: View) -> Pixels:
+def grey_square(view: TurnedFile) -> Pixels:
     """The view in grey, squeezed to (SIDE, SIDE)."""
     path, turn = view
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if grey is None:
-        raise OSError(f"{path}: not a picture any more")
+        raise OSError(f"{path}: the picture was readable when the data set was looked over and is not any more")
     pixels: Pixels = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     transposed, mirrored, overturned = TURNS[turn]
     if transposed:
         pixels = pixels.T
     rows, columns = slice(None, None, -1 if overturned else 1), slice(None, None, -1 if mirrored else 1)
-    turned: Pixels = np.array(pixels[rows, columns], np.uint8, order="C")
-    return turned
+    square: Pixels = np.array(pixels[rows, columns], np.uint8, order="C")
+    return square

@@ -17,6 +17,7 @@ OFFICIAL = {  # name -> the part that is held out; the training part trains
     "isic2018": "test", "isic2018-validation": "validation", "isic2017": "test", "isic2017-validation": "validation",
 }  # fmt: skip
 ISIC2017 = Path(__file__).with_name("isic2017.csv")  # of the images of ISIC 2018's training set; ids, no pictures
+AS_GIVEN = "as given"  # what a split of somebody else says of how its images belong together
 SIDES = {"train": "train", "training": "train", "val": "val", "validation": "val", "test": "test"}
 
 
@@ -55,7 +56,7 @@ def official_split(manifest: Manifest, name: str) -> Split:
             "or give --split a file of your own"
         )
     aside = tuple(sorted(set(table["image_id"]) - set(sides["train"]) - set(sides[held])))
-    return Split(0, "as given", sides["train"], sides[held], aside, name)
+    return Split(0, AS_GIVEN, sides["train"], sides[held], aside, name)
 
 
 def isic2017() -> Mapping[str, str]:
@@ -65,34 +66,35 @@ def isic2017() -> Mapping[str, str]:
 
 
 def read_split(path: Path, manifest: Manifest) -> Split:
-    """A split file: JSON with lists of ids under `train` and `val`, or a CSV with columns `image_id` and `split`.
+    """Reads a split: JSON with lists of ids under `train` and `val`, or a CSV with columns `image_id` and `split`.
 
     Raises:
         UserError: If it cannot be read as one, has an id on both sides, or names images that the data set has not.
     """
     sides = sides_in(path)
-    here = set(manifest.table["image_id"])
-    strangers = sorted({*sides["train"], *sides["val"]} - here)
-    both = sorted(set(sides["train"]) & set(sides["val"]))
+    image_ids = set(manifest.table["image_id"])
+    strangers = sorted({*sides["train"], *sides["val"]} - image_ids)
+    on_both = sorted(set(sides["train"]) & set(sides["val"]))
     empty = [side for side, images in sides.items() if not images]
     if strangers:
         raise UserError(
-            f"--split {path}: {len(strangers)} ids have no image in {manifest.root} ({first_ten(strangers)}); "
-            "remove them, or give --data the folder that holds them"
+            f"--split {path}: {len(strangers)} of its ids have no image in {manifest.root} ({first_ten(strangers)}); "
+            "remove them from it, or give --data the folder that holds them"
         )
-    if both or empty:
-        wrong = f"{len(both)} ids are on both sides ({first_ten(both)})" if both else f"no image under {empty[0]}"
-        raise UserError(f"--split {path}: {wrong}; a split has images to train on and others that are held out")
-    aside = tuple(sorted(here - {*sides["train"], *sides["val"]}))
-    return Split(0, "as given", tuple(sides["train"]), tuple(sides["val"]), aside, path.name)
+    if on_both or empty:
+        twice = f"{len(on_both)} ids are on both sides ({first_ten(on_both)})"
+        fault = twice if on_both else f"no image under {empty[0]}"
+        raise UserError(f"--split {path}: {fault}; a split has images to train on and other images that are held out")
+    aside = tuple(sorted(image_ids - {*sides["train"], *sides["val"]}))
+    return Split(0, AS_GIVEN, tuple(sides["train"]), tuple(sides["val"]), aside, path.name)
 
 
 def sides_in(path: Path) -> dict[str, list[str]]:
     """The ids under `train` and `val` of a file, each once, in its order."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        given = sides_of_csv(text) if path.suffix == ".csv" else json.loads(text)
-        return {side: unique(map(str, given[side])) for side in ("train", "val")}
+        sides = sides_of_csv(text) if path.suffix == ".csv" else json.loads(text)
+        return {side: unique(map(str, sides[side])) for side in ("train", "val")}
     except FileNotFoundError:
         names = ", ".join(["drawn", *OFFICIAL])
         raise UserError(f"--split {path}: no such file; give a split file, or one of {names}") from None

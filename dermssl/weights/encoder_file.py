@@ -72,7 +72,7 @@ def write_encoder_file(path: Path, tensors: Tensors, card: Card, seen: pd.DataFr
         path: The file.
         tensors: The encoder's.
         card: What the file says of itself.
-        seen: What is kept of the images that it was trained on (`dermssl.splits.leaks.seen_by`), about 100 bytes each.
+        seen: The images that it was trained on, as `dermssl.splits.leaks.seen_rows` gives them.
     """
     more = {} if seen is None else {"seen": packed(seen)}
     return Card(**write_tensors(path, tensors, dataclasses.asdict(card), more))

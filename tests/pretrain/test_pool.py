@@ -95,8 +95,8 @@ def test_the_held_out_part_of_the_very_set_is_left_out(options: Options, labelle
     assert found.verdict is not None
     assert found.verdict.action == "clean"
     assert found.sentence == (
-        f"leaks: none into {len(held)} held-out images; "
-        f"{len(held)} held-out images of this very folder are left out of training"
+        f"leaks: none of the {len(held)} held-out images, and no near-duplicate, lesion or patient of theirs, is among "
+        f"the images to pretrain on; {len(held)} held-out images of this very folder are left out of training"
     )
 
 
@@ -113,7 +113,7 @@ def test_the_own_held_out_part_stays_in_where_the_user_allows_it(labelled: Path)
     assert found.left_out == 0
     assert found.verdict is not None
     assert found.verdict.action == "allowed"
-    assert set(found.verdict.found["held_out"]) == held_out(labelled)
+    assert set(found.verdict.pairs["held_out"]) == held_out(labelled)
 
 
 def test_near_duplicates_inside_the_very_set_are_no_leak(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_another_set_is_protected_and_strangers_may_be_trained_on(labelled: Path
     found = pool(unlabelled, protect=labelled)
     assert ids(found.manifest) == ids(read_manifest(unlabelled))
     assert found.left_out == 0
-    assert found.sentence == f"leaks: none into {len(held_out(labelled))} held-out images"
+    assert found.sentence.startswith(f"leaks: none of the {len(held_out(labelled))} held-out images, ")
 
 
 def test_a_near_duplicate_of_a_held_out_image_stops(labelled: Path, planted: Callable[..., Path]) -> None:
     folder, held = planted(), len(held_out(labelled))
     with pytest.raises(UserError) as caught:
         pool(folder, protect=labelled)
-    assert str(caught.value).startswith(f"{folder}: 1 training images leak into 1 of {held} held-out images")
+    assert str(caught.value).startswith(f"{folder}: 1 training images show what 1 of the {held} held-out images show")
     assert "--on-leak drop" in str(caught.value)
     assert "--on-leak allow" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -152,13 +152,13 @@ def test_drop_leaves_out_exactly_the_near_duplicate(
     found = pool(planted(**options), protect=labelled, on_leak="drop", **options)
     assert ids(found.manifest) == STRANGERS
     assert found.verdict is not None
-    assert found.verdict.found[["trained_on", "why"]].values.tolist() == [["twin_of_held_out", "near-duplicate"]]
+    assert found.verdict.pairs[["trained_on", "why"]].values.tolist() == [["twin_of_held_out", "near-duplicate"]]
 
 
 def test_allow_keeps_the_near_duplicate_and_says_so(labelled: Path, planted: Callable[..., Path]) -> None:
     found = pool(planted(), protect=labelled, on_leak="allow")
     assert ids(found.manifest) == {*STRANGERS, "twin_of_held_out"}
-    assert found.sentence.endswith("held-out images: allowed")
+    assert found.sentence.endswith("trained on all the same (--on-leak allow)")
 
 
 def test_what_a_split_file_holds_out_is_protected(labelled: Path, unlabelled: Path, tmp_path: Path) -> None:
@@ -216,4 +216,4 @@ def test_of_copies_of_held_out_images_nothing_is_left(labelled: Path, tmp_path: 
     found = pool(tmp_path / "copies", protect=labelled, on_leak="drop")
     assert len(found.manifest) == 0
     assert found.verdict is not None
-    assert set(found.verdict.found["why"]) == {"same file"}
+    assert set(found.verdict.pairs["why"]) == {"same file"}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dermssl.splits.alignment import SIDE, alignment, correlation, evened
+from dermssl.splits.alignment import SIDE, aligned_correlation, evened, pixel_correlation
 from dermssl.splits.near_duplicates import ALIGNED
 from dermssl.synthetic.dataset import draw
 
@@ -30,7 +30,7 @@ def square(pixels: Pixels) -> Pixels:
 
 
 def laid_on(a: Pixels, b: Pixels) -> float:
-    return alignment(evened(a), evened(b))
+    return aligned_correlation(evened(a), evened(b))
 
 
 def window(pixels: Pixels, left: float, top: float, side: float) -> Pixels:
@@ -116,16 +116,16 @@ def test_brightness_contrast_and_a_slope_of_light_are_evened_out() -> None:
     slope = np.linspace(0, 60, SIDE, dtype=np.float32)
     changed = picture * 1.5 + slope
     rim = slice(16, -16)
-    found = correlation(evened(picture)[rim, rim], evened(changed)[rim, rim])
+    found = pixel_correlation(evened(picture)[rim, rim], evened(changed)[rim, rim])
     assert found > 0.95
 
 
 def test_correlation_is_pearsons() -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=500).astype(np.float32) for _ in range(2))
-    assert correlation(x, x + y) == pytest.approx(np.corrcoef(x, x + y)[0, 1], abs=1e-5)
+    assert pixel_correlation(x, x + y) == pytest.approx(np.corrcoef(x, x + y)[0, 1], abs=1e-5)
 
 
 def test_what_does_not_vary_correlates_with_nothing() -> None:
     flat = np.full(9, 3, np.float32)
-    assert correlation(flat, np.arange(9, dtype=np.float32)) == 0
+    assert pixel_correlation(flat, np.arange(9, dtype=np.float32)) == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dermssl.data.manifest import Manifest
 from dermssl.errors import UserError
 from dermssl.splits.config import SplitConfig
-from dermssl.splits.drawn import Split, cuts_of, draw_split, groups_of, stretch
+from dermssl.splits.drawn import Split, cuts_of, draw_split, groups_of, held_out_stretch
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -210,7 +210,7 @@ def test_the_share_is_of_the_images(share: float) -> None:
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=20), st.floats(0.01, 0.99))
 @any_data
 def test_what_is_held_out_is_as_near_to_the_share_as_whole_groups_come(sizes: list[int], share: float) -> None:
-    first, last = stretch(sizes, SplitConfig(val_fraction=share))
+    first, last = held_out_stretch(sizes, SplitConfig(val_fraction=share))
     errors = [abs(sum(sizes[:count]) / sum(sizes) - share) for count in range(1, len(sizes))]
     assert first == 0
     assert abs(sum(sizes[:last]) / sum(sizes) - share) == pytest.approx(min(errors))
@@ -225,15 +225,16 @@ def test_each_side_has_a_lesion_however_extreme_the_share(share: float, held: in
 @pytest.mark.parametrize(
     ("lesions", "options", "said"),
     [
-        ([0], {}, "set: 1 lesion cannot be split into 2 parts of training and held-out images"),
-        ([0, 0, 0], {}, "set: 1 lesion cannot be split into 2 parts of training and held-out images"),
-        ([0, 0, 1, 2], {"folds": 4}, "set: 3 lesions cannot be split into 4 parts of training and held-out images"),
+        ([0], {}, "1 lesion cannot be split into 2 parts of training and held-out images; give a data set"),
+        ([0, 0, 0], {}, "1 lesion cannot be split into 2 parts of training and held-out images; give a data set"),
+        ([0, 0, 1, 2], {"folds": 4}, "3 lesions cannot be split into 4 parts of training and held-out images; give a"),
+        ([0, 0, 1, 2], {"folds": 4}, "give a data set with more lesions, or fewer --folds"),
     ],
 )
 def test_too_few_lesions_are_refused(lesions: list[int], options: dict[str, int], said: str) -> None:
     with pytest.raises(UserError) as caught:
         split(photographs(lesions), **options)
-    assert str(caught.value) == said
+    assert said in str(caught.value)
 
 
 def test_a_chain_of_near_duplicates_that_holds_all_images_cannot_be_split() -> None:

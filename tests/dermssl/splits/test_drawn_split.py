@@ -10,7 +10,7 @@ import pytest
 
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SplitConfig
-from dermssl.splits.drawn import FRACTIONS, Split, draw_split, limited
+from dermssl.splits.drawn import FRACTIONS, Split, draw_split, limited_split
 from dermssl.splits.official import read_split
 
 
@@ -57,7 +57,7 @@ def test_the_hash_is_of_the_ids_on_either_side_and_of_nothing_else(change: dict[
 @pytest.mark.parametrize("limit", [2, 3, 7, 50, 99, 100, 101, 150, 199])
 def test_a_limit_takes_the_heads_of_both_sides_in_their_proportion(limit: int) -> None:
     whole = split(singles(200), val_fraction=0.3)
-    some = limited(whole, limit)
+    some = limited_split(whole, limit)
     assert len(some.train) + len(some.val) == limit
     assert (some.train, some.val) == (whole.train[: len(some.train)], whole.val[: len(some.val)])
     assert len(some.val) == pytest.approx(0.3 * limit, abs=0.5)
@@ -65,14 +65,14 @@ def test_a_limit_takes_the_heads_of_both_sides_in_their_proportion(limit: int) -
 
 @pytest.mark.parametrize("share", [0.01, 0.99])
 def test_a_limit_leaves_an_image_on_either_side(share: float) -> None:
-    some = limited(split(singles(200), val_fraction=share), 2)
+    some = limited_split(split(singles(200), val_fraction=share), 2)
     assert (len(some.train), len(some.val)) == (1, 1)
 
 
 @pytest.mark.parametrize("limit", [None, 200, 300])
 def test_a_limit_above_the_number_of_images_changes_nothing(limit: int | None) -> None:
     whole = split(singles(200), val_fraction=0.3)
-    assert limited(whole, limit) == whole
+    assert limited_split(whole, limit) == whole
 
 
 def test_the_split_file_holds_the_ids_and_how_many_each_fraction_takes(tmp_path: Path) -> None:

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 from dermssl.data.images import perceptual_hash, tones
 from dermssl.splits import fingerprints
-from dermssl.splits.fingerprints import RADIUS, TONES, TURNS, Looks, Turn, alike, correlation, looks_of, turned
+from dermssl.splits.fingerprints import (
+    RADIUS,
+    TONES,
+    TURNS,
+    Looks,
+    Turn,
+    look_alikes,
+    looks_of,
+    tone_correlations,
+    turned_looks,
+)
 
 Picture = NDArray[np.uint8]
 
@@ -38,7 +48,7 @@ def kept_of(*pictures: Picture) -> Looks:
 
 
 def chosen(looks: Looks, rows: NDArray[np.int64]) -> Looks:
-    return Looks(fingerprints.hashes[rows], fingerprints.tones[rows])
+    return Looks(looks.hashes[rows], looks.tones[rows])
 
 
 def bits_apart(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
@@ -66,7 +76,7 @@ def family(rng: np.random.Generator) -> Looks:
     first = strangers(12, rng)
     parts = [first]
     for number in range(48):
-        copy = turned(chosen(first, np.array([number % 12])), TURNS[rng.integers(8)])
+        copy = turned_looks(chosen(first, np.array([number % 12])), TURNS[rng.integers(8)])
         noise = rng.normal(0, rng.choice([0, 20, 35, 50]), copy.tones.shape)
         tinted = Looks(copy.hashes, (copy.tones * 0.5 + 64 + noise * 0.5).clip(0, 255).astype(np.uint8))
         parts.append(flipped(tinted, int(rng.integers(0, 101)), rng))
@@ -80,7 +90,7 @@ def alike_by_double_loop(a: Looks, b: Looks) -> list[tuple[int, int, int, int]]:
         for j in range(len(b)):
             candidates = []
             for number, turn in enumerate(TURNS):
-                other = turned(chosen(b, np.array([j])), turn)
+                other = turned_looks(chosen(b, np.array([j])), turn)
                 distance = bits_apart(a.hashes[i], other.hashes[0])
                 agreement = np.corrcoef(a.tones[i].ravel(), other.tones[0].ravel())[0, 1]
                 if distance <= RADIUS and agreement >= TONES:
@@ -104,7 +114,7 @@ def test_there_are_eight_turns_and_the_first_leaves_a_picture_as_it_is() -> None
 @pytest.mark.parametrize("size", [(160, 160), (97, 150)], ids=["square", "oblong"])
 def test_the_looks_of_a_turned_picture_follow_from_those_of_the_picture(size: tuple[int, int], turn: Turn) -> None:
     pictures = [picture(seed, size) for seed in range(5)]
-    told = turned(kept_of(*pictures), turn)
+    told = turned_looks(kept_of(*pictures), turn)
     seen = kept_of(*(seen_turned(pixels, turn) for pixels in pictures))
     apart = [bits_apart(a, b) for a, b in zip(told.hashes, seen.hashes, strict=True)]
     assert max(apart) <= 8  # waves so faint that rounding settles their sign
@@ -122,7 +132,7 @@ def test_what_is_kept_reads_back_row_by_row() -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_planted_copy_is_found_in_its_turn(number: int) -> None:
     pictures = [picture(seed) for seed in range(10)]
-    pairs = alike(kept_of(seen_turned(pictures[7], TURNS[number])), kept_of(*pictures))
+    pairs = look_alikes(kept_of(seen_turned(pictures[7], TURNS[number])), kept_of(*pictures))
     assert pairs[["a", "b", "turn"]].values.tolist() == [[0, 7, number]]
     assert pairs["distance"][0] <= 8
 
@@ -134,38 +144,38 @@ def test_pairs_are_those_of_comparing_all_with_all(seed: int) -> None:
     some = chosen(some, rng.permutation(60)[:25])
     expected = alike_by_double_loop(everyone, some)
     assert len(expected) > 40
-    assert rows_of(alike(everyone, some)) == expected
+    assert rows_of(look_alikes(everyone, some)) == expected
 
 
 def test_how_many_are_asked_about_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     everyone = family(np.random.default_rng(0))
-    at_once = alike(everyone, everyone)
+    at_once = look_alikes(everyone, everyone)
     monkeypatch.setattr(fingerprints, "BLOCK", 7)
-    pd.testing.assert_frame_equal(alike(everyone, everyone), at_once)
+    pd.testing.assert_frame_equal(look_alikes(everyone, everyone), at_once)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_radius_is_the_last_distance_that_counts(number: int) -> None:
     rng = np.random.default_rng(0)
     one = strangers(1, rng)
-    copies = together([flipped(turned(one, TURNS[number]), RADIUS + more, rng) for more in (-1, 0, 1)])
-    assert sorted(alike(one, copies)["distance"]) == [RADIUS - 1, RADIUS]
+    copies = together([flipped(turned_looks(one, TURNS[number]), RADIUS + more, rng) for more in (-1, 0, 1)])
+    assert sorted(look_alikes(one, copies)["distance"]) == [RADIUS - 1, RADIUS]
 
 
 def test_strangers_are_not_alike() -> None:
     a, b = (strangers(300, np.random.default_rng(seed)) for seed in (0, 1))
-    assert alike(a, b).empty
+    assert look_alikes(a, b).empty
 
 
 def test_equal_waves_of_other_tones_are_not_alike() -> None:
     one = strangers(1, np.random.default_rng(0))
-    assert alike(one, Looks(one.hashes, 255 - one.tones)).empty
+    assert look_alikes(one, Looks(one.hashes, 255 - one.tones)).empty
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 3), (3, 0), (0, 0)])
 def test_nothing_is_like_no_pictures(a: int, b: int) -> None:
     rng = np.random.default_rng(0)
-    assert rows_of(alike(strangers(a, rng), strangers(b, rng))) == []
+    assert rows_of(look_alikes(strangers(a, rng), strangers(b, rng))) == []
 
 
 def test_a_picture_that_could_not_be_read_is_like_no_other() -> None:
@@ -173,17 +183,17 @@ def test_a_picture_that_could_not_be_read_is_like_no_other() -> None:
     table = table_of([picture(0), flat])
     unread = pd.DataFrame({"phash": ["", ""], "tones": ["", ""]})
     kept = looks_of(pd.concat([table, unread], ignore_index=True))
-    pairs = alike(kept, kept)
+    pairs = look_alikes(kept, kept)
     assert not set(pairs["a"]) & {2, 3}
     assert not set(pairs["b"]) & {2, 3}
 
 
 def test_tones_are_compared_whatever_the_brightness_and_contrast() -> None:
     a = np.arange(128, dtype=np.uint8).reshape(2, 8, 8)
-    assert correlation(a, a // 2 + 30) == pytest.approx([1, 1], abs=1e-3)
-    assert correlation(a, a[:, ::-1, ::-1]) == pytest.approx([-1, -1])
+    assert tone_correlations(a, a // 2 + 30) == pytest.approx([1, 1], abs=1e-3)
+    assert tone_correlations(a, a[:, ::-1, ::-1]) == pytest.approx([-1, -1])
 
 
 def test_a_picture_of_one_tone_is_like_none() -> None:
     flat, other = np.full((1, 8, 8), 7, np.uint8), np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
-    assert correlation(flat, other).tolist() == [0.0]
+    assert tone_correlations(flat, other).tolist() == [0.0]

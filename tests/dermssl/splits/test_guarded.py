@@ -15,7 +15,7 @@ from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.guarded import Guarded, guarded_split
-from dermssl.splits.leaks import seen_by
+from dermssl.splits.leaks import seen_rows
 from dermssl.splits.official import split_of
 from dermssl.synthetic.dataset import draw
 from dermssl.weights.encoder import Start, start_from
@@ -57,7 +57,7 @@ def pretrained(beginner: Start) -> Callable[..., Start]:
 
     def start(*tables: pd.DataFrame, folder: Path | str = "elsewhere") -> Start:
         card = replace(beginner.card, method="simclr", data={"folder": str(folder)})
-        return replace(beginner, card=card, seen=seen_by(tables) if tables else None)
+        return replace(beginner, card=card, seen=seen_rows(tables) if tables else None)
 
     return start
 
@@ -75,7 +75,7 @@ def leaking(tmp_path: Path) -> str:
 
 
 def pairs_in(guarded: Guarded) -> list[tuple[str, ...]]:
-    return list(guarded.found[["side", "trained_on", "held_out", "why"]].itertuples(index=False, name=None))
+    return list(guarded.leaks[["side", "trained_on", "held_out", "why"]].itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize("fold", range(3))
@@ -100,7 +100,7 @@ def test_a_split_file_with_a_near_duplicate_on_both_sides_stops(
 ) -> None:
     with pytest.raises(UserError) as caught:
         guarded_split(twins, SplitConfig(split=leaking), beginner)
-    assert str(caught.value).startswith(f"{twins.root}: 1 training images leak into 1 of 2 held-out images")
+    assert str(caught.value).startswith(f"{twins.root}: 1 training images show what 1 of the 2 held-out images show")
     assert "--on-leak drop leaves them out of training" in str(caught.value)
     assert capsys.readouterr().out.splitlines()[1].split() == ["img_6", "img_0", "near-duplicate"]
 
@@ -138,7 +138,7 @@ def test_an_encoder_that_has_seen_held_out_images_is_refused(
         guarded_split(twins, config, pretrained(twins.table, folder=twins.root))
     held = len(split_of(twins, config).val)
     assert str(caught.value).startswith("the encoder's pretraining: ")
-    assert f" leak into {held} of {held} held-out images" in str(caught.value)
+    assert f" show what {held} of the {held} held-out images show" in str(caught.value)
     assert f"pretrain it anew with --protect {twins.root}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -148,8 +148,8 @@ def test_an_encoder_that_has_seen_them_may_be_allowed(twins: Manifest, pretraine
     guarded = guarded_split(twins, config, pretrained(twins.table, folder=twins.root))
     assert guarded.split == split_of(twins, config)
     assert guarded.encoder.action == "allowed"
-    assert set(guarded.found["side"]) == {"encoder"}
-    assert set(guarded.found["held_out"]) == set(guarded.split.val)
+    assert set(guarded.leaks["side"]) == {"encoder"}
+    assert set(guarded.leaks["held_out"]) == set(guarded.split.val)
 
 
 @pytest.mark.parametrize("fold", range(3))
@@ -160,7 +160,7 @@ def test_an_encoder_that_has_seen_the_training_side_only_is_clean(
     seen = twins.take(split_of(twins, config).train)
     guarded = guarded_split(twins, config, pretrained(seen.table, folder=twins.root))
     assert guarded.encoder.action == "clean"
-    assert "of the encoder, leaks: none into" in str(guarded)
+    assert str(guarded).endswith("is among the images that the encoder was pretrained on")
 
 
 def test_an_encoder_that_has_seen_a_near_duplicate_elsewhere_is_refused(
@@ -172,14 +172,14 @@ def test_an_encoder_that_has_seen_a_near_duplicate_elsewhere_is_refused(
     cv2.imwrite(str(tmp_path / "img_5.jpg"), drawn(9))
     seen = read_manifest(tmp_path).table
     for folder in (tmp_path, "gone"):
-        with pytest.raises(UserError, match="the encoder's pretraining: 1 training images leak into"):
+        with pytest.raises(UserError, match="the encoder's pretraining: 1 training images show what"):
             guarded_split(twins, config, pretrained(seen, folder=folder))
 
 
 def test_an_encoder_file_that_says_nothing_is_unknown(twins: Manifest, pretrained: Callable[..., Start]) -> None:
     guarded = guarded_split(twins, SplitConfig(), pretrained())
     assert guarded.encoder.action == "unknown"
-    assert "nothing could be crossed" in str(guarded)
+    assert "nobody can say whether any of the 2 held-out images is among them" in str(guarded)
 
 
 def test_an_encoder_that_continued_from_one_that_says_nothing_is_unknown_but_a_leak_is_told(
@@ -206,7 +206,9 @@ def test_the_report_says_how_the_split_came_to_be(twins: Manifest, beginner: Sta
     split = file_of(tmp_path / "mine.csv", ["img_2"], ["img_3", "img_4"])
     guarded = guarded_split(twins, SplitConfig(split=split), beginner)
     assert str(guarded).splitlines() == [
-        f"split: mine.csv, together by as given, {guarded.split.hash}; 5 images set aside",
-        "of training, leaks: none into 2 held-out images",
-        "of the encoder, leaks: none into 2 held-out images",
+        f"split: mine.csv, 5 images on neither side, hash {guarded.split.hash}",
+        "leaks: none of the 2 held-out images, and no near-duplicate, lesion or patient of theirs, "
+        "is among the 1 images that train",
+        "leaks: none of the 2 held-out images, and no near-duplicate, lesion or patient of theirs, "
+        "is among the images that the encoder was pretrained on",
     ]

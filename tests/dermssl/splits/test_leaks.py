@@ -15,7 +15,18 @@ from safetensors.torch import save_file
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
 from dermssl.splits import leaks
-from dermssl.splits.leaks import COLUMNS, SEEN, SHOWN, SURE, WHY, Verdict, accession, crossed, guard, seen_by
+from dermssl.splits.leaks import (
+    COLUMNS,
+    SEEN_COLUMNS,
+    SHOWN,
+    SURE,
+    WHY,
+    Verdict,
+    accession,
+    guard,
+    leaking_pairs,
+    seen_rows,
+)
 from dermssl.synthetic.dataset import draw
 from dermssl.weights.encoder_file import Card, packed, read_seen, write_encoder_file
 
@@ -29,7 +40,7 @@ TENSORS = {"weight": torch.ones(3)}
 
 def row(image: str, **entries: str) -> pd.DataFrame:
     """An image of which nothing is known but its name and these."""
-    return pd.DataFrame([dict.fromkeys(SEEN, "") | {"image_id": image, "path": f"{image}.jpg"} | entries])
+    return pd.DataFrame([dict.fromkeys(SEEN_COLUMNS, "") | {"image_id": image, "path": f"{image}.jpg"} | entries])
 
 
 def known(image: str, **entries: str) -> pd.DataFrame:
@@ -42,7 +53,7 @@ def held(*rows: pd.DataFrame, root: str = "held") -> Manifest:
 
 
 def leaks_of(training: pd.DataFrame, manifest: Manifest, root: str | Path = "elsewhere") -> list[Leak]:
-    return list(crossed(training, Path(root), manifest).itertuples(index=False, name=None))
+    return list(leaking_pairs(training, Path(root), manifest).itertuples(index=False, name=None))
 
 
 def table_of(pairs: list[Leak]) -> pd.DataFrame:
@@ -169,7 +180,7 @@ def test_near_duplicates_leak(training_set: Manifest, held_set: Manifest) -> Non
 
 
 def test_what_an_encoder_file_keeps_is_enough_to_find_them(training_set: Manifest, held_set: Manifest) -> None:
-    assert set(leaks_of(seen_by([training_set.table]), held_set, training_set.root)) == NEAR
+    assert set(leaks_of(seen_rows([training_set.table]), held_set, training_set.root)) == NEAR
 
 
 def test_near_duplicates_leak_even_where_the_training_files_are_gone(
@@ -214,7 +225,10 @@ def test_unreadable_images_have_no_looks_in_common(held_set: Manifest) -> None:
 def test_no_leak_is_clean_whatever_the_user_said() -> None:
     verdicts = [guard(NOTHING, 5, on_leak, "set") for on_leak in ("stop", "drop", "allow")]
     assert [verdict.action for verdict in verdicts] == ["clean"] * 3
-    assert str(verdicts[0]) == "leaks: none into 5 held-out images"
+    assert verdicts[0].sentence("the 9 images that train") == (
+        "none of the 5 held-out images, and no near-duplicate, lesion or patient of theirs, "
+        "is among the 9 images that train"
+    )
     assert verdicts[0].summary == {
         "action": "clean", "held_out": 5, "leaking_held_out": 0, "leaking_training": 0, "pairs": {},
     }  # fmt: skip
@@ -224,7 +238,7 @@ def test_stop_prints_the_pairs_and_says_what_may_be_done(capsys: pytest.CaptureF
     with pytest.raises(UserError) as caught:
         guard(TWO, 5, "stop", "set")
     assert str(caught.value) == (
-        "set: 2 training images leak into 2 of 5 held-out images (table above); "
+        "set: 2 training images show what 2 of the 5 held-out images show (the pairs and why are listed above); "
         "--on-leak drop leaves them out of training, and --on-leak allow trains on them all the same"
     )
     printed = capsys.readouterr().out.splitlines()
@@ -244,8 +258,9 @@ def test_a_long_table_is_cut_and_says_how_much_is_missing(capsys: pytest.Capture
 def test_drop_returns_the_images_to_leave_out(capsys: pytest.CaptureFixture[str]) -> None:
     verdict = guard(TWO, 5, "drop", "set")
     assert verdict.dropped == ("t1", "t2")
-    assert str(verdict) == (
-        "leaks: 2 images share file, id, lesion, patient or looks with 2 of 5 held-out images: dropped"
+    assert verdict.sentence("the 9 images that train") == (
+        "2 of the 9 images that train and 2 of the 5 held-out images share a file, a lesion or a patient, "
+        "or are near-duplicates; the former were left out (--on-leak drop)"
     )
     assert capsys.readouterr().out == ""
 
@@ -253,6 +268,7 @@ def test_drop_returns_the_images_to_leave_out(capsys: pytest.CaptureFixture[str]
 def test_allow_drops_nothing_and_still_counts() -> None:
     verdict = guard(TWO, 5, "allow", "set")
     assert verdict.dropped == ()
+    assert verdict.sentence("the 9 images that train").endswith("trained on all the same (--on-leak allow)")
     assert verdict.summary == {
         "action": "allowed", "held_out": 5, "leaking_held_out": 2, "leaking_training": 2,
         "pairs": {"same file": 1, "same lesion": 2},
@@ -263,7 +279,7 @@ def test_allow_drops_nothing_and_still_counts() -> None:
 def test_where_nothing_can_be_dropped_any_more_the_remedy_is_another(on_leak: leaks.OnLeak) -> None:
     with pytest.raises(UserError) as caught:
         guard(TWO, 5, on_leak, "the encoder", "pretrain it anew")
-    assert "(table above); pretrain it anew, and --on-leak allow" in str(caught.value)
+    assert "(the pairs and why are listed above); pretrain it anew, and --on-leak allow" in str(caught.value)
     assert "drop leaves them out" not in str(caught.value)
 
 
@@ -274,7 +290,7 @@ def test_the_summary_counts_reasons_in_the_order_of_their_weight() -> None:
 
 def test_an_encoder_that_says_nothing_is_unknown() -> None:
     verdict = Verdict(NOTHING, 5, "unknown")
-    assert "does not say which images it has seen" in str(verdict)
+    assert "does not list all images that it was pretrained on" in verdict.sentence("the encoder's images")
     assert verdict.summary["action"] == "unknown"
 
 
@@ -298,11 +314,11 @@ def two_thousand() -> pd.DataFrame:
 
 
 def test_what_an_encoder_file_keeps_of_an_image_is_small(two_thousand: pd.DataFrame) -> None:
-    assert len(packed(seen_by([two_thousand]))) < 200 * 2000
+    assert len(packed(seen_rows([two_thousand]))) < 200 * 2000
 
 
 def test_what_an_encoder_file_keeps_comes_back_as_it_went_in(two_thousand: pd.DataFrame, tmp_path: Path) -> None:
-    seen = seen_by([two_thousand])
+    seen = seen_rows([two_thousand])
     write_encoder_file(tmp_path / "encoder.safetensors", TENSORS, CARD, seen)
     pd.testing.assert_frame_equal(read_seen(tmp_path / "encoder.safetensors"), seen)
 
@@ -313,16 +329,16 @@ def test_an_encoder_file_without_a_list_of_images_says_nothing_of_them(tmp_path:
 
 
 def test_images_of_an_earlier_pretraining_are_kept_and_counted_once(two_thousand: pd.DataFrame) -> None:
-    earlier = seen_by([two_thousand.iloc[:6]])
-    seen = seen_by([two_thousand.iloc[4:10], earlier])
+    earlier = seen_rows([two_thousand.iloc[:6]])
+    seen = seen_rows([two_thousand.iloc[4:10], earlier])
     assert sorted(seen["image_id"]) == two_thousand["image_id"][:10].tolist()
-    assert list(seen.columns) == SEEN
+    assert list(seen.columns) == SEEN_COLUMNS
 
 
 @pytest.mark.parametrize("how", ["a letter", "cut", "junk"])
 def test_a_damaged_list_of_images_is_refused(how: str, two_thousand: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
-    write_encoder_file(path, TENSORS, CARD, seen_by([two_thousand[:20]]))
+    write_encoder_file(path, TENSORS, CARD, seen_rows([two_thousand[:20]]))
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
     text = header["seen"]

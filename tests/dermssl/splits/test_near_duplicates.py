@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dermssl.data.manifest import Manifest, kept_folder, read_manifest
 from dermssl.splits import near_duplicates
 from dermssl.splits.fingerprints import TURNS
-from dermssl.splits.near_duplicates import ALIGNED, LIKENESS, alignments, confirm, grey_square, near_pairs
+from dermssl.splits.near_duplicates import ALIGNED, LIKENESS, aligned_correlations, confirm, grey_square, near_pairs
 from dermssl.synthetic.dataset import draw
 
 pytestmark = pytest.mark.usefixtures("apart")
@@ -121,7 +121,7 @@ def refuse(*_: object) -> None:
 def test_pairs_are_kept_beside_the_manifest_and_not_searched_for_again(
     planted: Manifest, found: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_duplicates, "alike", refuse)
+    monkeypatch.setattr(near_duplicates, "look_alikes", refuse)
     pd.testing.assert_frame_equal(near_pairs(planted), found)
     assert len(list(kept_folder(planted.root).glob("near-*.parquet"))) == 1
 
@@ -134,7 +134,7 @@ def test_another_file_or_name_is_searched_for_anew(
 ) -> None:
     changed = planted.table.copy()
     changed.loc[0, column] = entry
-    monkeypatch.setattr(near_duplicates, "alike", refuse)
+    monkeypatch.setattr(near_duplicates, "look_alikes", refuse)
     with pytest.raises(AssertionError, match="searched again"):
         near_pairs(Manifest(planted.root, changed, ()))
 
@@ -192,31 +192,31 @@ def test_pictures_that_lie_on_one_another_are_no_duplicates_where_their_features
     for name, index in (("a", 1), ("b", 2)):
         written(tmp_path / f"{name}.png", drawn(index))
     files = [tmp_path / "a.png", tmp_path / "b.png"]
-    monkeypatch.setattr(near_duplicates, "alignment", lambda *_: 1.0)
+    monkeypatch.setattr(near_duplicates, "aligned_correlation", lambda *_: 1.0)
     pairs = pd.DataFrame({"a": [0, 0], "b": [0, 1], "turn": [0, 0], "distance": [0, 0]})
     assert confirm(pairs, files, files)["b"].tolist() == [0]
 
 
 def test_a_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"gone\.jpg: not a picture any more"):
-        alignments([(tmp_path / "gone.jpg", 0)], [(tmp_path / "gone.jpg", 0)])
+    with pytest.raises(OSError, match=r"gone\.jpg: the picture was readable when"):
+        aligned_correlations([(tmp_path / "gone.jpg", 0)], [(tmp_path / "gone.jpg", 0)])
 
 
 def test_the_alignment_of_views_tells_a_copy_from_a_stranger(planted: Manifest) -> None:
     a, copy, stranger = ((planted.root / f"{name}.jpg", 0) for name in ("lesion_01", "lesion_01_resized", "lesion_02"))
-    of_copy, of_stranger = alignments([a, a], [copy, stranger])
+    of_copy, of_stranger = aligned_correlations([a, a], [copy, stranger])
     assert of_copy > ALIGNED > of_stranger
 
 
 def test_a_picture_of_many_pairs_is_read_once(planted: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[near_duplicates.View] = []
+    read: list[near_duplicates.TurnedFile] = []
 
-    def seeing(view: near_duplicates.View) -> Pixels:
+    def seeing(view: near_duplicates.TurnedFile) -> Pixels:
         read.append(view)
         return grey_square(view)
 
     monkeypatch.setattr(near_duplicates, "grey_square", seeing)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # of several threads each may be the first to miss it
     a, *others = ((planted.root / f"lesion_{number:02d}.jpg", 0) for number in range(6))
-    alignments([a] * 5 + others[:1], [*others, a])
+    aligned_correlations([a] * 5 + others[:1], [*others, a])
     assert sorted(read) == sorted([a, *others])

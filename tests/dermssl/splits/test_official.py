@@ -187,7 +187,7 @@ def test_a_csv_may_have_more_columns_in_any_order(five: Manifest, tmp_path: Path
 @BOTH_FORMATS
 def test_ids_without_an_image_are_named(suffix: str, five: Manifest, tmp_path: Path) -> None:
     path = written(tmp_path / f"split.{suffix}", ["a", "z"], ["b", "y"])
-    assert "2 ids have no image in set (y, z); remove them, or give --data" in refusal(path, five)
+    assert "2 of its ids have no image in set (y, z); remove them from it, or give --data" in refusal(path, five)
 
 
 @BOTH_FORMATS
