@@ -92,12 +92,12 @@ def roof(asked: argparse.Namespace) -> float:
     """Forward and backward of ours on views that lie ready."""
     from dermssl.training.device import prepare
     from pretrain.run import method_of
-    from pretrain.views.batches import Turn
+    from pretrain.views.batches import StepImages
 
     config, start, views, precision = prepared(asked)
     device = prepare(0)
     method = method_of(config, start, 100).to(device)
-    batch = views[Turn(0, np.arange(asked.batch))]
+    batch = views[StepImages(0, np.arange(asked.batch))]
     batch = type(batch)(*(part.to(device) for part in batch))
 
     def steps() -> Iterator[None]:

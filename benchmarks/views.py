@@ -25,7 +25,7 @@ from dermssl.data.pixel_cache import PixelCache
 from dermssl.synthetic.dataset import draw
 from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from pretrain.config import PretrainConfig
-from pretrain.views.batches import Turn, Views
+from pretrain.views.batches import StepImages, Views
 from pretrain.views.view_presets import IMAGENET, VIEW_PRESETS
 
 BATCH, ROUNDS, SIZES = 32, 9, (128, 224)
@@ -57,7 +57,7 @@ def ours(pictures: list[Pixels], preset: str, colour: str, size: int) -> Callabl
     config = PretrainConfig(views=preset, colour=colour, image_size=size)  # type: ignore[arg-type]
     views, everything = Views(in_cache(pictures), config, torch.device("cpu")), np.arange(len(pictures))
     normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
-    return lambda: len(normalise(views[Turn(0, everything)].views)) // 2
+    return lambda: len(normalise(views[StepImages(0, everything)].views)) // 2
 
 
 def lightly_s(pictures: list[Pixels], size: int) -> Callable[[], int]:

@@ -85,8 +85,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         # Views, drawn from pixels that were decoded once.
         with first_alone():
             pixels = cached_images(manifest if config.limit else everything, config.cache_size)
-        taken = pixels if config.limit else pixels.take(everything.rows(manifest.table["image_id"].tolist()))
-        views = Views(taken, config, device)
+        training_pixels = pixels if config.limit else pixels.take(everything.rows(manifest.table["image_id"].tolist()))
+        views = Views(training_pixels, config, device)
         steps_an_epoch = len(manifest) // config.batch_size
         loader = view_loader(views, config, skipped=position(newest) % steps_an_epoch)
 
@@ -98,7 +98,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
                  f"{torch.get_num_threads()} threads on {device.type}{together}")  # fmt: skip
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
-        look = Look(start, taken, manifest, views.unseen, config.image_size, config.seed)
+        look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed)
         doctor = Doctor(config, progress, work.folder / "checkpoints", work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         spending = Spending()

@@ -45,8 +45,8 @@ def local_contrast(z: Tensor, visible: Tensor, apart: Tensor, temperature: float
     negatives = apart & visible[:, None, :]  # (B, P, P)
     anchors = (visible & negatives.any(dim=2)).float().repeat(1, 2)  # (B, 2P)
     positives = (z[0] * z[1]).sum(dim=2).repeat(1, 2)  # (B, 2P)
-    both = z.transpose(0, 1).flatten(1, 2)  # (B, 2P, D)
-    others = (both @ both.mT).masked_fill(~negatives.repeat(1, 2, 2), -torch.inf)  # (B, 2P, 2P)
+    places = z.transpose(0, 1).flatten(1, 2)  # (B, 2P, D)
+    others = (places @ places.mT).masked_fill(~negatives.repeat(1, 2, 2), -torch.inf)  # (B, 2P, 2P)
     logits = torch.cat([positives[..., None], others], dim=2) / temperature  # (B, 2P, 1 + 2P)
     losses = logits.logsumexp(dim=2) - logits[..., 0]
     hits = (positives > others.amax(dim=2)).float()

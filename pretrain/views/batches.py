@@ -16,7 +16,7 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import MultiCropConfig
 from pretrain.views.batch import Batch
 from pretrain.views.cpu import CpuPainter
-from pretrain.views.draws import DrawnViews, draw_views, uniform_numbers
+from pretrain.views.draws import ViewParameters, draw_views, uniform_numbers
 from pretrain.views.gpu import GpuPainter
 from pretrain.views.view_presets import VIEW_PRESETS
 
@@ -26,14 +26,14 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepImages:
     """The images of a step, and the epoch they are drawn for."""
 
     epoch: int
     images: Rows
 
 
-class Turns(Sampler[Turn]):
+class StepSampler(Sampler[StepImages]):
     """Each epoch's steps in its order, the share of this process; images that fill no batch wait for another epoch.
 
     Args:
@@ -51,12 +51,12 @@ class Turns(Sampler[Turn]):
         """Lightning calls this before each epoch, also the first one after a resume."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[Turn]:
+    def __iter__(self) -> Iterator[StepImages]:
         order = order_of(self.count, self.seed, self.epoch)
         first, self.skipped = self.skipped, 0
         for step in range(first, len(self)):
             whole = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield Turn(self.epoch, np.split(whole, world())[rank()])
+            yield StepImages(self.epoch, np.split(whole, world())[rank()])
 
     def __len__(self) -> int:
         return self.count // self.batch_size
@@ -86,37 +86,37 @@ class Views(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, turn: Turn) -> Batch:
-        views = [self.drawn(turn, view) for view in range(VIEWS)]
-        crops = [self.drawn(turn, VIEWS + crop) for crop in range(self.local_crops)]
+    def __getitem__(self, step: StepImages) -> Batch:
+        views = [self.parameters_of(step, view) for view in range(VIEWS)]
+        crops = [self.parameters_of(step, VIEWS + crop) for crop in range(self.local_crops)]
         return Batch(
-            views=self.painted(views, turn.images, self.config.image_size),
-            local=self.painted(crops, turn.images, self.local_size),
+            views=self.paint(views, step.images, self.config.image_size),
+            local=self.paint(crops, step.images, self.local_size),
             maps=torch.from_numpy(np.concatenate([view.maps for view in [*views, *crops]])).float(),
-            images=torch.from_numpy(turn.images),
+            images=torch.from_numpy(step.images),
         )
 
     def unseen(self, images: Rows) -> Batch:
         """Views of these images, always the same ones, that no training shows."""
-        return self[Turn(NEVER, images)]
+        return self[StepImages(NEVER, images)]
 
-    def drawn(self, turn: Turn, view: int) -> DrawnViews:
+    def parameters_of(self, step: StepImages, view: int) -> ViewParameters:
         """One view of each image of a step; from the third on they are small crops."""
         config = self.config
         return draw_views(
-            uniform_numbers(config.seed, turn.epoch, turn.images, view),
-            self.sizes[turn.images],
+            uniform_numbers(config.seed, step.epoch, step.images, view),
+            self.sizes[step.images],
             self.preset,
             area=self.preset.area if view < VIEWS else self.preset.local_area,
             padded=config.padding != "none",
             solarise=config.solarise if view == 1 else 0.0,
         )
 
-    def painted(self, views: list[DrawnViews], images: Rows, size: int) -> Tensor:
+    def paint(self, views: list[ViewParameters], images: Rows, size: int) -> Tensor:
         """(views * B, 3, size, size) uint8, all images of a view behind each other, in memory channels last."""
         if not views:
             return torch.empty(0, 3, size, size, dtype=torch.uint8)
-        whole = DrawnViews(
+        whole = ViewParameters(
             *(np.concatenate(parts) for parts in zip(*(vars(view).values() for view in views), strict=True))
         )
         painted = self.painter.paint(whole, np.tile(images, len(views)), size)
@@ -127,11 +127,11 @@ class Views(Dataset[Batch]):
 
 def view_loader(views: Views, config: PretrainConfig, skipped: int = 0) -> DataLoader[Batch]:
     """The batches of each epoch; `skipped` steps of the first one are left out."""
-    turns = Turns(len(views), config.batch_size, config.seed, skipped)
+    sampler = StepSampler(len(views), config.batch_size, config.seed, skipped)
     workers = config.workers if isinstance(views.painter, CpuPainter) else 0  # a device belongs to this process
     return DataLoader(
         views,
-        sampler=turns,
+        sampler=sampler,
         batch_size=None,  # a step's images are drawn and painted together
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels, skin_colour
 from dermssl.data.pixel_cache import PixelCache
-from pretrain.views.draws import LUMA, DrawnViews, Floats, colour_matrices
+from pretrain.views.draws import LUMA, Floats, ViewParameters, colour_matrices
 
 BORDERS = {
     "none": cv2.BORDER_REPLICATE,  # nothing beyond is shown but half a pixel
@@ -31,7 +31,7 @@ class CpuPainter:
     def __init__(self, pixels: PixelCache, padding: str, colour: str) -> None:
         self.pixels, self.padding, self.colour = pixels, padding, colour
 
-    def paint(self, views: DrawnViews, images: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    def paint(self, views: ViewParameters, images: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
         """Views of `images`, (N,), as (N, size, size, 3)."""
         painted = np.empty((len(views), size, size, 3), np.uint8)
         matrices, shares = colour_matrices(views)
@@ -70,7 +70,7 @@ def mean_grey(picture: Pixels) -> float:
     return float(LUMA @ cv2.mean(picture)[:3])
 
 
-def one_by_one(picture: Pixels, views: DrawnViews, place: int) -> Pixels:
+def one_by_one(picture: Pixels, views: ViewParameters, place: int) -> Pixels:
     """The changes of colour in their drawn order, each rounded and clipped, as torchvision's ColorJitter does."""
     factors = views.factors[place].tolist()
     if factors != [1, 1, 1, 0]:
@@ -110,7 +110,7 @@ def turn_hue(picture: Pixels, turns: float) -> Pixels:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL).astype(np.uint8, copy=False)
 
 
-CHANGES = (scale_brightness, scale_contrast, scale_saturation, turn_hue)  # as `DrawnViews.factors` has them
+CHANGES = (scale_brightness, scale_contrast, scale_saturation, turn_hue)  # as `ViewParameters.factors` has them
 
 
 def blurred_and_solarised(picture: Pixels, sigma: float, solarised: bool) -> Pixels:

@@ -22,8 +22,8 @@ ACROSS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # the cross product wit
 
 
 @dataclass(frozen=True)
-class DrawnViews:
-    """N views as they were drawn, whatever picture each is of."""
+class ViewParameters:
+    """What was drawn for N views, whatever picture each is of."""
 
     maps: Floats
     """(N, 2, 3): (x, y, 1) of the view, in [-1, 1] from its left upper to its right lower edge -> the picture's."""
@@ -65,7 +65,7 @@ def stretched(share: Floats, limits: Range) -> Floats:
 
 def draw_views(
     u: Floats, sizes: Floats, preset: ViewPreset, *, area: Range, padded: bool, solarise: float
-) -> DrawnViews:
+) -> ViewParameters:
     """Turns uniform numbers into views.
 
     Args:
@@ -78,11 +78,11 @@ def draw_views(
         solarise: Probability of inverting bright pixels.
     """
     limits = (preset.brightness, preset.contrast, preset.saturation, preset.hue)
-    drawn = np.stack([stretched(u[:, 6 + i], limits[i]) for i in range(4)], axis=1)
+    factors = np.stack([stretched(u[:, 6 + i], limits[i]) for i in range(4)], axis=1)
     jittered = (u[:, 5] < preset.jittered)[:, None]
-    return DrawnViews(
+    return ViewParameters(
         maps=maps(u, sizes, preset, area, padded),
-        factors=np.where(jittered, drawn, [1.0, 1.0, 1.0, 0.0]),
+        factors=np.where(jittered, factors, [1.0, 1.0, 1.0, 0.0]),
         order=u[:, 10:14].argsort(axis=1),
         grey=u[:, 14] < preset.grey,
         sigma=np.where(u[:, 15] < preset.blurred, stretched(u[:, 16], preset.sigma), 0.0),
@@ -145,7 +145,7 @@ def inscribed(sizes: Floats, turn: Floats) -> Floats:
     return np.where(two[:, None], by_two, by_four)
 
 
-def colour_matrices(views: DrawnViews) -> tuple[Floats, Floats]:
+def colour_matrices(views: ViewParameters) -> tuple[Floats, Floats]:
     """All changes of colour as one matrix a view, (N, 3, 3), and the share of its mean grey to add, (N,).
 
     Brightness, contrast, saturation and hue in this order, then grey. Contrast pulls towards the mean grey of the view,

@@ -11,7 +11,7 @@ from torch import Tensor
 from dermssl.data.images import skin_colour
 from dermssl.data.pixel_cache import PixelCache
 from pretrain.views.colour import colour_jitter
-from pretrain.views.draws import LUMA, DrawnViews, Floats, colour_matrices
+from pretrain.views.draws import LUMA, Floats, ViewParameters, colour_matrices
 
 
 class GpuPainter:
@@ -34,7 +34,7 @@ class GpuPainter:
         )
         self.resident = copied_to_device(pixels, device) if fits_on_device(pixels, device) else None
 
-    def paint(self, views: DrawnViews, images: NDArray[np.int64], size: int) -> Tensor:
+    def paint(self, views: ViewParameters, images: NDArray[np.int64], size: int) -> Tensor:
         """Views of `images`, (N,), as (N, 3, size, size) uint8 on the device, in memory channels last."""
         rows = self.upload(images)
         flat, starts = (self.resident, self.starts[rows]) if self.resident is not None else self.bring(images)
@@ -57,7 +57,7 @@ class GpuPainter:
         starts = np.concatenate([[0], np.cumsum([len(picture) for picture in pictures])[:-1]])
         return self.upload(np.concatenate(pictures)), self.upload(starts[which])
 
-    def recolour(self, cut: Tensor, views: DrawnViews) -> Tensor:
+    def recolour(self, cut: Tensor, views: ViewParameters) -> Tensor:
         """(N, S, S, 3) of [0, 255] -> the same."""
         if self.colour == "sequential":
             return colour_jitter(cut, self.upload(views.factors), self.upload(views.order), self.upload(views.grey))

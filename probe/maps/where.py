@@ -64,9 +64,12 @@ def where_figure(pictures: Sequence[Pixels], names: Sequence[str], maps: Mapping
         axes.set_frame_on(False)
     for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
         line = grid[place // 2, width * (place % 2) :]
-        columns: list[NDArray[np.uint8]] = [picture, *(enlarged(drawn[place], len(picture)) for drawn in maps.values())]
-        for axes, shown, title in zip(line, columns, ["picture", *maps], strict=False):
-            axes.imshow(shown)
+        columns: list[NDArray[np.uint8]] = [
+            picture,
+            *(enlarged(colours[place], len(picture)) for colours in maps.values()),
+        ]
+        for axes, column, title in zip(line, columns, ["picture", *maps], strict=False):
+            axes.imshow(column)
             axes.set_title(title if place < 2 else "", fontsize=8)
         line[0].set_ylabel(name, fontsize=6)
     return figure

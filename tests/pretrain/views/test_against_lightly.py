@@ -24,7 +24,7 @@ from scipy.stats import ks_2samp
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.synthetic.dataset import draw
 from pretrain.config import PretrainConfig
-from pretrain.views.batches import Turn, Views
+from pretrain.views.batches import StepImages, Views
 from pretrain.views.gpu import GpuPainter
 from pretrain.views.view_presets import IMAGENET
 
@@ -51,7 +51,7 @@ def both(request: pytest.FixtureRequest, keep: Keep) -> Draw:
         views.preset = replace(IMAGENET, **changed)  # type: ignore[arg-type]
         if engine == "gpu":
             views.painter = GpuPainter(pixels, "none", colour, CPU)
-        batches = [views[Turn(0, rows)].views for rows in np.split(np.arange(OURS // 2), 4)]
+        batches = [views[StepImages(0, rows)].views for rows in np.split(np.arange(OURS // 2), 4)]
         ours = torch.cat(batches).permute(0, 2, 3, 1).numpy()
         return ours, lightly_s(picture.tobytes(), tuple(sorted(changed.items())))
 

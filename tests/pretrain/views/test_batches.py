@@ -14,7 +14,7 @@ from pretrain.config import PretrainConfig
 from pretrain.recipes import MultiCropConfig
 from pretrain.views import batches as module
 from pretrain.views.batch import Batch
-from pretrain.views.batches import Turn, Turns, Views, view_loader
+from pretrain.views.batches import StepImages, StepSampler, Views, view_loader
 from pretrain.views.gpu import GpuPainter
 from pretrain.views.view_presets import VIEW_PRESETS
 
@@ -70,7 +70,7 @@ def without_colour(views: Views, monkeypatch: pytest.MonkeyPatch) -> Views:
     return views
 
 
-def pieces(batch: Batch, turn: Turn) -> dict[tuple[int, int, int], bytes]:
+def pieces(batch: Batch, turn: StepImages) -> dict[tuple[int, int, int], bytes]:
     """Every view's bytes, by epoch, image and view; small crops are views from the third on."""
     found = {}
     count = len(turn.images)
@@ -87,7 +87,7 @@ def shown(views: Views, config: PretrainConfig, epoch: int, skipped: int = 0) ->
     loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
     found: dict[tuple[int, int, int], bytes] = {}
     for batch in loader:
-        found |= pieces(batch, Turn(epoch, batch.images.numpy()))
+        found |= pieces(batch, StepImages(epoch, batch.images.numpy()))
     return found
 
 
@@ -95,7 +95,7 @@ def shown(views: Views, config: PretrainConfig, epoch: int, skipped: int = 0) ->
 
 
 def test_a_batch_is_two_views_of_each_image_and_says_of_which(pixels: PixelCache) -> None:
-    batch = Views(pixels, options(), CPU)[Turn(0, np.array([3, 7, 1]))]
+    batch = Views(pixels, options(), CPU)[StepImages(0, np.array([3, 7, 1]))]
     assert (batch.views.shape, batch.views.dtype) == ((6, 3, 32, 32), torch.uint8)
     assert (batch.maps.shape, batch.maps.dtype) == ((6, 2, 3), torch.float32)
     assert batch.images.tolist() == [3, 7, 1]
@@ -104,7 +104,7 @@ def test_a_batch_is_two_views_of_each_image_and_says_of_which(pixels: PixelCache
 
 @pytest.mark.parametrize("engine", [lambda views: views, on_the_gpu_s_engine], ids=["cpu", "gpu"])
 def test_views_lie_channels_last_in_memory(engine: Callable[[Views], Views], pixels: PixelCache) -> None:
-    batch = engine(Views(pixels, with_crops(), CPU))[Turn(0, np.array([3, 7]))]
+    batch = engine(Views(pixels, with_crops(), CPU))[StepImages(0, np.array([3, 7]))]
     assert batch.views.is_contiguous(memory_format=torch.channels_last)
     assert batch.local.is_contiguous(memory_format=torch.channels_last)
 
@@ -112,14 +112,14 @@ def test_views_lie_channels_last_in_memory(engine: Callable[[Views], Views], pix
 def test_the_first_views_of_all_images_come_first(keep: Keep) -> None:
     """Of three pictures of one colour each, whose order shows in the batch."""
     grey = keep([np.full((40, 40, 3), 60 * i + 60, np.uint8) for i in range(3)])
-    batch = Views(grey, with_crops(), CPU)[Turn(0, np.array([2, 0, 1]))]
+    batch = Views(grey, with_crops(), CPU)[StepImages(0, np.array([2, 0, 1]))]
     order = [int(np.median(batch.local[place])) for place in range(9)]
     assert batch.views.shape[0] == 6
     assert [np.argsort(order[first : first + 3]).tolist() for first in (0, 3, 6)] == [[1, 2, 0]] * 3
 
 
 def test_multi_crop_adds_small_crops_of_every_image(pixels: PixelCache) -> None:
-    batch = Views(pixels, with_crops(), CPU)[Turn(0, np.array([3, 7]))]
+    batch = Views(pixels, with_crops(), CPU)[StepImages(0, np.array([3, 7]))]
     assert batch.views.shape == (4, 3, 48, 48)
     assert batch.local.shape == (6, 3, 32, 32)
     assert batch.maps.shape == (10, 2, 3)
@@ -128,7 +128,7 @@ def test_multi_crop_adds_small_crops_of_every_image(pixels: PixelCache) -> None:
 @pytest.mark.parametrize("preset", VIEW_PRESETS)
 def test_small_crops_show_less_than_views(preset: str, pixels: PixelCache) -> None:
     views = Views(pixels, with_crops(views=preset, padding="skin"), CPU)
-    maps = torch.cat([views[Turn(epoch, np.arange(12))].maps[24:] for epoch in range(6)])
+    maps = torch.cat([views[StepImages(epoch, np.arange(12))].maps[24:] for epoch in range(6)])
     areas = maps[:, :, :2].det().abs()
     low, high = VIEW_PRESETS[preset].local_area
     assert low - 1e-6 <= areas.min()
@@ -137,13 +137,15 @@ def test_small_crops_show_less_than_views(preset: str, pixels: PixelCache) -> No
 
 
 def test_no_small_crops_are_none(pixels: PixelCache) -> None:
-    batch = Views(pixels, with_crops(local_crops=0), CPU)[Turn(0, np.array([3, 7]))]
+    batch = Views(pixels, with_crops(local_crops=0), CPU)[StepImages(0, np.array([3, 7]))]
     assert batch.local.numel() == 0
     assert len(batch.maps) == 4
 
 
 def test_only_second_views_are_solarised(pixels: PixelCache) -> None:
-    whole, without = (Views(pixels, with_crops(solarise=share), CPU)[Turn(0, np.arange(12))] for share in (1.0, 0.0))
+    whole, without = (
+        Views(pixels, with_crops(solarise=share), CPU)[StepImages(0, np.arange(12))] for share in (1.0, 0.0)
+    )
     assert torch.equal(whole.views[:12], without.views[:12])
     assert torch.equal(whole.local, without.local)
     assert whole.views[12:].max() < 128
@@ -151,7 +153,7 @@ def test_only_second_views_are_solarised(pixels: PixelCache) -> None:
 
 
 def test_adding_small_crops_or_solarisation_changes_nothing_of_the_views(pixels: PixelCache) -> None:
-    turn = Turn(2, np.arange(4))
+    turn = StepImages(2, np.arange(4))
     plain, more = Views(pixels, options(image_size=48), CPU), Views(pixels, with_crops(), CPU)
     assert torch.equal(plain[turn].views, more[turn].views)
 
@@ -165,8 +167,8 @@ def test_a_view_is_a_function_of_seed_epoch_image_and_view(
     preset: str, engine: Callable[[Views], Views], pixels: PixelCache
 ) -> None:
     one, other = (engine(Views(pixels, with_crops(views=preset), CPU)) for _ in range(2))
-    turn = Turn(3, np.array([2, 5]))
-    other[Turn(0, np.array([7]))], other[Turn(9, np.array([1, 2]))]  # whatever was drawn before
+    turn = StepImages(3, np.array([2, 5]))
+    other[StepImages(0, np.array([7]))], other[StepImages(9, np.array([1, 2]))]  # whatever was drawn before
     assert pieces(one[turn], turn) == pieces(other[turn], turn)
 
 
@@ -175,7 +177,7 @@ def test_another_seed_epoch_image_or_view_is_another_picture(engine: Callable[[V
     same = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     five, six = (engine(Views(keep([same, same]), with_crops(seed=seed), CPU)) for seed in (5, 6))
     both = np.arange(2)
-    batches = [(five, Turn(0, both)), (five, Turn(1, both)), (six, Turn(0, both))]
+    batches = [(five, StepImages(0, both)), (five, StepImages(1, both)), (six, StepImages(0, both))]
     found = [view for views, turn in batches for view in pieces(views[turn], turn).values()]
     assert len(found) == 3 * 2 * 5
     assert len(set(found)) == len(found)
@@ -191,7 +193,7 @@ def test_an_epoch_shows_the_same_views_whatever_the_batches_and_workers(
     alone = Views(pixels, with_crops(), CPU)
     expected: dict[tuple[int, int, int], bytes] = {}
     for image in range(12):
-        turn = Turn(3, np.array([image]))
+        turn = StepImages(3, np.array([image]))
         expected |= pieces(alone[turn], turn)
     assert len(expected) == 12 * 5
     assert found == expected
@@ -205,7 +207,7 @@ def test_workers_that_stay_show_another_epoch_s_views_in_another_epoch(pixels: P
     for epoch in (0, 1):
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         for batch in loader:
-            turn = Turn(epoch, batch.images.numpy())
+            turn = StepImages(epoch, batch.images.numpy())
             assert pieces(batch, turn) == pieces(views[turn], turn)
 
 
@@ -228,9 +230,9 @@ def test_processes_share_an_epoch_s_views_among_them(
     assert all(np.array_equal(np.concatenate(part), step) for *part, step in zip(*parts, steps, strict=True))
 
 
-def turns(config: PretrainConfig, epoch: int, skipped: int = 0) -> Turns:
+def turns(config: PretrainConfig, epoch: int, skipped: int = 0) -> StepSampler:
     """An epoch of twelve images."""
-    found = Turns(12, config.batch_size, config.seed, skipped)
+    found = StepSampler(12, config.batch_size, config.seed, skipped)
     found.set_epoch(epoch)
     return found
 
@@ -261,7 +263,7 @@ def test_images_that_fill_no_batch_wait_for_another_order() -> None:
     assert {len(epoch) for epoch in shown} == {10}
     assert len({frozenset(epoch) for epoch in shown}) > 1
     assert set.union(*shown) == set(range(12))
-    assert len(Turns(12, 5, seed=0)) == 2
+    assert len(StepSampler(12, 5, seed=0)) == 2
 
 
 # Maps
@@ -295,7 +297,7 @@ def test_maps_say_where_the_pixels_of_a_view_are_from(
     without_colour(views, monkeypatch)
     pixel = np.array([2 / WIDTH, 2 / HEIGHT])[:, None, None]
     for epoch in range(15):
-        batch = views[Turn(epoch, np.array([0]))]
+        batch = views[StepImages(epoch, np.array([0]))]
         for view, maps in zip([*batch.views, *batch.local], batch.maps, strict=True):
             promised = promised_places(maps, view.shape[-1])
             rim = 1 - pixel / 2  # the outermost centres
@@ -308,7 +310,7 @@ def test_maps_of_two_views_lead_from_one_to_the_other(coordinates: PixelCache, m
     views = without_colour(Views(coordinates, options(image_size=SIZE), CPU), monkeypatch)
     met = 0
     for epoch in range(10):
-        batch = views[Turn(epoch, np.array([0]))]
+        batch = views[StepImages(epoch, np.array([0]))]
         first, second = (np.vstack([maps.numpy(), [0, 0, 1]]).astype(float) for maps in batch.maps)
         there = np.linalg.inv(second) @ first @ (0.1, -0.2, 1)
         if np.abs(there[:2]).max() < 0.95:
@@ -335,7 +337,7 @@ def test_views_of_one_colour_have_one_colour_unless_black_is_added(
     skin = np.empty((40, 90, 3), np.uint8)
     skin[:] = (205, 160, 140)
     views = engine(Views(keep([skin]), options(padding=padding), CPU))
-    batches = [views[Turn(epoch, np.array([0]))].views for epoch in range(30)]
+    batches = [views[StepImages(epoch, np.array([0]))].views for epoch in range(30)]
     colours = [len(torch.unique(view.flatten(1), dim=1).T) for batch in batches for view in batch]
     assert (max(colours) == 1) == (padding != "black")
 
@@ -347,7 +349,7 @@ def test_the_padding_changes_turned_views_and_no_other(
     """Every padding has the same draws, so that runs with different ones can be compared."""
     black, other = (Views(coordinates, options(padding=kind), CPU) for kind in ("black", padding))
     for epoch in range(20):
-        one, two = (views[Turn(epoch, np.array([0]))] for views in (black, other))
+        one, two = (views[StepImages(epoch, np.array([0]))] for views in (black, other))
         upright = (one.maps[:, 0, 0] * one.maps[:, 0, 1]).abs() < 1e-6
         assert torch.equal(one.maps[upright], two.maps[upright])
         inside = one.maps.abs().sum(dim=2).amax(dim=1) <= 1 - 1 / min(WIDTH, HEIGHT)
@@ -357,7 +359,7 @@ def test_the_padding_changes_turned_views_and_no_other(
 
 def test_the_imagenet_preset_never_leaves_the_picture(coordinates: PixelCache) -> None:
     """It does not turn, so the padding does not matter."""
-    turn = Turn(0, np.zeros(20, np.int64))
+    turn = StepImages(0, np.zeros(20, np.int64))
     found = [Views(coordinates, options(views="imagenet", padding=padding), CPU)[turn].views for padding in PADDINGS]
     assert all(torch.equal(found[0], other) for other in found)
 

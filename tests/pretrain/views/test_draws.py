@@ -13,7 +13,7 @@ from pretrain.views.draws import (
     LUMA,
     NUMBERS,
     TRIES,
-    DrawnViews,
+    ViewParameters,
     colour_matrices,
     crop,
     draw_views,
@@ -30,7 +30,7 @@ MANY = 4000
 WIDTH, HEIGHT = 341, 256
 
 
-def draws(preset: ViewPreset, count: int = MANY, padded: bool = False, solarise: float = 0.0) -> DrawnViews:
+def draws(preset: ViewPreset, count: int = MANY, padded: bool = False, solarise: float = 0.0) -> ViewParameters:
     """The first views of `count` pictures of one size."""
     u = uniform_numbers(0, 0, np.arange(count), 0)
     sizes = np.tile([float(WIDTH), float(HEIGHT)], (count, 1))
@@ -306,21 +306,21 @@ def test_a_range_is_filled_from_end_to_end() -> None:
     assert stretched(np.array([0.0, 0.25, 1.0]), (0.35, 1.0)) == pytest.approx([0.35, 0.5125, 1.0])
 
 
-def one(factors: tuple[float, float, float, float], grey: bool = False) -> DrawnViews:
+def one(factors: tuple[float, float, float, float], grey: bool = False) -> ViewParameters:
     """A view of these changes of colour and of nothing else."""
-    return DrawnViews(
+    return ViewParameters(
         maps=np.eye(2, 3)[None], factors=np.array([factors]), order=np.arange(4)[None], grey=np.array([grey]),
         sigma=np.zeros(1), solarised=np.zeros(1, bool),
     )  # fmt: skip
 
 
-def coloured(pixels: Floats, drawn: DrawnViews) -> Floats:
+def coloured(pixels: Floats, drawn: ViewParameters) -> Floats:
     """Pixels (P, 3) after the matrix of a view that they make up."""
     [matrix], [share] = colour_matrices(drawn)
     return pixels @ matrix.T + share * (pixels @ LUMA).mean()
 
 
-def coloured_one_by_one(pixels: Floats, drawn: DrawnViews) -> Floats:
+def coloured_one_by_one(pixels: Floats, drawn: ViewParameters) -> Floats:
     """The same as torchvision's documentation has it: four blends one after the other, nothing clipped; no hue."""
     [[brightness, contrast, saturation, hue]] = drawn.factors
     assert hue == 0
@@ -381,6 +381,6 @@ def test_a_batch_of_matrices_is_that_of_each_view() -> None:
     drawn = draws(IMAGENET, count=20)
     matrices, shares = colour_matrices(drawn)
     for place in range(20):
-        alone = DrawnViews(*(part[place : place + 1] for part in vars(drawn).values()))
+        alone = ViewParameters(*(part[place : place + 1] for part in vars(drawn).values()))
         assert colour_matrices(alone)[0][0] == pytest.approx(matrices[place])
         assert colour_matrices(alone)[1][0] == pytest.approx(shares[place])

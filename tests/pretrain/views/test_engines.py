@@ -18,7 +18,7 @@ from dermssl.synthetic.dataset import draw as draw_lesion
 from pretrain.views import colour
 from pretrain.views import cpu as cpu_views
 from pretrain.views.cpu import CpuPainter
-from pretrain.views.draws import DrawnViews, draw_views, uniform_numbers
+from pretrain.views.draws import ViewParameters, draw_views, uniform_numbers
 from pretrain.views.gpu import GpuPainter, blur, gaussians, within
 from pretrain.views.view_presets import VIEW_PRESETS
 
@@ -34,7 +34,7 @@ both_engines = pytest.mark.parametrize("engine", [CpuPainter, lambda *of: GpuPai
 
 @pytest.fixture(scope="module")
 def lesions(keep: Keep) -> PixelCache:
-    """DrawnViews lesions of three shapes."""
+    """ViewParameters lesions of three shapes."""
     return keep([draw_lesion(0, index, 96).image[: 96 - 10 * index, : 60 + 12 * index] for index in range(3)])
 
 
@@ -45,7 +45,7 @@ def noise(keep: Keep) -> PixelCache:
     return keep([rng.integers(0, 256, (50 + 7 * index, 70, 3), dtype=np.uint8) for index in range(3)])
 
 
-def drawn(pixels: PixelCache, images: NDArray[np.int64], preset: str, padding: str) -> DrawnViews:
+def drawn(pixels: PixelCache, images: NDArray[np.int64], preset: str, padding: str) -> ViewParameters:
     """A view of each image with everything in it that a preset has, solarisation too."""
     sizes = pixels.shapes[images, 1::-1].astype(float)
     u = np.concatenate([uniform_numbers(0, epoch, images[epoch : epoch + 1], 0) for epoch in range(len(images))])
@@ -53,7 +53,7 @@ def drawn(pixels: PixelCache, images: NDArray[np.int64], preset: str, padding: s
     return draw_views(u, sizes, recipe, area=recipe.area, padded=padding != "none", solarise=0.3)
 
 
-def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: NDArray[np.generic]) -> DrawnViews:
+def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: NDArray[np.generic]) -> ViewParameters:
     """Views of whole pictures, or of parts of them, without any other change than those named."""
     fields = {
         "maps": np.broadcast_to(np.eye(2, 3) if maps is None else maps, (count, 2, 3)).copy(),
@@ -63,10 +63,10 @@ def plain(count: int = 1, maps: NDArray[np.float64] | None = None, **changed: ND
         "sigma": np.zeros(count),
         "solarised": np.zeros(count, bool),
     }
-    return DrawnViews(**(fields | changed))  # type: ignore[arg-type]
+    return ViewParameters(**(fields | changed))  # type: ignore[arg-type]
 
 
-def painted(painter: Painter, views: DrawnViews, images: NDArray[np.int64], size: int = SIZE) -> Picture:
+def painted(painter: Painter, views: ViewParameters, images: NDArray[np.int64], size: int = SIZE) -> Picture:
     """What a painter gives, (N, size, size, 3)."""
     found = painter.paint(views, images, size)
     return found.permute(0, 2, 3, 1).numpy() if isinstance(found, Tensor) else found
@@ -103,7 +103,7 @@ def test_views_of_different_images_are_further_apart_than_the_engines(lesions: P
     images = np.arange(24) % 3
     views = drawn(lesions, images, "dermoscopy", "skin")
     gpu = GpuPainter(lesions, "skin", "matrix", CPU)
-    whole = DrawnViews(*(np.roll(part, 1, axis=0) for part in vars(views).values()))
+    whole = ViewParameters(*(np.roll(part, 1, axis=0) for part in vars(views).values()))
     assert gap(painted(gpu, views, images), painted(gpu, whole, images)).mean() > 10
 
 
@@ -153,7 +153,7 @@ def test_a_view_is_the_same_alone_and_in_a_batch(
     painter = engine(lesions, "none", colour)
     whole = painted(painter, views, images)
     for place in range(12):
-        alone = DrawnViews(*(part[place : place + 1] for part in vars(views).values()))
+        alone = ViewParameters(*(part[place : place + 1] for part in vars(views).values()))
         assert np.abs(painted(painter, alone, images[place : place + 1])[0].astype(int) - whole[place]).max() <= 1
 
 
