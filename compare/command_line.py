@@ -8,7 +8,7 @@ from compare.study.config import StudyConfig
 from compare.study.study_file import options_file
 from dermssl.data.sources import CONFIGS, labelled_source
 from dermssl.errors import UserError
-from dermssl.flags import nearest, parse
+from dermssl.flags import parse, spelling_hint
 
 COMMANDS = {
     "plan": "say what the study consists of, what it costs and what it could find",
@@ -47,7 +47,7 @@ def parsed_command(words: Sequence[str]) -> StudyCommand:
     name = named.pop(0) if named else "run"
     if name not in COMMANDS:
         told = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
-        raise UserError(f"'{name}' is no command of {PROG}{nearest(name, COMMANDS) or f'; there are {told}'}")
+        raise UserError(f"'{name}' is no command of {PROG}{spelling_hint(name, COMMANDS) or f'; there are {told}'}")
     about = named.pop() if len(named) == ABOUT.get(name) else ""
     if len(named) > 1 or (name in ABOUT and not about):
         raise UserError(f"{PROG} {usage_of(name)}; got '{' '.join(words)}'")

@@ -9,7 +9,7 @@ from dermssl.download.config import DOWNLOADS, DownloadConfig
 from dermssl.errors import UserError, one_sentence
 from dermssl.exchange.export_config import ExportConfig
 from dermssl.exchange.import_config import ImportConfig, as_options
-from dermssl.flags import nearest, parse, parse_choice
+from dermssl.flags import parse, parse_choice, spelling_hint
 from dermssl.synthetic.config import SynthesizeConfig
 
 COMMANDS = ("synthesize", "download", "check", "import", "export")
@@ -66,7 +66,9 @@ def do(command: str, words: Sequence[str]) -> None:
 
             hand_over(handing)
         case _:
-            raise UserError(f"'{command}' is no command; there is {', '.join(COMMANDS)}{nearest(command, COMMANDS)}")
+            raise UserError(
+                f"'{command}' is no command; there is {', '.join(COMMANDS)}{spelling_hint(command, COMMANDS)}"
+            )
 
 
 if __name__ == "__main__":

@@ -13,11 +13,15 @@ class UserError(Exception):
 
 @contextmanager
 def one_sentence(prog: str) -> Iterator[None]:
-    """Ends the process with exit code 2 and the sentence alone, where the body raises a `UserError`."""
+    """Ends the process with exit code 2 and the sentence alone, where the body raises a `UserError`.
+
+    The command stands before the sentence, unless it begins with it.
+    """
     try:
         yield
     except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        text = str(error)
+        print(text if text.startswith(prog) else f"{prog}: {text}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print(f"\n{prog}: stopped; what was finished is kept", file=sys.stderr)

@@ -2,26 +2,35 @@
 
 import dataclasses
 import difflib
-import io
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar
 
-import tyro
 import yaml
 
 from dermssl.errors import UserError
+from dermssl.flag_types import convert_words, switches_of
 
 C = TypeVar("C")
 
-KINDS = {
-    int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path", NoneType: "None",
-}  # fmt: skip
+
+class Choice(NamedTuple):
+    """The config that is chosen among those of a command."""
+
+    option: str
+    """What chooses, such as `method`; empty where there is one config alone."""
+    name: str
+    configs: Mapping[str, type[Any]]
+    """Config class by name, of those that are imported."""
+    prog: str
+
+    @property
+    def command(self) -> str:
+        """The command as it is typed for this choice; what stands in brackets in `prog` is for the help alone."""
+        command = self.prog.partition(" [")[0]
+        return f"{command} --{self.option} {self.name}" if self.option else command
 
 
 def parse_choice(
@@ -39,7 +48,7 @@ def parse_choice(
         configs: Config class by name, or where it stands as `module:Class`, which is imported if it is chosen; the
             first one is taken where neither a flag nor the file names one.
         choice: The option that picks the class, such as `method`.
-        prog: What the user typed, for help and errors.
+        prog: What the user typed, for help and errors, such as `python -m pretrain`.
         argv: The arguments; those of the process by default.
         quick: A file of options that stand below all others where neither the file nor the flags say `data`: the
             synthetic set is for trying things out (`dermssl.data.sources.quick_options`).
@@ -50,25 +59,27 @@ def parse_choice(
     """
     flags = split_flags(sys.argv[1:] if argv is None else argv)
     layers = [*files_of(flags, quick)]
-    named = [(f"{path}: ", str(values[choice])) for path, values in layers if choice in values]
-    named += [("", " ".join(flags[choice]))] if choice in flags else []
-    where, name = (named or [("", next(iter(configs)))])[-1]
+    choices = [(f"{path}: ", str(values[choice])) for path, values in layers if choice in values]
+    choices += [("", " ".join(flags[choice]))] if choice in flags else []
+    source, name = (choices or [("", next(iter(configs)))])[-1]
     if name not in configs:
-        raise UserError(f"{where}--{choice} is one of {', '.join(configs)}; got '{name}'{nearest(name, configs)}")
-    chosen = configs[name]
-    config: type[C] = resolve_name(chosen) if isinstance(chosen, str) else chosen
-    known = {key: other for key, other in configs.items() if not isinstance(other, str)} | {name: config}
+        raise UserError(
+            f"{source}--{choice} is one of {', '.join(configs)}; got '{name}'{spelling_hint(name, configs)}"
+        )
+    named = configs[name]
+    config: type[C] = resolve_name(named) if isinstance(named, str) else named
+    classes = {key: other for key, other in configs.items() if not isinstance(other, str)} | {name: config}
     own = {choice: [name]} if choice in option_names(config) else {}
-    given, origin = dict(own), dict.fromkeys(own, "")
+    chosen = Choice(choice, name, classes, prog)
+    words, sources = dict(own), dict.fromkeys(own, "")
     for path, values in [*layers[:1], *own_quick(layers, quick, name), *layers[1:]]:
-        refuse_unknown(values, name, known, where=f"{path}: ")
-        given |= {key: as_arguments(value) for key, value in values.items()}
-        origin |= dict.fromkeys(values, f"{path}: ")
-    refuse_unknown(flags, name, known, where="")
-    kinds = get_type_hints(config)
-    flags = {key: words or (["True"] if kinds.get(key) in (bool, bool | None) else []) for key, words in flags.items()}
-    origin |= dict.fromkeys(flags, "")
-    return fill(config, given | flags, origin, prog, f"{choice}: {', '.join(configs)}" if own else "")
+        refuse_unknown(values, chosen, file=path)
+        words |= {option: as_words(value) for option, value in values.items()}
+        sources |= dict.fromkeys(values, f"{path}: ")
+    flags = spell_out_switches(flags, classes.values())
+    refuse_unknown(flags, chosen)
+    sources |= dict.fromkeys(flags, "")
+    return convert_words(config, words | flags, sources, prog, f"{choice}: {', '.join(configs)}" if own else "")
 
 
 def parse(config: type[C], prog: str, argv: Sequence[str] | None = None, quick: Path | None = None) -> C:
@@ -81,12 +92,14 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
     resumed = [Path(run, "config.yaml") for run in flags.get("resume", []) if run != "None"]
     for path in resumed:
         if not path.is_file():
-            raise UserError(f"--resume {path.parent}: no run stands there (looked for config.yaml); give its folder")
-    named = [Path(word) for word in flags.pop("config", [])] or resumed
-    values = {path: read(path) for path in named}
-    says_data = "data" in flags or any(given.get("data") is not None for given in values.values())
+            raise UserError(
+                f"--resume {path.parent}: holds no run, for there is no config.yaml in it; give the folder of a run"
+            )
+    files = [Path(word) for word in flags.pop("config", [])] or resumed
+    values = {path: read_options(path) for path in files}
+    says_data = "data" in flags or any(options.get("data") is not None for options in values.values())
     if quick is not None and not says_data:
-        yield quick, read(quick)
+        yield quick, read_options(quick)
     yield from values.items()
 
 
@@ -97,7 +110,7 @@ def own_quick(
     if quick is None or not layers or layers[0][0] != quick:
         return []
     path = quick.with_name(f"{quick.stem}_{name}{quick.suffix}")
-    return [(path, read(path))] if path.is_file() else []
+    return [(path, read_options(path))] if path.is_file() else []
 
 
 def option_names(config: type[Any]) -> list[str]:
@@ -106,10 +119,7 @@ def option_names(config: type[Any]) -> list[str]:
 
 
 def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
-    """The words behind each `--option`; `--no-dash` and `--no_dash` are one option, `--a=b` is `--a b`.
-
-    An option that is True or False may stand without a word: `--yes` is `--yes True`.
-    """
+    """The words behind each `--option`; `--some-name` and `--some_name` are one option, `--a=b` is `--a b`."""
     flags: dict[str, list[str]] = {}
     words: list[str] | None = None
     for word in argv:
@@ -117,9 +127,11 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
             words = flags.setdefault("help", [])
         elif word.startswith("--") and word != "--":
             name, equals, value = word[2:].partition("=")
-            words = flags[name.replace("-", "_")] = [value] if equals else []
+            option = name.replace("-", "_")
+            flags.pop(option, None)  # of two that say something of one option, the later one stands behind
+            words = flags[option] = [value] if equals else []
         elif words is None:
-            raise UserError(f"'{word}' stands behind no option; options are written --name value")
+            raise UserError(f"'{word}' follows no option; options are written --name value")
         else:
             words.append(word)
     if "config" in flags and len(flags["config"]) != 1:
@@ -127,7 +139,24 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
     return flags
 
 
-def read(path: Path) -> dict[str, Any]:
+def spell_out_switches(flags: Mapping[str, list[str]], configs: Iterable[type[Any]]) -> dict[str, list[str]]:
+    """Gives the options that are on or off their words: `--yes` is `--yes True`, and `--no-yes` is `--yes False`."""
+    switches = {option for config in configs for option in switches_of(config)}
+    words: dict[str, list[str]] = {}
+    for option, values in flags.items():
+        switch = option.removeprefix("no_")
+        if switch not in switches:
+            words[option] = values
+        elif switch == option:
+            words[switch] = values or ["True"]
+        elif values:
+            raise UserError(f"--no-{switch} takes no value, got {' '.join(values)}; write --{switch} or --no-{switch}")
+        else:
+            words[switch] = ["False"]
+    return words
+
+
+def read_options(path: Path) -> dict[str, Any]:
     """The options in a YAML file, unchecked; none where it holds nothing but comments.
 
     Raises:
@@ -143,117 +172,56 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected 'option: value' lines, found {type(values).__name__}")
-    return {str(key): value for key, value in values.items()}
+    return {"yes" if key is True else str(key): value for key, value in values.items()}  # YAML reads `yes` as True
 
 
-def refuse_unknown(given: Mapping[str, object], name: str, configs: Mapping[str, type[Any]], where: str) -> None:
-    """Stops at an option that `configs[name]` does not have; says whose it is, or what is spelt nearly like it."""
-    options = option_names(configs[name])
-    for key in given:
-        if key in options or key == "help":
+def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = None) -> None:
+    """Stops at an option that the chosen config does not have; says whose it is, or what is spelt nearly like it.
+
+    Args:
+        options: As they were spelt, in `file` or as flags.
+        choice: The config that is chosen, and the others.
+        file: Where the options stand; None for flags.
+    """
+    names = option_names(choice.configs[choice.name])
+    for option in options:
+        if option in names or option == "help":
             continue
-        owners = [other for other, config in configs.items() if key in option_names(config)]
-        hint = (
-            f"; it belongs to {', '.join(owners)}" if owners else nearest(key, options) or f"; see {', '.join(options)}"
-        )
-        raise UserError(f"{where}{configs[name].__name__} has no option '{key}'{hint}")
+        owners = [name for name, config in choice.configs.items() if option in option_names(config)]
+        belongs = f"; it belongs to --{choice.option} {', '.join(owners)}" if owners else ""
+        alike = spelling_hint(option.removeprefix("no_"), names, "" if file else "--")
+        hint = belongs or alike or f"; it has {', '.join(names)}"
+        if file is not None:
+            raise UserError(f"{file}: '{option}' is no option of {choice.command}{hint}")
+        raise UserError(f"{choice.command} has no option --{option}{hint}")
 
 
-def nearest(word: str, words: Sequence[str] | Mapping[str, object]) -> str:
-    """`; did you mean '...'?`, or nothing where nothing is close."""
-    near = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def spelling_hint(word: str, words: Sequence[str] | Mapping[str, object], dashes: str = "") -> str:
+    """`; did you mean '...'?`, or nothing where no word is close; with dashes, the word is an option and says so."""
+    alike = difflib.get_close_matches(word, list(words), n=1)
+    if not alike:
+        return ""
+    return f"; did you mean {dashes}{alike[0]}?" if dashes else f"; did you mean '{alike[0]}'?"
 
 
-def as_arguments(value: object) -> list[str]:
+def as_words(value: object) -> list[str]:
     """A YAML value as the words of a flag, so that one parser checks both: `lr: 1e-3` is `--lr 1e-3`."""
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value)]
 
 
-def fill(config: type[C], given: Mapping[str, Sequence[str]], origin: Mapping[str, str], prog: str, note: str) -> C:
-    """Lets tyro convert the words to the types of `config`; its errors become one sentence of ours.
-
-    Args:
-        config: The class to fill.
-        given: The words of each option.
-        origin: `FILE: ` of each option that a file gave, else nothing.
-        prog: What the user typed.
-        note: Stands in the help.
-    """
-    refuse_miscounted(config, given, origin)
-    arguments: list[str] = []
-    for key, words in given.items():
-        flag = f"--{key}"
-        arguments += [f"{flag}={words[0]}"] if len(words) == 1 and key != "help" else [flag, *words]
-    complaint = io.StringIO()
-    try:
-        with redirect_stderr(complaint):
-            return tyro.cli(
-                config,
-                args=arguments,
-                prog=prog,
-                description="\n\n".join(filter(None, [config.__doc__, note, "config: a YAML file of these options."])),
-                config=(tyro.conf.FlagConversionOff,),
-                use_underscores=True,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        text = sentence(complaint.getvalue())
-        culprit = re.search(r"--(\w+)", text)
-        key = culprit.group(1) if culprit else ""
-        if key in given and re.match(rf"Error parsing --{key}|.* for argument '--{key}'", text):
-            text = f"--{key} takes {expected(get_type_hints(config)[key])}; got '{' '.join(given[key])}'"
-        raise UserError(origin.get(key, "") + text) from None
-
-
-def refuse_miscounted(config: type[Any], given: Mapping[str, Sequence[str]], origin: Mapping[str, str]) -> None:
-    """Stops where an option that must be given is not, or one that takes a single value has none or several."""
-    if "help" in given:
-        return
-    fields, kinds = dataclasses.fields(config), get_type_hints(config)
-    absent = [f"--{f.name}" for f in fields if f.default is dataclasses.MISSING and f.name not in given]
-    if absent:
-        raise UserError(f"{' and '.join(absent)} must be given; --help says what they are")
-    for key, words in given.items():
-        if len(words) != 1 and get_origin(kinds[key]) is not tuple:
-            got = f"{len(words)}: {' '.join(words)}" if words else "none"
-            raise UserError(f"{origin[key]}--{key} takes one value, {expected(kinds[key])}; got {got}")
-
-
-def expected(kind: Any) -> str:
-    """What an option of this type takes, in words."""
-    inner = get_args(kind)
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, inner))}"
-    if get_origin(kind) is tuple:
-        count = "values" if inner[-1] is Ellipsis else f"{len(inner)} values"
-        return f"{count}, each {expected(inner[0])}"
-    return " or ".join(map(expected, inner)) if inner else KINDS.get(kind, kind.__name__)
-
-
-def sentence(box: str) -> str:
-    """The first complaint in tyro's framed message, in one line."""
-    lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
-    body = [line for line in lines[1:] if line]
-    end = next((i for i, line in enumerate(body) if line.startswith(("Argument helptext", "For full"))), len(body))
-    text = " ".join(body[:end]) or " ".join(filter(None, lines))
-    return re.sub(r"^Error parsing (?=[A-Z])\w+: ", "", text)
-
-
-def write(config: object, path: Path) -> None:
+def write_options(config: object, path: Path) -> None:
     """Writes a config as a file that `--config` reads back to the same values."""
     path.write_text(as_yaml(config))
 
 
 def as_yaml(config: object) -> str:
     """The options of `config`, one a line, in the order of their declaration."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain_options(config), sort_keys=False, allow_unicode=True)
 
 
-def plain(config: object) -> dict[str, Any]:
+def plain_options(config: object) -> dict[str, Any]:
     """The options as YAML and JSON know them: paths are words, tuples are lists."""
     return {key: plain_value(value) for key, value in vars(config).items()}
 

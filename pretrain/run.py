@@ -191,7 +191,7 @@ def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest
         images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
         parent=start.init if start.init != "ssl" else start.sha256,
         decoder=config.decoder,
-        config=flags.plain(config),
+        config=flags.plain_options(config),
         data={
             "count": len(manifest),
             "manifest": manifest.hash,

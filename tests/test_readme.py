@@ -76,7 +76,7 @@ def test_the_commands_of_the_readme_run_as_they_are_printed(workshop: Path) -> N
 def tiny(words: list[str]) -> list[str]:
     """Options that make the command end at once, each an option that it has."""
     options = TINY.get(words[0], {}) | (MOCO if "moco" in words else {})
-    return [word for name, value in options.items() for word in (f"--{name}", *flags.as_arguments(value))]
+    return [word for name, value in options.items() for word in (f"--{name}", *flags.as_words(value))]
 
 
 def with_places(words: list[str], workshop: Path) -> list[str]:

@@ -107,9 +107,9 @@ def test_what_is_right_would_be_trained(refused: Refused, isic: Path) -> None:
 
 
 def test_an_unknown_option_is_named_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="FinetuneConfig has no option 'decodr'; did you mean 'decoder'"):
+    with pytest.raises(UserError, match="test has no option --decodr; did you mean --decoder"):
         parse(FinetuneConfig, "test", ["--decodr", "fpn"])
-    with pytest.raises(UserError, match="SimCLRConfig has no option 'epoch'; did you mean 'epochs'"):
+    with pytest.raises(UserError, match="test --method simclr has no option --epoch; did you mean --epochs"):
         parse_choice(METHODS, "method", "test", ["--epoch", "3"])
 
 

@@ -102,7 +102,7 @@ def from_finished(study: StudyConfig, kinds: set[RunKind]) -> dict[RunKind, Kind
     for stage in {kind.stage for kind in kinds}:
         ended = sorted((study.runs / stage).glob(f"*/{RESULT}"), key=lambda path: -path.stat().st_mtime)
         for folder in [path.parent for path in ended[:NEWEST] if is_complete(path.parent, stage)]:
-            kind = run_kind(stage, flags.read(folder / "config.yaml"))
+            kind = run_kind(stage, flags.read_options(folder / "config.yaml"))
             if kind not in kinds or len(told.get(kind, [])) >= ENOUGH or not is_like_this_machine(folder):
                 continue
             rates = rates_of(folder, stage, lasted.get(folder.name))

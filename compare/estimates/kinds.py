@@ -55,7 +55,7 @@ class Amount(NamedTuple):
 
 
 def run_kind(stage: str, options: Mapping[str, Any]) -> RunKind:
-    """The kind of a run from its options, as `dermssl.flags.plain` gives them; one that is not named has its default.
+    """The kind of a run from its options (`dermssl.flags.plain_options`); one that is not named has its default.
 
     Args:
         stage: pretrain, finetune or probe.
@@ -85,7 +85,7 @@ def training_options(task: Task) -> PretrainConfig | FinetuneConfig | ProbeConfi
 def task_kind(task: Task) -> RunKind:
     """The kind of a run; of a search that of the trainings that it is made of."""
     stage = "finetune" if task.stage == "search" else task.stage
-    return run_kind(stage, flags.plain(training_options(task)))
+    return run_kind(stage, flags.plain_options(training_options(task)))
 
 
 def repeats(task: Task) -> int:

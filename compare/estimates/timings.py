@@ -58,7 +58,7 @@ def rates_of(folder: Path, stage: str, whole: float | None = None) -> Rates | No
     table = pd.read_csv(folder / METRICS)
     if table["seconds"].sum() > 1.05 * seconds:  # a resumed run counts its last part alone
         return None
-    step = step_seconds(table, int(flags.read(folder / "config.yaml")["batch_size"]))
+    step = step_seconds(table, int(flags.read_options(folder / "config.yaml")["batch_size"]))
     row = max(0.0, seconds - float(table["seconds"].sum())) / len(table)
     if stage == "pretrain":
         return Rates(max(0.0, lasted - seconds), step, row, 0.0, *memory)

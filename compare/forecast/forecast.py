@@ -149,7 +149,7 @@ def costs_in_words(
     estimated = [task for task in left if task.id in known]
     seconds = {task.id: known[task.id].seconds for task in estimated}
     if not estimated:
-        yield wrapped("of the time and memory of its runs nothing is known; --timed True times a few steps of each", 2)
+        yield wrapped("of the time and memory of its runs nothing is known; --timed times a few steps of each", 2)
         return
     if len(estimated) < len(left):
         yield f"  of {counted(len(left) - len(estimated), 'run')} nothing is known; the figures below leave them out"

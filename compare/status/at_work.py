@@ -56,7 +56,7 @@ class StudyPlace(NamedTuple):
 
 def place_of(study: Path) -> StudyPlace:
     """As the study folder's own options say."""
-    options = flags.read(study / "study.yaml") if (study / "study.yaml").is_file() else {}
+    options = flags.read_options(study / "study.yaml") if (study / "study.yaml").is_file() else {}
     return StudyPlace(study, Path(str(options.get("runs") or "runs")), options.get("executor") == "ray")
 
 

@@ -76,7 +76,7 @@ def last_written(folder: Path) -> float:
 
 def agrees_with_row(folder: Path, row: Mapping[str, Any]) -> bool:
     """Whether the options of a run are those that the row tells of; what it does not tell of may be anything."""
-    options = flags.read(folder / "config.yaml")
+    options = flags.read_options(folder / "config.yaml")
     alike = all(
         levels_agree(options.get(name), row[name], name) for name in ROW_OPTIONS.get(row["stage"], ()) if name in row
     )
@@ -102,11 +102,11 @@ def failed_run_folders(task: Task, runs: Path) -> list[Path]:
     if task.stage == "search":
         return []
     open_options = PLACE | {"init"} | ({"lr"} if task.stage == "finetune" and task.factors["lr"] is None else set())
-    wanted = {key: value for key, value in flags.plain(task.config).items() if key not in open_options}
+    wanted = {key: value for key, value in flags.plain_options(task.config).items() if key not in open_options}
     return [
         one
         for one in unfinished_runs(runs / task.stage)
-        if has_options_of(flags.read(one / "config.yaml"), wanted, task)
+        if has_options_of(flags.read_options(one / "config.yaml"), wanted, task)
     ]
 
 

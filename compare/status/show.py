@@ -14,7 +14,7 @@ from compare.study.config import StudyConfig
 from compare.tables.run_files import run_options
 from compare.text import counted, duration, megabytes, wrapped
 from dermssl.errors import UserError, first_ten
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 from dermssl.runs.seal import RESULT
 
 STAGES = ("pretrain", "finetune", "probe")
@@ -41,7 +41,7 @@ def explain_run(word: str, study: StudyConfig) -> str:
         study: Whose `out` and `runs` are looked through, its own plan first.
 
     Raises:
-        UserError: If no run is meant, with the nearest, or several are.
+        UserError: If no run is meant, with the spelling_hint, or several are.
     """
     shown = run_meant(word, study)
     folder, row = shown.folder, shown.row
@@ -82,7 +82,7 @@ def run_meant(word: str, study: StudyConfig) -> ShownRun:
     if in_plan:
         return ShownRun(None, *in_plan[0])
     known = [str(row[key]) for row, _ in rows for key in ("name", "id", "hash") if row.get(key)]
-    hint = nearest(word, [*known, *(path.name for path in on_disk)])
+    hint = spelling_hint(word, [*known, *(path.name for path in on_disk)])
     looked = f"{study.out}/*/plan.csv and {study.runs}"
     raise UserError(f"'{word}': no run has this folder, hash, id or name (looked in {looked}){hint}")
 

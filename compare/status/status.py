@@ -69,7 +69,7 @@ def status_text(folder: Path) -> tuple[str, bool]:
             f"{folder}: no study has been run here (looked for plan.csv); `python -m compare run` begins it"
         )
     rows, command = at_one_moment(folder)
-    options = flags.read(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
+    options = flags.read_options(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
     age, begun = time.time() - path.stat().st_mtime, runs_at_work(rows, place_of(folder), command)
     for one in begun:
         one.row["state"] = one.state

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from compare.study.factors import FACTORS, Arms, Level, level
 from compare.study.rules import ExclusionRule, exclusion_rule
 from dermssl.bounds import above_zero, at_least, share
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 from dermssl.splits.config import OnLeak
 from finetune.options.augment import Padding
 from finetune.options.decoder import Decoder
@@ -68,7 +68,7 @@ class GridConfig:
             raise ValueError(f"--fold is counted from 0 to --folds less one; got {wrong[0]} of {self.folds} folds")
         for init in self.init:
             if init not in WEIGHTS and not init.endswith(".safetensors"):
-                hint = nearest(init, WEIGHTS) or f"; there are {', '.join(WEIGHTS)}"
+                hint = spelling_hint(init, WEIGHTS) or f"; there are {', '.join(WEIGHTS)}"
                 raise ValueError(f"--init {init}: is no init and no encoder file{hint}")
         names = [level("init", init) for init in self.init]
         twice = [name for name in names if names.count(name) > 1]
@@ -202,7 +202,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
         known = self.compared
         absent = [name for name in self.contrast if contrast_level(self.arms, name) not in known]
         if absent or self.contrast[0] == self.contrast[1]:
-            hint = nearest(absent[0], known) if absent else ""
+            hint = spelling_hint(absent[0], known) if absent else ""
             given = " ".join(self.contrast)
             raise ValueError(f"--contrast names two of --{self.arms} ({', '.join(known)}); got {given}{hint}")
         if self.search != "none" and self.lr:

@@ -22,7 +22,7 @@ def fixed_options(study: StudyConfig) -> FinetuneConfig:
 
 @cache
 def _fixed(path: Any, data: Any, on_leak: Any, folds: int) -> FinetuneConfig:
-    given = parse(FinetuneConfig, "compare", [] if path is None else ["--config", str(path)])
+    given = parse(FinetuneConfig, "python -m finetune", [] if path is None else ["--config", str(path)])
     cross: dict[str, Any] = {"folds": folds} if folds else {}
     return replace(given, data=data, on_leak=on_leak, **cross)
 

@@ -98,7 +98,8 @@ class Plan:
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
         given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
-        config = parse_choice(METHODS, "method", "compare", [*pretrain_file(study, str(factors["method"])), *given])
+        file_and_flags = [*pretrain_file(study, str(factors["method"])), *given]
+        config = parse_choice(METHODS, "method", "python -m pretrain", file_and_flags)
         config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
                          checkpoints=None, threads=self.threads, **split_options(study, factors))  # fmt: skip
         task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
@@ -127,7 +128,7 @@ class Plan:
 
     def probes(self, grid: list[Factors]) -> list[Task]:
         """One for each start of each encoder, of the first fold and the first pretraining."""
-        study, options = self.study, parse(ProbeConfig, "compare", config_flag(self.study.probe))
+        study, options = self.study, parse(ProbeConfig, "python -m probe", config_flag(self.study.probe))
         first = {"fold": study.folds_run[0] if study.folds_run else None, "seed": study.seed[0]}
         used = {(one["encoder"], one["init"], one["method"]) for one in grid}
         starts = [(encoder, *start) for encoder in study.encoder for start in inits(study)]
@@ -182,11 +183,11 @@ def pretrain_file(study: StudyConfig, method: str) -> list[str]:
         return []
     names = {one: set(option_names(method_options(one))) for one in study.method if one in METHODS}
     others = set().union(*names.values()) - names.get(method, set())
-    values = flags.read(study.pretrain)
+    values = flags.read_options(study.pretrain)
     if not others & set(values):
         return config_flag(study.pretrain)
     given = {"method", "encoder", "seed"}  # by the factors of the run
-    kept = {key: flags.as_arguments(value) for key, value in values.items() if key not in others | given}
+    kept = {key: flags.as_words(value) for key, value in values.items() if key not in others | given}
     return [word for key, words in kept.items() for word in (f"--{key}", *words)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from compare.study.factors import FACTORS, Level, level
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def exclusion_rule(text: str, levels: Mapping[str, Sequence[str]]) -> ExclusionR
                 f"--exclude '{text}': a rule is FACTOR=LEVEL, once or several times, and '{pair}' has no ="
             )
         if factor not in FACTORS:
-            hint = nearest(factor, FACTORS) or f"; factors are {', '.join(FACTORS)}"
+            hint = spelling_hint(factor, FACTORS) or f"; factors are {', '.join(FACTORS)}"
             raise ValueError(f"--exclude '{text}': '{factor}' is no factor{hint}")
         said = as_level(factor, word)
         if said not in levels[factor]:

@@ -37,7 +37,7 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     path = study.folder / "study.yaml"
     if not path.is_file():
         return []
-    there, here = flags.read(path), flags.plain(study)
+    there, here = flags.read_options(path), flags.plain_options(study)
     places = {"data", "unlabelled"}
     compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places | {"name"}]
     apart = [key for key in compared if key in there and there[key] != here[key]]
@@ -79,5 +79,5 @@ def options_file(given: str, out: Path, made: bool = False) -> Path:
     names = sorted(
         {path.stem for path in shipped.glob("*.yaml")} | {path.parent.name for path in out.glob("*/study.yaml")}
     )
-    hint = flags.nearest(given, names) or f"; there are {', '.join(names)}"
+    hint = flags.spelling_hint(given, names) or f"; there are {', '.join(names)}"
     raise UserError(f"{given}: is no study: no YAML file, no folder with a study.yaml{hint}")

@@ -94,7 +94,7 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
         elsewhere: Options that move or speed the run and do not change what it finds.
         content: Hashes that stand for the paths among the options: of the data, of the parent encoder.
     """
-    chosen = {key: value for key, value in flags.plain(config).items() if key not in elsewhere}
+    chosen = {key: value for key, value in flags.plain_options(config).items() if key not in elsewhere}
     return {"format": FORMAT, **chosen, **content}
 
 
@@ -155,7 +155,7 @@ def make(folder: Path, config: Options) -> bool:
     """Makes a run folder with what is known before the run; False where another process was quicker."""
     try:
         with whole_folder(folder) as part:
-            flags.write(config, part / "config.yaml")
+            flags.write_options(config, part / "config.yaml")
             write_json(part / "environment.json", environment())
             made = part.stat().st_ino
     except OSError as error:
@@ -176,8 +176,8 @@ def remove_held(folder: Path) -> None:
 
 def differences(resume: Path, config: Options) -> str:
     """The options in which the run in `resume` differs from `config`, in brackets."""
-    there = flags.read(resume / "config.yaml")
-    ours = flags.plain(config) | {"resume": None}
+    there = flags.read_options(resume / "config.yaml")
+    ours = flags.plain_options(config) | {"resume": None}
     apart = [
         f"{key} is {there.get(key)} there and {value} here" for key, value in ours.items() if there.get(key) != value
     ]

@@ -11,7 +11,7 @@ import yaml
 
 from dermssl.errors import UserError
 from dermssl.files import short_hash
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 from finetune.augmentation.fit import BORDERS
 from finetune.augmentation.preset_transforms import preset
 from finetune.augmentation.trial_draw import in_a_line, try_out
@@ -92,7 +92,10 @@ def transform_of(entry: object, where: str, padding: str, size: int) -> A.BasicT
         ]
         return build_transform(GROUPS[name], {**given, "transforms": inside}, where)
     if name not in TRANSFORMS:
-        hint = nearest(name, TRANSFORMS) or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
+        hint = (
+            spelling_hint(name, TRANSFORMS)
+            or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
+        )
         raise UserError(f"{where}: albumentations has no transform '{name}'{hint}")
     options = inspect.signature(TRANSFORMS[name]).parameters
     if "border_mode" in options:
@@ -127,7 +130,7 @@ def build_transform(kind: type[A.BasicTransform], given: Mapping[str, object], w
     options = list(inspect.signature(kind).parameters)
     for key in given:
         if key not in options:
-            hint = nearest(key, options) or f"; it has {', '.join(options)}"
+            hint = spelling_hint(key, options) or f"; it has {', '.join(options)}"
             raise UserError(f"{where}: has no argument '{key}'{hint}")
     try:
         with warnings.catch_warnings():

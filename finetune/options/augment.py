@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dermssl.bounds import at_least
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 
 Padding = Literal["skin", "black", "reflect", "edge", "none"]
 FitName = Literal["resize", "letterbox", "crop"]
@@ -32,5 +32,5 @@ class AugmentConfig:
         if self.augmentation not in PRESETS and not self.augmentation.endswith((".yaml", ".yml")):
             raise ValueError(
                 f"--augmentation is one of {', '.join(PRESETS)} or a YAML file of albumentations, got "
-                f"'{self.augmentation}'{nearest(self.augmentation, PRESETS)}"
+                f"'{self.augmentation}'{spelling_hint(self.augmentation, PRESETS)}"
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from dermssl.bounds import above_zero, at_least, share
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 
 LOSSES = ("dice", "jaccard", "bce", "focal", "tversky", "lovasz", "mcc", "boundary")
 Over = Literal["image", "batch"]
@@ -60,7 +60,7 @@ def term(part: str, text: str) -> tuple[float, str]:
     if not name or (star and not weight):
         raise ValueError(f"--loss '{text}': a term is empty; write LOSS or WEIGHT*LOSS with + between, as dice+0.5*bce")
     if name not in LOSSES:
-        hint = nearest(name, LOSSES) or f"; there are {', '.join(LOSSES)}"
+        hint = spelling_hint(name, LOSSES) or f"; there are {', '.join(LOSSES)}"
         raise ValueError(f"--loss {text}: no loss is called '{name}'{hint}")
     if star and not (re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", weight) and 0 < weight_of(weight) < float("inf")):
         raise ValueError(f"--loss {text}: the weight of {name} is a number above 0, as 0.5*{name}; got '{weight}'")

@@ -165,7 +165,7 @@ def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: 
     """Prints what was done, what could not be, and what comes next."""
     counts = f"{outcome.written} images done, {outcome.stood} stood already"
     same = f"{command} {flags_of(options)}"
-    following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay True"
+    following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay"
     if outcome.damaged:
         counts += f", {len(outcome.damaged)} damaged"
         following = f"mend or remove the damaged images, then again: {same}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dermssl.data.manifest import Manifest
 from dermssl.errors import UserError, first_ten
-from dermssl.flags import nearest
+from dermssl.flags import spelling_hint
 from dermssl.splits.drawn import Split
 
 
@@ -90,7 +90,7 @@ def read_table(path: Path, column: str) -> pd.DataFrame:
     columns = [str(name) for name in table.columns]
     for needed in ("image_id", column):
         if needed not in columns:
-            hint = nearest(needed, columns) or f"; it has {first_ten(columns)}"
+            hint = spelling_hint(needed, columns) or f"; it has {first_ten(columns)}"
             raise UserError(f"--labels {path}: has no column '{needed}'{hint}")
     twice = table.loc[table["image_id"].duplicated(), "image_id"].tolist()
     if twice:

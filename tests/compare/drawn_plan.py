@@ -31,7 +31,7 @@ def write_plan(study: StudyConfig, outcomes: Mapping[str, Outcome]) -> list[Task
     """plan.csv and study.yaml with these outcomes by task name; the other runs are planned. Returns the tasks."""
     tasks = tasks_of(study, 1)
     study.folder.mkdir(parents=True, exist_ok=True)
-    flags.write(study, study.folder / "study.yaml")
+    flags.write_options(study, study.folder / "study.yaml")
     known = {task.id: outcomes.get(task.name, Outcome()) for task in tasks}
     write_table(study.folder / "plan.csv", plan_table(tasks, known))
     return tasks
@@ -45,7 +45,7 @@ def draw_run(study: StudyConfig, task: Task, rows: int = 3, result: Mapping[str,
     bound = (
         replace(task.config, init=init) if task.factors["init"] == "ssl" and task.stage != "pretrain" else task.config
     )
-    flags.write(bound, folder / "config.yaml")
+    flags.write_options(bound, folder / "config.yaml")
     (folder / "environment.json").write_text(json.dumps({"commit": "1a2b3c4d5e6f"}))
     lines = ["images: 9 to train and 3 held out, from a drawn set", "split: hold-out of 25%, together by lesion, abc"]
     lines += [f"epoch {i + 1:>2}/10  loss 0.5  40 images/s" for i in range(rows)]

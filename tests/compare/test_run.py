@@ -109,7 +109,7 @@ def test_ssl_runs_start_from_the_pretrained_encoder_and_no_others(finished: Fini
     plan = plan_of(finished.study).set_index("name")
     [encoder] = plan.loc[plan["stage"] == "pretrain", "folder"]
     tuned = plan[plan["stage"] == "finetune"]
-    inits = {row.init: flags.read(Path(row.folder) / "config.yaml")["init"] for row in tuned.itertuples()}
+    inits = {row.init: flags.read_options(Path(row.folder) / "config.yaml")["init"] for row in tuned.itertuples()}
     assert inits == {"ssl": str(Path(encoder) / "encoder.safetensors"), "random": "random"}
 
 
@@ -138,7 +138,7 @@ def test_the_study_ends_with_a_report_and_a_verdict(finished: Finished) -> None:
 
 def test_the_study_leaves_what_init_ssl_finds_alone(finished: Finished) -> None:
     [folder] = plan_of(finished.study).query("stage == 'pretrain'")["folder"]
-    assert flags.read(Path(folder) / "config.yaml")["checkpoints"] is None
+    assert flags.read_options(Path(folder) / "config.yaml")["checkpoints"] is None
 
 
 @pytest.mark.usefixtures("_in_this_process")

@@ -15,6 +15,12 @@ def test_a_user_error_ends_with_code_2_and_its_sentence_alone(capsys: pytest.Cap
     assert capsys.readouterr() == ("", "python -m test: x.png: broken; mend it\n")
 
 
+def test_a_sentence_that_begins_with_the_command_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), one_sentence("python -m test"):
+        raise UserError("python -m test has no option --x")
+    assert capsys.readouterr().err == "python -m test has no option --x\n"
+
+
 def test_an_error_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), one_sentence("python -m test"):
         print(1 // 0)

@@ -171,7 +171,7 @@ def test_the_card_says_what_was_done(finished: Finished) -> None:
     assert known == (ENCODER, finished.config.method, 32, EPOCHS, EPOCHS * STEPS * 4, "random")
     assert card.data["count"] == 12
     assert card.data["manifest"] == read_manifest(finished.config.data).hash
-    assert card.config == flags.plain(finished.config)
+    assert card.config == flags.plain_options(finished.config)
     start = start_from("random", ENCODER, seed=0)
     assert (tuple(card.mean), tuple(card.std)) == (start.card.mean, start.card.std)
 
@@ -448,7 +448,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_from_the_one_before(
 def started(config: PretrainConfig, place: Path, *program: str) -> subprocess.Popen[bytes]:
     """The command, or another program, in a process of its own."""
     written = place / "options.yaml"
-    flags.write(config, written)
+    flags.write_options(config, written)
     words = [*(program or ("-m", "pretrain")), *(() if program else ("--config",)), str(written)]
     return subprocess.Popen([sys.executable, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT)
 
@@ -457,7 +457,7 @@ def started(config: PretrainConfig, place: Path, *program: str) -> subprocess.Po
 def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: Path) -> None:
     config = options("simclr", tmp_path, photographs, epochs=10_000)
     written = tmp_path / "options.yaml"
-    flags.write(config, written)
+    flags.write_options(config, written)
     process = subprocess.Popen(
         [sys.executable, "-m", "pretrain", "--config", str(written)], stderr=subprocess.PIPE, text=True
     )

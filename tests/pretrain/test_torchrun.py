@@ -35,7 +35,7 @@ def test_two_processes_end_where_one_ends(method: str, draw_photographs: Callabl
     one = run(METHODS[method](**(small | OWN[method]), out=tmp_path / "one"))  # type: ignore[operator]
     config = METHODS[method](**(small | OWN[method]), out=tmp_path / "two")  # type: ignore[operator]
     written = tmp_path / "options.yaml"
-    flags.write(config, written)
+    flags.write_options(config, written)
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "pretrain"]
     done = subprocess.run(
         [sys.executable, *words, "--config", str(written)],

@@ -31,7 +31,7 @@ def test_impossible_options_are_refused_in_a_sentence(option: str, value: object
 
 def test_a_written_config_reads_back_equal(tmp_path: Path) -> None:
     config = ProbeConfig(init="random", dense_images=(5, 7), labels="a.csv:b", limit=30, data=Path("x"))
-    flags.write(config, tmp_path / "config.yaml")
+    flags.write_options(config, tmp_path / "config.yaml")
     assert flags.parse(ProbeConfig, "python -m probe", ["--config", str(tmp_path / "config.yaml")]) == config
 
 
@@ -40,5 +40,5 @@ def test_options_that_are_no_part_of_a_run_exist() -> None:
 
 
 def test_a_misspelt_option_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="did you mean 'dense_images'"):
+    with pytest.raises(UserError, match="did you mean --dense_images"):
         flags.parse(ProbeConfig, "python -m probe", ["--dense_image", "10"])

@@ -51,7 +51,7 @@ def finished(task: Task, runs: Path, seconds: float = 40.0, **elsewhere: object)
     """The folder of a run that took `seconds` for its 30 steps, and nothing for the rest."""
     folder = runs / task.stage / f"unet-{task.factors['init']}-{task.id}"
     folder.mkdir(parents=True)
-    flags.write(task.config, folder / "config.yaml")
+    flags.write_options(task.config, folder / "config.yaml")
     (folder / "environment.json").write_text(json.dumps(environment() | elsewhere))
     rate = 30 * 4 / seconds
     pd.DataFrame({"epoch": [0], "seconds": [seconds], "images_per_second": [rate]}).to_csv(folder / "metrics.csv")

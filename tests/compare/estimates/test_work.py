@@ -37,7 +37,7 @@ def test_what_a_step_depends_on_makes_another_kind(factors: dict[str, tuple[str,
 
 
 def test_an_option_that_an_older_run_does_not_name_has_its_default() -> None:
-    options = flags.plain(first(tasks_of(StudyConfig(), 1), "finetune").config)
+    options = flags.plain_options(first(tasks_of(StudyConfig(), 1), "finetune").config)
     older = {key: value for key, value in options.items() if key not in ("symmetries", "ema")}
     assert run_kind("finetune", older) == run_kind("finetune", options)
 
@@ -45,8 +45,8 @@ def test_an_option_that_an_older_run_does_not_name_has_its_default() -> None:
 def test_a_kind_survives_the_file_of_its_options(tmp_path: Path) -> None:
     for stage in ("pretrain", "finetune"):
         task = first(tasks_of(StudyConfig(), 3), stage)
-        flags.write(task.config, tmp_path / "config.yaml")
-        assert run_kind(stage, flags.read(tmp_path / "config.yaml")) == task_kind(task)
+        flags.write_options(task.config, tmp_path / "config.yaml")
+        assert run_kind(stage, flags.read_options(tmp_path / "config.yaml")) == task_kind(task)
 
 
 def test_a_search_is_as_many_trainings_as_rates_times_seeds() -> None:

@@ -31,7 +31,7 @@ def study_in(place: Path, photographs: Path) -> StudyConfig:
 
 
 def begin(study: StudyConfig, place: Path) -> subprocess.Popen[bytes]:
-    flags.write(study, place / "study.yaml")
+    flags.write_options(study, place / "study.yaml")
     command = [sys.executable, "-m", "compare", "run", str(place / "study.yaml")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with (place / "said.txt").open("a") as said:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dermssl.errors import UserError
-from dermssl.flags import parse, write
+from dermssl.flags import parse, write_options
 from finetune.options.config import FinetuneConfig
 from finetune.options.loss import LOSSES, LossConfig, terms
 
@@ -93,7 +93,7 @@ def test_options_of_a_loss_that_is_there_are_taken(options: dict[str, object]) -
 
 def test_the_flag_takes_a_sum_and_a_file_gives_it_back(tmp_path) -> None:  # type: ignore[no-untyped-def]
     config = parse(FinetuneConfig, "finetune", ["--loss", "0.7*dice + 0.3*focal", "--focal_gamma", "1.5"])
-    write(config, tmp_path / "config.yaml")
+    write_options(config, tmp_path / "config.yaml")
     again = parse(FinetuneConfig, "finetune", ["--config", str(tmp_path / "config.yaml")])
     assert (again.loss, again.focal_gamma) == ("0.7*dice + 0.3*focal", 1.5)
 

@@ -48,7 +48,7 @@ def test_the_example_trains_from_its_flags_to_its_encoder_file(
 
 def test_an_option_of_the_example_is_checked_like_any_other(methods: dict[str, object]) -> None:
     with pytest.raises(
-        Exception, match="AgreementConfig has no option 'projection_dims'; did you mean 'projection_dim'"
+        Exception, match="test --method agreement has no option --projection_dims; did you mean --projection_dim"
     ):
         parse_choice(methods, "method", "test", ["--method", "agreement", "--projection_dims", "8"])
 
