@@ -15,7 +15,7 @@ from dermssl.exchange.import_config import ImportConfig
 from dermssl.flag_types import switches_of
 from dermssl.flags import parse
 from dermssl.synthetic.config import SynthesizeConfig
-from finetune.export.config import ExportConfig
+from finetune.export.config import ModelExportConfig
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
@@ -31,7 +31,7 @@ MUST: Mapping[type[Any], Sequence[str]] = {  # what must be given beside the swi
     FinetuneConfig: ["--decoder", "deeplabv3"],  # which has a switch of its own
 }
 CONFIGS = (
-    StudyConfig, FinetuneConfig, ProbeConfig, PredictConfig, EnsembleConfig, PreviewConfig, ExportConfig, SimCLRConfig,
+    StudyConfig, FinetuneConfig, ProbeConfig, PredictConfig, EnsembleConfig, PreviewConfig, ModelExportConfig, SimCLRConfig,
     Isic2018Config, Ham10000Config, IsicArchiveConfig, SynthesizeConfig, CheckConfig, ImportConfig, EncoderExportConfig,
 )  # fmt: skip
 SWITCHES = [(config, switch) for config in CONFIGS for switch in switches_of(config)]
