@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
     "dermssl": (
         [],
-        ["errors", "bounds", "parallel", "files", "flags", "runs", "weights", "synthetic", "download", "exchange",
+        ["errors", "bounds", "parallel", "files", "flag_types", "flags", "runs", "weights", "synthetic", "download", "exchange",
          "training", "data", "scores", "appearance", "splits", "features", "check", "__main__"],
     ),
     "pretrain": (
