@@ -3,7 +3,7 @@
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pages import ARCHITECTURE, DOCS, ROOT, rows, spans, table_values
@@ -15,11 +15,15 @@ from compare.study.plan import tasks_of
 from compare.tables.all_tables import ARMS, CONTRASTS
 from dermssl import flags
 from dermssl.data.manifest import COLUMNS as MANIFEST
+from dermssl.exchange.export_config import ExportConfig
+from dermssl.exchange.import_config import ImportConfig
 from dermssl.scores.counts import SCORES
 from dermssl.weights.encoder_file import Card
 from finetune.network.model_file import ModelCard
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import Decoder
+from finetune.predict.config import EnsembleConfig, PredictConfig
+from finetune.preview.config import PreviewConfig
 from pretrain.recipes import METHODS, recipe_of
 
 
@@ -48,6 +52,18 @@ def test_the_shipped_studies_have_as_many_fine_tunings_as_the_table_says(monkeyp
 def fine_tunings(path: Path) -> int:
     study = flags.parse(StudyConfig, "test", ["--config", str(path)])
     return sum(task.stage == "finetune" for task in tasks_of(study, threads=1))
+
+
+@pytest.mark.parametrize(
+    ("page", "config"),
+    [
+        ("encoders.md", ImportConfig), ("encoders.md", ExportConfig),
+        ("finetuning.md", PredictConfig), ("finetuning.md", EnsembleConfig), ("finetuning.md", PreviewConfig),
+    ],
+)  # fmt: skip
+def test_a_page_tells_of_every_option_of_its_commands(page: str, config: type[Any]) -> None:
+    text = (DOCS / page).read_text()
+    assert [option.name for option in fields(config) if not re.search(rf"--{option.name}\b", text)] == []
 
 
 def test_the_table_of_the_manifest_names_every_column() -> None:
