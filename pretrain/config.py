@@ -42,7 +42,7 @@ class PretrainConfig(SplitConfig):
     cache_size: int = 256
     """Shorter side of the pictures that views are cut from, pixels; larger ones are shrunk once and kept."""
     views: Literal["dermoscopy", "imagenet"] = "dermoscopy"
-    """Recipe of the two views: with all rotations, mild colour and no tiny crops, or SimCLR's own for photographs."""
+    """Recipe of the two views: all rotations, mild colour, no tiny crops for dermoscopy; imagenet is SimCLR's own."""
     padding: Literal["none", "skin", "black", "reflect", "edge"] = "none"
     """What a turned crop shows beyond the picture; none shrinks the crop until it shows nothing of that."""
     solarise: float = 0.0

@@ -49,12 +49,12 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     same = folder.resolve() == everything.root.resolve()
     labels = everything if same else read_manifest(folder)
     split = split_of(labels, config)
-    held = labels.take(sorted(split.val + split.aside))
-    own = set(held.table["image_id"]) if same and config.on_leak != "allow" else set()
-    candidates = without_images(everything, own)
-    leaks = leaking_pairs(candidates.table, candidates.root, held)
-    verdict = guard(leaks, len(held), config.on_leak, str(source.folder))
-    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own))
+    held_out = labels.take(sorted(split.val + split.aside))
+    own_ids = set(held_out.table["image_id"]) if same and config.on_leak != "allow" else set()
+    candidates = without_images(everything, own_ids)
+    leaks = leaking_pairs(candidates.table, candidates.root, held_out)
+    verdict = guard(leaks, len(held_out), config.on_leak, str(source.folder))
+    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own_ids))
 
 
 def protected(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Path | None:

@@ -26,7 +26,7 @@ class SimCLRConfig(PretrainConfig):
     projection_dim: int = 128
     """Width of the space in which views are compared."""
     micro_batch: int = 0
-    """Images that pass the encoder at once, dividing batch_size; gradients are those of the whole batch, which needs not fit into memory. BatchNorm sees a micro-batch. 0 passes all at once."""  # noqa: E501
+    """Images that pass the encoder at once, a divisor of batch_size; gradients are those of the whole batch, which need not fit into memory. BatchNorm sees a micro-batch. 0 passes all at once."""  # noqa: E501
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +59,7 @@ class MoCoConfig(PretrainConfig):
     momentum: float = 0.999
     """Share of the old key encoder kept at each step, in [0, 1)."""
     norm_groups: int = 8
-    """Parts of the batch that BatchNorm sees apart, shuffled for the keys, so that statistics give no answer away."""
+    """Parts of the batch that BatchNorm sees apart, shuffled for the keys, so that statistics tell no query its key."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,9 +13,9 @@ from pretrain.config import PretrainConfig
 Signs = Mapping[str, float]
 
 POINT = 0.15  # spread of embeddings, a mean cosine of 0.98; healthy trainings of all methods stay above 0.25
-RANK_LEFT = 0.2  # of RankMe at the start
+RANK_LEFT = 0.2  # share of the RankMe at the start that is left
 RANK_FEW = 8.0  # dimensions; above it nothing is called collapse, whatever the start was
-STEP = 0.03  # of the encoder's own length in one step; recipes move it by 0.003, AdamW at 2e-3 by 0.006
+STEP = 0.03  # a step's length as a share of the encoder's; it is 0.003 for recipes and 0.006 for AdamW at 2e-3
 BLOWN_UP = 1e3  # times the gradient of the first epoch; it moves by a factor of ten in healthy trainings
 RISEN = 10.0  # times the loss of the first epoch, or nats where that was small; MoCo's doubles as its queue fills
 REPEATED = 0.5  # share of images whose two views are the same pixels; 0 where views are drawn at all
@@ -23,7 +23,9 @@ CONSTANT = 0.1  # share of views of one colour; a crop inside a vignette is one 
 TIED = 1e-6  # distance of a slow copy, as a share of the network's length: the rounding of float32
 GAIN = 0.05  # by which pairs lower the loss of strangers, as a share of it
 HOT = 1.0  # the highest temperature of any recipe (MoCo v3)
-SHARED = 0.9  # of a query's companions in BatchNorm; 1 without shuffling, near 1 / groups with it
+SHARED = (
+    0.9  # share of a query's companions in BatchNorm that its key has too; 1 without shuffling, near 1 / groups with it
+)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ NEIGHBOURS = 20
 FITTED, SCORED = 50, 100  # pictures with masks
 AT_ONCE = 64  # pictures that go through the encoder together
 EXCHANGED = 4  # images that are exchanged to see who moves
-STILL = 1e-6  # of a unit row's coordinates: what the same numbers in the same order give twice
+STILL = 1e-6  # how far a unit row's coordinates move: what the same numbers in the same order give twice
 
 
 @dataclass(frozen=True)

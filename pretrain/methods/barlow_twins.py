@@ -98,5 +98,5 @@ class BarlowTwins(Method):
         config = self.config
         weights, flat = groups([self], config.weight_decay)
         flat["lr"] = scaled_lr(replace(config, lr=config.flat_lr))
-        chosen = optimiser(config.optimiser, [weights, flat], scaled_lr(config))
-        return warmup_and_cosine(chosen, self.steps, config.warmup)
+        stepper = optimiser(config.optimiser, [weights, flat], scaled_lr(config))
+        return warmup_and_cosine(stepper, self.steps, config.warmup)

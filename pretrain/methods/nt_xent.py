@@ -48,7 +48,7 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     if z_a.shape != z_b.shape or len(z_a) * world() < 2:
         raise ValueError(f"nt_xent needs two (B >= 2, D) tensors, got {tuple(z_a.shape)} and {tuple(z_b.shape)}")
     anchors = F.normalize(torch.cat([z_a, z_b]).float(), dim=1)  # (2B, D)
-    first = rank() * len(anchors)  # of this process's rows among the candidates
+    first = rank() * len(anchors)  # place of this process's first row among the candidates
     return _ChunkedSoftmax.apply(anchors, gathered(anchors), first, temperature)  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -22,8 +22,8 @@ def negative_cosine(predictions: Tensor, projections: Tensor) -> Tensor:
     """The negative cosine similarity of predictions to projections that stand still (eq. 1 and 3).
 
     Args:
-        predictions: Of one view from the other, (B, D); need not be normalised.
-        projections: Of the view that is predicted, (B, D); no gradient flows into them: with it, all collapses.
+        predictions: What one view's projection is predicted to be from the other's, (B, D); need not be normalised.
+        projections: Projections of the view that is predicted, (B, D); no gradient flows into them, or all collapses.
 
     Returns:
         The mean over images, a scalar in [-1, 1].
@@ -53,8 +53,8 @@ class SimSiam(Method):
         recipe = self.recipe
         learned = groups([self.encoder, self.projector], recipe.weight_decay)
         predicting = [group | {"keeps_rate": True} for group in groups([self.predictor], recipe.weight_decay)]
-        chosen = optimiser(recipe.optimiser, learned + predicting, scaled_lr(recipe))
-        return warmup_and_cosine(chosen, self.steps, recipe.warmup)
+        stepper = optimiser(recipe.optimiser, learned + predicting, scaled_lr(recipe))
+        return warmup_and_cosine(stepper, self.steps, recipe.warmup)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Puts the predictor's learning rate back to its peak, at which it keeps up with the latest projections.

@@ -43,7 +43,7 @@ def sinkhorn(scores: Tensor, epsilon: float, steps: int) -> Tensor:
     first: no score is too high or too low for it, however small epsilon is.
 
     Args:
-        scores: Of N images with K prototypes, (N, K).
+        scores: Similarities of N images with K prototypes, (N, K).
         epsilon: Smoothness, above 0: at 0 every image would have one prototype, and far above the scores all of them.
         steps: Rounds of prototypes and then images, at least 1.
 
@@ -63,7 +63,7 @@ def swapped_prediction(targets: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         targets: Distributions over the prototypes, (2, B, K), of the two views of each image.
-        logits: Of all crops, (2 + L, B, K), divided by the temperature; the two views come first.
+        logits: Logits of all crops, (2 + L, B, K), divided by the temperature; the two views come first.
 
     Returns:
         Mean over the 2 + 2L pairs and the images, a scalar in nats; log(K) where the logits are all equal.

@@ -11,7 +11,7 @@ def colour_jitter(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) 
 
     Args:
         images: (N, S, S, 3) in [0, 255].
-        factors: Of the four, (N, 4).
+        factors: Factors of the four, and for the hue its turn, (N, 4).
         order: Which comes first, second, ..., (N, 4).
         grey: Whether the colour is taken out at last, (N,).
     """

@@ -60,7 +60,7 @@ def in_pixels(to_picture: Floats, width: int, height: int, size: int) -> Floats:
     """The same map between the centres of pixels, counted from 0."""
     scale = np.array([width, height]) / 2
     matrix = to_picture[:, :2] * scale[:, None] * 2 / size
-    corner = to_picture[:, :2] @ np.full(2, 1 / size - 1) + to_picture[:, 2]  # of the first pixel's centre
+    corner = to_picture[:, :2] @ np.full(2, 1 / size - 1) + to_picture[:, 2]  # the first pixel's centre
     offset = (corner + 1) * scale - 0.5
     return np.hstack([matrix, offset[:, None]])
 

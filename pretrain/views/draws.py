@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 TRIES = (
     10  # crops of the drawn area and ratio that may reach beyond the picture before the largest is taken (torchvision)
 )
-NUMBERS = 20 + 2 * TRIES  # of each view
+NUMBERS = 20 + 2 * TRIES  # uniform numbers that each view takes
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 LUMA = np.array([0.299, 0.587, 0.114])  # grey as ITU-R 601 has it
 ACROSS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # the cross product with (1, 1, 1), the axis of grey

@@ -113,7 +113,7 @@ def bilinear_sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor,
     Args:
         flat: The pixels of all pictures, uint8.
         starts: Where each view's picture begins there, (N,).
-        sizes: Its width and height, (N, 2).
+        sizes: Width and height of that picture, (N, 2).
         places: x and y, (N, S, S, 2).
         padding: What lies beyond a picture.
         skin: The colour for `skin`, (N, 3).
@@ -154,20 +154,20 @@ def blur(images: Tensor, sigma: Floats) -> Tensor:
     [chosen] = sigma.nonzero()
     if not len(chosen):
         return images
-    reach = min(math.ceil(3 * sigma.max()), images.shape[-1] - 1)
+    radius = min(math.ceil(3 * sigma.max()), images.shape[-1] - 1)
     rows = torch.from_numpy(chosen).to(images.device, non_blocking=True)
-    kernels = torch.from_numpy(gaussians(sigma[chosen], reach)).to(images.device, images.dtype, non_blocking=True)
+    kernels = torch.from_numpy(gaussians(sigma[chosen], radius)).to(images.device, images.dtype, non_blocking=True)
     sharp = images[rows]
     count, size = 3 * len(chosen), images.shape[-1]
-    line = kernels.repeat_interleave(3, dim=0)  # (3 n, 2 reach + 1)
-    x = F.pad(sharp, (reach, reach, reach, reach), mode="reflect").reshape(1, count, size + 2 * reach, -1)
+    line = kernels.repeat_interleave(3, dim=0)  # (3 n, 2 radius + 1)
+    x = F.pad(sharp, (radius, radius, radius, radius), mode="reflect").reshape(1, count, size + 2 * radius, -1)
     x = F.conv2d(x, line[:, None, None], groups=count)
     x = F.conv2d(x, line[:, None, :, None], groups=count)
     return images.index_copy(0, rows, x.view_as(sharp).to(images.dtype))
 
 
-def gaussians(sigma: Floats, reach: int) -> Floats:
-    """Kernels of 2 ceil(3 sigma) + 1 weights that sum to 1, (n, 2 reach + 1), with zeros around the narrower ones."""
-    distance = np.abs(np.arange(-reach, reach + 1))
-    weights = np.exp(-0.5 * (distance / sigma[:, None]) ** 2) * (distance <= np.ceil(3 * sigma)[:, None])
+def gaussians(sigma: Floats, radius: int) -> Floats:
+    """Kernels of 2 ceil(3 sigma) + 1 weights that sum to 1, (n, 2 radius + 1), with zeros around the narrower ones."""
+    offset = np.abs(np.arange(-radius, radius + 1))
+    weights = np.exp(-0.5 * (offset / sigma[:, None]) ** 2) * (offset <= np.ceil(3 * sigma)[:, None])
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -28,11 +28,11 @@ from dermssl.files import whole_file
 from dermssl.scores.plots import thumbnail
 from probe.maps.columns import COLOUR, NUMBERS
 
-SIDES = (128, 96, 72, 56, 40)  # of thumbnails, pixels: the first with which the page stays light is taken
+SIDES = (128, 96, 72, 56, 40)  # sides of thumbnails, pixels: the first with which the page stays light is taken
 ROOM = 24_000_000  # bytes for all thumbnails; a third more once they are letters
 TRIED = 100  # thumbnails from which the bytes of all are reckoned
 OUTLINED = 96  # pixels: longer side of the masks that outlines are taken from
-QUALITY = 70  # of WebP
+QUALITY = 70  # WebP's own scale, to 100
 HERE = Path(__file__).parent
 
 

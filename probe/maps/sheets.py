@@ -14,7 +14,7 @@ from dermssl.features.frozen import Features
 from dermssl.features.neighbours import nearest
 from dermssl.scores.plots import thumbnail
 
-SAME, OTHER, UNKNOWN = "#0072B2", "#D55E00", "#999999"  # of Okabe and Ito, told apart in colour blindness
+SAME, OTHER, UNKNOWN = "#0072B2", "#D55E00", "#999999"  # colours of Okabe and Ito, told apart in colour blindness
 QUERIES, NEIGHBOURS, PAIRS, LISTED = 10, 6, 12, 200
 SIDE = 96  # pixels of a thumbnail
 

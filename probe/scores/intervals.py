@@ -28,7 +28,7 @@ def class_mean(values: ArrayLike, classes: ArrayLike, lesions: ArrayLike, seed: 
         values: A score an image, (N,), N >= 1.
         classes: Class of each image, (N,).
         lesions: Lesion of each image, (N,).
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     _, class_of = np.unique(np.asarray(classes), return_inverse=True)
     names, lesion_of = np.unique(np.asarray(lesions), return_inverse=True)

@@ -33,9 +33,9 @@ def probe_invariance(features: Features, lesions: NDArray[np.str_], seed: int) -
     """Compares each picture's two views with one another and with those of other lesions.
 
     Args:
-        features: Of the first views and then the second ones, (2N, C).
-        lesions: Of each picture, (N,), two or more; a picture of the same lesion is no stranger.
-        seed: Of the intervals, which resample lesions.
+        features: Features of the first views and then the second ones, (2N, C).
+        lesions: The lesion of each picture, (N,), two or more; a picture of the same lesion is no stranger.
+        seed: Seed of the intervals, which resample lesions.
     """
     rows = unit(features)
     first, second = np.split(rows, 2)

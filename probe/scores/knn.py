@@ -30,10 +30,10 @@ def probe_neighbours(features: Features, images: ClassSplit, k: int, seed: int) 
     """Lets the training images vote on the held-out ones.
 
     Args:
-        features: Of all images, (N, C).
+        features: Features of all images, (N, C).
         images: Which of them train and are held out, and their classes; at least two classes.
         k: Neighbours; more than the training images are clamped to these.
-        seed: Of the interval.
+        seed: Seed of the interval.
     """
     k = min(k, len(images.train))
     near = nearest(features[images.train.rows], features[images.val.rows], k)

@@ -32,9 +32,9 @@ def probe_linear(features: Features, images: ClassSplit, seed: int) -> Linear:
     """Fits on the training images, with the penalty that they choose among themselves, and scores the held-out ones.
 
     Args:
-        features: Of all images, (N, C).
+        features: Features of all images, (N, C).
         images: Which of them train and are held out, and their classes; at least two classes.
-        seed: Of the inner folds and of the interval.
+        seed: Seed of the inner folds and of the interval.
     """
     train, val = images.train, images.val
     with threadpool_limits(1):  # the products are small: beside a busy core a second thread made it forty times slower

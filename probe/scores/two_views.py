@@ -9,7 +9,7 @@ from dermssl.data.images import Pixels
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.frozen import square
 
-LEAST_SHARE = 0.6  # of the picture's area, so that the lesion is seldom cut away
+LEAST_SHARE = 0.6  # least share of the picture's area, so that the lesion is seldom cut away
 LIGHT = 0.2  # most that brightness and contrast change; hue and saturation stay: a lesion's colour is a sign
 
 
@@ -22,8 +22,8 @@ class TwoViews:
 
     Args:
         images: Pictures of any size.
-        side: Of the squares, pixels.
-        seed: Of the draws.
+        side: Side of the squares, pixels.
+        seed: Seed of the draws.
     """
 
     images: PixelCache

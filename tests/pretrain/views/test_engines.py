@@ -377,7 +377,7 @@ def test_a_batch_without_blur_is_not_touched() -> None:
 
 def test_kernels_sum_to_one_and_end_where_opencv_s_do() -> None:
     sigma = np.array([0.1, 0.5, 2.0])
-    kernels = gaussians(sigma, reach=6)
+    kernels = gaussians(sigma, radius=6)
     assert kernels.sum(axis=1) == pytest.approx(1)
     assert (kernels > 0).sum(axis=1).tolist() == [3, 5, 13]
     assert kernels[2] == pytest.approx(cv2.getGaussianKernel(13, 2.0).ravel())
