@@ -60,11 +60,11 @@ class PretrainConfig(SplitConfig):
     lr: float = 0.075
     """Peak learning rate before scaling with the batch."""
     lr_scaling: Scaling = "sqrt"
-    """lr x sqrt(batch_size), lr x batch_size / 256, or lr as it is."""
+    """How --lr grows with the batch: lr x sqrt(batch_size), lr x batch_size / 256 (linear), or lr as it is (none)."""
     weight_decay: float = 1e-6
     """Decay of the weights at each step; not applied to biases and normalisation."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """auto times a few steps and takes the quicker; what it took stands in the log."""
+    """float32, or bf16 where that is safe; auto times a few steps and takes the quicker (log.txt tells which)."""
     save_every: int = 0
     """Steps between checkpoints; 0 saves at the end of every epoch, which every number does as well."""
     look_every: int = 1

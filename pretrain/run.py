@@ -70,7 +70,9 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         if pool.verdict is not None and len(pool.verdict.pairs) and work.first:
             write_table(work.folder / "leaks.csv", pool.verdict.pairs)
         tensors = len(start.encoder.state_dict())
-        work.say(f"encoder: {config.encoder} starts from {start.init} weights; all {tensors} tensors are in place")
+        work.say(
+            f"encoder: {config.encoder} starts from the weights of --init {config.init}; all {tensors} tensors fit"
+        )
         need_room(
             work.folder.parent, 12 * bytes_of_weights(start), "two checkpoints of training"
         )  # weights, two moments each

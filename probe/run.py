@@ -82,9 +82,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         encoders: list[ProbedEncoder] = []
         for init, start in starts.items():
             tensors = len(start.encoder.state_dict())
-            work.say(
-                f"encoder: {config.encoder} with {start.init} weights ({init}); all {tensors} tensors are in place"
-            )
+            work.say(f"encoder: {config.encoder} with the weights of {init}; all {tensors} tensors fit")
             frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
             features = kept_features(frozen_encoder, start.sha256, whole)[rows]
             probed = ProbedEncoder(init, start, frozen_encoder, features, first=not encoders)
