@@ -167,7 +167,7 @@ def ours(asked: argparse.Namespace) -> float:
     steps = WARM + asked.steps
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
-        loader = augmented_loader(given.pictures(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
+        loader = augmented_loader(given.augmented(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
         module = Segment(given.net.model, given.start.normalise, config, given.schedule)
         callbacks = [CountedRandomness(0), progress, clock]
         fit(module, loader, steps=steps, precision=config.precision, callbacks=callbacks, resume=None)
@@ -180,7 +180,7 @@ def roof(asked: argparse.Namespace) -> float:
     from finetune.training.segment import Segment
 
     given, ids = prepared(asked)
-    batch = next(iter(augmented_loader(given.pictures(ids), asked.batch, 0, 100)))
+    batch = next(iter(augmented_loader(given.augmented(ids), asked.batch, 0, 100)))
     images, masks = (part.to(given.device) for part in batch)  # type: ignore[attr-defined]
     module = Segment(given.net.model, given.start.normalise, given.config, given.schedule).to(given.device).train()
 

@@ -13,7 +13,7 @@ from dermssl.files import need_room, short_hash, write_text
 from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import Run, closing, identity, open_run, write_table
-from dermssl.scores.counts import summary
+from dermssl.scores.counts import ISIC_THRESHOLD, summary
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
@@ -62,8 +62,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
 
     # The folder that this very run has and no other.
     hashes = {"data": manifest.hash, "encoder": start.sha256, "split": split.hash, "augmentation": augmentation}
-    what = identity(config, config.ELSEWHERE, **hashes, inner=short_hash(sorted(parts.inner)))
-    with open_run(config, f"{config.decoder}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
+    run_identity = identity(config, config.ELSEWHERE, **hashes, inner=short_hash(sorted(parts.inner)))
+    with open_run(config, f"{config.decoder}-{start.init}", run_identity, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
         net = build_network(start, config)
@@ -75,31 +75,31 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             write_table(work.folder / "leaks.csv", guarded.leaks)
 
         # Training, a tenth at a time kept.
-        used = pictured(manifest, split, config)
-        images, masks = cached_images(used, config.cache_size), cached_masks(used, config.cache_size)
-        given = TrainingMaterial(config, start, net, schedule, used, images, masks, device)
-        trained = train(work, given, parts.train, parts.inner)
-        cut = Cut(threshold_of(work, given, trained, parts), config.largest, config.fill_holes)
+        decoded = images_to_decode(manifest, split, config)
+        images, masks = cached_images(decoded, config.cache_size), cached_masks(decoded, config.cache_size)
+        material = TrainingMaterial(config, start, net, schedule, decoded, images, masks, device)
+        trained = train(work, material, parts.train, parts.inner)
+        cut = Cut(threshold_of(work, material, trained, parts), config.largest, config.fill_holes)
 
         # Scores, each at its native size: of the held-out images, which nothing was chosen by, or of inner ones, so
         # that something is chosen and held-out images stay unseen. Then there is nothing but numbers to keep.
         inner = config.score_on == "inner"
-        taken, pixels = given.part(parts.inner if inner else split.val)
-        scored = score(given.predictor(trained.model), cut, taken, pixels, torch.get_num_threads())
-        write_table(work.folder / "scores.parquet", scored.table)
-        write_table(work.folder / "tables" / "calibration.csv", scored.calibration)
+        scored_images, pixels = material.subset(parts.inner if inner else split.val)
+        scores = score(material.predictor(trained.model), cut, scored_images, pixels, torch.get_num_threads())
+        write_table(work.folder / "scores.parquet", scores.table)
+        write_table(work.folder / "tables" / "calibration.csv", scores.calibration)
         if not inner:
             write_model(work.folder / "model.safetensors", trained.model, card_of_network(config, start, manifest, cut))
-            write_table(work.folder / "masks.parquet", mask_table(scored))
-            draw_figures(work.folder, best_median_worst(taken, scored.table, scored.masks))
-        result = summary(scored.table)
+            write_table(work.folder / "masks.parquet", mask_table(scores))
+            draw_figures(work.folder, best_median_worst(scored_images, scores.table, scores.masks))
+        result = summary(scores.table)
         work.finish(
             {
                 **result,
                 "scored": config.score_on,
                 "n_train": len(parts.train),
                 "n_inner": len(parts.inner),
-                "n_val": 0 if inner else len(taken),
+                "n_val": 0 if inner else len(scored_images),
                 "init": start.init,
                 "encoder_sha256": start.sha256,
                 "tensors_compared": net.tensors_compared,
@@ -107,22 +107,23 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
                 "split": split.hash,
                 "leaks": guarded.summary,
                 "threshold": cut.threshold,
-                "calibration_error": calibration_error(scored.calibration),
+                "calibration_error": calibration_error(scores.calibration),
                 **trained.facts,
                 **peak_memory(),
             }
         )
         work.say(
-            f"{'inner images' if inner else 'held out'}: mean IoU {result['jaccard']:.3f}, "
+            f"{'inner images' if inner else 'held-out images'}: mean IoU {result['jaccard']:.3f}, "
             f"ISIC threshold Jaccard {result['isic_jaccard']:.3f}, Dice {result['dice']:.3f}, "
-            f"failed {result['failure_rate']:.0%} (n = {len(taken)} images at native size, seed {config.seed}, "
+            f"{result['failure_rate']:.0%} failed, with an IoU below {ISIC_THRESHOLD} (n = {len(scored_images)} images "
+            f"at native size, seed {config.seed}, "
             f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
         work.say(closing(work.folder, command_after_training(work.folder, config)))
     return work.folder
 
 
-def pictured(manifest: Manifest, split: Split, config: FinetuneConfig) -> Manifest:
+def images_to_decode(manifest: Manifest, split: Split, config: FinetuneConfig) -> Manifest:
     """The images that are decoded: the whole set, so that its cache serves every split; its training side for a choice.
 
     With `--limit` the images of both sides that it leaves.
@@ -136,7 +137,7 @@ def command_after_training(folder: Path, config: FinetuneConfig) -> str:
     """What a person would do now: segment with the network, or score what was chosen."""
     if config.score_on == "inner":
         return f"python -m finetune --config {folder / 'config.yaml'} --score_on held_out"
-    return f"python -m finetune.predict --model {folder} --images DIR --out DIR"
+    return f"python -m finetune.predict --model {folder} --images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS"
 
 
 def training_parts(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:
@@ -162,31 +163,33 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     """Says what is about to be trained on what, and stops where the disk is too full for it."""
     work.say(f"images: {images}")
     work.say(
-        f"network: {config.decoder} on {config.encoder}, all {net.tensors_compared} encoder tensors compared; "
-        f"the decoder uses {net.share_used:.0%} of the encoder's parameters"
-        + (
-            f" and starts from its pretraining, all {net.decoder_compared} tensors compared"
-            * bool(net.decoder_compared)
-        )
+        f"network: {config.decoder} on {config.encoder}; all {net.tensors_compared} tensors of the encoder equal those "
+        f"of --init {config.init}; the decoder uses {net.share_used:.0%} of the encoder's parameters"
+        + (f" and starts from its pretraining, all {net.decoder_compared} tensors equal" * bool(net.decoder_compared))
     )
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
     # Weights and two moments in each, and the average and the best weights; for a moment there are three of them.
     copies = 10 + 4 * bool(config.ema) + 4 * bool(config.patience)
-    need_room(work.folder, copies * size, "three checkpoints of training and the network")
+    need_room(work.folder, copies * size, "training, for three checkpoints and the network,")
 
 
-def threshold_of(work: Run, given: TrainingMaterial, trained: TrainedNetwork, parts: Parts) -> float:
+def threshold_of(work: Run, material: TrainingMaterial, trained: TrainedNetwork, parts: Parts) -> float:
     """The threshold that is asked for; with `threshold_search` the one that suits the inner images best."""
-    config = given.config
+    config = material.config
     if not config.threshold_search:
         return config.threshold
-    images, pixels = given.part(parts.inner)
+    images, pixels = material.subset(parts.inner)
     sizes = list(zip(images.table["height"].tolist(), images.table["width"].tolist(), strict=True))
-    found = given.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
-    curve = threshold_curve((probability for _, probability in found), map(read_mask, images.paths("mask_path")))
+    probabilities = material.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
+    curve = threshold_curve(
+        (probability for _, probability in probabilities), map(read_mask, images.paths("mask_path"))
+    )
     write_table(work.folder / "tables" / "threshold.csv", curve)
     best = best_on_curve(curve)
-    work.say(f"threshold: {best:.2f} is the best of 0.01 to 0.99 on {len(images)} inner images")
+    work.say(
+        f"threshold: {best:.2f} gives the highest mean IoU of all from 0.01 to 0.99 on {len(images)} inner images, "
+        "which are set aside and do not train"
+    )
     return best
 
 

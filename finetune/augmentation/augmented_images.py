@@ -64,8 +64,8 @@ class AugmentedImages(Dataset[tuple[Pixels, Pixels]]):
             for transform in self.filled_with_skin:
                 transform.fill = colour
         let_draw(self.pipeline, self.seed, number, index)
-        drawn = self.pipeline(image=image, mask=mask)
-        return drawn["image"], drawn["mask"]
+        sample = self.pipeline(image=image, mask=mask)
+        return sample["image"], sample["mask"]
 
     def squares(self, index: int) -> tuple[Pixels, Pixels]:
         """Image and mask as squares, before augmentation."""

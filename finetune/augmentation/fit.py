@@ -65,34 +65,34 @@ class Fit:
 
     def square(self, pixels: Pixels) -> Pixels:
         """The picture (H, W, 3) as (S, S, 3), both uint8."""
-        shown, box = self.boxes(*pixels.shape[:2])
-        part = resized(pixels[shown.slices], box.height, box.width)
+        visible, box = self.boxes(*pixels.shape[:2])
+        part = resized(pixels[visible.slices], box.height, box.width)
         colour = (0, 0, 0) if self.padding == "black" or self.name != "letterbox" else skin_colour(part)
-        return self.filled(part, box, colour)
+        return self.padded(part, box, colour)
 
     def square_mask(self, mask: Pixels) -> Pixels:
         """The mask (H, W) of 0 and 1 as (S, S), uint8 as well; a half-covered pixel is lesion.
 
         What `letterbox` fills is no lesion under skin and black; reflect and edge treat the mask as the picture.
         """
-        shown, box = self.boxes(*mask.shape)
-        covered = resized(mask[shown.slices] * np.uint8(255), box.height, box.width)
-        return self.filled((covered > 127).astype(np.uint8), box, (0,))
+        visible, box = self.boxes(*mask.shape)
+        covered = resized(mask[visible.slices] * np.uint8(255), box.height, box.width)
+        return self.padded((covered > 127).astype(np.uint8), box, (0,))
 
     def native(self, probability: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Probabilities (S, S) at the picture's own size (height, width).
 
         What `letterbox` filled is cut off first, and what `crop` did not show has probability 0.
         """
-        shown, box = self.boxes(height, width)
-        part = resized(probability[box.slices], shown.height, shown.width)
-        if (shown.height, shown.width) == (height, width):
+        visible, box = self.boxes(height, width)
+        part = resized(probability[box.slices], visible.height, visible.width)
+        if (visible.height, visible.width) == (height, width):
             return part
-        found = np.zeros((height, width), np.float32)
-        found[shown.slices] = part
-        return found
+        native = np.zeros((height, width), np.float32)
+        native[visible.slices] = part
+        return native
 
-    def filled(self, part: Pixels, box: Box, colour: tuple[int, ...]) -> Pixels:
+    def padded(self, part: Pixels, box: Box, colour: tuple[int, ...]) -> Pixels:
         """The square with `part` in its `box`, the rest as the padding says."""
         if part.shape[:2] == (self.size, self.size):
             return part

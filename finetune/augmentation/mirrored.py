@@ -85,9 +85,9 @@ class InventedLesions(NamedTuple):
         if not self.pictures:
             return ""
         return (
-            f"--padding {padding} {VERBS.get(padding, 'adds')} part of a lesion in {self.pictures:.1%} of the training "
-            f"pictures (there {self.of_lesion:.1%} of the lesion's area; counted on the first {self.draws} draws); "
-            "--padding skin adds none"
+            f"--padding {padding} {VERBS.get(padding, 'adds')} part of a lesion in {self.pictures:.1%} of the pictures "
+            f"that train; of the lesion's area in these, {self.of_lesion:.1%} was never photographed (counted on the "
+            f"first {self.draws} pictures drawn); --padding skin adds none"
         )
 
 
@@ -95,8 +95,10 @@ def count_invented(pictures: AugmentedImages, draws: int = 256) -> InventedLesio
     """Counts over the first `draws` draws of the training, in their order, passes after the first one included."""
     passes = -(-draws // len(pictures))
     tracer = Tracer(pictures)
-    found = [tracer[draw] for draw in islice(Order(len(pictures), pictures.seed, passes), draws)]
-    shares = np.array([traced.of_lesion for traced in found])
-    there = shares > 0
-    mean = float(shares[there].mean()) if there.any() else 0.0
-    return InventedLesions(draws, float(there.mean()), mean, float(np.mean([traced.filled.mean() for traced in found])))
+    squares = [tracer[draw] for draw in islice(Order(len(pictures), pictures.seed, passes), draws)]
+    shares = np.array([traced.of_lesion for traced in squares])
+    inventing = shares > 0
+    mean = float(shares[inventing].mean()) if inventing.any() else 0.0
+    return InventedLesions(
+        draws, float(inventing.mean()), mean, float(np.mean([traced.filled.mean() for traced in squares]))
+    )

@@ -50,9 +50,9 @@ def strong(padding: str, size: int) -> list[A.BasicTransform]:
         ],
         p=0.4,
     )
-    turned = turn(padding, size, limit=180, zoom=(0.7, 1.4), area=0.4, p=0.85)
+    turns = turn(padding, size, limit=180, zoom=(0.7, 1.4), area=0.4, p=0.85)
     gamma = A.RandomGamma((70, 150), p=0.3)
-    return [A.SquareSymmetry(p=1), lines, *turned, bent, colour(0.25, 0.3, 0.04), gamma, grain]
+    return [A.SquareSymmetry(p=1), lines, *turns, bent, colour(0.25, 0.3, 0.04), gamma, grain]
 
 
 def turn(

@@ -62,14 +62,14 @@ def entries(path: Path) -> list[object]:
     """
     example = "a list of albumentations' transforms, such as '- HorizontalFlip: {p: 0.5}'"
     try:
-        found = yaml.safe_load(path.read_text())
+        recipe = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"--augmentation {path}: cannot be read ({error.strerror}); give {example}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--augmentation {path}: not YAML ({in_a_line(error)})") from error
-    if not isinstance(found, list) or not found:
-        raise UserError(f"--augmentation {path}: expected {example}, found {type(found).__name__}")
-    return found
+        raise UserError(f"--augmentation {path}: is not YAML ({in_a_line(error)}); give {example}") from error
+    if not isinstance(recipe, list) or not recipe:
+        raise UserError(f"--augmentation {path}: expected {example}, found {type(recipe).__name__}")
+    return recipe
 
 
 def transform_of(entry: object, where: str, padding: str, size: int) -> A.BasicTransform:
@@ -81,29 +81,29 @@ def transform_of(entry: object, where: str, padding: str, size: int) -> A.BasicT
         padding: What corners are filled with; entries do not say it themselves.
         size: Side of the square, pixels; also the `size` of entries that want one and do not give it.
     """
-    name, given = name_and_arguments(entry, where)
+    name, arguments = name_and_arguments(entry, where)
     where = f"{where} ({name})"
     if name in GROUPS:
-        members = given.pop("transforms", None)
+        members = arguments.pop("transforms", None)
         if not isinstance(members, list) or not members:
             raise UserError(f"{where}: a group takes a list of its own under 'transforms'")
         inside = [
             transform_of(member, f"{where}, {number}", padding, size) for number, member in enumerate(members, start=1)
         ]
-        return build_transform(GROUPS[name], {**given, "transforms": inside}, where)
+        return build_transform(GROUPS[name], {**arguments, "transforms": inside}, where)
     if name not in TRANSFORMS:
         hint = (
             spelling_hint(name, TRANSFORMS)
             or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
         )
         raise UserError(f"{where}: albumentations has no transform '{name}'{hint}")
-    options = inspect.signature(TRANSFORMS[name]).parameters
-    if "border_mode" in options:
-        refuse_padding(given, where)
-        given["border_mode"] = BORDERS.get(padding, cv2.BORDER_REPLICATE)
-    if "size" in options:
-        given.setdefault("size", (size, size))
-    transform = build_transform(TRANSFORMS[name], given, where)
+    parameters = inspect.signature(TRANSFORMS[name]).parameters
+    if "border_mode" in parameters:
+        refuse_padding(arguments, where)
+        arguments["border_mode"] = BORDERS.get(padding, cv2.BORDER_REPLICATE)
+    if "size" in parameters:
+        arguments.setdefault("size", (size, size))
+    transform = build_transform(TRANSFORMS[name], arguments, where)
     try_out(transform, where, padding, size)
     return transform
 
@@ -113,28 +113,28 @@ def name_and_arguments(entry: object, where: str) -> tuple[str, dict[str, object
     if isinstance(entry, str):
         return entry, {}
     if isinstance(entry, dict) and len(entry) == 1:
-        name, given = next(iter(entry.items()))
-        if given is None or isinstance(given, dict):
-            return str(name), {str(key): value for key, value in (given or {}).items()}
+        name, arguments = next(iter(entry.items()))
+        if arguments is None or isinstance(arguments, dict):
+            return str(name), {str(key): value for key, value in (arguments or {}).items()}
     raise UserError(f"{where}: expected 'NAME: {{argument: value}}', found {entry!r}")
 
 
-def refuse_padding(given: Mapping[str, object], where: str) -> None:
+def refuse_padding(arguments: Mapping[str, object], where: str) -> None:
     """Stops where an entry says what fills its corners: padding is a factor of its own, and counted."""
-    if taken := [key for key in OF_PADDING if key in given]:
-        raise UserError(f"{where}: '{taken[0]}' is what --padding decides; leave it out")
+    if padding_keys := [key for key in OF_PADDING if key in arguments]:
+        raise UserError(f"{where}: '{padding_keys[0]}' is what --padding decides; leave it out")
 
 
-def build_transform(kind: type[A.BasicTransform], given: Mapping[str, object], where: str) -> A.BasicTransform:
+def build_transform(kind: type[A.BasicTransform], arguments: Mapping[str, object], where: str) -> A.BasicTransform:
     """The transform with these arguments; what albumentations merely warns of is an error here."""
     options = list(inspect.signature(kind).parameters)
-    for key in given:
+    for key in arguments:
         if key not in options:
             hint = spelling_hint(key, options) or f"; it has {', '.join(options)}"
-            raise UserError(f"{where}: has no argument '{key}'{hint}")
+            raise UserError(f"{where}: the transform has no argument '{key}'{hint}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return kind(**given)
+            return kind(**arguments)
     except (ValueError, TypeError, Warning) as error:
         raise UserError(f"{where}: {in_a_line(error)}") from error

@@ -37,11 +37,11 @@ def sheet(pictures: AugmentedImages, names: Sequence[str], title: str) -> Figure
     tracer, padding = Tracer(pictures), pictures.fit.padding
     rows: list[list[Cell]] = []
     for index in pictures_to_show(pictures):
-        drawn = [tracer[number, index] for number in range(DRAWS)]
+        draws = [tracer[number, index] for number in range(DRAWS)]
         rows.append(
             [
-                (short(names[index]), tracer.still(index)),
-                *((lesion_caption(traced, padding), traced) for traced in drawn),
+                (shortened(names[index]), tracer.still(index)),
+                *((lesion_caption(traced, padding), traced) for traced in draws),
             ]
         )
     half = -(-len(rows) // 2)  # two pictures beside each other, for a screen is wide
@@ -50,17 +50,17 @@ def sheet(pictures: AugmentedImages, names: Sequence[str], title: str) -> Figure
     return picture_grid(paired, f"{title}\n{what}\n{LEGEND}", inches=1.5)
 
 
-def comparison(drawn: Mapping[Padding, AugmentedImages], names: Sequence[str], title: str) -> Figure:
+def comparison(by_padding: Mapping[Padding, AugmentedImages], names: Sequence[str], title: str) -> Figure:
     """Half a dozen pictures whose lesion the frame cuts, under each padding.
 
     Of sixteen passes the one is shown in which the paddings together invent most.
     """
-    tracers = {padding: Tracer(pictures) for padding, pictures in drawn.items()}
-    first = next(iter(drawn.values()))
+    tracers = {padding: Tracer(pictures) for padding, pictures in by_padding.items()}
+    first = next(iter(by_padding.values()))
     rows: list[list[Cell]] = []
     for index in pictures_to_show(first)[PICTURES // 2 :]:
         worst = max(range(PASSES), key=lambda n: sum(tracer[n, index].of_lesion for tracer in tracers.values()))
-        cells = [(short(names[index]), next(iter(tracers.values())).still(index))]
+        cells = [(shortened(names[index]), next(iter(tracers.values())).still(index))]
         for padding, tracer in tracers.items():
             traced = tracer[worst, index]
             cells.append((f"{padding}: {lesion_caption(traced, padding)}", traced))
@@ -73,8 +73,8 @@ def pictures_to_show(pictures: AugmentedImages) -> list[int]:
     """A dozen pictures: the first half of them as training takes them, then those of whose frame lesion holds most."""
     order = [int(index) for index in order_of(len(pictures), pictures.seed, 0)]
     half = order[: PICTURES // 2]
-    rest = [index for index in islice(order, SEARCHED) if index not in half]
-    return half + sorted(rest, key=lambda index: -on_frame(pictures.masks[index]))[: PICTURES // 2]
+    others = [index for index in islice(order, SEARCHED) if index not in half]
+    return half + sorted(others, key=lambda index: -on_frame(pictures.masks[index]))[: PICTURES // 2]
 
 
 def on_frame(mask: Pixels) -> float:
@@ -92,7 +92,7 @@ def lesion_caption(traced: TracedSquare, padding: str) -> str:
     return "\n".join([", ".join(above), *below])
 
 
-def short(name: str) -> str:
+def shortened(name: str) -> str:
     """The end of a long name, which tells images apart."""
     return name if len(name) <= 22 else "..." + name[-19:]
 
@@ -115,12 +115,12 @@ def picture_grid(rows: Sequence[Sequence[Cell]], title: str, inches: float) -> F
 
 def painted(traced: TracedSquare) -> Pixels:
     """The picture enlarged with the outline of its mask, what is filled hatched, and invented lesion in magenta."""
-    drawn = outlined(np.ascontiguousarray(traced.image), traced.mask * np.uint8(255), np.zeros_like(traced.mask))
+    picture = outlined(np.ascontiguousarray(traced.image), traced.mask * np.uint8(255), np.zeros_like(traced.mask))
     filled, invented = (
-        cv2.resize(mask, drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
         for mask in (traced.filled, traced.invented)
     )
     y, x = np.indices(filled.shape)
     for where, colour in ((filled & ~invented & ((x + y) % 24 < 4), HATCH), (invented, INVENTED)):
-        drawn[where] = drawn[where] // 2 + np.array(colour, np.uint8) // 2
-    return cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        picture[where] = picture[where] // 2 + np.array(colour, np.uint8) // 2
+    return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

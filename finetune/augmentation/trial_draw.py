@@ -39,7 +39,10 @@ def try_out(transform: A.BasicTransform, where: str, padding: str, size: int) ->
         first, second = (draw_once(always, image, mask, seed, where) for _ in range(2))
         refuse_misshapen(*first, size, where)
         if not all(np.array_equal(*pair) for pair in zip(first, second, strict=True)):
-            raise UserError(f"{where}: draws otherwise at the same seed; arms would not see the same pictures")
+            raise UserError(
+                f"{where}: gives another picture when it is drawn again with the same seed, so that runs that are "
+                "compared would not see the same pictures; take another transform"
+            )
         if padding == "none" and beyond(draw_once(bare, image, np.ones_like(mask), seed, where)[1]).any():
             raise UserError(
                 f"{where}: uncovers corners, which --padding none does not fill; "
@@ -54,10 +57,13 @@ def draw_once(transform: A.BasicTransform, image: Pixels, mask: Pixels, seed: in
             warnings.simplefilter("error")
             pipeline = A.Compose([transform], seed=0)
             pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-            drawn = pipeline(image=image.copy(), mask=mask.copy())
+            sample = pipeline(image=image.copy(), mask=mask.copy())
     except Exception as error:  # each transform has its own way to stop at what it cannot take
-        raise UserError(f"{where}: fails on a picture of {len(image)} px ({in_a_line(error)})") from error
-    return drawn["image"], drawn["mask"]
+        raise UserError(
+            f"{where}: fails on a picture of {len(image)} x {len(image)} pixels ({in_a_line(error)}); change its "
+            "arguments, or take another transform"
+        ) from error
+    return sample["image"], sample["mask"]
 
 
 def refuse_misshapen(image: Pixels, mask: Pixels, size: int, where: str) -> None:
@@ -66,9 +72,13 @@ def refuse_misshapen(image: Pixels, mask: Pixels, size: int, where: str) -> None
         got = " x ".join(map(str, image.shape[:2]))
         raise UserError(f"{where}: makes {got} of {size} x {size} pixels; a transform must keep the picture's size")
     if image.dtype != np.uint8 or mask.dtype != np.uint8:
-        raise UserError(f"{where}: gives {image.dtype} and not uint8; the network's input is normalised later")
-    if others := {int(value) for value in np.unique(mask)} - {0, 1}:
-        raise UserError(f"{where}: puts {min(others)} into a mask of 0 and 1; a mask may be moved and not repainted")
+        raise UserError(
+            f"{where}: gives {image.dtype} and not uint8; leave it out, the network normalises its input itself"
+        )
+    if strange_values := {int(value) for value in np.unique(mask)} - {0, 1}:
+        raise UserError(
+            f"{where}: puts {min(strange_values)} into a mask of 0 and 1; a mask may be moved and not repainted"
+        )
 
 
 def in_a_line(error: BaseException) -> str:

@@ -17,14 +17,20 @@ def export_onnx(config: ModelExportConfig) -> Path:
         UserError: If there is no such model, a file stands in its place, or the network cannot be written.
     """
     if config.out.exists():
-        raise UserError(f"--out {config.out}: stands already; give another name, or remove it")
+        raise UserError(f"--out {config.out}: this file exists already; give another name, or remove it")
     prepare(config.threads)
     model, card = read_model(config.model)
     difference = write_onnx_model(config.out, model, card)
     side = card.image_size
     print(
-        f"{card.decoder} on {card.encoder}: pixels (B, 3, {side}, {side}) of RGB in uint8 to probability "
-        f"(B, 1, {side}, {side}); onnxruntime differs from torch by {difference:.0e}"
+        f"network: {card.decoder} on {card.encoder}; its input `pixels` is (B, 3, {side}, {side}), RGB in uint8, and "
+        f"its output `probability` (B, 1, {side}, {side}); probabilities that onnxruntime computes differ from "
+        f"torch's by {difference:.0e} at most"
     )
-    print(closing(config.out, f"python -m finetune.predict --model {config.out} --images DIR --out DIR"))
+    print(
+        closing(
+            config.out,
+            f"python -m finetune.predict --model {config.out} --images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS",
+        )
+    )
     return config.out

@@ -1,4 +1,4 @@
-"""What every loss of fine-tuning is, and the float32 that it is computed in."""
+"""The type that every loss of fine-tuning has, and the float32 that it is computed in."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -23,12 +23,12 @@ def loss_in_float32(
     """
 
     @wraps(loss)
-    def exact(logits: Tensor, truth: Tensor, *given: P.args, **named: P.kwargs) -> Tensor:
+    def exact(logits: Tensor, truth: Tensor, *options: P.args, **named_options: P.kwargs) -> Tensor:
         if logits.shape != truth.shape or logits.ndim != 4 or logits.shape[1] != 1:
             raise ValueError(
                 f"logits are {tuple(logits.shape)} and truth {tuple(truth.shape)}; both must be (B, 1, H, W)"
             )
         with torch.autocast(logits.device.type, enabled=False):
-            return loss(logits.float(), truth.float(), *given, **named)
+            return loss(logits.float(), truth.float(), *options, **named_options)
 
     return exact  # type: ignore[return-value]

@@ -44,8 +44,8 @@ def growth(truth: Tensor) -> Tensor:
         (G, N), at least 0; the sum of a row is 1.
     """
     lesion = truth.sum(dim=1, keepdim=True)
-    found = lesion - truth.cumsum(dim=1)  # lesion that is right still
+    intersection = lesion - truth.cumsum(dim=1)  # lesion that is right still
     union = lesion + (1 - truth).cumsum(dim=1)
-    steps = torch.where(truth > 0, 1 / union, found / (union * (union - 1).clamp(min=1)))
+    steps = torch.where(truth > 0, 1 / union, intersection / (union * (union - 1).clamp(min=1)))
     steps[:, :1] = torch.where(lesion > 0, steps[:, :1], 1)  # no lesion: the first wrong pixel is as bad as all
     return steps

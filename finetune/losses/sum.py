@@ -42,8 +42,8 @@ class LossSum:
 
 def loss_of(config: LossConfig) -> LossSum:
     """The loss that the options describe."""
-    named = functions(config)
-    return LossSum(tuple((weight, name, named[name]) for weight, name in terms(config.loss)))
+    losses = functions(config)
+    return LossSum(tuple((weight, name, losses[name]) for weight, name in terms(config.loss)))
 
 
 def functions(config: LossConfig) -> dict[str, Loss]:

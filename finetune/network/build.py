@@ -26,7 +26,7 @@ class Network:
     model: nn.Module
     """uint8-normalised images (B, 3, H, W) to logits (B, 1, H, W)."""
     tensors_compared: int
-    """Of the encoder, each equal to its origin."""
+    """Tensors of the encoder, each equal to its origin."""
     share_used: float
     """Share of the encoder's parameters that the decoder's output depends on, in (0, 1]."""
     decoder_compared: int = 0
@@ -45,17 +45,17 @@ def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None
     Raises:
         UserError: If the decoder does not go with this encoder or these options.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
+    own_options = {name: value for name, value in (options or {}).items() if value is not None}
     try:
-        return assembled(encoder, decoder, given)
+        return assemble(encoder, decoder, own_options)
     except REFUSALS as error:
-        raise UserError(unfit(encoder, decoder, given, one_line(error))) from error
+        raise UserError(misfit_sentence(encoder, decoder, own_options, one_line(error))) from error
 
 
-def assembled(encoder: str, decoder: str, given: Mapping[str, object]) -> nn.Module:
+def assemble(encoder: str, decoder: str, options: Mapping[str, object]) -> nn.Module:
     """What smp makes of a decoder with these options, in its own words where it does not."""
-    arguments = {ARGUMENTS[name][decoder]: argument(decoder, name, value) for name, value in given.items()}
-    arguments = {**beside(encoder, decoder, given), **arguments, **any_size(encoder)}
+    arguments = {ARGUMENTS[name][decoder]: argument(decoder, name, value) for name, value in options.items()}
+    arguments = {**arguments_of_depth(encoder, decoder, options), **arguments, **any_size(encoder)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
         # encoder_weights None and not False, which would download
@@ -71,12 +71,12 @@ def argument(decoder: str, name: str, value: object) -> object:
     return value
 
 
-def beside(encoder: str, decoder: str, given: Mapping[str, object]) -> dict[str, object]:
+def arguments_of_depth(encoder: str, decoder: str, options: Mapping[str, object]) -> dict[str, object]:
     """What smp must be told beside the options, for its defaults are those of one depth and one kind of encoder.
 
     The enlargement at the end follows from the depth: any other gives masks of another size than the image.
     """
-    depth = cast("int | None", given.get("encoder_depth"))
+    depth = cast("int | None", options.get("encoder_depth"))
     match decoder:
         case "unet" | "unetplusplus" | "manet" if depth:
             return {"decoder_channels": (256, 128, 64, 32, 16)[5 - depth :]}
@@ -85,12 +85,12 @@ def beside(encoder: str, decoder: str, given: Mapping[str, object]) -> dict[str,
         case "fpn" if depth:
             return {"upsampling": 2 ** (depth - 3)}
         case "dpt":
-            return readout(encoder, given) | {"decoder_intermediate_channels": (256, 512, 1024, 1024)[: depth or 4]}
+            return readout(encoder, options) | {"decoder_intermediate_channels": (256, 512, 1024, 1024)[: depth or 4]}
         case _:
             return {}
 
 
-def readout(encoder: str, given: Mapping[str, object]) -> dict[str, object]:
+def readout(encoder: str, options: Mapping[str, object]) -> dict[str, object]:
     """What DPT does with the class token of a plain transformer: nothing where there is none.
 
     Raises:
@@ -99,22 +99,24 @@ def readout(encoder: str, given: Mapping[str, object]) -> dict[str, object]:
     transformer = build_encoder(encoder)
     if not isinstance(transformer, TimmViTEncoder):
         raise ValueError("it takes plain transformers of timm, such as tu-vit_tiny_patch16_224")
-    if not transformer.has_prefix_tokens and given.get("decoder_readout", "ignore") != "ignore":
+    if not transformer.has_prefix_tokens and options.get("decoder_readout", "ignore") != "ignore":
         raise ValueError(
-            f"the encoder has no class token; take --decoder_readout ignore, not {given['decoder_readout']}"
+            f"the encoder has no class token; take --decoder_readout ignore, not {options['decoder_readout']}"
         )
     return {"decoder_readout": "cat" if transformer.has_prefix_tokens else "ignore"}
 
 
-def unfit(encoder: str, decoder: str, given: Mapping[str, object], why: str) -> str:
+def misfit_sentence(encoder: str, decoder: str, options: Mapping[str, object], reason: str) -> str:
     """The sentence for parts that do not go together, with the decoders that take the encoder."""
     build_encoder(encoder)  # an unknown name is told first
     fitting = [other for other in DECODERS if compatible(encoder, other)]
     if decoder in fitting:
-        flags = " ".join(f"--{name} {as_typed(value)}" for name, value in given.items())
-        return f"--decoder {decoder}: {encoder} does not go with {flags}: {why}; it does with the decoder's own options"
-    remedy = f"these do: {', '.join(fitting)}" if fitting else "no decoder does; take another --encoder"
-    return f"--decoder {decoder}: does not go with --encoder {encoder}: {why}; {remedy}"
+        flags = " ".join(f"--{name} {as_typed(value)}" for name, value in options.items())
+        return (
+            f"--decoder {decoder} on --encoder {encoder} does not go with {flags} ({reason}); leave these options out"
+        )
+    remedy = f"these decoders do: {', '.join(fitting)}" if fitting else "no decoder does; take another --encoder"
+    return f"--decoder {decoder} does not go with --encoder {encoder} ({reason}); {remedy}"
 
 
 def compatible(encoder: str, decoder: str) -> bool:
@@ -122,7 +124,7 @@ def compatible(encoder: str, decoder: str) -> bool:
     for device in ("meta", "cpu"):  # nothing is drawn on the first, but MiT reads values while it is built
         try:
             with torch.device(device):
-                model = assembled(encoder, decoder, {}).eval()
+                model = assemble(encoder, decoder, {}).eval()
         except (*REFUSALS, UserError):
             continue
         return any(takes(model, size) for size in SIZES)
@@ -140,16 +142,16 @@ def build_network(start: Start, config: FinetuneConfig) -> Network:
     options = decoder_options_of(config)
     model = build_model(start.card.encoder, config.decoder, options)
     refuse_size(model, start.card.encoder, config)
-    inside = cast(nn.Module, model.encoder)
-    given = start.encoder.state_dict()
+    encoder = cast(nn.Module, model.encoder)
+    tensors = start.encoder.state_dict()
     # A shallow decoder's encoder may end early: it must find every tensor of its own, and leaves the rest.
-    own = {name: given[name] for name in inside.state_dict() if name in given}
-    load_strictly(inside, own, f"--init under {config.decoder}")
+    encoder_tensors = {name: tensors[name] for name in encoder.state_dict() if name in tensors}
+    load_strictly(encoder, encoder_tensors, f"--init under {config.decoder}")
     pretrained = start.decoder if start.card.decoder == config.decoder else {}
     if pretrained:
         load_decoder(cast(nn.Module, model.decoder), pretrained, config)
     share = share_used(model.eval(), start.encoder, config.image_size)
-    return Network(model.train(), prove_equal(inside, given), share, len(pretrained))
+    return Network(model.train(), prove_equal(encoder, tensors), share, len(pretrained))
 
 
 def load_decoder(decoder: nn.Module, pretrained: State, config: DecoderConfig) -> None:
@@ -175,13 +177,13 @@ def refuse_size(model: nn.Module, encoder: str, config: FinetuneConfig) -> None:
         return
     below, above = neighbours(model, size)
     if below is above is None:
-        raise UserError(unfit(encoder, config.decoder, decoder_options_of(config), objection(model, size)))
+        raise UserError(misfit_sentence(encoder, config.decoder, decoder_options_of(config), objection(model, size)))
     raise UserError(f"--image_size {size}: {encoder} under {config.decoder} takes {sizes_in_words(below, above)}")
 
 
 def sizes_in_words(below: int | None, above: int | None) -> str:
-    """The sizes that a network takes next to one that it does not."""
+    """The sizes that a network takes next to one that it does not, in words."""
     if below and above:
         step = above - below
         return f"multiples of {step}; the next are {below} and {above}" if below % step == 0 else f"{below} or {above}"
-    return f"none so large; the next is {below}" if below else f"none so small; the next is {above}"
+    return f"no image so large; the next size is {below}" if below else f"no image so small; the next size is {above}"

@@ -54,8 +54,8 @@ def share_used(model: nn.Module, whole: nn.Module, size: int) -> float:
     parameters = weightless(model)
     inside = [p for name, p in parameters.items() if name.startswith("encoder.")]
     output = run_on_shapes(model, parameters, size)
-    reached = torch.autograd.grad(output.sum(), inside, allow_unused=True)
-    used = sum(p.numel() for p, gradient in zip(inside, reached, strict=True) if gradient is not None)
+    gradients = torch.autograd.grad(output.sum(), inside, allow_unused=True)
+    used = sum(p.numel() for p, gradient in zip(inside, gradients, strict=True) if gradient is not None)
     return used / sum(p.numel() for p in whole.parameters())
 
 
@@ -78,5 +78,5 @@ def neighbours(model: nn.Module, size: int) -> tuple[int | None, int | None]:
     middle = size // stride
     below = [stride * cells for cells in range(middle, max(0, middle - FAR), -1)]
     above = [stride * cells for cells in range(middle + 1, middle + 1 + FAR)]
-    found = [next((side for side in sides if side != size and takes(model, side)), None) for sides in (below, above)]
-    return found[0], found[1]
+    sizes = [next((side for side in sides if side != size and takes(model, side)), None) for sides in (below, above)]
+    return sizes[0], sizes[1]

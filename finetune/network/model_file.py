@@ -74,10 +74,10 @@ def model_card_from(fields: Mapping[str, object], origin: str) -> ModelCard:
     Raises:
         UserError: If they are no card of a segmentation network.
     """
-    known = {known.name for known in dataclasses.fields(ModelCard)}
-    given = {key: tuple(value) if key in ("mean", "std") else value for key, value in fields.items()}  # type: ignore[arg-type]
+    names = {entry.name for entry in dataclasses.fields(ModelCard)}
+    values = {key: tuple(value) if key in ("mean", "std") else value for key, value in fields.items()}  # type: ignore[arg-type]
     try:
-        return ModelCard(**{key: value for key, value in given.items() if key in known})  # type: ignore[arg-type]
+        return ModelCard(**{key: value for key, value in values.items() if key in names})  # type: ignore[arg-type]
     except TypeError as error:
         raise UserError(
             f"{origin}: holds no segmentation network; give a run folder of `python -m finetune`"

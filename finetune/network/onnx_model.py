@@ -87,8 +87,8 @@ class OnnxSegmenter:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors alone
-        self.beside = device.type == "cuda" and GPU in onnxruntime.get_available_providers()
-        providers = ([GPU] if self.beside else []) + ["CPUExecutionProvider"]
+        self.beside_cpu = device.type == "cuda" and GPU in onnxruntime.get_available_providers()
+        providers = ([GPU] if self.beside_cpu else []) + ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(verified_bytes(path), options, providers=providers)
         texts = self.session.get_modelmeta().custom_metadata_map
         self.card = model_card_from(json.loads(texts[CARD]), f"--model {path}")
@@ -96,9 +96,9 @@ class OnnxSegmenter:
     def __call__(self, squares: Pixels) -> Probability:
         """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
         pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
-        batches = [(pixels, len(pixels))] if self.beside else equal_batches(pixels)
-        answers = [self.on_batch(batch.contiguous().numpy())[:count] for batch, count in batches]
-        return np.concatenate(answers)
+        batches = [(pixels, len(pixels))] if self.beside_cpu else equal_batches(pixels)
+        probabilities = [self.on_batch(batch.contiguous().numpy())[:count] for batch, count in batches]
+        return np.concatenate(probabilities)
 
     def on_batch(self, pixels: Pixels) -> Probability:
         """Probability of lesion (B, S, S) of RGB pixels (B, 3, S, S)."""
@@ -115,7 +115,10 @@ def verified_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(f"--model {path}: no such file; `python -m finetune.export` writes it")
     data = path.read_bytes()
-    inner = data[: -len(checksum_entry(b""))]
-    if data != inner + checksum_entry(inner):
-        raise UserError(f"--model {path}: damaged, or none of `python -m finetune.export`; copy it or make it again")
-    return inner
+    content = data[: -len(checksum_entry(b""))]
+    if data != content + checksum_entry(content):
+        raise UserError(
+            f"--model {path}: is damaged, or was not written by `python -m finetune.export`; "
+            "copy it anew, or export it again"
+        )
+    return content

@@ -33,17 +33,17 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
     label_fraction: float = 1.0
     """Share of the training images whose masks are used; smaller shares lie inside larger ones."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of the network; losses are in float32 always."""
+    """Numbers that the network computes in: 32-true is float32, bf16-mixed is quicker on a GPU; losses are in float32 always."""  # noqa: E501
     workers: int = 0
-    """Processes that draw augmentations; 0 draws them in this one."""
+    """Processes that draw augmentations; 0 draws them in the process that trains."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""
     seed: int = 0
-    """Of the decoder's weights, the order and the augmentation."""
+    """Seed of the decoder's first weights, of the order of the images and of the augmentation."""
     out: Path = Path("runs/finetune")
-    """Folder of run folders."""
+    """Folder in which the run gets a folder of its own."""
     checkpoints: Path = Path("checkpoints")
-    """Folder in which `--init ssl` looks."""
+    """Folder in which `--init ssl` looks for encoder files."""
     resume: Path | None = None
     """Run folder to continue."""
 

@@ -72,18 +72,18 @@ class DecoderConfig:
     atrous_rates: tuple[int, ...] = ()
     """Dilations of the three wide convolutions: deeplabv3, deeplabv3plus (12 24 36)."""
     atrous_separable: bool | None = None
-    """Whether these are depthwise separable: deeplabv3 (False), deeplabv3plus (True)."""
+    """Whether the convolutions of --atrous_rates are depthwise separable: deeplabv3 (False), deeplabv3plus (True)."""
     output_stride: int | None = None
     """Pixels of the image to one of the encoder's coarsest map, which is dilated for it: deeplabv3 (8) and deeplabv3plus (16) take 8 or 16, pan (16) takes 16 or 32."""  # noqa: E501
     encoder_blocks: tuple[int, ...] = ()
     """Blocks of the transformer, from 0, whose output the decoder takes, one for each stage: dpt (evenly spread)."""
 
     def __post_init__(self) -> None:
-        given = decoder_options_of(self)
-        for name in given:
+        options = decoder_options_of(self)
+        for name in options:
             if self.decoder not in ARGUMENTS[name]:
                 raise ValueError(
-                    f"--{name} {as_typed(given[name])}: {self.decoder} has no such option; "
+                    f"--{name} {as_typed(options[name])}: {self.decoder} has no such option; "
                     f"take --decoder {' or '.join(ARGUMENTS[name])}, or leave --{name} out"
                 )
         least, most = (1, 4) if self.decoder == "dpt" else (3, 5)
@@ -91,8 +91,8 @@ class DecoderConfig:
             raise ValueError(
                 f"--encoder_depth {self.encoder_depth}: {self.decoder} takes {least} to {most} stages of the encoder"
             )
-        for name in POSITIVE & given.keys():
-            value = given[name]
+        for name in POSITIVE & options.keys():
+            value = options[name]
             if min(value if isinstance(value, list) else [value]) < 1:
                 raise ValueError(f"--{name} must be positive, got {as_typed(value)}")
         self._refuse_widths()
@@ -147,10 +147,10 @@ def decoder_options_of(config: DecoderConfig) -> dict[str, Any]:
 
     A model file's card holds them. What is left out is the architecture's own.
     """
-    given = {name: getattr(config, name) for name in ARGUMENTS}
+    options = {name: vars(config)[name] for name in ARGUMENTS}
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
+        for name, value in options.items()
         if value not in (None, ())
     }
 

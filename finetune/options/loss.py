@@ -20,13 +20,13 @@ class LossConfig:
     loss_over: Over = "image"
     """What dice, jaccard, tversky, lovasz and mcc count over: each image, then averaged, or the batch as one picture; bce, focal and boundary are means over pixels either way."""  # noqa: E501
     focal_gamma: float = 2.0
-    """Of focal: power by which a pixel counts less the surer it is right; 0 is bce, 2 is Lin et al. 2017."""
+    """Power by which focal counts a pixel less the surer it is right; 0 is bce, 2 is Lin et al. 2017."""
     focal_alpha: float | None = None
-    """Of focal: weight of lesion pixels, where skin weighs 1 - alpha; both 1 by default (Lin et al. 2017: 0.25)."""
+    """Weight of lesion pixels in focal, where skin weighs 1 - alpha; both 1 by default (Lin et al. 2017: 0.25)."""
     tversky_alpha: float = 0.3
-    """Of tversky: weight of a pixel wrongly called lesion (Salehi et al. 2017: 0.3); 0.5 and 0.5 is dice."""
+    """Weight in tversky of a pixel wrongly called lesion (Salehi et al. 2017: 0.3); with beta 0.5, 0.5 is dice."""
     tversky_beta: float = 0.7
-    """Of tversky: weight of a pixel of lesion that was missed (Salehi et al. 2017: 0.7); 1 and 1 is jaccard."""
+    """Weight in tversky of a pixel of lesion that was missed (Salehi et al. 2017: 0.7); with alpha 1, 1 is jaccard."""
 
     def __post_init__(self) -> None:
         """Refuses what is no sum of losses, and options of a loss that is not in it."""
@@ -46,12 +46,12 @@ def terms(text: str) -> tuple[tuple[float, str], ...]:
     Raises:
         ValueError: For an unknown loss, a weight that is not above 0, one loss twice, and a term without a loss.
     """
-    found = tuple(term(part, text) for part in text.split("+"))
-    names = [name for _, name in found]
+    weighted = tuple(term(part, text) for part in text.split("+"))
+    names = [name for _, name in weighted]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"--loss {text}: {twice[0]} stands in it twice; give it one weight")
-    return found
+    return weighted
 
 
 def term(part: str, text: str) -> tuple[float, str]:

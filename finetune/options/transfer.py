@@ -25,7 +25,7 @@ class TransferConfig:
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises from 0 before its cosine descent."""
     weight_decay: float = 1e-2
-    """Not applied to biases and normalisation."""
+    """Weight decay of AdamW; not applied to biases and normalisation."""
     freeze: bool = False
     """Train the decoder alone: nothing of the encoder moves, nor BatchNorm's statistics; no Dropout, no DropPath."""
     thaw_after: int | None = None

@@ -11,7 +11,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """What one network and several are asked for alike."""
+    """The options that prediction by one network and by several have in common."""
 
     images: Path
     """Folder of images, searched to any depth, or a single image."""
@@ -34,7 +34,7 @@ class PredictOptions:
     device: Device = "auto"
     """Where the network runs; auto takes a GPU where there is one."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of the network; bf16-mixed is quicker on a GPU and moves probabilities a little."""
+    """Numbers that the network computes in: 32-true is float32; bf16-mixed is quicker on a GPU and moves probabilities a little."""  # noqa: E501
     batch_size: int = 16
     """Images that are read at once, and on a GPU go through the network at once; no mask depends on it on a CPU."""
     threads: int = 0
@@ -61,7 +61,7 @@ class EnsembleConfig(PredictOptions):
     """Masks of new images by several networks: the mean of their probabilities, with equal weights."""
 
     models: tuple[Path, ...]
-    """Run folders, or files, as of `python -m finetune.predict`; encoders, decoders, sizes and data may differ."""
+    """Run folders or files, as `--model` of `python -m finetune.predict` takes them; encoders, decoders, sizes and data may differ."""  # noqa: E501
 
     def __post_init__(self) -> None:
         super().__post_init__()

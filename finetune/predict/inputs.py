@@ -23,7 +23,7 @@ class InputPicture(NamedTuple):
 
 
 class Preprocessing(NamedTuple):
-    """How a network looks at a picture."""
+    """What becomes of a picture before a network sees it."""
 
     fit: Fit
     cache_size: int | None
@@ -31,14 +31,15 @@ class Preprocessing(NamedTuple):
 
 
 class InputSquares(NamedTuple):
-    """What is kept of a picture that was read."""
+    """A picture that was read: its size, and the square that each network sees of it."""
 
     picture: InputPicture
     height: int
-    """Of the picture upright."""
+    """Height of the upright picture, pixels."""
     width: int
+    """Width of the upright picture, pixels."""
     squares: tuple[Pixels, ...]
-    """One for each view, (S, S, 3)."""
+    """The picture as each network sees it, (S, S, 3)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ def pictures_in(images: Path, out: Path) -> list[InputPicture]:
     """
     if images.is_file():
         if images.suffix.lower() not in SUFFIXES:
-            raise UserError(f"--images {images}: no picture by its name; give one of {' '.join(SUFFIXES)}, or a folder")
+            raise UserError(
+                f"--images {images}: its name does not end as a picture's; give a folder, or a {' '.join(SUFFIXES)}"
+            )
         return [InputPicture(images, images.stem)]
     if out.resolve() == images.resolve():
-        raise UserError(f"--out {out}: is the folder of the images; give one of its own")
+        raise UserError(f"--out {out}: this is the folder of the images; give the masks a folder of their own")
     inside = out.resolve().is_relative_to(images.resolve())
     paths = [
         path
@@ -69,21 +72,23 @@ def pictures_in(images: Path, out: Path) -> list[InputPicture]:
         and not (inside and path.resolve().is_relative_to(out.resolve()))
     ]
     if not paths:
-        raise UserError(f"--images {images}: holds masks alone; give a folder of images")
+        raise UserError(f"--images {images}: holds no images, only masks; give a folder of images")
     return [InputPicture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
 
 
-def read_squares(picture: InputPicture, views: Sequence[Preprocessing]) -> InputSquares | DamagedPicture:
-    """The picture as each view's square, decoded as for training; or what is wrong with it."""
+def read_squares(picture: InputPicture, preprocessings: Sequence[Preprocessing]) -> InputSquares | DamagedPicture:
+    """The picture as each network's square, decoded as for training; or what is wrong with it."""
     try:
         _, upright = verify(picture.path.read_bytes())
         height, width = upright.height, upright.width
         del upright  # 50 megapixels are 150 MB
-        sizes = {view.cache_size for view in views}
-        whole = {size: read_shrunk(picture.path, min(height, width), size) for size in sizes}
+        sizes = {preprocessing.cache_size for preprocessing in preprocessings}
+        shrunk = {size: read_shrunk(picture.path, min(height, width), size) for size in sizes}
     except (OSError, UserError, cv2.error) as error:
         return DamagedPicture(picture, read_failure(error, picture.path))
-    return InputSquares(picture, height, width, tuple(view.fit.square(whole[view.cache_size]) for view in views))
+    return InputSquares(
+        picture, height, width, tuple(view.fit.square(shrunk[view.cache_size]) for view in preprocessings)
+    )
 
 
 def read_shrunk(path: Path, short_side: int, cache_size: int | None) -> Pixels:
@@ -95,5 +100,5 @@ def read_shrunk(path: Path, short_side: int, cache_size: int | None) -> Pixels:
 
 def read_failure(error: Exception, path: Path) -> str:
     """What is wrong, in a few words."""
-    said = getattr(error, "strerror", None) or str(error)
-    return " ".join(str(said).removeprefix(f"{path}: ").split())
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(text.removeprefix(f"{path}: ").split())

@@ -11,6 +11,7 @@ from dermssl.data.images import Pixels, read_rgb
 from dermssl.files import whole_file
 from dermssl.scores.plots import PREDICTION
 from finetune.predict.inputs import InputPicture
+from finetune.scoring.image_scores import png_bytes
 from finetune.scoring.inference import Mask, Probability
 
 FULL = 65535  # what probability 1 is in a file of 16 bits
@@ -25,42 +26,36 @@ class MaskFiles:
     overlay: bool = False
     probability: bool = False
 
-    def of(self, picture: InputPicture) -> list[Path]:
+    def paths_of(self, picture: InputPicture) -> list[Path]:
         """The files of a picture."""
         endings = ["_segmentation.png"] + ["_overlay.jpg"] * self.overlay + ["_probability.png"] * self.probability
         return [self.folder / f"{picture.name}{ending}" for ending in endings]
 
     def stand(self, picture: InputPicture) -> bool:
-        """Whether all of them stand; each appears whole or not at all."""
-        return all(path.exists() for path in self.of(picture))
+        """Whether all files of a picture stand; each appears whole or not at all."""
+        return all(path.exists() for path in self.paths_of(picture))
 
     def write(self, picture: InputPicture, probability: Probability, mask: Mask) -> None:
         """Writes what does not stand, each whole: the picture's mask, outline and probability, (H, W)."""
-        for path in self.of(picture):
+        for path in self.paths_of(picture):
             if not path.exists():
-                encoded = self.encoded(path, picture, probability, mask)
+                data = self.data_of(path, picture, probability, mask)
                 with whole_file(path) as part:
-                    part.write_bytes(encoded.tobytes())
+                    part.write_bytes(data)
 
-    def encoded(self, path: Path, picture: InputPicture, probability: Probability, mask: Mask) -> NDArray[np.uint8]:
+    def data_of(self, path: Path, picture: InputPicture, probability: Probability, mask: Mask) -> bytes:
         """The bytes of one of the files."""
         if path.name.endswith("_overlay.jpg"):
-            drawn = overlaid(read_rgb(picture.path), mask)
-            return jpeg(drawn)
+            return jpeg_bytes(overlaid(read_rgb(picture.path), mask))
         if path.name.endswith("_probability.png"):
-            return png(np.rint(probability * FULL).astype(np.uint16))
-        return png(mask.astype(np.uint8) * np.uint8(255))
+            return png_bytes(np.rint(probability * FULL).astype(np.uint16))
+        return png_bytes(mask.astype(np.uint8) * np.uint8(255))
 
 
-def png(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Grey values (H, W), of 8 or 16 bits, as the bytes of a PNG."""
-    return cv2.imencode(".png", values)[1].astype(np.uint8, copy=False)
-
-
-def jpeg(pixels: Pixels) -> NDArray[np.uint8]:
+def jpeg_bytes(pixels: Pixels) -> bytes:
     """A picture (H, W, 3) as the bytes of a JPEG."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].astype(np.uint8, copy=False)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
 CASING = (0, 0, 0)  # sets the line off from skin and lesion alike
@@ -74,7 +69,7 @@ def overlaid(picture: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     """
     width = max(1, round(min(mask.shape) / LINES))
     rims, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    drawn = np.ascontiguousarray(picture).copy()
+    canvas = np.ascontiguousarray(picture).copy()
     for colour, thickness in ((CASING, 2 * width), (PREDICTION, width)):
-        cv2.drawContours(drawn, rims, -1, colour, thickness, cv2.LINE_AA)
-    return drawn
+        cv2.drawContours(canvas, rims, -1, colour, thickness, cv2.LINE_AA)
+    return canvas

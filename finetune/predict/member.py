@@ -26,14 +26,14 @@ class Member:
     network: Segmenter
 
     @property
-    def view(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
         """How it looks at a picture."""
         return Preprocessing(self.card.fitted, self.card.cache_size)
 
     def predictor(self, batch_size: int, symmetries: bool | None) -> Predictor:
         """It as a predictor; over the symmetries as the run was scored, where nothing else is asked for."""
-        over = self.card.symmetries if symmetries is None else symmetries
-        return Predictor(self.network, self.card.fitted, batch_size, over)
+        averaged = self.card.symmetries if symmetries is None else symmetries
+        return Predictor(self.network, self.card.fitted, batch_size, averaged)
 
 
 def open_member(path: Path, device: torch.device, options: PredictOptions) -> Member:
@@ -44,12 +44,12 @@ def open_member(path: Path, device: torch.device, options: PredictOptions) -> Me
     """
     if path.suffix == ".onnx":
         network = OnnxSegmenter(path, device, options.precision)
-        if options.device == "cuda" and not network.beside:
+        if options.device == "cuda" and not network.beside_cpu:
             raise UserError(f"--device cuda: onnxruntime finds no GPU for {path}; take --device cpu, or auto")
         return Member(path, "onnx", network.card, network)
     model, card = read_model(path)
-    laid = channels_last(model).to(device)
-    return Member(path, "safetensors", card, TorchSegmenter(laid, card.normalise, options.precision))
+    placed = channels_last(model).to(device)
+    return Member(path, "safetensors", card, TorchSegmenter(placed, card.normalise, options.precision))
 
 
 def device_of(name: str, threads: int) -> torch.device:

@@ -1,11 +1,12 @@
-"""The story of a prediction, from finished runs to a mask for every picture of a folder."""
+"""The story of a prediction, from one finished run, or several as an ensemble, to a mask for every picture."""
 
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from finetune.scoring.inference import Cut
 
 RECORD = "prediction.json"
 FORMAT = 1  # raised when the same options give other masks
+Setting = TypeVar("Setting", float, bool)  # of a run's scoring
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PredictionOutcome:
 
 
 def predict_masks(config: PredictConfig) -> PredictionOutcome:
-    """Writes the mask of every picture, of its own size; what stands already is left alone.
+    """Writes the mask of every picture by one network; what stands already is left alone.
 
     Raises:
         UserError: If the model or the images cannot be used, or `--out` holds masks of another prediction.
@@ -52,144 +54,8 @@ def predict_masks(config: PredictConfig) -> PredictionOutcome:
     return write_masks([member], config, f"python -m finetune.predict --model {config.model}")
 
 
-def write_masks(members: Sequence[Member], options: PredictOptions, command: str) -> PredictionOutcome:
-    """The same by the mean of several networks.
-
-    Args:
-        members: The networks; the order in which they are summed.
-        options: What is asked for.
-        command: What the user typed as far as the images, for the next command.
-    """
-    cut = cut_of(members, options)
-    pictures = pictures_in(options.images, options.out)
-    files = MaskFiles(options.out, options.overlay, options.probability)
-    if options.submission is not None:
-        refuse_names(pictures, options.submission)
-    with alone_in(options.out, "prediction"):
-        record_identity(members, options, cut, any(path.exists() for picture in pictures for path in files.of(picture)))
-        todo = [picture for picture in pictures if not files.stand(picture)]
-        predictors = [member.predictor(options.batch_size, options.symmetries) for member in members]
-        prediction = PredictionPipeline(predictors, [member.view for member in members], cut, files)
-        damaged = with_bar(prediction, pictures, todo, options)
-        if options.submission is not None and not damaged:
-            write_submission(options.submission, options.out, [picture.name for picture in pictures])
-    outcome = PredictionOutcome(options.out, len(todo) - len(damaged), len(pictures) - len(todo), damaged)
-    print_outcome(outcome, options, command)
-    return outcome
-
-
-def with_bar(
-    prediction: PredictionPipeline,
-    pictures: Sequence[InputPicture],
-    todo: Sequence[InputPicture],
-    options: PredictOptions,
-) -> list[DamagedPicture]:
-    """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
-    damaged: list[DamagedPicture] = []
-    done = len(pictures) - len(todo)
-    with tqdm(total=len(pictures), initial=done, unit=" images", disable=None, leave=False) as bar:
-        for first, found in enumerate(prediction.of(todo, options.batch_size, options.threads)):
-            damaged += found
-            bar.update(min(options.batch_size, len(todo) - first * options.batch_size))
-    return damaged
-
-
-def cut_of(members: Sequence[Member], options: PredictOptions) -> Cut:
-    """How the mean becomes masks: as asked for, else as the members' runs were scored.
-
-    Raises:
-        UserError: If they were scored differently and nothing is asked for.
-    """
-    chosen: dict[str, object] = {}
-    for name in ("threshold", "largest", "fill_holes"):
-        given = getattr(options, name)
-        own = sorted({getattr(member.card, name) for member in members})
-        if given is None and len(own) > 1:
-            raise UserError(f"--models: their runs were scored with --{name} {' and '.join(map(str, own))}; give one")
-        chosen[name] = own[0] if given is None else given
-    return Cut(**chosen)  # type: ignore[arg-type]
-
-
-def record_identity(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_stand: bool) -> None:
-    """Leaves in `--out` what its masks were made with, so that others are never mixed with them.
-
-    Raises:
-        UserError: If masks stand there that were made otherwise.
-    """
-    path, ours = options.out / RECORD, prediction_identity(members, options, cut)
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        apart = [
-            f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in ours if theirs.get(key) != ours[key]
-        ]
-        if apart:
-            raise UserError(f"--out {options.out}: holds masks made otherwise ({'; '.join(apart)}); give another --out")
-    elif masks_stand:
-        raise UserError(f"--out {options.out}: holds masks but no {RECORD} that says whose; give another --out")
-    else:
-        write_json(path, ours)
-
-
-def refuse_names(pictures: Sequence[InputPicture], archive: Path) -> None:
-    """Stops before the work where the masks' names would not do for the challenge."""
-    names = [picture.name for picture in pictures]
-    strange = unofficial(names)
-    if strange:
-        raise UserError(f"--submission {archive}: {strange}; rename them, or leave --submission out")
-    twice = ids_of_several_masks([official_name(name) for name in names], names)
-    if twice:
-        raise UserError(f"--submission {archive}: one mask's name for several ids ({first_ten(twice)}); rename them")
-
-
-def prediction_identity(members: Sequence[Member], options: PredictOptions, cut: Cut) -> dict[str, object]:
-    """What masks depend on, and the folder of their pictures, as JSON knows it."""
-    folder = options.images.parent if options.images.is_file() else options.images
-    return {
-        "format": FORMAT,
-        "models": [identity_of_member(member, options) for member in members],
-        **vars(cut),
-        "precision": options.precision,
-        "images": str(folder.resolve()),
-    }
-
-
-def identity_of_member(member: Member, options: PredictOptions) -> Mapping[str, object]:
-    """What tells a network and its way of looking from others."""
-    card = member.card
-    names = ("sha256", "encoder", "decoder", "init", "image_size", "fit", "padding", "cache_size")
-    over = card.symmetries if options.symmetries is None else options.symmetries
-    return {**{name: getattr(card, name) for name in names}, "form": member.form, "symmetries": over}
-
-
-def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: str) -> None:
-    """Prints what was done, what could not be, and what comes next."""
-    counts = f"{outcome.written} images done, {outcome.stood} stood already"
-    same = f"{command} {flags_of(options)}"
-    following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay"
-    if outcome.damaged:
-        counts += f", {len(outcome.damaged)} damaged"
-        following = f"mend or remove the damaged images, then again: {same}"
-        print(f"{len(outcome.damaged)} damaged images were left out:", file=sys.stderr)
-        for one in outcome.damaged:
-            print(f"  {one.picture.path}: {one.reason}", file=sys.stderr)
-    if options.submission is not None:
-        packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
-        print(f"{options.submission}: {packed}")
-    print(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
-
-
-def flags_of(options: PredictOptions) -> str:
-    """The options that are not their defaults, as flags."""
-    words = [
-        f"--{field.name} {getattr(options, field.name)}"
-        for field in dataclasses.fields(PredictOptions)
-        if getattr(options, field.name) != field.default
-    ]
-    return " ".join(words)
-
-
 def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
-    """Writes the masks that the mean of the models' probabilities gives, each model with equal weight.
+    """Writes the masks by several networks: the mean of their probabilities, each network with equal weight.
 
     Raises:
         UserError: If a model or the images cannot be used, a model is given twice, or `--out` holds other masks.
@@ -209,3 +75,171 @@ def refuse_twice(members: Sequence[Member]) -> None:
         twin = first.setdefault(member.card.sha256, member)
         if twin is not member:
             raise UserError(f"--models: {twin.path} and {member.path} are the same network; give each one once")
+
+
+def write_masks(members: Sequence[Member], options: PredictOptions, command: str) -> PredictionOutcome:
+    """Writes the mask of every picture, of its own size, that the mean of the networks' probabilities gives.
+
+    Args:
+        members: The networks, one or more, in the order in which they are summed.
+        options: What is asked for.
+        command: What the user typed as far as the images, for the next command.
+    """
+    cut = cut_of(members, options)
+    pictures = pictures_in(options.images, options.out)
+    files = MaskFiles(options.out, options.overlay, options.probability)
+    if options.submission is not None:
+        refuse_names(pictures, options.submission)
+    with alone_in(options.out, "prediction"):
+        record_identity(
+            members, options, cut, any(path.exists() for picture in pictures for path in files.paths_of(picture))
+        )
+        remaining = [picture for picture in pictures if not files.stand(picture)]
+        predictors = [member.predictor(options.batch_size, options.symmetries) for member in members]
+        pipeline = PredictionPipeline(predictors, [member.preprocessing for member in members], cut, files)
+        damaged = run_behind_bar(pipeline, pictures, remaining, options)
+        if options.submission is not None and not damaged:
+            write_submission(options.submission, options.out, [picture.name for picture in pictures])
+    outcome = PredictionOutcome(options.out, len(remaining) - len(damaged), len(pictures) - len(remaining), damaged)
+    print_outcome(outcome, options, command)
+    return outcome
+
+
+def run_behind_bar(
+    pipeline: PredictionPipeline,
+    pictures: Sequence[InputPicture],
+    remaining: Sequence[InputPicture],
+    options: PredictOptions,
+) -> list[DamagedPicture]:
+    """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
+    damaged: list[DamagedPicture] = []
+    done = len(pictures) - len(remaining)
+    with tqdm(total=len(pictures), initial=done, unit=" images", disable=None, leave=False) as bar:
+        for number, unreadable in enumerate(pipeline.write_masks_of(remaining, options.batch_size, options.threads)):
+            damaged += unreadable
+            bar.update(min(options.batch_size, len(remaining) - number * options.batch_size))
+    return damaged
+
+
+def cut_of(members: Sequence[Member], options: PredictOptions) -> Cut:
+    """How the mean becomes masks: as asked for, else as the members' runs were scored.
+
+    Raises:
+        UserError: If they were scored differently and nothing is asked for.
+    """
+    cards = [member.card for member in members]
+    return Cut(
+        setting("threshold", options.threshold, {card.threshold for card in cards}),
+        setting("largest", options.largest, {card.largest for card in cards}),
+        setting("fill_holes", options.fill_holes, {card.fill_holes for card in cards}),
+    )
+
+
+def setting(name: str, option: Setting | None, settings: Set[Setting]) -> Setting:
+    """The option where it was typed, else the one setting that all runs were scored with."""
+    if option is not None:
+        return option
+    if len(settings) > 1:
+        raise UserError(
+            f"--models: their runs were scored with different --{name} ({' and '.join(map(str, sorted(settings)))}); "
+            f"give --{name}"
+        )
+    (same,) = settings
+    return same
+
+
+def refuse_names(pictures: Sequence[InputPicture], archive: Path) -> None:
+    """Stops before the work where the masks' names would not do for the challenge."""
+    names = [picture.name for picture in pictures]
+    strange = unofficial(names)
+    if strange:
+        raise UserError(f"--submission {archive}: {strange}; rename them, or leave --submission out")
+    ambiguous = ids_of_several_masks([official_name(name) for name in names], names)
+    if ambiguous:
+        raise UserError(
+            f"--submission {archive}: several images would give masks of one name ({first_ten(ambiguous)}); rename them"
+        )
+
+
+def record_identity(members: Sequence[Member], options: PredictOptions, cut: Cut, masks_stand: bool) -> None:
+    """Leaves in `--out` what its masks were made with, so that others are never mixed with them.
+
+    Raises:
+        UserError: If masks stand there that were made otherwise.
+    """
+    path, current = options.out / RECORD, prediction_identity(members, options, cut)
+    if path.exists():
+        recorded = json.loads(path.read_text())
+        apart = [
+            f"{key} is {recorded.get(key)} there and {current[key]} here"
+            for key in current
+            if recorded.get(key) != current[key]
+        ]
+        if apart:
+            raise UserError(f"--out {options.out}: holds masks made otherwise ({'; '.join(apart)}); give another --out")
+    elif masks_stand:
+        raise UserError(
+            f"--out {options.out}: holds masks, but no {RECORD} that says what made them; give another --out"
+        )
+    else:
+        write_json(path, current)
+
+
+def prediction_identity(members: Sequence[Member], options: PredictOptions, cut: Cut) -> dict[str, object]:
+    """What masks depend on, and the folder of their pictures, as JSON knows it."""
+    folder = options.images.parent if options.images.is_file() else options.images
+    return {
+        "format": FORMAT,
+        "models": [identity_of_member(member, options) for member in members],
+        **vars(cut),
+        "precision": options.precision,
+        "images": str(folder.resolve()),
+    }
+
+
+def identity_of_member(member: Member, options: PredictOptions) -> Mapping[str, object]:
+    """What tells a network and its way of looking from others."""
+    card = member.card
+    return {
+        "sha256": card.sha256,
+        "encoder": card.encoder,
+        "decoder": card.decoder,
+        "init": card.init,
+        "image_size": card.image_size,
+        "fit": card.fit,
+        "padding": card.padding,
+        "cache_size": card.cache_size,
+        "form": member.form,
+        "symmetries": card.symmetries if options.symmetries is None else options.symmetries,
+    }
+
+
+def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: str) -> None:
+    """Prints what was done, what could not be, and what comes next."""
+    counts = f"masks of {outcome.written} images written, {outcome.stood} had theirs already"
+    same = f"{command} {flags_of(options)}"
+    following = f"{same} --submission submission.zip" if options.overlay else f"{same} --overlay"
+    if outcome.damaged:
+        counts += f", {len(outcome.damaged)} are damaged"
+        following = f"mend or remove the damaged images, then type again: {same}"
+        print(f"{len(outcome.damaged)} damaged images were left out:", file=sys.stderr)
+        for damaged in outcome.damaged:
+            print(f"  {damaged.picture.path}: {damaged.reason}", file=sys.stderr)
+    if options.submission is not None:
+        packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
+        print(f"{options.submission}: {packed}")
+    print(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
+
+
+def flags_of(options: PredictOptions) -> str:
+    """The options that are not their defaults, as a person types them."""
+    values = vars(options)
+    names = [field.name for field in dataclasses.fields(PredictOptions) if values[field.name] != field.default]
+    return " ".join(flag_of(name, values[name]) for name in names)
+
+
+def flag_of(name: str, value: object) -> str:
+    """An option as a person types it: `--overlay`, `--no-symmetries`, `--threshold 0.4`."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"

@@ -37,9 +37,9 @@ def official_name(image_id: str) -> str:
 
 def unofficial(ids: Collection[str]) -> str:
     """A sentence about ids that the official scorer does not know; empty where it knows all."""
-    others = [image_id for image_id in ids if not NUMBER.search(official_name(image_id))]
-    known = "the official scorer knows an image by ISIC_ and seven digits"
-    return f"{len(others)} ids are not ISIC's ({first_ten(others)}); {known}" if others else ""
+    foreign = [image_id for image_id in ids if not NUMBER.search(official_name(image_id))]
+    rule = "the official scorer knows an image by ISIC_ and seven digits"
+    return f"names that are not ISIC's: {len(foreign)} ({first_ten(foreign)}); {rule}" if foreign else ""
 
 
 def write_submission(archive: Path, masks: Path, ids: Collection[str]) -> None:
@@ -61,15 +61,15 @@ def write_submission(archive: Path, masks: Path, ids: Collection[str]) -> None:
     findings = {
         "ids without a mask": [image_id for image_id, path in places.items() if not path.is_file()],
         "ids of several masks": ids_of_several_masks([official_name(image_id) for image_id in ids], ids),
-        "unfit masks": [fault for fault in faults if fault],
+        "masks that do not fit": [fault for fault in faults if fault],
     }
     refuse_submission(masks, findings)
     with whole_file(archive) as part, ZipFile(part, "w") as opened:  # stored: a PNG does not shrink, and zlibs differ
         for image_id, path in places.items():
-            opened.writestr(entry(official_name(image_id)), path.read_bytes())
+            opened.writestr(zip_entry(official_name(image_id)), path.read_bytes())
 
 
-def entry(name: str) -> ZipInfo:
+def zip_entry(name: str) -> ZipInfo:
     """A member of an archive that does not tell when and on what system it was written."""
     info = ZipInfo(name, LONG_AGO)
     info.create_system, info.external_attr = 3, 0o644 << 16
@@ -99,7 +99,7 @@ def check_submission(place: Path, ids: Collection[str], sizes: Mapping[str, Size
         "ids without a mask": [image_id for name, image_id in image_of.items() if name not in names],
         "ids of several masks": ids_of_several_masks([member.name for member in members], ids),
         "files that belong to no id": sorted(names - image_of.keys()),
-        "unfit masks": [fault for fault in faults if fault],
+        "masks that do not fit": [fault for fault in faults if fault],
     }
     refuse_submission(place, findings)
 
@@ -122,16 +122,16 @@ def submission_files(place: Path) -> Iterator[list[SubmissionFile]]:
 
 def ids_of_several_masks(names: Sequence[str], ids: Collection[str]) -> list[str]:
     """The ids that several of these files would be taken for the mask of, each with the files."""
-    known = defaultdict(list)
+    ids_by_key = defaultdict(list)
     for image_id in ids:
         number = NUMBER.search(official_name(image_id))
-        known[number[1] if number else PurePosixPath(image_id).name].append(image_id)
-    taken = defaultdict(list)
+        ids_by_key[number[1] if number else PurePosixPath(image_id).name].append(image_id)
+    files_by_id = defaultdict(list)
     for name in names:
-        for key in {*ANY_NUMBER.findall(Path(name).stem), image_id_of(Path(name))} & known.keys():
-            for image_id in known[key]:
-                taken[image_id].append(name)
-    return [f"{image_id}: {first_two(files)}" for image_id, files in taken.items() if len(files) > 1]
+        for key in {*ANY_NUMBER.findall(Path(name).stem), image_id_of(Path(name))} & ids_by_key.keys():
+            for image_id in ids_by_key[key]:
+                files_by_id[image_id].append(name)
+    return [f"{image_id}: {first_two(files)}" for image_id, files in files_by_id.items() if len(files) > 1]
 
 
 def first_two(files: Sequence[str]) -> str:
@@ -160,6 +160,9 @@ def fault_of(member: SubmissionFile, size: Size | None = None) -> str:
 
 def refuse_submission(place: Path, findings: Mapping[str, Sequence[str]]) -> None:
     """Raises a `UserError` with every kind of finding that has culprits."""
-    found = [f"{len(culprits)} {kind} ({first_ten(culprits)})" for kind, culprits in findings.items() if culprits]
-    if found:
-        raise UserError(f"{place}: {'; '.join(found)}; the official scorer wants one 8-bit PNG of 0 and 255 an image")
+    faults = [f"{kind}: {len(culprits)} ({first_ten(culprits)})" for kind, culprits in findings.items() if culprits]
+    if faults:
+        raise UserError(
+            f"{place}: {'; '.join(faults)}; the official scorer wants one PNG an image, of its size, in 8-bit grey, "
+            "0 for skin and 255 for lesion"
+        )

@@ -29,10 +29,10 @@ class PreviewConfig:
     draws: int = 1000
     """Pictures over which invented lesions are counted."""
     seed: int = 0
-    """Of the draws; those of a training with this seed on all of these images."""
+    """Seed of the draws: the pictures are those of a training with this seed on all of these images."""
 
     def __post_init__(self) -> None:
-        self.of("skin")
+        self.augmentation_under("skin")
         at_least(self, 1, "draws")
         at_least(self, 0, "seed")
         if self.out.suffix != ".png":
@@ -44,7 +44,7 @@ class PreviewConfig:
         every: tuple[Padding, ...] = get_args(Padding)
         return every if self.padding == "all" else (self.padding,)
 
-    def of(self, padding: Padding) -> AugmentConfig:
+    def augmentation_under(self, padding: Padding) -> AugmentConfig:
         """The same choices as a training has them."""
         return AugmentConfig(
             image_size=self.image_size,

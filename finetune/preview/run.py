@@ -23,14 +23,14 @@ def preview(config: PreviewConfig) -> Path:
         UserError: For a wrong folder, picture, mask or augmentation.
     """
     for padding in config.paddings:
-        augmentation_of(config.of(padding))
+        augmentation_of(config.augmentation_under(padding))
     source = labelled_source(config.data)
     prepare(1)  # the pictures are too small for two
     draw_if_absent(source, workers=1)
     manifest = read_manifest(source.folder)
     refuse_problems(manifest, masks=True)
     images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
-    drawn = {
+    by_padding = {
         padding: AugmentedImages(
             images,
             masks,
@@ -45,24 +45,24 @@ def preview(config: PreviewConfig) -> Path:
     names = manifest.table["image_id"].tolist()
     title = f"--augmentation {config.augmentation} --fit {config.fit} --image_size {config.image_size}"
     if config.padding == "all":
-        figure = comparison(drawn, names, title)
+        figure = comparison(by_padding, names, title)
     else:
-        figure = sheet(drawn[config.padding], names, f"{title} --padding {config.padding}")
+        figure = sheet(by_padding[config.padding], names, f"{title} --padding {config.padding}")
     save_figure(figure, config.out)
-    print(invented_table({padding: count_invented(pictures, config.draws) for padding, pictures in drawn.items()}))
+    print(invented_table({padding: count_invented(pictures, config.draws) for padding, pictures in by_padding.items()}))
     print(f"results: {config.out}")
     return config.out
 
 
-def invented_table(found: dict[str, InventedLesions]) -> str:
-    """The counts of each padding as lines of text."""
+def invented_table(counts: dict[str, InventedLesions]) -> str:
+    """The counts of each padding as lines of text, under headings that are read alone."""
     rows = {
         padding: {
-            "draws": counted.draws,
-            "filled": f"{counted.filled:.1%}",
-            "pictures with invented lesion": f"{counted.pictures:.1%}",
-            "of their lesion": f"{counted.of_lesion:.1%}",
+            "pictures drawn": invented.draws,
+            "area filled": f"{invented.filled:.1%}",
+            "with invented lesion": f"{invented.pictures:.1%}",
+            "of their lesion invented": f"{invented.of_lesion:.1%}",
         }
-        for padding, counted in found.items()
+        for padding, invented in counts.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("padding").reset_index().to_string(index=False)

@@ -36,14 +36,14 @@ def calibration_table(mean: BinShares) -> pd.DataFrame:
     """
     edges = np.linspace(0, 1, BINS + 1)
     pixels, lesion, probability = mean
-    whole = np.where(pixels > 0, pixels, np.nan)
+    occupied = np.where(pixels > 0, pixels, np.nan)
     return pd.DataFrame(
         {
             "low": edges[:-1],
             "high": edges[1:],
             "pixels": pixels,
-            "probability": probability / whole,
-            "lesion": lesion / whole,
+            "probability": probability / occupied,
+            "lesion": lesion / occupied,
         }
     )
 

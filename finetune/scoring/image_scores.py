@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest
@@ -29,14 +30,14 @@ class MaskThumbnails(NamedTuple):
 
 
 class ImageScores(NamedTuple):
-    """What the held-out images gave."""
+    """The scores of the images that were scored, and what a report shows of them."""
 
     table: pd.DataFrame
     """A row an image: ids, native size, and all of `dermssl.scores.counts.measures`."""
     calibration: pd.DataFrame
     """`finetune.scoring.calibration.calibration_table` of all their pixels."""
     masks: list[MaskThumbnails]
-    """Of each image, in the order of the table."""
+    """Thumbnails of each image, in the order of the table."""
 
 
 def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, threads: int = 1) -> ImageScores:
@@ -52,31 +53,31 @@ def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, thr
     table, paths = val.table, val.paths("mask_path")
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
 
-    def judged(found: tuple[int, Probability]) -> tuple[dict[str, float], BinShares, MaskThumbnails]:
-        index, probability = found
+    def scores_of(prediction: tuple[int, Probability]) -> tuple[dict[str, float], BinShares, MaskThumbnails]:
+        index, probability = prediction
         truth, mask = read_mask(paths[index]), cut(probability)
         return (
             measures(truth, mask),
             bin_shares(probability, truth),
-            MaskThumbnails(*(png_bytes(".png", thumbnail(one)) for one in (truth, mask))),
+            MaskThumbnails(*(png_bytes(thumbnail(pixels)) for pixels in (truth, mask))),
         )
 
     rows, masks, total = [], [], np.zeros(())
     with ThreadPoolExecutor(threads) as pool:
-        for some in batched(predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes), threads):
-            for row, shares, drawn in pool.map(judged, some):
+        for batch in batched(predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes), threads):
+            for row, shares, thumbnails in pool.map(scores_of, batch):
                 rows.append(row)
-                masks.append(drawn)
+                masks.append(thumbnails)
                 total = total + shares
-    known = table[["image_id", "lesion_id", "width", "height"]].reset_index(drop=True)
-    return ImageScores(pd.concat([known, pd.DataFrame(rows)], axis=1), calibration_table(total / len(rows)), masks)
+    ids = table[["image_id", "lesion_id", "width", "height"]].reset_index(drop=True)
+    return ImageScores(pd.concat([ids, pd.DataFrame(rows)], axis=1), calibration_table(total / len(rows)), masks)
 
 
 def batched(items: Iterable[Element], size: int) -> Iterator[list[Element]]:
     """The items in lists of `size`, the last one perhaps shorter."""
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def mask_table(scored: ImageScores) -> pd.DataFrame:
@@ -91,6 +92,6 @@ def mask_table(scored: ImageScores) -> pd.DataFrame:
     return masks
 
 
-def png_bytes(suffix: str, picture: Pixels) -> bytes:
-    """A picture as the bytes of its file; not by imwrite, which says nothing of a full disk."""
-    return cv2.imencode(suffix, picture)[1].tobytes()
+def png_bytes(values: Pixels | NDArray[np.uint16]) -> bytes:
+    """Grey values (H, W), of 8 or 16 bits, as the bytes of a PNG; not by imwrite, which is silent about a full disk."""
+    return cv2.imencode(".png", values)[1].tobytes()

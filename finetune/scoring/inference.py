@@ -1,4 +1,4 @@
-"""Probabilities at native size from a trained network, and the masks that they become."""
+"""Probabilities at native size from a trained network, worked out ahead, and the masks that they become."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,13 +21,15 @@ from finetune.scoring.symmetries import over_symmetries
 
 Probability = NDArray[np.float32]  # of lesion, in [0, 1]
 Mask = NDArray[np.bool_]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Segmenter(Protocol):
     """A trained network in whatever form; on a CPU a square's answer has the same bits in any company."""
 
     @property
-    def beside(self) -> bool:
+    def beside_cpu(self) -> bool:
         """Whether it computes beside the CPU, so that pictures can be read meanwhile."""
 
     def __call__(self, squares: Pixels) -> Probability:
@@ -49,7 +51,7 @@ class TorchSegmenter:
         self.halved = precision == "bf16-mixed"
 
     @property
-    def beside(self) -> bool:
+    def beside_cpu(self) -> bool:
         """True on a GPU."""
         return self.device.type != "cpu"
 
@@ -94,11 +96,11 @@ class Predictor:
             range(first, min(first + self.batch_size, len(sizes))) for first in range(0, len(sizes), self.batch_size)
         )
 
-        def found_in(batch: range) -> tuple[range, Probability]:
+        def predicted(batch: range) -> tuple[range, Probability]:
             return batch, self.on_squares([self.fit.square(picture(index)) for index in batch])
 
-        for batch, found in pipelined(found_in, batches, ahead=int(self.network.beside)):
-            for index, probability in zip(batch, found, strict=True):
+        for batch, probabilities in pipelined(predicted, batches, ahead=int(self.network.beside_cpu)):
+            for index, probability in zip(batch, probabilities, strict=True):
                 yield index, self.fit.native(probability, *sizes[index])
 
 
@@ -118,27 +120,23 @@ class Cut:
         return postprocessed(probability > self.threshold, largest=self.largest, fill_holes=self.fill_holes)
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def pipelined(do: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """What `do` makes of each item, in their order.
+def pipelined(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """The result of `work` on each item, in their order, worked out ahead of where they are asked for.
 
     Args:
-        do: The work; an error that it raises comes out where its result would have.
+        work: What is done to an item; an error that it raises comes out where its result would have.
         items: Asked for one by one, in this thread.
         ahead: Results that are begun, in one thread beside this one, before they are asked for; so many are in memory
             at once. 0 does all in this thread and when asked, which is what a CPU without an idle core wants.
     """
     if ahead == 0:
-        yield from map(do, items)
+        yield from map(work, items)
         return
-    with ThreadPoolExecutor(1) as beside:
-        begun: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(1) as executor:
+        futures: deque[Future[Result]] = deque()
         for item in items:
-            begun.append(beside.submit(do, item))
-            if len(begun) > ahead:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            futures.append(executor.submit(work, item))
+            if len(futures) > ahead:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()

@@ -12,8 +12,8 @@ def postprocessed(mask: Mask, *, largest: bool = False, fill_holes: bool = False
 
     Holes are filled first, so that a region is as large as what it encloses: a ring around a spot is one lesion.
     """
-    whole = holes_filled(mask) if fill_holes else mask
-    return largest_region(whole) if largest else whole
+    solid = holes_filled(mask) if fill_holes else mask
+    return largest_region(solid) if largest else solid
 
 
 def largest_region(mask: Mask) -> Mask:
@@ -27,8 +27,8 @@ def largest_region(mask: Mask) -> Mask:
     areas = stats[1:, cv2.CC_STAT_AREA]
     # OpenCV numbers regions by blocks of two rows, so the lowest number is not the first in reading order.
     first = np.isin(labels, 1 + np.flatnonzero(areas == areas.max())).argmax()
-    kept: Mask = labels == labels.flat[first]
-    return kept
+    region: Mask = labels == labels.flat[first]
+    return region
 
 
 def holes_filled(mask: Mask) -> Mask:

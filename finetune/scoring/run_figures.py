@@ -33,7 +33,7 @@ def draw_figures(folder: Path, lesions: Mapping[str, Sequence[Shown]] | None = N
     seed = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"]
     scores = pd.read_parquet(folder / "scores.parquet")
     run, held_out = f"{folder.name}, seed {seed}", f"{len(scores)} held-out images"
-    drawn = {
+    figures = {
         "learning_curves": learning_curves(pd.read_csv(folder / "metrics.csv"), f"Training\n{run}"),
         "iou_histogram": iou_histogram(scores["jaccard"], f"IoU of {held_out} at native size\n{run}"),
         "calibration": calibration_curve(
@@ -41,8 +41,8 @@ def draw_figures(folder: Path, lesions: Mapping[str, Sequence[Shown]] | None = N
         ),
     }
     if lesions:
-        drawn["predictions"] = predictions_figure(lesions, len(scores), run)
-    for name, figure in drawn.items():
+        figures["predictions"] = predictions_figure(lesions, len(scores), run)
+    for name, figure in figures.items():
         # Photographs take much room: at 150 dots the pictures of a run would be as large as its network.
         save_figure(figure, folder / "figures" / f"{name}.png", dpi=110 if name == "predictions" else 150)
 
@@ -57,11 +57,11 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
     inner = "inner_iou" in metrics
     figure, axes = panels(2 + inner, 2.5, title)
     epochs, marker = metrics["epoch"] + 1, "o" if len(metrics) <= 30 else None
-    found = [name for name in ("loss", *LOSSES) if name in metrics]
-    for name, colour, style in zip(found, (INK, *COLOURS), ["-", "--", "-.", ":"] * 3, strict=False):
+    losses = [name for name in ("loss", *LOSSES) if name in metrics]
+    for name, colour, style in zip(losses, (INK, *COLOURS), ["-", "--", "-.", ":"] * 3, strict=False):
         axes[0].plot(epochs, metrics[name], color=colour, linestyle=style, marker=marker, markersize=4, label=name)
-    axes[0].set_ylabel("loss, mean of the epoch" + "\n(terms without their weights)" * (len(found) > 1))
-    if len(found) > 1:
+    axes[0].set_ylabel("loss, mean of the epoch" + "\n(terms without their weights)" * (len(losses) > 1))
+    if len(losses) > 1:
         axes[0].legend(frameon=False, ncols=5, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     axes[1].plot(epochs, metrics["lr"], color=BLUE, marker=marker, markersize=4)
     axes[1].set_ylabel("learning rate\nat the epoch's end")
@@ -162,16 +162,16 @@ def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[MaskT
     order = np.argsort(-scores["jaccard"].to_numpy(), kind="stable")
     count = min(EACH, max(1, len(order) // 3))
     middle = (len(order) - count) // 2
-    chosen = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
+    rows = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
     paths = val.paths()
 
-    def shown(i: int) -> Shown:
+    def lesion(i: int) -> Shown:
         row, picture = scores.iloc[i], thumbnail(read_rgb(paths[i]))
         return Shown(
             picture, mask_from_png(masks[i].truth), mask_from_png(masks[i].prediction), row["jaccard"], row["image_id"]
         )
 
-    return {name: [shown(int(i)) for i in indices] for name, indices in chosen.items()}
+    return {name: [lesion(int(i)) for i in indices] for name, indices in rows.items()}
 
 
 def mask_from_png(png: bytes) -> Pixels:

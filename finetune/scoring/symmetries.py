@@ -9,7 +9,7 @@ from dermssl.data.images import Pixels
 
 SYMMETRIES = 8  # of the square: four turns, each of them mirrored too
 
-Answer = Callable[[Pixels], NDArray[np.float32]]
+SquarePredictor = Callable[[Pixels], NDArray[np.float32]]
 
 
 def apply_symmetry(squares: Pixels, number: int) -> Pixels:
@@ -26,16 +26,16 @@ def undo_symmetry(squares: NDArray[np.float32], number: int) -> NDArray[np.float
     return squares[:, ::-1] if number & 1 else squares
 
 
-def over_symmetries(answer: Answer, squares: Pixels) -> NDArray[np.float32]:
+def over_symmetries(predict: SquarePredictor, squares: Pixels) -> NDArray[np.float32]:
     """The mean of `answer` over the eight symmetries, each turned back: (B, S, S) of squares (B, S, S, 3).
 
     Turning the squares turns the mean and changes no bit of it, whatever the network: the eight numbers of a pixel are
     summed in the order of their size and in double precision, so that it does not matter which of them came first.
     """
-    answers = [
-        undo_symmetry(answer(np.ascontiguousarray(apply_symmetry(squares, number))), number)
+    outputs = [
+        undo_symmetry(predict(np.ascontiguousarray(apply_symmetry(squares, number))), number)
         for number in range(SYMMETRIES)
     ]
-    rising = np.sort(np.stack(answers), axis=0)  # (8, B, S, S)
+    rising = np.sort(np.stack(outputs), axis=0)  # (8, B, S, S)
     mean: NDArray[np.float32] = rising.mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean

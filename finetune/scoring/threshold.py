@@ -64,10 +64,10 @@ def jaccards(probability: Probability, truth: Mask) -> NDArray[np.float64]:
         raise ValueError("a probability is nan; the network's weights are broken")
     # How many thresholds each pixel is above, 0 to 99: two histograms then hold all that the thresholds can ask.
     passed = np.searchsorted(THRESHOLDS.astype(np.float32), probability.astype(np.float32, copy=False), side="left")
-    found = above(passed[truth])
+    intersection = above(passed[truth])
     predicted = above(passed.ravel())
-    union = predicted + np.count_nonzero(truth) - found
-    values: NDArray[np.float64] = np.divide(found, union, out=np.ones(len(THRESHOLDS)), where=union > 0)
+    union = predicted + np.count_nonzero(truth) - intersection
+    values: NDArray[np.float64] = np.divide(intersection, union, out=np.ones(len(THRESHOLDS)), where=union > 0)
     return values
 
 

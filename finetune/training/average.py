@@ -49,11 +49,11 @@ class WeightAverage(nn.Module):
         """Takes in the weights after `step`, counted from 1."""
         pairs = list(zip(weights_and_buffers(self.model), weights_and_buffers(model), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        counted = [pair for pair in pairs if not pair[0].is_floating_point()]
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]
         moving = 1 - kept_share(self.share, step)
         torch._foreach_lerp_([mean for mean, _ in averaged], [now for _, now in averaged], moving)
-        if counted:
-            torch._foreach_copy_([mean for mean, _ in counted], [now for _, now in counted])
+        if counters:
+            torch._foreach_copy_([mean for mean, _ in counters], [now for _, now in counters])
 
 
 def weights_and_buffers(model: nn.Module) -> list[Tensor]:

@@ -60,11 +60,11 @@ class EarlyStopping(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Scores, keeps what is better, and stops."""
         assert isinstance(pl_module, Segment)
-        found = self.score(pl_module.trained)
+        inner_iou = self.score(pl_module.trained)
         pl_module.train()
-        self.progress.extra[COLUMN] = found
-        if found > self.best:
-            self.best, self.best_step, self.worse = found, trainer.global_step, 0
+        self.progress.extra[COLUMN] = inner_iou
+        if inner_iou > self.best:
+            self.best, self.best_step, self.worse = inner_iou, trainer.global_step, 0
             state = pl_module.trained.state_dict()
             self.weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
         else:
@@ -82,12 +82,14 @@ class EarlyStopping(Callback):
         """
         load_strictly(module.trained, self.weights, "the best weights")
         end = (
-            "" if self.stopped_at_step is None else f"; nothing better in {self.worse} epochs, so training ended there"
+            ""
+            if self.stopped_at_step is None
+            else f"; training ended early, for the {self.worse} epochs after it brought nothing better"
         )
         last = self.stopped_at_step or module.schedule.steps
         self.say(
-            f"inner images: mean IoU {self.best:.3f} after step {self.best_step} of {last} is the best, "
-            f"and its weights are kept{end}"
+            f"inner images: the best mean IoU is {self.best:.3f}, after step {self.best_step} of {last}, "
+            f"and the weights of that step are kept{end}"
         )
 
     @property

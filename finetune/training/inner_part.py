@@ -47,22 +47,22 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
     """
     table = manifest.take(train).table.assign(part="")  # nobody's official parts count inside the training images
     pairs = near_pairs(manifest)
-    here = pairs[pairs["image_a"].isin(train) & pairs["image_b"].isin(train)]
+    training_pairs = pairs[pairs["image_a"].isin(train) & pairs["image_b"].isin(train)]
     options = SplitConfig(val_fraction=fraction, split_seed=counter_seed(split_seed, TAG))
     try:
-        inner = draw_split(replace(manifest, table=table), options, here).val
+        inner = draw_split(replace(manifest, table=table), options, training_pairs).val
     except UserError as error:
         raise UserError(
             f"--inner_fraction {fraction:g}: the {len(train)} training images are of one lesion, and none of them can "
             f"be set aside; {INSTEAD}"
         ) from error
-    left = tuple(image for image in train if image not in set(inner))
-    if len(left) < max(2, (1 - fraction) * len(train) / 2):
+    remaining = tuple(image for image in train if image not in set(inner))
+    if len(remaining) < max(2, (1 - fraction) * len(train) / 2):
         raise UserError(
             f"--inner_fraction {fraction:g}: lesions stay whole, so {len(inner)} of {len(train)} training images would "
-            f"be set aside and {len(left)} left to train on; {INSTEAD}"
+            f"be set aside and {len(remaining)} left to train on; {INSTEAD}"
         )
-    return Parts(left, inner)
+    return Parts(remaining, inner)
 
 
 def mean_iou(predictor: Predictor, cut: Cut, images: Manifest, pixels: PixelCache) -> float:
@@ -76,5 +76,7 @@ def mean_iou(predictor: Predictor, cut: Cut, images: Manifest, pixels: PixelCach
     """
     table, masks = images.table, images.paths("mask_path")
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
-    found = predictor.probabilities(lambda index: np.asarray(pixels[index]), sizes)
-    return float(np.mean([jaccard(count(read_mask(masks[index]), cut(probability))) for index, probability in found]))
+    probabilities = predictor.probabilities(lambda index: np.asarray(pixels[index]), sizes)
+    return float(
+        np.mean([jaccard(count(read_mask(masks[index]), cut(probability))) for index, probability in probabilities])
+    )

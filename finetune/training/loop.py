@@ -47,11 +47,11 @@ class TrainingMaterial:
     masks: PixelCache
     device: torch.device
 
-    def part(self, image_ids: Sequence[str]) -> tuple[Manifest, PixelCache]:
+    def subset(self, image_ids: Sequence[str]) -> tuple[Manifest, PixelCache]:
         """Some of the images with their pixels, in the order given."""
         return self.manifest.take(image_ids), self.images.take(self.manifest.rows(image_ids))
 
-    def pictures(self, image_ids: Sequence[str]) -> AugmentedImages:
+    def augmented(self, image_ids: Sequence[str]) -> AugmentedImages:
         """Some of the images as training draws them."""
         config, rows = self.config, self.manifest.rows(image_ids)
         return AugmentedImages(
@@ -77,44 +77,44 @@ class TrainedNetwork:
     """For result.json."""
 
 
-def train(work: Run, given: TrainingMaterial, train_ids: Sequence[str], inner_ids: Sequence[str]) -> TrainedNetwork:
+def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner_ids: Sequence[str]) -> TrainedNetwork:
     """Trains the network, from where an earlier attempt was left if there was one.
 
     Args:
         work: The run folder, which gets metrics.csv, checkpoints and figures of what training sees.
-        given: What it is made of; its network is trained in place.
+        material: What it is made of; its network is trained in place.
         train_ids: Images to train on.
         inner_ids: Training images set aside, for `patience`.
     """
-    config, net = given.config, given.net
+    config, net = material.config, material.net
     seed_everything(config.seed, verbose=False)
-    pictures = given.pictures(train_ids)
-    shown = config.score_on == "held_out"  # a trial of a search is looked at by its number
-    invented = show_pictures(work, pictures, train_ids, config) if shown else None
+    pictures = material.augmented(train_ids)
+    held_out = config.score_on == "held_out"  # a trial of a search is looked at by its number
+    invented = show_pictures(work, pictures, train_ids, config) if held_out else None
     channels_last(net.model)
-    if given.device.type == "cpu" and config.precision == "bf16-mixed":
+    if material.device.type == "cpu" and config.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
-    loader = augmented_loader(pictures, config.batch_size, config.workers, given.schedule.steps)
-    chosen = config
+    loader = augmented_loader(pictures, config.batch_size, config.workers, material.schedule.steps)
+    final_config = config
     if config.lr == "auto":
-        trial = Segment(net.model, given.start.normalise, replace(config, lr=1.0), given.schedule)
-        found = learning_rate(trial, loader, given.device, work.folder, work.say)
-        chosen = replace(config, lr=found)
-    module = Segment(net.model, given.start.normalise, chosen, given.schedule)
+        trial = Segment(net.model, material.start.normalise, replace(config, lr=1.0), material.schedule)
+        rate = learning_rate(trial, loader, material.device, work.folder, work.say)
+        final_config = replace(config, lr=rate)
+    module = Segment(net.model, material.start.normalise, final_config, material.schedule)
 
-    context = context_now(given.device, config.precision)
+    context = context_now(material.device, config.precision)
     newest = newest_whole(work.folder / "checkpoints")
     if newest is not None:
         work.say(resuming(newest, context))
     progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
-    early = early_stopping(work, given, inner_ids, progress)
+    early = early_stopping(work, material, inner_ids, progress)
     callbacks: list[Callback] = [CountedRandomness(config.seed), *([early] if early else []), progress]
     spending = Spending()
     callbacks += [spending, Checkpoints(work.folder / "checkpoints", context)]
     fit(
         module,
         loader,
-        steps=given.schedule.steps,
+        steps=material.schedule.steps,
         precision=config.precision,
         callbacks=callbacks,
         resume=newest,
@@ -123,7 +123,7 @@ def train(work: Run, given: TrainingMaterial, train_ids: Sequence[str], inner_id
     spent = costs(spending.spent, usual_rate(progress.metrics))
     if early is not None:
         early.restore(module)
-    facts = {"lr": chosen.lr, "steps": given.schedule.steps, "invented_lesions": invented, **spent}
+    facts = {"lr": final_config.lr, "steps": material.schedule.steps, "invented_lesions": invented, **spent}
     return TrainedNetwork(module.trained, facts | ({} if early is None else early.summary))
 
 
@@ -134,30 +134,33 @@ def show_pictures(
 
     Sheet and count of an earlier attempt stand: they are a function of the run's options and images.
     """
-    drawn, counted = work.folder / "figures" / "augmentation.png", work.folder / "tables" / "invented_lesions.json"
-    if drawn.exists() and counted.exists():
-        found = InventedLesions(**json.loads(counted.read_text()))
+    sheet_file, count_file = (
+        work.folder / "figures" / "augmentation.png",
+        work.folder / "tables" / "invented_lesions.json",
+    )
+    if sheet_file.exists() and count_file.exists():
+        invented = InventedLesions(**json.loads(count_file.read_text()))
     else:
-        found = count_invented(pictures)
+        invented = count_invented(pictures)
         title = f"--augmentation {config.augmentation} --padding {config.padding} --fit {config.fit}"
-        save_figure(sheet(pictures, names, title), drawn, dpi=110)
-        write_json(counted, found._asdict())
-    if warning := found.warning(config.padding):
+        save_figure(sheet(pictures, names, title), sheet_file, dpi=110)
+        write_json(count_file, invented._asdict())
+    if warning := invented.warning(config.padding):
         work.say(warning)
-    return found._asdict()
+    return invented._asdict()
 
 
 def early_stopping(
-    work: Run, given: TrainingMaterial, inner_ids: Sequence[str], progress: Progress
+    work: Run, material: TrainingMaterial, inner_ids: Sequence[str], progress: Progress
 ) -> EarlyStopping | None:
     """The callback that scores the inner images after every epoch, where patience is wanted."""
-    config = given.config
+    config = material.config
     if not config.patience:
         return None
-    images, pixels = given.part(inner_ids)
+    images, pixels = material.subset(inner_ids)
     cut = Cut(config.threshold, config.largest, config.fill_holes)
 
     def score(model: nn.Module) -> float:
-        return mean_iou(given.predictor(model, symmetries=False), cut, images, pixels)  # eight times the time, else
+        return mean_iou(material.predictor(model, symmetries=False), cut, images, pixels)  # eight times the time, else
 
     return EarlyStopping(score, config.patience, progress, work.say)

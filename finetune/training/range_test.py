@@ -62,11 +62,11 @@ def learning_rate(
         curve["chosen"] = curve.index == steepest(curve)
         save_figure(range_figure(curve), folder / "figures" / "lr_range.png")
         write_table(table, curve)
-    kept = pd.read_csv(table)
-    rate = float(RATES[int(kept["chosen"].argmax())])  # and not what is left of it after a CSV
+    curve = pd.read_csv(table)
+    rate = float(RATES[int(curve["chosen"].argmax())])  # and not what is left of it after a CSV
     say(
-        f"--lr auto: {rate:.2g}, where the loss fell fastest in {len(kept)} steps at rates from {RATES[0]:g} to "
-        f"{kept['rate'].iloc[-1]:.2g}, on a copy of the network"
+        f"--lr auto: the learning rate is {rate:.2g}, where the loss fell fastest in {len(curve)} steps at rates from "
+        f"{RATES[0]:g} to {curve['rate'].iloc[-1]:.2g}, on a copy of the network"
     )
     return rate
 
@@ -130,8 +130,8 @@ def smoothed_losses(losses: Losses) -> Losses:
     """
     if not len(losses):
         return losses
-    cut = np.minimum(losses, losses[:DECADE].max())
-    result: Losses = gaussian_filter1d(cut, SMOOTHING, mode="nearest")
+    clipped = np.minimum(losses, losses[:DECADE].max())
+    result: Losses = gaussian_filter1d(clipped, SMOOTHING, mode="nearest")
     return result
 
 
@@ -143,18 +143,18 @@ def steepest(curve: pd.DataFrame) -> int:
     Raises:
         UserError: If it falls by no more than batches differ from one another.
     """
-    found, losses = curve["smoothed"].to_numpy(np.float64), curve["loss"].to_numpy(np.float64)
+    smooth, losses = curve["smoothed"].to_numpy(np.float64), curve["loss"].to_numpy(np.float64)
     noise = np.median(np.abs(np.diff(losses[: 2 * DECADE]))) if len(losses) > 1 else 0.0  # of rates too low to learn by
     error = noise / math.sqrt(2 * math.sqrt(math.pi) * SMOOTHING)  # of the smoothed loss
-    if len(found) < DECADE or found[: found.argmin() + 1].max() - found.min() <= CLEAR * error:
+    if len(smooth) < DECADE or smooth[: smooth.argmin() + 1].max() - smooth.min() <= CLEAR * error:
         raise UserError(
             f"--lr auto: the loss falls clearly at no rate from {RATES[0]:g} to {RATES[-1]:g}; "
             "give --lr a number, or a larger --batch_size"
         )
-    fallen = found[: found.argmin() + 1].max() - found
+    fallen = smooth[: smooth.argmin() + 1].max() - smooth
     last = int((fallen >= 0.9 * fallen.max()).argmax())
     first = int(np.nonzero(fallen[:last] <= 0.1 * fallen.max())[0][-1])
-    return first + int(np.gradient(found)[first : last + 1].argmin())
+    return first + int(np.gradient(smooth)[first : last + 1].argmin())
 
 
 def range_figure(curve: pd.DataFrame) -> Figure:

@@ -73,15 +73,15 @@ def parameter_groups(model: nn.Module, config: TransferConfig, schedule: Schedul
     rates = encoder_rates(encoder, config, image_size)
     swept, begins = config.encoder_lr is None, schedule.thaw or 0
     above = (config.lr, True, 0)
-    alike: dict[tuple[float, bool, int], list[nn.Parameter]] = {above: []}
+    by_rate: dict[tuple[float, bool, int], list[nn.Parameter]] = {above: []}
     for parameter in model.parameters():
         if parameter in rates and config.freeze and schedule.thaw is None:
             continue
         key = (rates[parameter], swept, begins) if parameter in rates else above
-        alike.setdefault(key, []).append(parameter)
+        by_rate.setdefault(key, []).append(parameter)
     return [
         group | {"lr": rate, "swept": by_lr, "begins": first}
-        for (rate, by_lr, first), parameters in alike.items()
+        for (rate, by_lr, first), parameters in by_rate.items()
         for group in decaying(parameters, config.weight_decay)
     ]
 
@@ -115,29 +115,29 @@ def stages_of(encoder: nn.Module, image_size: int) -> Stages:
         encoder: Of smp, at any depth.
         image_size: Side of an image that it takes, pixels.
     """
-    asked = {parameter: parameter.requires_grad for parameter in encoder.parameters()}
+    requires_grad = {parameter: parameter.requires_grad for parameter in encoder.parameters()}
     training = encoder.training
     encoder.requires_grad_(True).eval()
     device = next(encoder.parameters()).device
     with torch.enable_grad():
         maps = feature_maps(encoder, torch.zeros(1, 3, image_size, image_size, device=device))
     encoder.train(training)
-    for parameter, wanted in asked.items():
-        parameter.requires_grad_(wanted)
-    seen: set[Node] = set()
-    found = [set(reached(stage, seen)) for stage in maps]
-    found[-1] |= asked.keys() - set().union(*found)
-    return [[parameter for parameter in asked if parameter in stage] for stage in found if stage]
+    for parameter, required in requires_grad.items():
+        parameter.requires_grad_(required)
+    visited: set[Node] = set()
+    stages = [set(leaves_behind(stage, visited)) for stage in maps]
+    stages[-1] |= requires_grad.keys() - set().union(*stages)
+    return [[parameter for parameter in requires_grad if parameter in stage] for stage in stages if stage]
 
 
-def reached(output: Tensor, seen: set[Node]) -> Iterator[nn.Parameter]:
+def leaves_behind(output: Tensor, visited: set[Node]) -> Iterator[nn.Parameter]:
     """The leaves that `output` depends on through nodes that are not `seen` yet; these are marked as seen."""
     ahead = [output.grad_fn]
     while ahead:
         node = ahead.pop()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         leaf = getattr(node, "variable", None)  # only what accumulates a leaf's gradient has one
         if leaf is not None:
             yield leaf

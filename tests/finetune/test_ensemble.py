@@ -127,13 +127,16 @@ def test_a_member_given_twice_is_refused_under_whatever_name(members: list[Path]
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [({"threshold": 0.4}, r"--threshold 0\.4 and 0\.5"), ({"largest": True}, "--largest False and True")],
+    [
+        ({"threshold": 0.4}, r"--threshold \(0\.4 and 0\.5\); give --threshold"),
+        ({"largest": True}, r"--largest \(False and True\); give --largest"),
+    ],
 )
 def test_members_that_were_scored_differently_want_to_be_told(
     made: Made, images: Path, tmp_path: Path, option: dict[str, object], said: str
 ) -> None:
     pair = [made(seed=3), made(seed=1, **option)]
-    with pytest.raises(UserError, match=f"--models: their runs were scored with {said}; give one"):
+    with pytest.raises(UserError, match=f"--models: their runs were scored with different {said}"):
         predict_masks_by_ensemble(by_all(pair, images, tmp_path / "out"))
     assert predict_masks_by_ensemble(by_all(pair, images, tmp_path / "out", **option)).written == 3
 

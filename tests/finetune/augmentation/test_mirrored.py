@@ -108,7 +108,7 @@ def test_the_count_is_that_of_a_loop_over_the_draws_of_training(keep: Keep, padd
     assert found.of_lesion == pytest.approx(expected[expected > 0].mean(), rel=0.1)
     assert found.filled == pytest.approx(np.mean(filled), rel=0.05)
     assert 0.1 < found.pictures < 0.5
-    assert f"--padding {padding} {verb} part of a lesion in {found.pictures:.1%} of the training" in found.warning(
+    assert f"--padding {padding} {verb} part of a lesion in {found.pictures:.1%} of the pictures" in found.warning(
         padding
     )
     assert found.warning(padding).endswith("--padding skin adds none")

@@ -151,7 +151,7 @@ def test_padding_reaches_the_members_of_groups(recipe: Callable[[str], str], pad
 BAD = {
     "- HorizontalFlop": r"entry 1 \(HorizontalFlop\): .* no transform 'HorizontalFlop'; did you mean 'HorizontalFlip'",
     "- Transpose\n- GaussNoise: {std_rnge: [0, 0.1]}": (
-        r"entry 2 \(GaussNoise\): has no argument 'std_rnge'; did you mean 'std_range'"
+        r"entry 2 \(GaussNoise\): the transform has no argument 'std_rnge'; did you mean 'std_range'"
     ),
     "- GaussNoise: {var_limit: [5, 30]}": r"has no argument 'var_limit'; it has std_range, mean_range",
     "- GaussNoise: {std_range: [5, 30]}": r"\(GaussNoise\): std_range .* must be >= 0 and <= 1$",
@@ -161,11 +161,11 @@ BAD = {
         r"entry 1 \(OneOf\), 2 \(VerticalFlipp\): .* did you mean 'VerticalFlip'"
     ),
     "- OneOf: {p: 1}": "a group takes a list of its own under 'transforms'",
-    "- OneOf: {transforms: [HorizontalFlip], often: 1}": r"\(OneOf\): has no argument 'often'",
+    "- OneOf: {transforms: [HorizontalFlip], often: 1}": r"\(OneOf\): the transform has no argument 'often'",
     "- RandomCrop: {height: 32, width: 48}": "makes 32 x 48 of 64 x 64 pixels; a transform must keep",
     "- Normalize": "gives float32 and not uint8",
     "- CoarseDropout: {fill_mask: 7}": "puts 7 into a mask of 0 and 1",
-    "- OverlayElements": "fails on a picture of 64 px .*overlay_metadata",
+    "- OverlayElements": "fails on a picture of 64 x 64 pixels .*overlay_metadata",
     "- Affine: {border_mode: 4}": "'border_mode' is what --padding decides; leave it out",
     "- Rotate: {fill: 9}": "'fill' is what --padding decides; leave it out",
     "- Lambda": "has no transform 'Lambda'",
@@ -173,7 +173,7 @@ BAD = {
     "- 3": "entry 1: expected",
     "augmentation: light": "expected a list of albumentations' transforms.*found dict",
     "": "expected a list .* found NoneType",
-    "[": r"own\.yaml: not YAML \(while parsing",
+    "[": r"own\.yaml: is not YAML \(while parsing",
 }
 
 
@@ -215,7 +215,9 @@ def test_a_transform_that_draws_on_its_own_is_refused(
     recipe: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRANSFORMS, "Moody", Moody)
-    with pytest.raises(UserError, match=r"entry 1 \(Moody\): draws otherwise at the same seed"):
+    with pytest.raises(
+        UserError, match=r"entry 1 \(Moody\): gives another picture when it is drawn again with the same seed"
+    ):
         transforms_of(recipe("- Moody"), "skin", SIZE)
 
 

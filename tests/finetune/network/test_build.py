@@ -205,8 +205,8 @@ def test_an_encoder_that_a_decoder_cannot_take_is_told_with_the_decoders_that_ca
     encoder: str, decoder: str, why: str, remedy: str
 ) -> None:
     said = refusal(lambda: build_model(encoder, decoder))
-    assert said.startswith(f"--decoder {decoder}: does not go with --encoder {encoder}: {why}")
-    assert f"; these do: {remedy}" in said
+    assert said.startswith(f"--decoder {decoder} does not go with --encoder {encoder} ({why}")
+    assert f"; these decoders do: {remedy}" in said
 
 
 @slow
@@ -215,15 +215,15 @@ def test_an_encoder_that_no_decoder_takes_at_any_size_is_told() -> None:
     encoder = "tu-eva02_tiny_patch14_224"
     start = start_from("random", encoder, seed=0)
     said = refusal(lambda: build_network(start, configured("dpt", 224)))
-    assert said.startswith(f"--decoder dpt: does not go with --encoder {encoder}: ")
+    assert said.startswith(f"--decoder dpt does not go with --encoder {encoder} (")
     assert said.endswith("; no decoder does; take another --encoder")
 
 
 def test_options_that_an_encoder_does_not_take_are_told_apart_from_the_decoder() -> None:
     said = refusal(lambda: build_model("mit_b0", "fpn", {"encoder_depth": 4}))
     assert said == (
-        "--decoder fpn: mit_b0 does not go with --encoder_depth 4: Encoder mit_b0 support only encoder_depth=5; "
-        "it does with the decoder's own options"
+        "--decoder fpn on --encoder mit_b0 does not go with --encoder_depth 4 "
+        "(Encoder mit_b0 support only encoder_depth=5); leave these options out"
     )
 
 

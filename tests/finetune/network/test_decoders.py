@@ -218,5 +218,5 @@ def test_a_readout_of_a_class_token_that_is_not_there_is_refused() -> None:
 
 
 def test_blocks_that_the_transformer_does_not_have_are_refused() -> None:
-    with pytest.raises(UserError, match=r"test_vit does not go with --encoder_blocks 0 1 2 99: .*index = 99"):
+    with pytest.raises(UserError, match=r"test_vit does not go with --encoder_blocks 0 1 2 99 \(.*index = 99"):
         build_model(TRANSFORMER, "dpt", {"encoder_blocks": [0, 1, 2, 99]})

@@ -100,9 +100,9 @@ def test_an_encoder_is_the_same_alone_and_under_a_decoder(name: str, decoder: st
     if (name, decoder) in REFUSED:
         with pytest.raises(UserError) as refusal:
             build_network(start, config)
-        assert str(refusal.value).startswith(f"--decoder {decoder}: does not go with --encoder {name}: ")
+        assert str(refusal.value).startswith(f"--decoder {decoder} does not go with --encoder {name} (")
         assert REFUSED[name, decoder] in str(refusal.value)
-        assert "; these do: unet, " in str(refusal.value)
+        assert "; these decoders do: unet, " in str(refusal.value)
         return
     net = build_network(start, config)
     with torch.inference_mode():

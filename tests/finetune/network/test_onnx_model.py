@@ -136,7 +136,9 @@ def test_one_flipped_bit_is_refused(exported: Path, tmp_path: Path, share: float
     data[round(share * (len(data) - 1))] ^= 1
     path = tmp_path / "flipped.onnx"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"flipped\.onnx: damaged, or none of `python -m finetune\.export`"):
+    with pytest.raises(
+        UserError, match=r"flipped\.onnx: is damaged, or was not written by `python -m finetune\.export`"
+    ):
         OnnxSegmenter(path, CPU)
 
 
@@ -146,7 +148,8 @@ def test_an_onnx_file_of_somebody_else_is_refused(exported: Path, tmp_path: Path
     onnx.save(model, tmp_path / "other.onnx")
     for path in (tmp_path / "other.onnx", tmp_path / "nowhere.onnx"):
         with pytest.raises(
-            UserError, match=r"--model .*: (damaged, or none of|no such file;) `python -m finetune\.export`"
+            UserError,
+            match=r"--model .*: (is damaged, or was not written by|no such file;) `python -m finetune\.export`",
         ):
             OnnxSegmenter(path, CPU)
 
@@ -157,7 +160,7 @@ def test_half_precision_is_none_for_a_file(exported: Path) -> None:
 
 
 def test_nothing_is_written_over(run: Path, exported: Path) -> None:
-    with pytest.raises(UserError, match="stands already; give another name"):
+    with pytest.raises(UserError, match="this file exists already; give another name"):
         export_onnx(ModelExportConfig(model=run, out=exported, threads=1))
     with pytest.raises(ValueError, match=r"an ONNX file ends with \.onnx"):
         ModelExportConfig(model=run, out=Path("model.pt"))

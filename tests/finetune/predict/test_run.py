@@ -190,7 +190,7 @@ def test_what_stands_is_left_alone_and_counted(
     assert (out / "a_segmentation.png").read_bytes() == b"mine"
     assert cv2.imread(str(out / "b_segmentation.png"), cv2.IMREAD_UNCHANGED).shape == (64, 48)
     said = capsys.readouterr().out.splitlines()
-    assert said[-2] == f"results: {out} (1 images done, 2 stood already)"
+    assert said[-2] == f"results: {out} (masks of 1 images written, 2 had theirs already)"
     assert said[-1].startswith("next:    python -m finetune.predict --model ")
 
 
@@ -224,7 +224,7 @@ def test_a_stopped_prediction_goes_on_and_ends_alike(
     written = prediction.PredictionPipeline.write
 
     def stop_at_second(self: prediction.PredictionPipeline, one: prediction.PictureProbabilities) -> None:
-        if one.read.picture.name == "b":
+        if one.squares.picture.name == "b":
             raise KeyboardInterrupt
         written(self, one)
 
@@ -273,7 +273,9 @@ def test_masks_that_nobody_answers_for_are_not_mixed(model: Path, images: Path, 
     out = tmp_path / "out"
     predict_masks(config(model, images, out))
     (out / "prediction.json").unlink()
-    with pytest.raises(UserError, match=r"holds masks but no prediction\.json that says whose; give another --out"):
+    with pytest.raises(
+        UserError, match=r"holds masks, but no prediction\.json that says what made them; give another --out"
+    ):
         predict_masks(config(model, images, out))
 
 
@@ -299,7 +301,7 @@ def test_damaged_pictures_are_told_and_the_others_done(
     assert "3 damaged images were left out:" in told.err
     assert f"{images / 'cut.jpg'}: " in told.err
     assert "truncated" in told.err
-    assert "(3 images done, 0 stood already, 3 damaged)" in told.out
+    assert "(masks of 3 images written, 0 had theirs already, 3 are damaged)" in told.out
     (images / "cut.jpg").write_bytes(whole)
     again = predict_masks(config(model, images, tmp_path / "out"))
     assert (again.written, again.stood, len(again.damaged)) == (1, 3, 2)
@@ -357,7 +359,7 @@ def test_a_single_picture_may_be_given(model: Path, images: Path, tmp_path: Path
 
 def test_a_single_file_that_is_no_picture_by_its_name_is_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(UserError, match=r"notes\.txt: no picture by its name"):
+    with pytest.raises(UserError, match=r"notes\.txt: its name does not end as a picture's"):
         predict_masks(config(model, tmp_path / "notes.txt", tmp_path / "out"))
 
 
@@ -369,7 +371,7 @@ def test_masks_that_lie_beside_the_images_are_not_predicted(model: Path, images:
 
 
 def test_the_folder_of_the_images_is_no_place_for_masks(model: Path, images: Path) -> None:
-    with pytest.raises(UserError, match="is the folder of the images; give one of its own"):
+    with pytest.raises(UserError, match="this is the folder of the images; give the masks a folder of their own"):
         predict_masks(config(model, images, images))
     assert not list(images.rglob("*_segmentation.png"))
 
@@ -398,7 +400,7 @@ def test_masks_do_not_depend_on_what_is_read_ahead(
 ) -> None:
     (images / "damaged.png").write_bytes(b"1")
     inline = files_of(model, images, tmp_path / "inline", batch_size=1)
-    monkeypatch.setattr(TorchSegmenter, "beside", True)  # as on a GPU: reading, network and writing side by side
+    monkeypatch.setattr(TorchSegmenter, "beside_cpu", True)  # as on a GPU: reading, network and writing side by side
     outcome = predict_masks(config(model, images, tmp_path / "ahead", batch_size=1))
     assert [one.picture.name for one in outcome.damaged] == ["damaged"]
     ahead = pictures_in(tmp_path / "ahead")

@@ -79,27 +79,36 @@ def remove(name: str) -> Callable[[Path], None]:
 FIRST = "ISIC_0000000_segmentation.png"
 WHOLE = png(4, 6)
 BROKEN = {  # what is done to a submission -> what we say of it
-    "missing": (remove(FIRST), "1 ids without a mask (ISIC_0000000)"),
+    "missing": (remove(FIRST), "ids without a mask: 1 (ISIC_0000000)"),
     "double": (
         add("ISIC_0000000.png", WHOLE),
-        "1 ids of several masks (ISIC_0000000: ISIC_0000000.png and ISIC_0000000_segmentation.png)",
+        "ids of several masks: 1 (ISIC_0000000: ISIC_0000000.png and ISIC_0000000_segmentation.png)",
     ),
     "number twice": (
         add("x00000001.png", WHOLE),
-        "2 ids of several masks (ISIC_0000000: ISIC_0000000_segmentation.png and x00000001.png, "
+        "ids of several masks: 2 (ISIC_0000000: ISIC_0000000_segmentation.png and x00000001.png, "
         "ISIC_0000001: ISIC_0000001_segmentation.png and x00000001.png)",
     ),
-    "size": (add(FIRST, png(6, 4)), f"1 unfit masks ({FIRST} is 4 x 6 and its image 6 x 4)"),
-    "colour": (add(FIRST, png(4, 6, "RGB")), f"1 unfit masks ({FIRST} is RGB and not a single channel of 8 bits)"),
-    "opacity": (add(FIRST, png(4, 6, "LA")), f"1 unfit masks ({FIRST} is LA and not a single channel of 8 bits)"),
-    "palette": (add(FIRST, png(4, 6, "P")), f"1 unfit masks ({FIRST} is P and not a single channel of 8 bits)"),
+    "size": (add(FIRST, png(6, 4)), f"masks that do not fit: 1 ({FIRST} is 4 x 6 and its image 6 x 4)"),
+    "colour": (
+        add(FIRST, png(4, 6, "RGB")),
+        f"masks that do not fit: 1 ({FIRST} is RGB and not a single channel of 8 bits)",
+    ),
+    "opacity": (
+        add(FIRST, png(4, 6, "LA")),
+        f"masks that do not fit: 1 ({FIRST} is LA and not a single channel of 8 bits)",
+    ),
+    "palette": (
+        add(FIRST, png(4, 6, "P")),
+        f"masks that do not fit: 1 ({FIRST} is P and not a single channel of 8 bits)",
+    ),
     "16 bits": (
         add(FIRST, encoded(Image.fromarray(np.zeros((4, 6), np.uint16)))),
-        f"1 unfit masks ({FIRST} is I;16 and not a single channel of 8 bits)",
+        f"masks that do not fit: 1 ({FIRST} is I;16 and not a single channel of 8 bits)",
     ),
-    "no picture": (add(FIRST, b"lesion"), f"1 unfit masks ({FIRST} cannot be decoded (not a picture))"),
-    "nothing": (add(FIRST, b""), f"1 unfit masks ({FIRST} cannot be decoded (not a picture))"),
-    "half": (add(FIRST, png(64, 64)[:-30]), f"1 unfit masks ({FIRST} cannot be decoded ("),
+    "no picture": (add(FIRST, b"lesion"), f"masks that do not fit: 1 ({FIRST} cannot be decoded (not a picture))"),
+    "nothing": (add(FIRST, b""), f"masks that do not fit: 1 ({FIRST} cannot be decoded (not a picture))"),
+    "half": (add(FIRST, png(64, 64)[:-30]), f"masks that do not fit: 1 ({FIRST} cannot be decoded ("),
 }
 
 
@@ -122,8 +131,8 @@ def test_what_the_official_scorer_refuses_is_refused_with_a_sentence(
 @pytest.mark.parametrize(
     ("breaking", "said"),
     [
-        (add("notes.txt", b"hello"), "1 files that belong to no id (notes.txt)"),
-        (add("ISIC_9999999_segmentation.png", WHOLE), "1 files that belong to no id (ISIC_9999999_segmentation.png)"),
+        (add("notes.txt", b"hello"), "files that belong to no id: 1 (notes.txt)"),
+        (add("ISIC_9999999_segmentation.png", WHOLE), "files that belong to no id: 1 (ISIC_9999999_segmentation.png)"),
         (add(FIRST, png(4, 6, high=1)), f"{FIRST} has other values than 0 and 255 (0, 1)"),
         (add(FIRST, png(4, 6, high=200)), f"{FIRST} has other values than 0 and 255 (0, 200)"),
     ],
@@ -166,22 +175,22 @@ def test_ids_of_more_than_seven_digits_that_the_scorer_cannot_tell_apart_are_ref
         official_scorer.SegmentationScore.from_dir(folder, folder)
     said = refused(folder, ids)
     first, second = (official_name(image_id) for image_id in ids[:2])
-    assert f"3 ids of several masks (ISIC_000000000: {first} and {second} and 1 more, " in said
+    assert f"ids of several masks: 3 (ISIC_000000000: {first} and {second} and 1 more, " in said
 
 
 def test_all_findings_come_at_once_and_ten_culprits_of_each(tmp_path: Path) -> None:
     folder = write(tmp_path / "s", ISIC_0000000=png(4, 6, "RGB"))
     (folder / "notes.txt").write_text("hello")
     said = refused(folder, [*IDS, *(f"ISIC_1000{number:03d}" for number in range(100))])
-    assert "100 ids without a mask (ISIC_1000000, ISIC_1000001, " in said
-    assert "ISIC_1000009 and 90 more); 1 files that belong to no id (notes.txt); 1 unfit masks (" in said
+    assert "ids without a mask: 100 (ISIC_1000000, ISIC_1000001, " in said
+    assert "ISIC_1000009 and 90 more); files that belong to no id: 1 (notes.txt); masks that do not fit: 1 (" in said
 
 
 def test_an_archive_with_a_name_in_two_folders_is_refused_since_the_scorer_takes_the_last(tmp_path: Path) -> None:
     archive = pack(write(tmp_path / "s"))
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr(f"more/{FIRST}", WHOLE)
-    assert f"1 ids of several masks (ISIC_0000000: {FIRST} and {FIRST})" in refused(archive)
+    assert f"ids of several masks: 1 (ISIC_0000000: {FIRST} and {FIRST})" in refused(archive)
 
 
 def test_what_systems_strew_in_is_no_finding(tmp_path: Path) -> None:
@@ -207,7 +216,7 @@ def test_a_damaged_member_of_an_archive_is_an_unfit_mask(tmp_path: Path) -> None
     data = bytearray(archive.read_bytes())
     data[data.index(WHOLE) + 40] ^= 1
     archive.write_bytes(bytes(data))
-    assert f"1 unfit masks ({FIRST} cannot be decoded (Bad CRC-32" in refused(archive)
+    assert f"masks that do not fit: 1 ({FIRST} cannot be decoded (Bad CRC-32" in refused(archive)
 
 
 def test_a_written_submission_is_what_the_official_scorer_takes(official_scorer: ModuleType, tmp_path: Path) -> None:
@@ -234,9 +243,9 @@ def test_equal_masks_give_equal_bytes_wherever_and_whenever(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (None, "1 ids without a mask (ISIC_0000000)"),
-        (png(4, 6, "RGB"), f"1 unfit masks ({FIRST} is RGB"),
-        (png(4, 6, high=1), f"1 unfit masks ({FIRST} has other values than 0 and 255 (0, 1))"),
+        (None, "ids without a mask: 1 (ISIC_0000000)"),
+        (png(4, 6, "RGB"), f"masks that do not fit: 1 ({FIRST} is RGB"),
+        (png(4, 6, high=1), f"masks that do not fit: 1 ({FIRST} has other values than 0 and 255 (0, 1))"),
     ],
     ids=["missing", "colour", "values"],
 )
@@ -254,7 +263,7 @@ def test_ids_in_folders_lie_flat_and_are_refused_where_they_would_meet(tmp_path:
         write(tmp_path / part)
     write_submission(tmp_path / "s.zip", tmp_path, ["a/ISIC_0000000", "b/ISIC_0000001"])
     check_submission(tmp_path / "s.zip", ["ISIC_0000000", "ISIC_0000001"], SIZES)
-    with pytest.raises(UserError, match="2 ids of several masks"):
+    with pytest.raises(UserError, match="ids of several masks: 2"):
         write_submission(tmp_path / "s.zip", tmp_path, ["a/ISIC_0000000", "b/ISIC_0000000"])
 
 
@@ -266,7 +275,7 @@ def test_other_names_than_isics_stay_and_are_told(official_scorer: ModuleType, t
     write_submission(tmp_path / "s.zip", folder, ["mole", "mole_2"])
     check_submission(tmp_path / "s.zip", ["mole", "mole_2"])
     assert unofficial(["mole", "ISIC_0000000", "mole_2"]) == (
-        "2 ids are not ISIC's (mole, mole_2); the official scorer knows an image by ISIC_ and seven digits"
+        "names that are not ISIC's: 2 (mole, mole_2); the official scorer knows an image by ISIC_ and seven digits"
     )
     assert unofficial(IDS) == ""
     with pytest.raises(Exception, match="Unknown ground truth file"):

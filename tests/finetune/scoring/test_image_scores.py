@@ -25,7 +25,7 @@ Keep = Callable[[list[Pixels]], PixelCache]
 class Darkness:
     """A network that says how dark a pixel is."""
 
-    beside: bool = False
+    beside_cpu: bool = False
 
     def __call__(self, squares: Pixels) -> Probability:
         return (1 - squares.mean(axis=3) / 255).astype(np.float32)

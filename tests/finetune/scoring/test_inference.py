@@ -37,10 +37,10 @@ class Restless(nn.Module):
 class Redness:
     """Calls a pixel lesion as it is red; remembers the sizes of the batches that it was given."""
 
-    beside = False
+    beside_cpu = False
 
     def __init__(self, beside: bool = False) -> None:
-        self.beside = beside
+        self.beside_cpu = beside
         self.batches: list[int] = []
 
     def __call__(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -154,7 +154,7 @@ def test_the_mean_over_symmetries_is_taken_on_the_square() -> None:
     class Corner:
         """Calls the top left pixel lesion, whatever it is shown."""
 
-        beside = False
+        beside_cpu = False
 
         def __call__(self, given: NDArray[np.uint8]) -> NDArray[np.float32]:
             found = np.zeros(given.shape[:3], np.float32)

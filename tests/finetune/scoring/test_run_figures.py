@@ -113,7 +113,7 @@ def held_out(photographs: Path) -> Manifest:
 
 def masks_of(held_out: Manifest) -> list[MaskThumbnails]:
     found = [thumbnail(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in held_out.paths("mask_path")]
-    return [MaskThumbnails(png_bytes(".png", mask), png_bytes(".png", 255 - mask)) for mask in found]
+    return [MaskThumbnails(png_bytes(mask), png_bytes(255 - mask)) for mask in found]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])

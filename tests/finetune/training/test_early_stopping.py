@@ -14,7 +14,7 @@ from dermssl.training.checkpoint import Checkpoints, newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
-from finetune.network.build import assembled
+from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
 from finetune.training.early_stopping import EarlyStopping
 from finetune.training.segment import Segment
@@ -42,7 +42,7 @@ def segment(steps: int, thaw: int | None = None, **more: object) -> Segment:
     torch.manual_seed(0)
     config = FinetuneConfig(encoder=TINY, image_size=SIDE, lr=1e-2, **more)
     ordinary = Normalise((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    return Segment(assembled(TINY, "unet", {}), ordinary, config, Schedule(steps, thaw))
+    return Segment(assemble(TINY, "unet", {}), ordinary, config, Schedule(steps, thaw))
 
 
 def scripted(scores: Sequence[float]) -> Score:
@@ -117,8 +117,8 @@ def test_training_ends_when_patience_does_and_leaves_the_best_weights(tmp_path: 
     assert differing(done.module.trained, keeping.states[4]) == []
     assert differing(done.module.trained, keeping.states[6])
     assert done.said[-1] == (
-        "inner images: mean IoU 0.500 after step 4 of 8 is the best, and its weights are kept; "
-        "nothing better in 2 epochs, so training ended there"
+        "inner images: the best mean IoU is 0.500, after step 4 of 8, and the weights of that step are kept; "
+        "training ended early, for the 2 epochs after it brought nothing better"
     )
 
 
@@ -127,7 +127,9 @@ def test_a_training_that_betters_itself_is_trained_to_its_end(tmp_path: Path) ->
     assert done.steps == 9
     assert done.column == [0.1, 0.2, 0.1, 0.3, 0.2]  # the last epoch is cut short after a step, and is scored
     assert done.early.summary == {"stopped_at_step": None, "best_step": 8, "inner_iou": 0.3}
-    assert done.said[-1] == "inner images: mean IoU 0.300 after step 8 of 9 is the best, and its weights are kept"
+    assert done.said[-1] == (
+        "inner images: the best mean IoU is 0.300, after step 8 of 9, and the weights of that step are kept"
+    )
 
 
 def test_patience_is_counted_from_the_thaw(tmp_path: Path) -> None:

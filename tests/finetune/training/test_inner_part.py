@@ -90,7 +90,7 @@ def test_too_few_images_left_are_refused(manifest: Manifest) -> None:
 class Halves:
     """Calls the left half of every square lesion."""
 
-    beside = False
+    beside_cpu = False
 
     def __call__(self, squares: np.ndarray) -> Probability:
         found = np.zeros(squares.shape[:3], np.float32)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 import finetune.training.range_test
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Normalise
-from finetune.network.build import assembled
+from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
 from finetune.training.range_test import DECADE, RATES, learning_rate, range_test, smoothed_losses, steepest, sweep
 from finetune.training.segment import Segment
@@ -113,7 +113,7 @@ def segment(**more: object) -> Segment:
     torch.manual_seed(0)
     config = FinetuneConfig(encoder="tu-test_efficientnet", image_size=SIDE, lr=1.0, **more)
     ordinary = Normalise((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    return Segment(assembled("tu-test_efficientnet", "unet", {}), ordinary, config, Schedule(100, thaw=50))
+    return Segment(assemble("tu-test_efficientnet", "unet", {}), ordinary, config, Schedule(100, thaw=50))
 
 
 def squares() -> DataLoader[object]:
@@ -161,4 +161,6 @@ def test_a_run_keeps_its_range_test_and_reads_it_again(tmp_path: Path) -> None:
     module.training_step = lambda *_: never()  # type: ignore[method-assign]
     assert learning_rate(module, squares(), CPU, tmp_path, said.append) == found
     assert said[0] == said[1]
-    assert said[0].startswith(f"--lr auto: {found:.2g}, where the loss fell fastest in {len(curve)} steps")
+    assert said[0].startswith(
+        f"--lr auto: the learning rate is {found:.2g}, where the loss fell fastest in {len(curve)} steps"
+    )

@@ -14,7 +14,7 @@ from dermssl.training.checkpoint import Checkpoints, newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
-from finetune.network.build import assembled
+from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
 from finetune.training.segment import Segment
 from finetune.training.training_schedule import Schedule
@@ -46,7 +46,7 @@ def segment(encoder: str = TINY, decoder: str = "unet", schedule: Schedule | Non
     torch.manual_seed(0)
     config = FinetuneConfig(encoder=encoder, decoder=decoder, image_size=SIDE, **({"lr": 1e-2} | more))
     ordinary = Normalise((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    return Segment(assembled(encoder, decoder, {}), ordinary, config, schedule or Schedule(6))
+    return Segment(assemble(encoder, decoder, {}), ordinary, config, schedule or Schedule(6))
 
 
 def train(module: Segment, steps: int, *callbacks: Callback, resume: Path | None = None) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from dermssl.errors import UserError
 from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
 from dermssl.weights.encoder import build_encoder
-from finetune.network.build import assembled
+from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
 from finetune.training.training_schedule import Schedule, optimiser_steps, parameter_groups, schedule_of, stages_of
 
@@ -62,7 +62,7 @@ def config(**more: object) -> FinetuneConfig:
 
 
 def unet(encoder: str = "tu-test_efficientnet") -> nn.Module:
-    return assembled(encoder, "unet", {})
+    return assemble(encoder, "unet", {})
 
 
 def ids(parameters: Iterable[nn.Parameter]) -> list[int]:

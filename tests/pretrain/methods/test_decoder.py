@@ -260,7 +260,7 @@ def test_a_decoder_drops_nothing_while_it_is_compared_with_itself() -> None:
 
 
 def test_an_encoder_that_the_decoder_cannot_take_is_refused() -> None:
-    with pytest.raises(UserError, match="--decoder unet: does not go with --encoder tu-test_vit"):
+    with pytest.raises(UserError, match="--decoder unet does not go with --encoder tu-test_vit"):
         build_decoder("tu-test_vit", "unet")
 
 
