@@ -6,9 +6,9 @@ import numpy as np
 
 from dermssl.features.dense import Masked
 from probe.config import ProbeConfig
-from probe.maps.umap_map import FEWEST
+from probe.maps.umap_map import FEWEST_MAPPED
 from probe.scores.labels import ClassSplit
-from probe.scores.similarity import FEWEST as FEWEST_COMPARED
+from probe.scores.similarity import FEWEST_COMPARED
 
 TITLES = {
     "knn": "kNN, the vote of nearest neighbours",
@@ -43,7 +43,7 @@ def reasons(
         "dense": pictures.refusal,
         "invariance": unwanted or strangers,
         "cka": unwanted or alone or few,
-        "umap": (f"{count} images, of {FEWEST} needed" if count < FEWEST else "")
+        "umap": (f"{count} images, of {FEWEST_MAPPED} needed" if count < FEWEST_MAPPED else "")
         if config.umap
         else "not asked for (--no-umap)",
     }

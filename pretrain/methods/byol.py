@@ -12,7 +12,7 @@ from torch import Tensor
 from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, rising, slow_copy
+from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.recipes import BYOLConfig
 from pretrain.views.batch import Batch
 
@@ -57,7 +57,7 @@ class BYOL(Method):
 
         It follows here what the last step did to the online network, which the paper's code does right after that step.
         """
-        momentum = rising(self.config.momentum, self.global_step, self.steps)
+        momentum = momentum_schedule(self.config.momentum, self.global_step, self.steps)
         follow(self.target_encoder, self.encoder, momentum)
         follow(self.target_projector, self.projector, momentum)
         target_a, target_b = (self.target_projector(pooled(self.target_encoder, view)) for view in (first, second))

@@ -14,7 +14,7 @@ from dermssl.features.representation import spread
 from dermssl.parallel import summed, world
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, rising, slow_copy
+from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.methods.swav import crop_features, similarities, swapped_prediction
 from pretrain.recipes import DINOConfig
 from pretrain.views.batch import Batch
@@ -110,7 +110,7 @@ class DINO(Method):
     @torch.no_grad()
     def targets(self, views: Tensor) -> Tensor:
         """What the teacher, brought up to date, says of the views: (2B, 3, S, S) to distributions (2B, K)."""
-        momentum = rising(self.config.momentum, self.global_step, self.steps)
+        momentum = momentum_schedule(self.config.momentum, self.global_step, self.steps)
         follow(self.teacher, self.encoder, momentum)
         follow(self.teacher_head, self.head, momentum)
         logits = self.teacher_head(pooled(self.teacher, self.normalise(views)))

@@ -13,7 +13,7 @@ from dermssl.features.representation import spread
 from dermssl.parallel import gathered, rank
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, rising, slow_copy
+from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.recipes import MoCoV3Config
 from pretrain.views.batch import Batch
 
@@ -78,7 +78,7 @@ class MoCoV3(Method):
     @torch.no_grad()
     def keys_of(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """The slow copy's projections (B, D) of both views, after it has moved, as in the paper's code."""
-        momentum = rising(self.config.momentum, self.global_step, self.steps)
+        momentum = momentum_schedule(self.config.momentum, self.global_step, self.steps)
         follow(self.key_encoder, self.encoder, momentum)
         follow(self.key_projector, self.projector, momentum)
         key_a, key_b = (self.key_projector(pooled(self.key_encoder, view)) for view in (first, second))

@@ -28,6 +28,6 @@ def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
     torch._foreach_lerp_(old, new, 1 - momentum)
 
 
-def rising(start: float, step: int, steps: int) -> float:
+def momentum_schedule(start: float, step: int, steps: int) -> float:
     """A momentum that rises from `start` to 1 as a cosine over the training (Grill et al. 2020, section 3.3)."""
     return 1 - (1 - start) * (math.cos(math.pi * min(step, steps) / steps) + 1) / 2

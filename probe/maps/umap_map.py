@@ -14,7 +14,7 @@ from dermssl.features.frozen import Features
 from probe.maps.columns import COLOUR, NUMBERS
 
 NEIGHBOURS = 15  # umap-learn's own default
-FEWEST = 4  # images: fewer have no neighbourhoods to lay out
+FEWEST_MAPPED = 4  # images: fewer have no neighbourhoods to lay out
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 """Colours for colour-blind readers (https://jfly.uni-koeln.de/color/); yellow, faint on white, comes last."""
 GREY = "#B0B0B0"
@@ -25,7 +25,7 @@ def umap_table(features: Features, image_ids: Sequence[str], labels: Mapping[str
     """Places every image on the map (McInnes et al. 2018, https://arxiv.org/abs/1802.03426).
 
     Args:
-        features: Features of all images, (N, C), N >= FEWEST.
+        features: Features of all images, (N, C), N >= FEWEST_MAPPED.
         image_ids: Their ids, (N,).
         labels: Classes of those that have one.
         seed: Seed of the layout; equal features and seed give an equal map on one machine.
@@ -56,9 +56,9 @@ def umap_figure(table: pd.DataFrame, title: str, legend: str) -> Figure:
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    by_words(axes, table, table["label"].tolist(), legend)
+    plot_words(axes, table, table["label"].tolist(), legend)
     axes.set_title(title, fontsize=10, loc="left")
-    bare(axes)
+    hide_ticks(axes)
     return figure
 
 
@@ -78,18 +78,18 @@ def columns_figure(table: pd.DataFrame, columns: pd.DataFrame, title: str) -> Fi
         if name == COLOUR:
             axes.scatter(table["x"], table["y"], s=point_area(table), c=values.tolist(), linewidths=0)
         elif name in NUMBERS:
-            by_number(axes, table, values.to_numpy(float), name)
+            plot_numbers(axes, table, values.to_numpy(float), name)
         else:
-            by_words(axes, table, values.tolist(), name)
+            plot_words(axes, table, values.tolist(), name)
         axes.set_title(name, fontsize=10, loc="left")
-        bare(axes)
+        hide_ticks(axes)
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def by_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: str) -> None:
+def plot_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: str) -> None:
     """A point an image; frequent words are drawn first, so that rare ones lie on top, and beyond eight share a grey."""
-    groups = grouped(labels)
+    groups = legend_colours(labels)
     names = pd.Series([legend_group(label, groups) for label in labels], index=table.index)
     area = point_area(table)
     for name, colour in groups.items():
@@ -101,7 +101,7 @@ def by_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: str
                     title_fontsize=8, alignment="left", handletextpad=0.2, markerscale=(28 / area) ** 0.5)  # fmt: skip
 
 
-def by_number(axes: Axes, table: pd.DataFrame, values: NDArray[np.float64], name: str) -> None:
+def plot_numbers(axes: Axes, table: pd.DataFrame, values: NDArray[np.float64], name: str) -> None:
     """A point an image, from the lowest twentieth of the values to the highest; grey where there is none."""
     finite = np.isfinite(values)
     low, high = np.quantile(values[finite], [0.05, 0.95])
@@ -116,7 +116,7 @@ def point_area(table: pd.DataFrame) -> float:
     return float(np.clip(9000 / len(table), 3, 28))
 
 
-def bare(axes: Axes) -> None:
+def hide_ticks(axes: Axes) -> None:
     """No ticks, for the numbers mean nothing, and a step as long in x as in y."""
     axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     axes.set_aspect("equal", adjustable="datalim")
@@ -126,7 +126,7 @@ def bare(axes: Axes) -> None:
 OTHER, NONE = "other", "no class"
 
 
-def grouped(labels: Sequence[str]) -> dict[str, str]:
+def legend_colours(labels: Sequence[str]) -> dict[str, str]:
     """The colour of each group in the legend, images without a class first, then from frequent to rare."""
     counts = Counter(label for label in labels if label)
     names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]

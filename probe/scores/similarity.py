@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-FEWEST = 4  # pictures: the unbiased estimate divides by N - 3
+FEWEST_COMPARED = 4  # pictures: the unbiased estimate divides by N - 3
 
 
 def cka(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -21,7 +21,7 @@ def cka(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     Raises:
         ValueError: If the pictures differ in number or are fewer than four.
     """
-    if len(a) != len(b) or len(a) < FEWEST:
+    if len(a) != len(b) or len(a) < FEWEST_COMPARED:
         raise ValueError(f"CKA needs the same four pictures or more, got {len(a)} and {len(b)}")
     if np.ptp(a, axis=0).max() == 0 or np.ptp(b, axis=0).max() == 0:
         return float("nan")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods.byol import BYOL, normalised_mse
-from pretrain.methods.momentum import rising
+from pretrain.methods.momentum import momentum_schedule
 from pretrain.recipes import BYOLConfig
 from pretrain.views.batch import Batch
 
@@ -122,7 +122,7 @@ def test_the_target_starts_as_the_online_network(tiny_start: Starts) -> None:
 def test_the_target_follows_ever_more_slowly(
     step: int, kept: float, byol: BYOL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert rising(0.99, step, 10) == pytest.approx(kept)
+    assert momentum_schedule(0.99, step, 10) == pytest.approx(kept)
     monkeypatch.setattr(BYOL, "global_step", step)
     before = byol.target_projector.layers[0].weight.clone()
     byol.training_step(draw_batch(), 0)

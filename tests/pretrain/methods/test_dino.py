@@ -11,7 +11,7 @@ from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods.dino import DINO, DINOHead, clip_each, entropy, sharpened
 from pretrain.methods.method import Method
-from pretrain.methods.momentum import rising
+from pretrain.methods.momentum import momentum_schedule
 from pretrain.methods.swav import crop_features, swapped_prediction
 from pretrain.recipes import DINOConfig
 from pretrain.views.batch import Batch
@@ -260,7 +260,7 @@ def test_the_teacher_follows_slower_and_slower(tiny_start: Starts, kind: type[DI
             fast.weight.add_(1.0)
     module.training_step(draw_batch(), 0)
     for (slow, _), old in zip(pairs, before, strict=True):
-        torch.testing.assert_close(slow.weight - old, torch.full_like(old, 1 - rising(0.5, step, 10)))
+        torch.testing.assert_close(slow.weight - old, torch.full_like(old, 1 - momentum_schedule(0.5, step, 10)))
 
 
 def test_the_centre_moves_towards_the_mean_of_the_teachers_logits_after_they_were_used(tiny_start: Starts) -> None:

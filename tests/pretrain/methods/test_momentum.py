@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain.methods.momentum import follow, rising, slow_copy
+from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 
 
 def test_follow_moves_parameters_by_one_minus_momentum_and_leaves_buffers() -> None:
@@ -48,15 +48,17 @@ def test_a_slow_copy_asks_for_no_gradient_and_keeps_its_mode() -> None:
 
 
 def test_a_rising_momentum_goes_from_its_start_over_the_middle_to_one() -> None:
-    assert [rising(0.99, step, 100) for step in (0, 50, 100)] == pytest.approx([0.99, 0.995, 1.0])
+    assert [momentum_schedule(0.99, step, 100) for step in (0, 50, 100)] == pytest.approx([0.99, 0.995, 1.0])
 
 
 def test_a_rising_momentum_never_falls_and_stays_at_one_beyond_the_end() -> None:
-    momenta = [rising(0.9, step, 10) for step in range(14)]
+    momenta = [momentum_schedule(0.9, step, 10) for step in range(14)]
     assert momenta == sorted(momenta)
     assert momenta[10:] == [1.0] * 4
 
 
 def test_a_rising_momentum_is_the_papers_cosine() -> None:
     for step in range(8):
-        assert rising(0.97, step, 7) == pytest.approx(1 - 0.03 * (math.cos(math.pi * min(step / 7, 1)) + 1) / 2)
+        assert momentum_schedule(0.97, step, 7) == pytest.approx(
+            1 - 0.03 * (math.cos(math.pi * min(step / 7, 1)) + 1) / 2
+        )

@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 
 from dermssl.scores.plots import save_figure
-from probe.maps.umap_map import GREY, OKABE_ITO, columns_figure, grouped, legend_group, umap_figure, umap_table
+from probe.maps.umap_map import GREY, OKABE_ITO, columns_figure, legend_colours, legend_group, umap_figure, umap_table
 
 
 def test_groups_are_coloured_from_frequent_to_rare() -> None:
-    groups = grouped(["nv", "mel", "nv", ""])
+    groups = legend_colours(["nv", "mel", "nv", ""])
     assert list(groups.items()) == [("no class", GREY), ("nv", OKABE_ITO[0]), ("mel", OKABE_ITO[1])]
 
 
 def test_beyond_eight_classes_the_rarest_share_a_grey() -> None:
     labels = [f"class {i}" for i in range(10) for _ in range(20 - i)]
-    groups = grouped(labels)
+    groups = legend_colours(labels)
     assert len(groups) == 8
     assert groups["other"] == GREY
     assert {legend_group(label, groups) for label in ("class 7", "class 9")} == {"other"}
