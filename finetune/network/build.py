@@ -39,8 +39,8 @@ def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None
     Args:
         encoder: Name in smp, or `tu-NAME`.
         decoder: One of `finetune.options.decoder.DECODERS`.
-        options: What `finetune.options.decoder.options_of` gives, or the card of a model file holds; tuples may be
-            lists, and what is left out or None is the architecture's own. The depth is one of them, `encoder_depth`.
+        options: What `finetune.options.decoder.decoder_options_of` gives, or the card of a model file holds; tuples may
+            be lists, and what is left out or None is the architecture's own. The depth is one of them, `encoder_depth`.
 
     Raises:
         UserError: If the decoder does not go with this encoder or these options.

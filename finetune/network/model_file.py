@@ -24,7 +24,7 @@ class ModelCard:
     decoder: str
     encoder_depth: int | None = None
     decoder_options: Mapping[str, object] = field(default_factory=dict)
-    """Options of the decoder that are not its own defaults (`finetune.options.decoder.options_of`)."""
+    """Options of the decoder that are not its own defaults (`finetune.options.decoder.decoder_options_of`)."""
     image_size: int
     """Side of the network's square, pixels."""
     mean: Three

@@ -32,9 +32,11 @@ class LossConfig:
         """Refuses what is no sum of losses, and options of a loss that is not in it."""
         used = [name for _, name in terms(self.loss)]
         for option in fields(LossConfig):
-            owner = option.name.partition("_")[0]
-            if owner in LOSSES and owner not in used and getattr(self, option.name) != option.default:
-                raise ValueError(f"--{option.name} is of {owner}, which is not in --loss {self.loss}; leave it out")
+            loss, value = option.name.partition("_")[0], vars(self)[option.name]
+            if loss in LOSSES and loss not in used and value != option.default:
+                raise ValueError(
+                    f"--{option.name} {value} belongs to {loss}, which is not in --loss {self.loss}; leave it out"
+                )
         at_least(self, 0, "focal_gamma")
         share(self, "focal_alpha", interval="(0, 1)")
         above_zero(self, "tversky_alpha", "tversky_beta")

@@ -57,7 +57,9 @@ class TransferConfig:
             raise ValueError(f"--thaw_after must be at least 1, got {self.thaw_after}")
         if self.thaw_after is not None and not self.freeze:
             raise ValueError(f"--thaw_after {self.thaw_after} thaws what nothing froze; add --freeze")
-        for name, default in (("encoder_lr", None), ("layer_decay", 1.0)):
-            given = getattr(self, name)
-            if self.freeze and self.thaw_after is None and given != default:
-                raise ValueError(f"--{name} {given} has no effect on an encoder that stays frozen; add --thaw_after")
+        for name, value, default in (
+            ("encoder_lr", self.encoder_lr, None),
+            ("layer_decay", self.layer_decay, 1.0),
+        ):
+            if self.freeze and self.thaw_after is None and value != default:
+                raise ValueError(f"--{name} {value} has no effect on an encoder that stays frozen; add --thaw_after")

@@ -29,7 +29,7 @@ def bin_shares(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> Bi
 
 
 def calibration_table(mean: BinShares) -> pd.DataFrame:
-    """The mean of `binned` over images as a table, a row a bin.
+    """The mean of `bin_shares` over images as a table, a row a bin.
 
     Its columns are `low` and `high`, the edges; `pixels`, the share of all; `probability`, their mean; and `lesion`,
     the share of them that is. The last two are nan where no pixel lies.

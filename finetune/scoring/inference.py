@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Segmenter(Protocol):
-    """A trained network in whatever form; on a CPU a square's answer has the same bits in any company."""
+    """A trained network in whatever form; on a CPU a square's probabilities have the same bits in any batch."""
 
     @property
     def beside_cpu(self) -> bool:
@@ -72,7 +72,7 @@ class Predictor:
 
     network: Segmenter
     fit: Fit
-    """How pictures become the network's squares, and its answers theirs."""
+    """How pictures become the network's squares, and its probabilities those of the picture."""
     batch_size: int
     """Squares at once."""
     symmetries: bool = False

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean answer to a picture in the eight positions of the square."""
+"""Test-time augmentation: the mean of what a network makes of a picture under the eight symmetries of the square."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,14 @@ def apply_symmetry(squares: Pixels, number: int) -> Pixels:
 
 
 def undo_symmetry(squares: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-    """What `turned` was given, from what it gave."""
+    """The squares as they were before `apply_symmetry`, (B, S, S)."""
     squares = squares.swapaxes(1, 2) if number & 4 else squares
     squares = squares[:, :, ::-1] if number & 2 else squares
     return squares[:, ::-1] if number & 1 else squares
 
 
 def over_symmetries(predict: SquarePredictor, squares: Pixels) -> NDArray[np.float32]:
-    """The mean of `answer` over the eight symmetries, each turned back: (B, S, S) of squares (B, S, S, 3).
+    """The mean of what `predict` makes of the eight symmetries, each undone: (B, S, S) of squares (B, S, S, 3).
 
     Turning the squares turns the mean and changes no bit of it, whatever the network: the eight numbers of a pixel are
     summed in the order of their size and in double precision, so that it does not matter which of them came first.

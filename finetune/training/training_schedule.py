@@ -131,7 +131,7 @@ def stages_of(encoder: nn.Module, image_size: int) -> Stages:
 
 
 def leaves_behind(output: Tensor, visited: set[Node]) -> Iterator[nn.Parameter]:
-    """The leaves that `output` depends on through nodes that are not `seen` yet; these are marked as seen."""
+    """The parameters that `output` depends on through nodes that are not `visited` yet, and then are."""
     ahead = [output.grad_fn]
     while ahead:
         node = ahead.pop()

@@ -66,11 +66,11 @@ def test_what_is_no_sum_of_losses_is_refused(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"focal_gamma": 1.0}, "--focal_gamma is of focal, which is not in --loss dice+bce; leave it out"),
-        ({"focal_alpha": 0.25}, "--focal_alpha is of focal, which is not in --loss dice+bce; leave it out"),
+        ({"focal_gamma": 1.0}, "--focal_gamma 1.0 belongs to focal, which is not in --loss dice+bce; leave it out"),
+        ({"focal_alpha": 0.25}, "--focal_alpha 0.25 belongs to focal, which is not in --loss dice+bce; leave it out"),
         (
             {"tversky_beta": 0.9, "loss": "focal"},
-            "--tversky_beta is of tversky, which is not in --loss focal; leave it out",
+            "--tversky_beta 0.9 belongs to tversky, which is not in --loss focal; leave it out",
         ),
         ({"focal_gamma": -1.0, "loss": "focal"}, "--focal_gamma must not be negative, got -1.0"),
         ({"focal_gamma": float("nan"), "loss": "focal"}, "--focal_gamma must not be negative, got nan"),

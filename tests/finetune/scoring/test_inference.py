@@ -183,7 +183,7 @@ def test_a_pixel_at_the_threshold_is_skin() -> None:
     assert Cut(0.2)(probability).tolist() == [[True, True, True]]
 
 
-def test_a_mask_is_cut_first_and_tidied_then() -> None:
+def test_a_mask_is_cut_first_and_postprocessed_then() -> None:
     drawing = ["...........", ".#####..##.", ".#...#..##.", ".#...#.....", ".#####....."]
     probability = np.array([[0.9 if letter == "#" else 0.1 for letter in line] for line in drawing], np.float32)
     plain, largest, filled = Cut(0.5), Cut(0.5, largest=True), Cut(0.5, fill_holes=True)

@@ -81,7 +81,7 @@ RING_AND_BLOCK = "###.### #.#.### ###.###"
 RING_AROUND_BLOCK = "######## #......# #.####.# #.####.# #.####.# #.####.# #......# ########"
 
 
-def test_without_flags_nothing_is_tidied() -> None:
+def test_without_flags_nothing_is_postprocessed() -> None:
     assert picture(postprocessed(drawn(RING_AND_BLOCK))) == RING_AND_BLOCK
 
 
@@ -97,15 +97,15 @@ def test_holes_are_filled_before_regions_are_compared() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_tidy_mask_is_one_region_without_holes_and_stays_as_it_is(seed: int) -> None:
+def test_a_postprocessed_mask_is_one_region_without_holes_and_stays_as_it_is(seed: int) -> None:
     mask = noise(seed)
-    tidy = postprocessed(mask, largest=True, fill_holes=True)
-    assert (regions(tidy), holes(tidy)) == (int(mask.any()), 0)
-    assert picture(postprocessed(tidy, largest=True, fill_holes=True)) == picture(tidy)
+    mask_of_one = postprocessed(mask, largest=True, fill_holes=True)
+    assert (regions(mask_of_one), holes(mask_of_one)) == (int(mask.any()), 0)
+    assert picture(postprocessed(mask_of_one, largest=True, fill_holes=True)) == picture(mask_of_one)
 
 
 @pytest.mark.parametrize("flags", [{}, {"largest": True}, {"fill_holes": True}, {"largest": True, "fill_holes": True}])
-def test_tidying_leaves_the_mask_it_was_given(flags: dict[str, bool]) -> None:
+def test_postprocessing_leaves_the_mask_it_was_given(flags: dict[str, bool]) -> None:
     mask = drawn(RING_AND_BLOCK)
     assert postprocessed(mask, **flags).dtype == np.bool_
     assert picture(mask) == RING_AND_BLOCK
