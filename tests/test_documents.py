@@ -6,7 +6,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
-from pages import ARCHITECTURE, CONTRIBUTING, PAGES, ROOT, anchors, links, rows, spans, typed, words
+from pages import ARCHITECTURE, CONTRIBUTING, DOCS, PAGES, ROOT, anchors, links, rows, spans, typed, words
 from test_layers import PACKAGES
 
 FOLDERS = (*PACKAGES, "configs", "docs", "tests", "notebooks", "benchmarks")
@@ -61,6 +61,11 @@ def test_what_is_said_to_stand_in_a_file_stands_in_it(path: Path) -> None:
     """Such as `METHODS` (`pretrain/recipes.py`), or `Counts` in `dermssl/scores/counts.py`."""
     pairs = re.findall(r"`(\w+)`\s+(?:in\s+|\()`([\w/]+\.py)`", path.read_text())
     assert [pair for pair in pairs if not re.search(rf"\b{pair[0]}\b", (ROOT / pair[1]).read_text())] == []
+
+
+def test_the_index_names_every_document() -> None:
+    index = DOCS / "README.md"
+    assert {path.name for path in DOCS.glob("*.md")} - {index.name} - set(links(index)) == set()
 
 
 def test_every_path_that_contributing_names_exists() -> None:
