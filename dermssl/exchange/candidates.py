@@ -5,15 +5,15 @@ from typing import NamedTuple
 
 from dermssl.errors import UserError, first_ten
 from dermssl.exchange.foreign import Place
-from dermssl.exchange.recognise import Fit
+from dermssl.exchange.recognise import EncoderMatch
 
 
-class Rule(NamedTuple):
-    """Of two encoders whose places differ in these parts, the first is taken."""
+class Preference(NamedTuple):
+    """Which of two encoders is taken whose places differ in these parts, and why."""
 
-    taken: str
-    left: str
-    why: str
+    preferred: str
+    other: str
+    reason: str
 
 
 class Origin(NamedTuple):
@@ -25,26 +25,26 @@ class Origin(NamedTuple):
 
 
 # A part of a place is a whole word between dots: `backbone` is no part of `momentum_backbone.conv1`.
-RULES = (
-    Rule("encoder_q", "encoder_k", "MoCo judges the query encoder"),
-    Rule("base_encoder", "momentum_encoder", "MoCo v3 judges the base encoder"),
-    Rule("teacher", "student", "DINO judges the teacher"),
-    Rule("teacher_backbone", "student_backbone", "DINO judges the teacher"),
-    Rule("teacher_embedding_model", "student_embedding_model", "LightlyTrain exports the teacher"),
-    Rule("momentum_teacher", "classy_state_dict", "DINO judges the teacher, which VISSL keeps with the loss"),
-    Rule("classy_state_dict", "moco_encoder", "MoCo judges the query encoder"),
-    Rule("base_model", "ema_model", "VISSL judges the trained model"),
-    Rule("backbone", "student_backbone", "lightly keeps DINO's teacher as its backbone"),
-    Rule("backbone", "teacher_backbone", "lightly judges the online encoder of BYOL"),
-    Rule("backbone", "key_backbone", "MoCo judges the query encoder"),
-    Rule("backbone", "momentum_backbone", "solo-learn judges the trained encoder"),
-    Rule("backbone", "backbone_momentum", "lightly and torchgeo judge the trained encoder"),
-    Rule("backbone", "target", "torchgeo judges the online encoder of BYOL"),
-    Rule("query_encoder", "key_encoder", "LightlyTrain judges the query encoder"),
-    Rule("online_encoder", "target_encoder", "BYOL judges the online encoder"),
-    Rule("online_network", "target_network", "BYOL judges the online encoder"),
-    Rule("state_dict_ema", "state_dict", "timm validates the average of the weights"),
-    Rule("model_ema", "model", "torchvision publishes the average of the weights"),
+PREFERENCES = (
+    Preference("encoder_q", "encoder_k", "MoCo judges the query encoder"),
+    Preference("base_encoder", "momentum_encoder", "MoCo v3 judges the base encoder"),
+    Preference("teacher", "student", "DINO judges the teacher"),
+    Preference("teacher_backbone", "student_backbone", "DINO judges the teacher"),
+    Preference("teacher_embedding_model", "student_embedding_model", "LightlyTrain exports the teacher"),
+    Preference("momentum_teacher", "classy_state_dict", "DINO judges the teacher, which VISSL keeps with the loss"),
+    Preference("classy_state_dict", "moco_encoder", "MoCo judges the query encoder"),
+    Preference("base_model", "ema_model", "VISSL judges the trained model"),
+    Preference("backbone", "student_backbone", "lightly keeps DINO's teacher as its backbone"),
+    Preference("backbone", "teacher_backbone", "lightly judges the online encoder of BYOL"),
+    Preference("backbone", "key_backbone", "MoCo judges the query encoder"),
+    Preference("backbone", "momentum_backbone", "solo-learn judges the trained encoder"),
+    Preference("backbone", "backbone_momentum", "lightly and torchgeo judge the trained encoder"),
+    Preference("backbone", "target", "torchgeo judges the online encoder of BYOL"),
+    Preference("query_encoder", "key_encoder", "LightlyTrain judges the query encoder"),
+    Preference("online_encoder", "target_encoder", "BYOL judges the online encoder"),
+    Preference("online_network", "target_network", "BYOL judges the online encoder"),
+    Preference("state_dict_ema", "state_dict", "timm validates the average of the weights"),
+    Preference("model_ema", "model", "torchvision publishes the average of the weights"),
 )
 
 ORIGINS = (
@@ -71,33 +71,33 @@ ORIGINS = (
 )
 
 
-def chosen(fits: Sequence[Fit]) -> tuple[Fit, list[tuple[Fit, str]]]:
+def choose_encoder(matches: Sequence[EncoderMatch]) -> tuple[EncoderMatch, list[tuple[EncoderMatch, str]]]:
     """The encoder to take, and each one that is left with the reason why.
 
     Args:
-        fits: Whole encoders with different weights, at least one.
+        matches: Whole encoders with different weights, at least one.
 
     Raises:
         UserError: If no rule decides.
     """
-    for fit in fits:
-        left = [(other, reason(fit.prefix, other.prefix)) for other in fits if other is not fit]
-        if all(why for _, why in left):
-            return fit, left
-    places = first_ten([f"--prefix {'.'.join(fit.prefix) or repr('')}" for fit in fits])
+    for match in matches:
+        others = [(other, reason_to_prefer(match.prefix, other.prefix)) for other in matches if other is not match]
+        if all(reason for _, reason in others):
+            return match, others
+    places = first_ten([f"--prefix {'.'.join(match.prefix) or repr('')}" for match in matches])
     raise UserError(
-        f"the file holds {len(fits)} whole encoders that differ, and no rule says which to take; give {places}"
+        f"the checkpoint holds {len(matches)} whole encoders that differ, and no rule says which to take; give {places}"
     )
 
 
-def reason(taken: Place, left: Place) -> str:
+def reason_to_prefer(preferred: Place, other: Place) -> str:
     """Why an encoder at the one place is taken and not one at the other; nothing where that is not said."""
-    ours, theirs = set(taken) - set(left), set(left) - set(taken)
-    said = [rule.why for rule in RULES if rule.taken in ours and rule.left in theirs]
-    against = [rule for rule in RULES if rule.taken in theirs and rule.left in ours]
-    return "" if against or not said else said[0]
+    ours, theirs = set(preferred) - set(other), set(other) - set(preferred)
+    reasons = [rule.reason for rule in PREFERENCES if rule.preferred in ours and rule.other in theirs]
+    against = [rule for rule in PREFERENCES if rule.preferred in theirs and rule.other in ours]
+    return "" if against or not reasons else reasons[0]
 
 
-def origin(place: Place) -> Origin:
+def origin_of(place: Place) -> Origin:
     """What a place says of where its encoder comes from."""
-    return next((known for known in ORIGINS if known.parts <= set(place)), Origin(frozenset(), "network"))
+    return next((origin for origin in ORIGINS if origin.parts <= set(place)), Origin(frozenset(), "network"))

@@ -44,74 +44,83 @@ def run(config: ExportConfig) -> Path:
     """
     place = config.place
     if not config.file.is_file():
-        raise UserError(f"{config.file}: no such file; export takes the encoder file of a pretraining or an import")
+        raise UserError(
+            f"{config.file}: no such file; give the encoder file of a pretraining, or one that "
+            "`python -m dermssl import` wrote"
+        )
     if place.exists():
-        raise UserError(f"--out {place}: stands already; give another name, or remove it")
+        raise UserError(f"--out {place}: is there already; give another name, or remove it")
     start = start_from(str(config.file.absolute()), read_card(config.file).encoder, seed=0)
     if config.to == "onnx":
-        print(as_onnx(place, start, config.size or start.card.image_size or SIDE))
+        print(write_encoder_onnx(place, start, config.size or start.card.image_size or SIDE))
         return place
     form = form_of(config.to, start)
     if form is None:
-        others = ", ".join(takers(start))
-        raise UserError(f"--to {config.to}: has no network that holds '{start.card.encoder}'; take --to {others}")
-    print((as_folder if config.to == "huggingface" else as_file)(place, start, form))
+        others = ", ".join(libraries_for(start))
+        raise UserError(
+            f"--to {config.to}: {config.to} has no network that holds '{start.card.encoder}'; take --to {others}"
+        )
+    print((write_timm_folder if config.to == "huggingface" else write_tensor_file)(place, start, form))
     return place
 
 
-def takers(start: Start) -> list[str]:
+def libraries_for(start: Start) -> list[str]:
     """The libraries that can take the encoder."""
     names = counterparts(start.card.encoder)
-    known = [name for name in ("timm", "torchvision") if name in names and form_of(name, start)]
-    return [*known, "smp", "onnx", *(["huggingface"] if "timm" in known else [])]
+    libraries = [name for name in ("timm", "torchvision") if name in names and form_of(name, start)]
+    return [*libraries, "smp", "onnx", *(["huggingface"] if "timm" in libraries else [])]
 
 
-def as_file(path: Path, start: Start, form: Form) -> str:
+def write_tensor_file(path: Path, start: Start, form: Form) -> str:
     """Writes the tensors under the library's names; returns what there is to say of it."""
     with whole_file(path) as part:
-        save_file(form.named(start.encoder.state_dict()), part, metadata=card_text(start.card))
-        difference = proved(part, start, form)
-    return report(path, start, form, difference)
+        save_file(form.renamed(start.encoder.state_dict()), part, metadata=card_text(start.card))
+        difference = prove_features(part, start, form)
+    return export_summary(path, start, form, difference)
 
 
-def as_folder(path: Path, start: Start, form: Form) -> str:
+def write_timm_folder(path: Path, start: Start, form: Form) -> str:
     """Writes config.json, model.safetensors and README.md, which timm opens by the folder's name."""
     call = timm_call(start.card.encoder)
     assert call is not None, "the form came of it"
     with whole_folder(path) as part:
         write_json(part / "config.json", timm_config(start.card, call))
-        save_file(form.named(start.encoder.state_dict()), part / "model.safetensors", metadata=card_text(start.card))
-        difference = proved(part, start, form)
+        save_file(form.renamed(start.encoder.state_dict()), part / "model.safetensors", metadata=card_text(start.card))
+        difference = prove_features(part, start, form)
         write_text(part / "README.md", model_card(start.card, form.lines, form.remark))
-    return report(path, start, form, difference)
+    return export_summary(path, start, form, difference)
 
 
-def proved(path: Path, start: Start, form: Form) -> float:
+def prove_features(path: Path, start: Start, form: Form) -> float:
     """The difference of the features once the library alone has opened `path`; see `largest_difference`.
 
     Raises:
         UserError: If the library does not open it, or gives other features.
     """
     try:
-        model = form.opened(path)
+        model = form.open_model(path)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise UserError(
             f"'{start.card.encoder}': the library does not open what was written ({first}); take --to smp or onnx"
         ) from error
     theirs, ours = model.state_dict(), start.encoder.state_dict()
-    wrong = [name for name, own in form.held.items() if not torch.equal(theirs[name].flatten(), ours[own].flatten())]
+    wrong = [
+        name
+        for name, own in form.names_in_model.items()
+        if not torch.equal(theirs[name].flatten(), ours[own].flatten())
+    ]
     difference = largest_difference(start.encoder, model, side_for(start.card.encoder))
     if wrong or not difference <= TOLERANCE:  # nan is a failure too
         raise UserError(
-            f"'{start.card.encoder}': {len(wrong)} of {len(form.held)} tensors differ once the library has loaded them "
-            f"and its features by {difference:.1e} of the largest value, so it has another network; "
+            f"'{start.card.encoder}': {len(wrong)} of {len(form.names_in_model)} tensors differ once the library has "
+            f"loaded them and its features by {difference:.1e} of the largest value, so it has another network; "
             "take --to smp or onnx"
         )
     return difference
 
 
-def as_onnx(path: Path, start: Start, side: int) -> str:
+def write_encoder_onnx(path: Path, start: Start, side: int) -> str:
     """Writes encoder and normalisation for pictures of `side` pixels; returns what there is to say of it."""
     module = Stages(start.encoder, start.normalise).eval()
     example = torch.randint(256, (2, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -121,7 +130,7 @@ def as_onnx(path: Path, start: Start, side: int) -> str:
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(f"'{start.card.encoder}' takes no pictures of {side} pixels ({error}); give --size") from error
     names = [f"stage_{index}" for index in range(1, len(maps) + 1)]
-    shapes = {name: ["B", *found.shape[1:]] for name, found in zip(names, maps, strict=True)}
+    shapes = {name: ["B", *stage_map.shape[1:]] for name, stage_map in zip(names, maps, strict=True)}
     about = {
         "card": json.dumps(public(start.card)),
         "input": f"RGB pixels in 0 to 255, uint8, (B, 3, {side}, {side}); normalisation is in the graph",
@@ -136,18 +145,18 @@ def as_onnx(path: Path, start: Start, side: int) -> str:
     proof = (
         f"onnxruntime gives the {len(names)} maps {', '.join(names)} within {difference:.0e} of torch's largest value"
     )
-    return "\n".join([f"results: {path}", f"proved:  {proof}, for three batch sizes", *shown(lines, path)])
+    return "\n".join([f"results: {path}", f"proved:  {proof}, for three batch sizes", *python_lines(lines, path)])
 
 
-def report(path: Path, start: Start, form: Form, difference: float) -> str:
-    """Where it is, what was proved, and the lines that load it."""
+def export_summary(path: Path, start: Start, form: Form, difference: float) -> str:
+    """What the command says of the file: where it is, what was proved of it, and the lines that load it."""
     stages = len(feature_maps(start.encoder, torch.zeros(1, 3, *2 * [side_for(start.card.encoder)])))
     proof = f"{len(form.names)} tensors loaded by the library alone, {stages} maps equal within {difference:.0e}"
     normal = f"# then ((pixels / 255) - mean) / std with mean {start.card.mean}, std {start.card.std}"
     remark = [f"note:    {form.remark}"] if form.remark else []
-    return "\n".join([f"results: {path}", f"proved:  {proof}", *remark, *shown([*form.lines, normal], path)])
+    return "\n".join([f"results: {path}", f"proved:  {proof}", *remark, *python_lines([*form.lines, normal], path)])
 
 
-def shown(lines: Sequence[str], path: Path) -> list[str]:
+def python_lines(lines: Sequence[str], path: Path) -> list[str]:
     """The lines of Python for `path`, indented under a heading."""
     return ["next:", *(f"    {line.replace('PATH', str(path))}" for line in lines)]

@@ -32,7 +32,7 @@ class Blank:
 
     state: object = None
 
-    def __init__(self, *given: object) -> None:
+    def __init__(self, *arguments: object) -> None:
         pass
 
     def __setstate__(self, state: object) -> None:
@@ -68,7 +68,7 @@ TABLES = (
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignCheckpoint:
     """What lies in a checkpoint."""
 
     file: Path
@@ -84,7 +84,7 @@ class Foreign:
         return next((self.words[place] for place in ARCHITECTURE if place in self.words), "")
 
 
-def read_foreign(file: Path) -> Foreign:
+def read_foreign_checkpoint(file: Path) -> ForeignCheckpoint:
     """Every tensor in a checkpoint, however deep, by where it lies.
 
     Files of `torch.save` are read with `weights_only=True`; of classes that are no tensors only those of BLANKS and
@@ -96,14 +96,14 @@ def read_foreign(file: Path) -> Foreign:
     if not file.is_file():
         raise UserError(f"{file}: no such file; import takes a checkpoint, such as a .pth, .ckpt or .safetensors file")
     content = load_safetensors(file) if is_safetensors(file) else load_pickle(file)
-    found: dict[Place, object] = {}
+    entries: dict[Place, object] = {}
     for place, value in leaves(content, set()):
-        found.setdefault(without_wrappers(place), value)
-    tensors = {place: value.detach() for place, value in found.items() if isinstance(value, Tensor)}
+        entries.setdefault(without_wrappers(place), value)
+    tensors = {place: value.detach() for place, value in entries.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(f"{file}: holds no tensors; import takes a checkpoint with a network's weights")
-    words = {place: value for place, value in found.items() if isinstance(value, str)}
-    return Foreign(file, tensors, words, card_in(file) if is_safetensors(file) else {})
+    words = {place: value for place, value in entries.items() if isinstance(value, str)}
+    return ForeignCheckpoint(file, tensors, words, card_in(file) if is_safetensors(file) else {})
 
 
 def is_safetensors(file: Path) -> bool:
@@ -144,7 +144,7 @@ def load_pickle(file: Path) -> object:
             warnings.simplefilter("ignore")  # what torch warns of is refused just below
             return torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError) as error:
-        raise UserError(refusal(file, str(error))) from error
+        raise UserError(unreadable_sentence(file, str(error))) from error
     except (
         OSError,
         EOFError,
@@ -160,7 +160,7 @@ def load_pickle(file: Path) -> object:
         ) from error
 
 
-def refusal(file: Path, complaint: str) -> str:
+def unreadable_sentence(file: Path, complaint: str) -> str:
     """Why torch does not read the file as data, and how its owner makes one that it does."""
     stranger = re.search(r"GLOBAL ([\w.]+)", complaint)
     if stranger is None and "Cannot use ``weights_only=True`` with" not in complaint:
@@ -176,18 +176,18 @@ def refusal(file: Path, complaint: str) -> str:
     )
 
 
-def leaves(value: object, seen: set[int], place: Place = ()) -> Iterator[tuple[Place, object]]:
+def leaves(value: object, opened_containers: set[int], place: Place = ()) -> Iterator[tuple[Place, object]]:
     """Everything that is no container, with where it lies; a container that stands twice is opened once."""
     if isinstance(value, Blank):
         value = value.state
     if not isinstance(value, Mapping | list | tuple):
         yield place, value
         return
-    if id(value) in seen:
+    if id(value) in opened_containers:
         return
-    seen.add(id(value))
+    opened_containers.add(id(value))
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-        yield from leaves(item, seen, (*place, *str(key).split(".")))
+        yield from leaves(item, opened_containers, (*place, *str(key).split(".")))
 
 
 def without_wrappers(place: Place) -> Place:

@@ -43,13 +43,13 @@ class Form:
 
     names: Names
     """Their name -> our name, of all that the file holds."""
-    like: State
+    model_state: State
     """The tensors of the library's model, without values, by their names."""
-    opened: Callable[[Path], nn.Module]
+    open_model: Callable[[Path], nn.Module]
     """The library's model, loaded strictly from the file; no line of ours takes part in it."""
     lines: Sequence[str]
     """The same in Python, for the user; PATH stands for the file."""
-    held: Names
+    names_in_model: Names
     """Their name in the opened model -> our name; mostly `names`."""
     lacks: Sequence[str] = ()
     """Tensors of the library's network, without its classifier, that the encoder does not hold."""
@@ -61,10 +61,11 @@ class Form:
             return ""
         return f"the library's own network goes on behind this encoder, with {first_ten(self.lacks)}; they are not here"
 
-    def named(self, tensors: State) -> dict[str, Tensor]:
+    def renamed(self, tensors: State) -> dict[str, Tensor]:
         """The encoder's tensors under the library's names and in its shapes."""
         return {
-            theirs: tensors[ours].reshape(self.like[theirs].shape).contiguous() for theirs, ours in self.names.items()
+            theirs: tensors[ours].reshape(self.model_state[theirs].shape).contiguous()
+            for theirs, ours in self.names.items()
         }
 
 
@@ -77,7 +78,7 @@ def form_of(library: str, start: Start) -> Form | None:
     return forms[library](encoder)
 
 
-def loaded(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+def load_model(build: Callable[[], nn.Module], path: Path) -> nn.Module:
     """What `build` makes, with the tensors of a file."""
     model = build()
     model.load_state_dict(load_file(path))
@@ -94,7 +95,7 @@ def smp_form(encoder: str, decoder: str) -> Form:
         'model.encoder.load_state_dict(load_file("PATH"))',
     )
     build, names = partial(library_encoder, encoder, pretrained=False), dialects(encoder)["smp"]
-    return Form(names, skeleton(encoder), partial(loaded, build), lines, names)
+    return Form(names, skeleton(encoder), partial(load_model, build), lines, names)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def timm_form(encoder: str) -> Form | None:
     )
     build = partial(timm.create_model, call.model, pretrained=False, **call.options)
     names = {call.own[theirs]: ours for theirs, ours in call.names.items()}
-    return Form(names, meta_state(build), partial(loaded, build), lines, names, call.lacks)
+    return Form(names, meta_state(build), partial(load_model, build), lines, names, call.lacks)
 
 
 def huggingface_form(encoder: str) -> Form | None:
@@ -159,11 +160,11 @@ def huggingface_form(encoder: str) -> Form | None:
     if call is None:
         return None
     lines = ("import timm", 'model = timm.create_model("local-dir:PATH", pretrained=True)')
-    held = {call.own[theirs]: ours for theirs, ours in call.names.items()}
-    return Form(call.names, classifier_state("timm", call.model), opened_folder, lines, held, call.lacks)
+    names_in_model = {call.own[theirs]: ours for theirs, ours in call.names.items()}
+    return Form(call.names, classifier_state("timm", call.model), open_folder, lines, names_in_model, call.lacks)
 
 
-def opened_folder(path: Path) -> nn.Module:
+def open_folder(path: Path) -> nn.Module:
     """What timm makes of a folder with config.json and model.safetensors."""
     return timm.create_model(f"local-dir:{path}", pretrained=True)
 
@@ -174,14 +175,14 @@ def torchvision_form(encoder: str) -> Form | None:
         return None
     model, names = counterparts(encoder)["torchvision"], dialects(encoder)["torchvision"]
     with torch.device("meta"):
-        kept = layers_kept(classifier("torchvision", model), names.keys())
-    build = partial(shortened, model, kept)
-    like = meta_state(build)
-    if like.keys() != names.keys():
+        layer_counts = layers_kept(classifier("torchvision", model), names.keys())
+    build = partial(without_layers, model, layer_counts)
+    model_state = meta_state(build)
+    if model_state.keys() != names.keys():
         return None
     cuts = [
         f"model.{part} = model.{part}[:{count}]" if count else f"model.{part} = torch.nn.Identity()"
-        for part, count in kept.items()
+        for part, count in layer_counts.items()
     ]
     lines = (
         "import torch",
@@ -191,23 +192,25 @@ def torchvision_form(encoder: str) -> Form | None:
         *cuts,
         'model.load_state_dict(load_file("PATH"))',
     )
-    return Form(names, like, partial(loaded, build), lines, names)
+    return Form(names, model_state, partial(load_model, build), lines, names)
 
 
 def layers_kept(model: nn.Module, names: Container[str]) -> dict[str, int]:
     """How many layers stay of those parts of torchvision's model that hold more than `names`; 0 for the classifier."""
-    kept = {}
+    layer_counts = {}
     for part, module in model.named_children():
-        foreign = [name for name in module.state_dict() if f"{part}.{name}" not in names]
-        if foreign:
-            kept[part] = int(foreign[0].split(".")[0]) if len(foreign) < len(module.state_dict()) else 0
-    return kept
+        other_layers = [name for name in module.state_dict() if f"{part}.{name}" not in names]
+        if other_layers:
+            layer_counts[part] = (
+                int(other_layers[0].split(".")[0]) if len(other_layers) < len(module.state_dict()) else 0
+            )
+    return layer_counts
 
 
-def shortened(name: str, kept: Mapping[str, int]) -> nn.Module:
+def without_layers(name: str, layer_counts: Mapping[str, int]) -> nn.Module:
     """The model of torchvision with random weights, and only as many layers of its parts as are `kept`."""
     model = classifier("torchvision", name)
-    for part, count in kept.items():
+    for part, count in layer_counts.items():
         layers = getattr(model, part)
         setattr(model, part, layers[:count] if count else nn.Identity())
     return model

@@ -21,13 +21,13 @@ class ImportConfig:
     prefix: str | None = None
     """Where in the file the encoder lies, such as state_dict.module.encoder_q, if there are several."""
     mean: tuple[float, ...] = ()
-    """Of the pixels in [0, 1] that it was trained on; by default what the naming library normalises with."""
+    """Mean of the pixels, in [0, 1], that it was trained on; by default what the naming library normalises with."""
     std: tuple[float, ...] = ()
-    """Likewise; `--mean 0 0 0 --std 1 1 1` where pixels were only divided by 255, as torchgeo does by default."""
+    """Their standard deviation; `--mean 0 0 0 --std 1 1 1` where pixels were only divided by 255, as in torchgeo."""
     method: str = ""
     """How it was pretrained, for the card; by default what the file's structure tells, else `imported`."""
     licence: str = ""
-    """Of the weights, for the card; `unknown` by default."""
+    """Licence of the weights, for the card; `unknown` by default."""
 
     def __post_init__(self) -> None:
         if self.method == "random":
@@ -36,9 +36,9 @@ class ImportConfig:
             raise ValueError(f"--out {self.out}: an encoder file ends in .safetensors")
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers and not (len(numbers) == 3 and all(0 <= number <= 1 for number in numbers)):
-                given = " ".join(map(str, numbers))
+                words = " ".join(map(str, numbers))
                 raise ValueError(
-                    f"--{name} is three numbers, of pixels in [0, 1]; got {given}; if in [0, 255], divide by 255"
+                    f"--{name} is three numbers, of pixels in [0, 1]; got {words}; if in [0, 255], divide by 255"
                 )
         if 0 in self.std:
             raise ValueError(f"--std divides, so it is above 0; got {' '.join(map(str, self.std))}")

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.candidates import chosen, origin
-from dermssl.exchange.foreign import Foreign, read_foreign
+from dermssl.exchange.candidates import choose_encoder, origin_of
+from dermssl.exchange.foreign import ForeignCheckpoint, read_foreign_checkpoint
 from dermssl.exchange.import_config import ImportConfig
 from dermssl.exchange.proof import largest_difference, side_for
-from dermssl.exchange.recognise import COUNTER, Dialect, Fit, Wanted, encoders_in, wanted
-from dermssl.exchange.refusal import refuse
-from dermssl.exchange.source_model import Source, source_model
+from dermssl.exchange.recognise import COUNTER, Dialect, EncoderLayout, EncoderMatch, encoders_in, layout_of
+from dermssl.exchange.refusal import incomplete_encoder
+from dermssl.exchange.source_model import SourceModel, source_model
 from dermssl.files import sha256_of
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing
@@ -34,31 +34,34 @@ def run(config: ImportConfig) -> Path:
             which to take, or gives other features than the model that it comes from.
     """
     # What the encoder needs, and where it lies in the file.
-    want = wanted(config.encoder)
-    foreign = read_foreign(config.file)
-    whole = encoders_in(foreign, want, config.prefix)
-    if not whole:
-        raise refuse(foreign, want, config.prefix)
-    fit, left = chosen(whole)
-    refuse_encoder_file(config, fit)
-    print(f"recognised: {origin(fit.prefix).words} at {fit.where}, {fit.dialect}, "
-          f"{len(fit.found)} of {len(want.tensors)} tensors")  # fmt: skip
-    for other, why in left:
-        print(f"left: {origin(other.prefix).words} at {other.where}, for {why}")
+    layout = layout_of(config.encoder)
+    checkpoint = read_foreign_checkpoint(config.file)
+    matches = encoders_in(checkpoint, layout, config.prefix)
+    if not matches:
+        raise incomplete_encoder(checkpoint, layout, config.prefix)
+    match, others = choose_encoder(matches)
+    refuse_encoder_file(config, match)
+    print(f"recognised: {origin_of(match.prefix).words} at {match.where}, {match.dialect}, "
+          f"{len(match.places)} of {len(layout.tensors)} tensors")  # fmt: skip
+    for other, why in others:
+        print(f"left: {origin_of(other.prefix).words} at {other.where}, for {why}")
 
     # Its tensors under our names, proved to be loaded and to give what they give in their own model.
-    tensors = tensors_of(foreign, want, fit)
+    tensors = encoder_tensors(checkpoint, layout, match)
     refuse_other_weights(config.place, tensors)
-    for change in changes(foreign, want, fit):
+    for change in tensor_changes(checkpoint, layout, match):
         print(f"changed: {change}")
     encoder = load_strictly(build_encoder(config.encoder), tensors, str(config.file))
-    source = source_model(config.encoder, fit.dialect, tensors, foreign.architecture)
-    print(f"features: {compared(encoder, fit, source, config.encoder)}")
+    source = source_model(config.encoder, match.dialect, tensors, checkpoint.architecture)
+    print(f"features: {comparison(encoder, match, source, config.encoder)}")
 
     # The file, with a card that says where it is from.
-    card, seen = card_of(config, fit, foreign), read_seen(config.file) if foreign.card else None
+    card, seen = imported_card(config, match, checkpoint), read_seen(config.file) if checkpoint.card else None
     write_encoder_file(config.place, tensors, card, seen)
-    print(f"pixels: mean {numbers(card.mean)}, std {numbers(card.std)}, {said_by(config, fit, foreign)}")
+    print(
+        f"pixels: mean {with_spaces(card.mean)}, std {with_spaces(card.std)}, "
+        f"{word_on_pixels(config, match, checkpoint)}"
+    )
     if card.method == UNKNOWN:
         print(
             "method: not known; --method says it for the card, with imagenet for weights that were trained with labels"
@@ -70,13 +73,13 @@ def run(config: ImportConfig) -> Path:
     return config.place
 
 
-def refuse_encoder_file(config: ImportConfig, fit: Fit) -> None:
+def refuse_encoder_file(config: ImportConfig, match: EncoderMatch) -> None:
     """Stops at a file that `--init` takes as it is."""
     try:
-        known = read_card(config.file)
+        card = read_card(config.file)
     except UserError:
         return
-    if known.encoder == config.encoder and all(name == ".".join(place) for name, place in fit.found.items()):
+    if card.encoder == config.encoder and all(name == ".".join(place) for name, place in match.places.items()):
         raise UserError(f"{config.file}: is an encoder file of '{config.encoder}'; give it to --init as it is")
 
 
@@ -86,41 +89,41 @@ def refuse_other_weights(place: Path, tensors: Mapping[str, Tensor]) -> None:
         raise UserError(f"{place}: holds other weights already; give --out with another name")
 
 
-def tensors_of(foreign: Foreign, want: Wanted, fit: Fit) -> dict[str, Tensor]:
+def encoder_tensors(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch) -> dict[str, Tensor]:
     """The encoder's tensors under our names, of our shapes and types, contiguous; what no feature needs is 0.
 
     Raises:
         UserError: If one holds NaN or infinity.
     """
     tensors = {}
-    for name, ours in want.tensors.items():
-        place = fit.found.get(name)
-        given = torch.zeros(ours.shape) if place is None else foreign.tensors[place].reshape(ours.shape)
-        if not bool(given.isfinite().all()):
-            raise UserError(f"{foreign.file}: '{name}' holds NaN or infinity; take a checkpoint from before that")
-        tensors[name] = given.to(ours.dtype, memory_format=torch.contiguous_format, copy=True)
+    for name, ours in layout.tensors.items():
+        place = match.places.get(name)
+        tensor = torch.zeros(ours.shape) if place is None else checkpoint.tensors[place].reshape(ours.shape)
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{checkpoint.file}: '{name}' holds NaN or infinity; take a checkpoint from before that")
+        tensors[name] = tensor.to(ours.dtype, memory_format=torch.contiguous_format, copy=True)
     return tensors
 
 
-def changes(foreign: Foreign, want: Wanted, fit: Fit) -> Iterator[str]:
+def tensor_changes(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch) -> Iterator[str]:
     """What is not as it lies in the file."""
-    types = [(foreign.tensors[place].dtype, want.tensors[name].dtype) for name, place in fit.found.items()]
+    types = [(checkpoint.tensors[place].dtype, layout.tensors[name].dtype) for name, place in match.places.items()]
     for theirs, ours in sorted({pair for pair in types if pair[0] != pair[1]}, key=str):
-        yield f"{types.count((theirs, ours))} tensors from {plain(theirs)} to {plain(ours)}"
-    counters = [name for name in fit.missing if name.rpartition(".")[2] == COUNTER]
-    idle = [name for name in fit.missing if name not in counters]
+        yield f"{types.count((theirs, ours))} tensors from {dtype_name(theirs)} to {dtype_name(ours)}"
+    counters = [name for name in match.missing if name.rpartition(".")[2] == COUNTER]
+    idle = [name for name in match.missing if name not in counters]
     if counters:
         yield f"{len(counters)} counters ({COUNTER}) set to 0, for the file lacks them; no feature needs them"
     if idle:
         yield f"{', '.join(idle)} set to 0, for the file lacks them; no feature needs them"
 
 
-def plain(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     """The type without torch's name before it."""
     return str(dtype).removeprefix("torch.")
 
 
-def compared(encoder: nn.Module, fit: Fit, source: Source, name: str) -> str:
+def comparison(encoder: nn.Module, match: EncoderMatch, source: SourceModel, name: str) -> str:
     """What comparing every map with the source model's gave, in words.
 
     Raises:
@@ -134,51 +137,51 @@ def compared(encoder: nn.Module, fit: Fit, source: Source, name: str) -> str:
         return f"not compared with {source.title}, whose layers give no maps of the encoder's sizes"
     if not difference <= TOLERANCE:  # nan is a failure too
         raise UserError(
-            f"'{name}' fits tensor by tensor at {fit.where}, but the features of {source.title} differ by "
+            f"'{name}' fits tensor by tensor at {match.where}, but the features of {source.title} differ by "
             f"{difference:.1e} of the largest value, so it is another network; name that one with --as"
         )
     return f"equal to those of {source.title}: largest difference {difference:.1g}"
 
 
-def card_of(config: ImportConfig, fit: Fit, foreign: Foreign) -> Card:
+def imported_card(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> Card:
     """What the encoder file says of itself: what an export of ours says where the file is one, else what is known."""
-    own = foreign.card
+    own = checkpoint.card
     if own.get("encoder") == config.encoder and {"method", "mean", "std"} <= own.keys():
-        known = card_from(config.file, own)
+        card = card_from(config.file, own)
     else:
-        mean, std = pixels(config.encoder, fit.dialect, own)
-        known = Card(encoder=config.encoder, method=origin(fit.prefix).method or UNKNOWN, mean=mean, std=std)
+        mean, std = pixel_statistics(config.encoder, match.dialect, own)
+        card = Card(encoder=config.encoder, method=origin_of(match.prefix).method or UNKNOWN, mean=mean, std=std)
     source = {
-        "file": config.file.name, "sha256": sha256_of(config.file), "prefix": ".".join(fit.prefix),
-        "names": str(fit.dialect), "architecture": foreign.architecture,
+        "file": config.file.name, "sha256": sha256_of(config.file), "prefix": ".".join(match.prefix),
+        "names": str(match.dialect), "architecture": checkpoint.architecture,
     }  # fmt: skip
     return replace(
-        known,
-        method=config.method or known.method,
-        mean=cast(Three, config.mean) if config.mean else known.mean,
-        std=cast(Three, config.std) if config.std else known.std,
-        config={**known.config, "imported": source},
-        data={**known.data, "licence": config.licence or known.data.get("licence", "unknown")},
+        card,
+        method=config.method or card.method,
+        mean=cast(Three, config.mean) if config.mean else card.mean,
+        std=cast(Three, config.std) if config.std else card.std,
+        config={**card.config, "imported": source},
+        data={**card.data, "licence": config.licence or card.data.get("licence", "unknown")},
         commit=commit(),
     )
 
 
-def pixels(encoder: str, dialect: Dialect, own: Mapping[str, Any]) -> tuple[Three, Three]:
+def pixel_statistics(encoder: str, dialect: Dialect, own: Mapping[str, Any]) -> tuple[Three, Three]:
     """Mean and standard deviation: of a card of ours, such as a model's, else what the naming library takes."""
     if {"mean", "std"} <= own.keys():
         return cast(Three, tuple(own["mean"])), cast(Three, tuple(own["std"]))
     return (IMAGENET_MEAN, IMAGENET_STD) if dialect.library == "torchvision" else normalisation(encoder)
 
 
-def said_by(config: ImportConfig, fit: Fit, foreign: Foreign) -> str:
+def word_on_pixels(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> str:
     """Whose word the mean and the deviation are."""
     if config.mean and config.std:
         return "as given"
-    if "mean" in foreign.card:
+    if "mean" in checkpoint.card:
         return "from the file's card"
-    return f"which {fit.dialect.library} takes by default; if the training took others, give --mean and --std"
+    return f"which {match.dialect.library} takes by default; if the training took others, give --mean and --std"
 
 
-def numbers(three: Three) -> str:
+def with_spaces(three: Three) -> str:
     """Three numbers with spaces, as an option takes them."""
     return " ".join(f"{number:g}" for number in three)

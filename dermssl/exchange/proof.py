@@ -29,7 +29,7 @@ def largest_difference(encoder: nn.Module, model: nn.Module, side: int) -> float
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     maps = feature_maps(encoder.eval(), images)
     least = [torch.inf] * len(maps)
-    hooks = [layer.register_forward_hook(comparing(maps, least)) for layer in model.modules()]
+    hooks = [layer.register_forward_hook(comparing_hook(maps, least)) for layer in model.modules()]
     try:
         model.eval()(images)
     finally:
@@ -38,27 +38,29 @@ def largest_difference(encoder: nn.Module, model: nn.Module, side: int) -> float
     return max(least)
 
 
-def comparing(maps: Sequence[Tensor], least: list[float]) -> Callable[[nn.Module, object, object], None]:
+def comparing_hook(maps: Sequence[Tensor], least: list[float]) -> Callable[[nn.Module, object, object], None]:
     """A hook that lowers `least`, one number a map, where a layer's output is nearer to it.
 
     Compares at once: a ReLU in place may write over the output afterwards.
     """
 
     def compare(_: nn.Module, __: object, output: object) -> None:
-        for index, wanted in enumerate(maps):
-            scale = wanted.abs().max().item() or 1.0
-            gaps = [(shown - wanted).abs().max().item() / scale for shown in shown_as(output, wanted.shape)]
+        for index, feature_map in enumerate(maps):
+            scale = feature_map.abs().max().item() or 1.0
+            gaps = [
+                (reading - feature_map).abs().max().item() / scale for reading in readings_of(output, feature_map.shape)
+            ]
             least[index] = min([least[index], *gaps])
 
     return compare
 
 
-def shown_as(output: object, shape: Sequence[int]) -> Iterator[Tensor]:
+def readings_of(output: object, shape: Sequence[int]) -> Iterator[Tensor]:
     """A layer's output as maps of `shape`, (B, C, H, W), in each way in which it can be read so.
 
     Channels may come last, as tokens behind a class token, or in several parts; a ReLU may follow as a function.
     """
-    for tensor in parts(output):
+    for tensor in tensors_in(output):
         readings = [tensor]
         if tensor.ndim == 4:
             readings.append(tensor.permute(0, 3, 1, 2))
@@ -71,13 +73,13 @@ def shown_as(output: object, shape: Sequence[int]) -> Iterator[Tensor]:
                 yield reading.relu()
 
 
-def parts(output: object) -> list[Tensor]:
+def tensors_in(output: object) -> list[Tensor]:
     """The tensors of an output, and after them all maps of one size as one, along the channels."""
     if isinstance(output, Tensor):
         return [output]
     if not isinstance(output, (list, tuple)):
         return []
-    tensors = [tensor for part in output for tensor in parts(part)]
+    tensors = [tensor for part in output for tensor in tensors_in(part)]
     whole = len({(tensor.ndim, tensor.shape[0], *tensor.shape[2:]) for tensor in tensors}) == 1 < len(tensors)
     return [*tensors, torch.cat(tensors, dim=1)] if whole else tensors
 

@@ -13,14 +13,14 @@ from dermssl.weights.encoder import build_encoder
 from dermssl.weights.library_names import classifier, counterparts
 
 
-class Source(NamedTuple):
+class SourceModel(NamedTuple):
     """A model in the library that names its tensors so."""
 
     model: nn.Module
     title: str
 
 
-def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], called: str) -> Source:
+def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], architecture: str) -> SourceModel:
     """The library's model, filled strictly with the tensors under the library's own names.
 
     What the dialect does not name (a classifier, counters) stays as the library draws it, for no feature of ours
@@ -30,25 +30,25 @@ def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], 
         encoder: Our name.
         dialect: The library's names.
         tensors: By our names.
-        called: What the checkpoint calls its network; that one is built if the library knows it and it holds these
-            tensors, for two networks may have equal tensors and yet differ (padding, epsilon, activation).
+        architecture: What the checkpoint calls its network; that one is built if the library knows it and it holds
+            these tensors, for two networks may have equal tensors and yet differ (padding, epsilon, activation).
     """
     usual = counterparts(encoder)[dialect.library]
-    for name in [called, usual] if knows(dialect.library, called) else [usual]:
-        model = built(dialect, name)
-        if fill(model, dialect, tensors):
-            return Source(model, title(dialect, name))
-    raise AssertionError(f"{dialect} are not those of {title(dialect, usual)}")
+    for name in [architecture, usual] if library_has(dialect.library, architecture) else [usual]:
+        model = build_source(dialect, name)
+        if load_under_names(model, dialect, tensors):
+            return SourceModel(model, title_of(dialect, name))
+    raise AssertionError(f"{dialect} are not those of {title_of(dialect, usual)}")
 
 
-def knows(library: str, name: str) -> bool:
+def library_has(library: str, name: str) -> bool:
     """Whether a library has a network of that name."""
     if library == "timm":
         return bool(timm.is_model(name))
     return library == "torchvision" and name in torchvision.models.list_models()
 
 
-def built(dialect: Dialect, name: str) -> nn.Module:
+def build_source(dialect: Dialect, name: str) -> nn.Module:
     """The library's model in the form that the dialect names."""
     if dialect.library == "smp":
         return build_encoder(name)
@@ -59,17 +59,17 @@ def built(dialect: Dialect, name: str) -> nn.Module:
     return nn.Sequential(*list(model.children())[:-1]) if dialect.form == "numbered" else model
 
 
-def title(dialect: Dialect, name: str) -> str:
+def title_of(dialect: Dialect, name: str) -> str:
     """The model as people know it."""
     return f"torchvision.models.{name}" if dialect.library == "torchvision" else f"{dialect.library}'s {name}"
 
 
-def fill(model: nn.Module, dialect: Dialect, tensors: Mapping[str, Tensor]) -> bool:
+def load_under_names(model: nn.Module, dialect: Dialect, tensors: Mapping[str, Tensor]) -> bool:
     """Loads the tensors under the library's names; whether all of them had a place of their shape."""
     state = dict(model.state_dict())
-    given = {their: tensors[our] for their, our in dialect.names.items()}
-    if any(name not in state or state[name].numel() != tensor.numel() for name, tensor in given.items()):
+    named = {their: tensors[our] for their, our in dialect.names.items()}
+    if any(name not in state or state[name].numel() != tensor.numel() for name, tensor in named.items()):
         return False
-    state |= {name: tensor.reshape(state[name].shape) for name, tensor in given.items()}
+    state |= {name: tensor.reshape(state[name].shape) for name, tensor in named.items()}
     model.load_state_dict(state, strict=True)
     return True

@@ -31,8 +31,8 @@ MUST: Mapping[type[Any], Sequence[str]] = {  # what must be given beside the swi
     FinetuneConfig: ["--decoder", "deeplabv3"],  # which has a switch of its own
 }
 CONFIGS = (
-    StudyConfig, FinetuneConfig, ProbeConfig, PredictConfig, EnsembleConfig, PreviewConfig, ModelExportConfig, SimCLRConfig,
-    Isic2018Config, Ham10000Config, IsicArchiveConfig, SynthesizeConfig, CheckConfig, ImportConfig,
+    StudyConfig, FinetuneConfig, ProbeConfig, PredictConfig, EnsembleConfig, PreviewConfig, ModelExportConfig,
+    SimCLRConfig, Isic2018Config, Ham10000Config, IsicArchiveConfig, SynthesizeConfig, CheckConfig, ImportConfig,
     EncoderExportConfig,
 )  # fmt: skip
 SWITCHES = [(config, switch) for config in CONFIGS for switch in switches_of(config)]

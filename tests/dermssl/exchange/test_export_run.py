@@ -17,10 +17,10 @@ from torch import nn
 from dermssl.errors import UserError
 from dermssl.exchange import export_run
 from dermssl.exchange.export_config import ExportConfig
-from dermssl.exchange.export_run import run, takers
+from dermssl.exchange.export_run import libraries_for, run
 from dermssl.exchange.forms import form_of, layers_kept, timm_call
 from dermssl.exchange.model_card import public
-from dermssl.exchange.proof import largest_difference, parts, shown_as
+from dermssl.exchange.proof import largest_difference, readings_of, tensors_in
 from dermssl.flags import parse
 from dermssl.weights.encoder import build_encoder, feature_maps, from_state, start_from
 from dermssl.weights.encoder_file import Card, write_encoder_file
@@ -156,7 +156,7 @@ def test_a_failed_proof_leaves_no_file(encoder_file: Encoder, tmp_path: Path, mo
     assert form is not None
     one, two = "layer1.0.conv1.weight", "layer1.0.conv2.weight"  # of one shape
     swapped = {**form.names, one: form.names[two], two: form.names[one]}
-    wrong = dataclasses.replace(form, names=swapped, held=swapped)
+    wrong = dataclasses.replace(form, names=swapped, names_in_model=swapped)
     monkeypatch.setattr(export_run, "form_of", lambda *_: wrong)
     with pytest.raises(UserError, match=r"0 of 120 tensors differ .* its features by"):
         run(ExportConfig(file=encoder_file("resnet18"), to="timm", out=tmp_path / "a.safetensors"))
@@ -170,11 +170,11 @@ def test_a_tensor_that_the_library_leaves_out_is_seen(
     assert form is not None
 
     def forgetful(path: Path) -> nn.Module:
-        model = form.opened(path)
+        model = form.open_model(path)
         model.state_dict()["bn1.num_batches_tracked"].zero_()  # no feature tells
         return model
 
-    monkeypatch.setattr(export_run, "form_of", lambda *_: dataclasses.replace(form, opened=forgetful))
+    monkeypatch.setattr(export_run, "form_of", lambda *_: dataclasses.replace(form, open_model=forgetful))
     with pytest.raises(UserError, match="1 of 120 tensors differ"):
         run(ExportConfig(file=encoder_file("resnet18"), to="timm", out=tmp_path / "a.safetensors"))
 
@@ -232,7 +232,7 @@ def test_the_default_place_names_the_run_and_the_library() -> None:
 
 def test_takers_are_the_libraries_that_have_the_network() -> None:
     start = from_state("resnet18", build_encoder("resnet18").state_dict(), "random")
-    assert takers(start) == ["timm", "torchvision", "smp", "onnx", "huggingface"]
+    assert libraries_for(start) == ["timm", "torchvision", "smp", "onnx", "huggingface"]
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ def test_maps_are_found_whatever_way_a_layer_shows_them() -> None:
     wanted = torch.arange(-12.0, 12.0).view(1, 4, 2, 3)
     tokens = torch.cat([torch.zeros(1, 1, 4), wanted.flatten(2).transpose(1, 2)], dim=1)  # behind a class token
     for output in (wanted, wanted.permute(0, 2, 3, 1), tokens, (wanted[:, :1], [wanted[:, 1:]])):
-        assert any(torch.equal(shown, wanted) for shown in shown_as(output, wanted.shape))
-        assert any(torch.equal(shown, wanted.relu()) for shown in shown_as(output, wanted.shape))
-    assert not list(shown_as(wanted[:, :3], wanted.shape))
-    assert parts({"a": wanted}) == []
+        assert any(torch.equal(shown, wanted) for shown in readings_of(output, wanted.shape))
+        assert any(torch.equal(shown, wanted.relu()) for shown in readings_of(output, wanted.shape))
+    assert not list(readings_of(wanted[:, :3], wanted.shape))
+    assert tensors_in({"a": wanted}) == []
 
 
 def test_every_map_must_be_found() -> None:

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.parsing import AttributeDict
 from torch import nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.foreign import BLANKS, TABLES, Blank, load_pickle, read_foreign
+from dermssl.exchange.foreign import BLANKS, TABLES, Blank, load_pickle, read_foreign_checkpoint
 
 ONE = torch.ones(2)
 
@@ -49,7 +49,7 @@ def saved(path: Path, content: object, **options: Any) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        read_foreign(path)
+        read_foreign_checkpoint(path)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -109,9 +109,9 @@ def test_what_trainings_leave_beside_their_tensors_is_passed_over(tmp_path: Path
         "random": np.array(["a"]),
         "dtype": torch.float16,
     }
-    foreign = read_foreign(saved(tmp_path / "training.ckpt", content))
-    assert list(foreign.tensors) == [("state_dict", "layer", "weight")]
-    assert foreign.words["hyper_parameters", "model"] == "resnet18"
+    checkpoint = read_foreign_checkpoint(saved(tmp_path / "training.ckpt", content))
+    assert list(checkpoint.tensors) == [("state_dict", "layer", "weight")]
+    assert checkpoint.words["hyper_parameters", "model"] == "resnet18"
 
 
 @pytest.mark.parametrize(
@@ -127,26 +127,26 @@ def test_what_trainings_leave_beside_their_tensors_is_passed_over(tmp_path: Path
 def test_the_architecture_is_read_where_trainings_write_it(
     content: dict[str, object], architecture: str, tmp_path: Path
 ) -> None:
-    assert read_foreign(saved(tmp_path / "a.pth", {"w": ONE, **content})).architecture == architecture
+    assert read_foreign_checkpoint(saved(tmp_path / "a.pth", {"w": ONE, **content})).architecture == architecture
 
 
 def test_parts_of_a_place_are_keys_and_the_words_between_dots(tmp_path: Path) -> None:
     content = {"model": {"_orig_mod.trunk.weight": ONE}, "state": {0: {"exp_avg": [ONE]}}}
-    places = set(read_foreign(saved(tmp_path / "a.pth", content)).tensors)
+    places = set(read_foreign_checkpoint(saved(tmp_path / "a.pth", content)).tensors)
     assert places == {("model", "trunk", "weight"), ("state", "0", "exp_avg", "0")}
 
 
 def test_containers_that_hold_themselves_end(tmp_path: Path) -> None:
     ring: dict[str, object] = {"w": ONE}
     ring["again"] = ring
-    assert list(read_foreign(saved(tmp_path / "a.pth", ring)).tensors) == [("w",)]
+    assert list(read_foreign_checkpoint(saved(tmp_path / "a.pth", ring)).tensors) == [("w",)]
 
 
 def test_thirty_lists_of_one_another_are_not_read_a_billion_times(tmp_path: Path) -> None:
     inner: list[object] = [ONE]
     for _ in range(30):
         inner = [inner, inner]
-    assert len(read_foreign(saved(tmp_path / "a.pth", {"x": inner})).tensors) == 1
+    assert len(read_foreign_checkpoint(saved(tmp_path / "a.pth", {"x": inner})).tensors) == 1
 
 
 def test_a_whole_module_is_refused_with_the_lines_that_make_a_clean_file(tmp_path: Path) -> None:

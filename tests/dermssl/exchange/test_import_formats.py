@@ -19,9 +19,9 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dermssl.exchange.candidates import chosen, origin
-from dermssl.exchange.foreign import read_foreign
-from dermssl.exchange.recognise import Wanted, encoders_in, wanted
+from dermssl.exchange.candidates import choose_encoder, origin_of
+from dermssl.exchange.foreign import read_foreign_checkpoint
+from dermssl.exchange.recognise import EncoderLayout, encoders_in, layout_of
 
 State = dict[str, Tensor]
 Draw = Callable[[State, State], Any]
@@ -43,8 +43,8 @@ def other() -> State:
 
 
 @pytest.fixture(scope="module")
-def want() -> Wanted:
-    return wanted(ENCODER)
+def layout() -> EncoderLayout:
+    return layout_of(ENCODER)
 
 
 def drawn(seed: int) -> State:
@@ -333,49 +333,49 @@ FORMATS: list[tuple[Draw, str, str, str]] = [
 ]  # fmt: skip
 
 
-def tensors_taken(path: Path, want: Wanted, prefix: str | None = None) -> tuple[str, str, str, State]:
+def tensors_taken(path: Path, layout: EncoderLayout, prefix: str | None = None) -> tuple[str, str, str, State]:
     """Where, as what, in which names, and the tensors under torchvision's names, which are smp's for this encoder."""
-    foreign = read_foreign(path)
-    fit, _ = chosen(encoders_in(foreign, want, prefix))
-    taken = {name: foreign.tensors[place] for name, place in fit.found.items()}
-    return fit.where, origin(fit.prefix).words, str(fit.dialect), taken
+    checkpoint = read_foreign_checkpoint(path)
+    match, _ = choose_encoder(encoders_in(checkpoint, layout, prefix))
+    taken = {name: checkpoint.tensors[place] for name, place in match.places.items()}
+    return match.where, origin_of(match.prefix).words, str(match.dialect), taken
 
 
 @pytest.mark.parametrize(("draw", "where", "words", "names"), FORMATS, ids=[row[0].__name__ for row in FORMATS])
 def test_each_format_gives_the_encoder_that_its_library_judges(
-    draw: Draw, where: str, words: str, names: str, judged: State, other: State, want: Wanted, tmp_path: Path
+    draw: Draw, where: str, words: str, names: str, judged: State, other: State, layout: EncoderLayout, tmp_path: Path
 ) -> None:
     torch.save(draw(judged, other), tmp_path / "checkpoint.pth")
-    *told, taken = tensors_taken(tmp_path / "checkpoint.pth", want)
+    *told, taken = tensors_taken(tmp_path / "checkpoint.pth", layout)
     assert told == [where, words, names]
     assert numbers(taken) == numbers({name: judged[name] for name in taken})
-    assert want.tensors.keys() - taken.keys() <= want.spare
+    assert layout.tensors.keys() - taken.keys() <= layout.spare
 
 
 @pytest.mark.parametrize("draw", [moco_v2, dino, solo_learn_byol, lightly_byol, timm_training])
 def test_the_user_can_take_the_other_encoder(
-    draw: Draw, judged: State, other: State, want: Wanted, tmp_path: Path
+    draw: Draw, judged: State, other: State, layout: EncoderLayout, tmp_path: Path
 ) -> None:
     torch.save(draw(judged, other), tmp_path / "checkpoint.pth")
-    foreign = read_foreign(tmp_path / "checkpoint.pth")
-    _, [(left, _)] = chosen(encoders_in(foreign, want))
-    *_, taken = tensors_taken(tmp_path / "checkpoint.pth", want, left.where)
+    checkpoint = read_foreign_checkpoint(tmp_path / "checkpoint.pth")
+    _, [(left, _)] = choose_encoder(encoders_in(checkpoint, layout))
+    *_, taken = tensors_taken(tmp_path / "checkpoint.pth", layout, left.where)
     assert numbers(taken) == numbers(body(other))
 
 
 def test_one_file_fits_the_encoder_of_smp_and_that_of_timm(judged: State, other: State, tmp_path: Path) -> None:
     torch.save(torchgeo_simclr(judged, other), tmp_path / "checkpoint.ckpt")
-    *_, taken = tensors_taken(tmp_path / "checkpoint.ckpt", wanted("tu-resnet18"))
+    *_, taken = tensors_taken(tmp_path / "checkpoint.ckpt", layout_of("tu-resnet18"))
     assert numbers(taken) == numbers(at("model.", body(judged)))
 
 
-def test_safetensors_are_read_as_pickles_are(judged: State, want: Wanted, tmp_path: Path) -> None:
+def test_safetensors_are_read_as_pickles_are(judged: State, layout: EncoderLayout, tmp_path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in judged.items()}, tmp_path / "model.safetensors")
-    *_, taken = tensors_taken(tmp_path / "model.safetensors", want)
+    *_, taken = tensors_taken(tmp_path / "model.safetensors", layout)
     assert numbers(taken) == numbers(body(judged))
 
 
-def test_files_from_before_zip_are_read(judged: State, other: State, want: Wanted, tmp_path: Path) -> None:
+def test_files_from_before_zip_are_read(judged: State, other: State, layout: EncoderLayout, tmp_path: Path) -> None:
     torch.save(dino(judged, other), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    where, *_ = tensors_taken(tmp_path / "old.pth", want)
+    where, *_ = tensors_taken(tmp_path / "old.pth", layout)
     assert where == "teacher.module.backbone"

@@ -11,17 +11,17 @@ import torchvision
 from torch import Tensor, nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.candidates import RULES, Rule, chosen, origin, reason
-from dermssl.exchange.foreign import Foreign
-from dermssl.exchange.recognise import Dialect, Fit, Wanted, encoders_in, fits, wanted
-from dermssl.exchange.refusal import refuse
+from dermssl.exchange.candidates import PREFERENCES, Preference, choose_encoder, origin_of, reason_to_prefer
+from dermssl.exchange.foreign import ForeignCheckpoint
+from dermssl.exchange.recognise import Dialect, EncoderLayout, EncoderMatch, encoders_in, layout_of, matches
+from dermssl.exchange.refusal import incomplete_encoder
 
 State = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
-def want() -> Wanted:
-    return wanted("resnet18")
+def layout() -> EncoderLayout:
+    return layout_of("resnet18")
 
 
 def without_values(library: str, name: str) -> State:
@@ -35,12 +35,12 @@ def filled(like: Tensor, value: float = 0) -> Tensor:
     return torch.full((), value, dtype=like.dtype).expand(like.shape)
 
 
-def file_of(tensors: Mapping[str, Tensor], **words: str) -> Foreign:
+def file_of(tensors: Mapping[str, Tensor], **words: str) -> ForeignCheckpoint:
     places = {tuple(name.split(".")): tensor for name, tensor in tensors.items()}
-    return Foreign(Path("a.pth"), places, {(name,): word for name, word in words.items()}, {})
+    return ForeignCheckpoint(Path("a.pth"), places, {(name,): word for name, word in words.items()}, {})
 
 
-def only(found: list[Fit]) -> Fit:
+def only(found: list[EncoderMatch]) -> EncoderMatch:
     assert len(found) == 1
     return found[0]
 
@@ -63,34 +63,34 @@ def lines(error: UserError) -> Iterator[str]:
     ],
 )
 def test_a_classifier_of_the_library_holds_the_whole_encoder(encoder: str, library: str, name: str) -> None:
-    found = only(encoders_in(file_of(without_values(library, name)), wanted(encoder)))
+    found = only(encoders_in(file_of(without_values(library, name)), layout_of(encoder)))
     assert found.prefix == ()
     assert not found.missing
 
 
 @pytest.mark.parametrize("cut", ["conv1.weight", "layer4.1.bn2.running_var"])
-def test_one_tensor_less_is_not_the_encoder(cut: str, want: Wanted) -> None:
+def test_one_tensor_less_is_not_the_encoder(cut: str, layout: EncoderLayout) -> None:
     tensors = without_values("torchvision", "resnet18")
     del tensors[cut]
-    assert not encoders_in(file_of(tensors), want)
-    sentence, _, *rows = lines(refuse(file_of(tensors), want, None))
+    assert not encoders_in(file_of(tensors), layout)
+    sentence, _, *rows = lines(incomplete_encoder(file_of(tensors), layout, None))
     assert "1 of its 120 tensors" in sentence
-    assert [re.split(" {2,}", row.strip()) for row in rows] == [[cut, str(tuple(want.tensors[cut].shape)), "nothing"]]
+    assert [re.split(" {2,}", row.strip()) for row in rows] == [[cut, str(tuple(layout.tensors[cut].shape)), "nothing"]]
 
 
 @pytest.mark.parametrize("shape", [(64, 3, 3, 3), (3, 64, 7, 7)])  # of a smaller kernel; with axes exchanged
-def test_one_tensor_of_another_shape_is_not_the_encoder(shape: tuple[int, ...], want: Wanted) -> None:
+def test_one_tensor_of_another_shape_is_not_the_encoder(shape: tuple[int, ...], layout: EncoderLayout) -> None:
     tensors = without_values("torchvision", "resnet18") | {"conv1.weight": torch.zeros(shape)}
-    assert not encoders_in(file_of(tensors), want)
-    *_, row = lines(refuse(file_of(tensors), want, None))
+    assert not encoders_in(file_of(tensors), layout)
+    *_, row = lines(incomplete_encoder(file_of(tensors), layout, None))
     assert re.split(" {2,}", row.strip()) == ["conv1.weight", "(64, 3, 7, 7)", str(shape)]
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
-def test_weights_that_are_no_floating_numbers_are_not_the_encoder(dtype: torch.dtype, want: Wanted) -> None:
+def test_weights_that_are_no_floating_numbers_are_not_the_encoder(dtype: torch.dtype, layout: EncoderLayout) -> None:
     tensors = without_values("torchvision", "resnet18")
     tensors["conv1.weight"] = tensors["conv1.weight"].to(dtype)
-    assert not encoders_in(file_of(tensors), want)
+    assert not encoders_in(file_of(tensors), layout)
 
 
 @pytest.mark.parametrize(
@@ -106,21 +106,21 @@ def test_a_larger_network_that_holds_all_names_and_shapes_is_not_the_encoder(
     held: str, library: str, asked: str
 ) -> None:
     tensors = without_values(library, held)
-    need = wanted(asked)
-    found = fits(file_of(tensors), need)[0]
+    need = layout_of(asked)
+    found = matches(file_of(tensors), need)[0]
     assert not found.missing  # so that coverage alone would take it
     assert found.surplus
     assert not encoders_in(file_of(tensors), need)
-    assert "of another network" in str(refuse(file_of(tensors), need, None))
+    assert "of another network" in str(incomplete_encoder(file_of(tensors), need, None))
 
 
-def test_heads_of_any_kind_are_no_part_of_the_question(want: Wanted) -> None:
+def test_heads_of_any_kind_are_no_part_of_the_question(layout: EncoderLayout) -> None:
     heads = {
         "fc.0.weight": torch.zeros(9, 512),
         "head.mlp.weight": torch.zeros(2),
         "layer4_head.weight": torch.zeros(2),
     }
-    assert only(encoders_in(file_of(without_values("torchvision", "resnet18") | heads), want)).prefix == ()
+    assert only(encoders_in(file_of(without_values("torchvision", "resnet18") | heads), layout)).prefix == ()
 
 
 @pytest.mark.parametrize(
@@ -128,62 +128,62 @@ def test_heads_of_any_kind_are_no_part_of_the_question(want: Wanted) -> None:
     [("resnet34", "resnet18", "--as resnet34"), ("resnet18", "resnet50", "--as resnet18")],
 )
 def test_the_refusal_names_the_encoder_that_the_file_holds(held: str, asked: str, said: str) -> None:
-    assert said in next(lines(refuse(file_of(without_values("torchvision", held)), wanted(asked), None)))
+    assert said in next(lines(incomplete_encoder(file_of(without_values("torchvision", held)), layout_of(asked), None)))
 
 
-def test_the_refusal_believes_what_the_file_calls_its_network(want: Wanted) -> None:
+def test_the_refusal_believes_what_the_file_calls_its_network(layout: EncoderLayout) -> None:
     file = file_of(without_values("torchvision", "mobilenet_v2"), arch="mobilenet_v2")
-    assert "--as mobilenet_v2" in next(lines(refuse(file, want, None)))
+    assert "--as mobilenet_v2" in next(lines(incomplete_encoder(file, layout, None)))
 
 
-def test_a_wrong_prefix_is_told_the_right_one(want: Wanted) -> None:
+def test_a_wrong_prefix_is_told_the_right_one(layout: EncoderLayout) -> None:
     tensors = {f"net.{name}": tensor for name, tensor in without_values("torchvision", "resnet18").items()}
-    assert not encoders_in(file_of(tensors), want, "model")
-    assert "whole it lies at net" in next(lines(refuse(file_of(tensors), want, "model")))
+    assert not encoders_in(file_of(tensors), layout, "model")
+    assert "whole it lies at net" in next(lines(incomplete_encoder(file_of(tensors), layout, "model")))
 
 
-def test_the_table_is_short(want: Wanted) -> None:
+def test_the_table_is_short(layout: EncoderLayout) -> None:
     tensors = {
         name: tensor for name, tensor in without_values("torchvision", "resnet18").items() if "layer" not in name
     }
-    _, _, *rows, last = lines(refuse(file_of(tensors), want, None))
+    _, _, *rows, last = lines(incomplete_encoder(file_of(tensors), layout, None))
     assert len(rows) == 10
     assert last.strip() == "... and 104 more"
 
 
-def test_a_prefix_is_whole_words_between_dots_or_slashes(want: Wanted) -> None:
+def test_a_prefix_is_whole_words_between_dots_or_slashes(layout: EncoderLayout) -> None:
     whole = without_values("torchvision", "resnet18").items()
     tensors = {f"a.b.{name}": filled(tensor) for name, tensor in whole}
     tensors |= {f"a.bb.{name}": filled(tensor, 1) for name, tensor in whole}
     for written in ("a.b", "a/b", "a.b."):
-        assert only(encoders_in(file_of(tensors), want, written)).prefix == ("a", "b")
-    assert not encoders_in(file_of(tensors), want, "a")
+        assert only(encoders_in(file_of(tensors), layout, written)).prefix == ("a", "b")
+    assert not encoders_in(file_of(tensors), layout, "a")
 
 
-def test_equal_copies_are_one_encoder(want: Wanted) -> None:
+def test_equal_copies_are_one_encoder(layout: EncoderLayout) -> None:
     whole = without_values("torchvision", "resnet18").items()
     tensors = {f"{place}.{name}": filled(tensor) for place in ("model", "embedding.model") for name, tensor in whole}
-    assert only(encoders_in(file_of(tensors), want)).prefix == ("model",)
+    assert only(encoders_in(file_of(tensors), layout)).prefix == ("model",)
 
 
-def test_copies_that_differ_in_one_tensor_are_two_encoders(want: Wanted) -> None:
+def test_copies_that_differ_in_one_tensor_are_two_encoders(layout: EncoderLayout) -> None:
     whole = without_values("torchvision", "resnet18").items()
     tensors = {f"{place}.{name}": filled(tensor) for place in ("left", "right") for name, tensor in whole}
     tensors["right.bn1.bias"] = torch.ones(64)
-    assert [fit.prefix for fit in encoders_in(file_of(tensors), want)] == [("left",), ("right",)]
+    assert [match.prefix for match in encoders_in(file_of(tensors), layout)] == [("left",), ("right",)]
 
 
-def test_layers_by_number_are_those_of_the_row_that_lightly_trains(want: Wanted) -> None:
+def test_layers_by_number_are_those_of_the_row_that_lightly_trains(layout: EncoderLayout) -> None:
     with torch.device("meta"):
         row = nn.Sequential(*list(torchvision.models.resnet18().children())[:-1])
     tensors = {f"backbone.{name}": filled(tensor) for name, tensor in row.state_dict().items()}
-    found = only(encoders_in(file_of(tensors), want))
+    found = only(encoders_in(file_of(tensors), layout))
     assert found.dialect.form == "numbered"
-    assert found.found["layer1.0.conv1.weight"] == ("backbone", "4", "0", "conv1", "weight")
+    assert found.places["layer1.0.conv1.weight"] == ("backbone", "4", "0", "conv1", "weight")
 
 
-def fit_at(where: str) -> Fit:
-    return Fit(tuple(where.split(".")), only_dialect(), {}, ())
+def fit_at(where: str) -> EncoderMatch:
+    return EncoderMatch(tuple(where.split(".")), only_dialect(), {}, ())
 
 
 def only_dialect() -> Dialect:
@@ -192,32 +192,32 @@ def only_dialect() -> Dialect:
 
 def test_two_encoders_that_no_rule_tells_apart_stop_and_are_named() -> None:
     with pytest.raises(UserError, match=r"--prefix model\.left, --prefix model\.right"):
-        chosen([fit_at("model.left"), fit_at("model.right")])
+        choose_encoder([fit_at("model.left"), fit_at("model.right")])
 
 
 def test_the_top_of_a_file_is_named_as_an_empty_prefix() -> None:
     with pytest.raises(UserError, match=r"give --prefix '', --prefix copy$"):
-        chosen([Fit((), only_dialect(), {}, ()), fit_at("copy")])
+        choose_encoder([EncoderMatch((), only_dialect(), {}, ()), fit_at("copy")])
 
 
 def test_of_three_encoders_the_one_is_taken_that_beats_both() -> None:
     backbone, momentum, student = map(fit_at, ("m.backbone", "m.momentum_backbone", "m.student_backbone"))
-    fit, left = chosen([momentum, student, backbone])
-    assert fit is backbone
+    match, left = choose_encoder([momentum, student, backbone])
+    assert match is backbone
     assert [other for other, _ in left] == [momentum, student]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-def test_each_rule_is_of_whole_parts_and_works_one_way(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", PREFERENCES, ids=str)
+def test_each_rule_is_of_whole_parts_and_works_one_way(rule: Preference) -> None:
     taken, left = ("state", rule.taken, "net"), ("state", rule.left, "net")
-    assert reason(taken, left) == rule.why
-    assert not reason(left, taken)
-    assert not reason(("state", f"my_{rule.taken}", "net"), left)
+    assert reason_to_prefer(taken, left) == rule.why
+    assert not reason_to_prefer(left, taken)
+    assert not reason_to_prefer(("state", f"my_{rule.taken}", "net"), left)
 
 
 def test_rules_that_point_both_ways_decide_nothing() -> None:
     # A teacher of the momentum encoder beside a student of the base encoder: DINO's rule against MoCo v3's.
-    assert not reason(("teacher", "momentum_encoder"), ("student", "base_encoder"))
+    assert not reason_to_prefer(("teacher", "momentum_encoder"), ("student", "base_encoder"))
 
 
 @pytest.mark.parametrize(
@@ -229,4 +229,4 @@ def test_rules_that_point_both_ways_decide_nothing() -> None:
     ],
 )
 def test_an_origin_is_told_by_whole_parts(place: str, words: str) -> None:
-    assert origin(tuple(place.split("."))).words == words
+    assert origin_of(tuple(place.split("."))).words == words
