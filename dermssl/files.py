@@ -1,7 +1,6 @@
 """Files and folders that appear whole or not at all: write beside, fsync, rename."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -9,9 +8,8 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 from dermssl.errors import UserError
 
@@ -65,63 +63,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Holds the right to make `path` while the body runs; another process that asks for it waits.
-
-    The system takes the right back however a process ends, and what a killed one left half-made is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".lock-{path.name}").open("w") as lock:
-        claim(lock)
-        for part in path.parent.glob(f".part-{path.name}-*"):
-            shutil.rmtree(part, ignore_errors=True)
-        yield
-
-
-@contextmanager
-def alone_in(folder: Path, who: str) -> Iterator[None]:
-    """Makes the folder of `--out` and holds it against others; one that is still empty after a failure is removed.
-
-    Args:
-        folder: Where to work.
-        who: What works there, in a word.
-
-    Raises:
-        UserError: If another one works there, or the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from error
-    try:
-        claim(handle, f"{folder}: another {who} works there; wait for that one to end")
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                folder.rmdir()
-    finally:
-        os.close(handle)
-
-
-def claim(handle: IO[Any] | int, refusal: str = "") -> None:
-    """Holds an open file or folder against other processes until it is closed; the system closes it in any case.
-
-    Args:
-        handle: The file, or the descriptor of a folder.
-        refusal: The sentence where another process holds it; without one, that one is waited for.
-
-    Raises:
-        UserError: The sentence.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-    except BlockingIOError as error:
-        raise UserError(refusal) from error
 
 
 @contextmanager

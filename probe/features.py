@@ -5,7 +5,8 @@ import numpy as np
 from dermssl.data.manifest import Manifest, kept_folder
 from dermssl.data.pixel_cache import cached_images
 from dermssl.features.frozen import Features, FrozenEncoder
-from dermssl.files import alone, need_room, short_hash, whole_file
+from dermssl.files import need_room, short_hash, whole_file
+from dermssl.runs.lock import lock_to_make
 
 FORMAT = 1  # raised when the same weights and pictures give other features
 
@@ -25,7 +26,7 @@ def kept_features(frozen_encoder: FrozenEncoder, sha256: str, manifest: Manifest
     what = [FORMAT, sha256, frozen_encoder.image_size, normalised, manifest.table["sha256"].tolist()]
     path = kept_folder(manifest.root) / f"features-{frozen_encoder.image_size}-{short_hash(what)}.npy"
     if not path.is_file():
-        with alone(path):
+        with lock_to_make(path):
             if not path.is_file():
                 features = frozen_encoder.features(cached_images(manifest, frozen_encoder.image_size))
                 need_room(path.parent, features.nbytes, f"the features of {len(manifest)} images")

@@ -17,7 +17,7 @@ from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.runs.folder import LOCK, read_result, write_table
-from dermssl.runs.lock import claimed, signed
+from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.seal import broken
 
 PAUSE = 0.3  # seconds between two writings of plan.csv
@@ -166,9 +166,9 @@ def locked_study(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+") as lock:  # what its holder has left there stays
-        if not claimed(lock):
+        if not take_lock(lock):
             raise UserError(f"{folder}: another command runs this study; wait for it, or stop it")
-        with signed(lock):
+        with signed_lock(lock):
             yield
 
 

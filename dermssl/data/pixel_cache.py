@@ -13,7 +13,8 @@ from tqdm import tqdm
 from dermssl.data.images import Pixels, read_rgb, reduction, shrink
 from dermssl.data.manifest import Manifest, kept_folder
 from dermssl.data.masks import read_mask
-from dermssl.files import alone, need_room, short_hash, whole_folder
+from dermssl.files import need_room, short_hash, whole_folder
+from dermssl.runs.lock import lock_to_make
 
 CHUNK = 256
 LONG = 2000  # images; fewer are decoded before a bar could be read
@@ -71,7 +72,7 @@ def cached(kind: str, manifest: Manifest, short_side: int, picture: Callable[[in
     hashes = manifest.table["sha256" if kind == "images" else "mask_sha256"].tolist()
     folder = kept_folder(manifest.root) / f"{kind}-{short_side}-{short_hash([FORMAT, *hashes])}"
     if not folder.is_dir():
-        with alone(folder):
+        with lock_to_make(folder):
             if not folder.is_dir():
                 size = bytes_of(manifest, short_side, 3 if kind == "images" else 1)
                 what = f"the cache of {len(manifest)} {kind} at {short_side} px"

@@ -11,7 +11,8 @@ from dermssl.download.catalogue import ARCHIVE_CITATION, ARCHIVE_LICENCE, Row, a
 from dermssl.download.config import IsicArchiveConfig
 from dermssl.download.consent import agreed, in_words, show_licences
 from dermssl.errors import UserError, first_ten
-from dermssl.files import alone_in, flush, need_room
+from dermssl.files import flush, need_room
+from dermssl.runs.lock import locked_folder
 
 IMAGE = 300_000  # bytes of an image of the archive, about: isic-cli tells no size where there is a limit
 CLI_FILES = ("metadata.csv", "attribution.txt")
@@ -39,7 +40,7 @@ def fetch_archive(config: IsicArchiveConfig) -> bool:
     need_room(out, left, f"a pool of {config.limit} images")
     if not agreed(left, yes=config.yes):
         return False
-    with alone_in(part, "download"):
+    with locked_folder(part, "download"):
         call_isic(program, config, part)
         rows = complete_rows(part)
         write_table(part / "metadata.csv", rows)

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from dermssl.download.web import PIECE, TRIES, Announced, BrokenOffError, announced, answer, first_byte, persist, pieces
 from dermssl.errors import UserError
-from dermssl.files import claim, flush, room_or_sentence, sha256_of, write_json
+from dermssl.files import flush, room_or_sentence, sha256_of, write_json
+from dermssl.runs.lock import take_lock_or_refuse
 
 
 class Part:
@@ -25,7 +26,7 @@ class Part:
         self.tag, self.digest, self.furthest = "", hashlib.sha256(), 0
         self.file = self.path.open("ab+")
         try:
-            claim(self.file, f"{self.path}: another process is fetching it; wait for that one to end")
+            take_lock_or_refuse(self.file, f"{self.path}: another process is fetching it; wait for that one to end")
         except UserError:
             self.file.close()
             raise

@@ -23,7 +23,8 @@ from dermssl.download.consent import agreed, in_words, show_licences
 from dermssl.download.isic_archive import fetch_archive
 from dermssl.download.resumable import fetch
 from dermssl.download.web import Announced, ask
-from dermssl.files import alone_in, need_room
+from dermssl.files import need_room
+from dermssl.runs.lock import locked_folder
 
 SWELL = 1.1  # unpacked to packed: photographs and masks are packed already
 
@@ -65,7 +66,7 @@ def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool
         need_room(out, round(sum(sizes) * SWELL) + max(sizes) - (sum(sizes) - left), "the download, unpacked,")
         if not agreed(left, yes=yes):
             return False
-    with alone_in(out, "download"):
+    with locked_folder(out, "download"):
         for file, of in told.items():
             bring(file, data_set, of, out)
         for file in files:

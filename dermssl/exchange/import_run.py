@@ -44,7 +44,7 @@ def run(config: ImportConfig) -> Path:
     print(f"recognised: {origin_of(match.prefix).words} at {match.where}, {match.dialect}, "
           f"{len(match.places)} of {len(layout.tensors)} tensors")  # fmt: skip
     for other, why in others:
-        print(f"left: {origin_of(other.prefix).words} at {other.where}, for {why}")
+        print(f"not taken: {origin_of(other.prefix).words} at {other.where}, for {why}")
 
     # Its tensors under our names, proved to be loaded and to give what they give in their own model.
     tensors = encoder_tensors(checkpoint, layout, match)
@@ -63,12 +63,10 @@ def run(config: ImportConfig) -> Path:
         f"{word_on_pixels(config, match, checkpoint)}"
     )
     if card.method == UNKNOWN:
-        print(
-            "method: not known; --method says it for the card, with imagenet for weights that were trained with labels"
-        )
+        print("method: not known; say with --method how the weights were trained: imagenet, if it was with labels")
     if seen is None and card.method != "imagenet":
-        print("leaks: no list of the images that it was trained on, so nothing can be crossed with held-out ones; "
-              "see to it yourself that it was trained on none of them")  # fmt: skip
+        print("leaks: the checkpoint does not list the images that it was trained on, so no command can compare them "
+              "with held-out images; make sure yourself that none of those was among them")  # fmt: skip
     print(closing(config.place, f"python -m finetune --init {config.place} --encoder {config.encoder}"))
     return config.place
 

@@ -19,7 +19,7 @@ from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.parallel import rank, world
 from dermssl.runs.environment import environment
-from dermssl.runs.lock import claimed, signed
+from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.seal import RESULT, seal
 
 # Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
@@ -199,13 +199,13 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     with lock:
-        if not claimed(lock):
+        if not take_lock(lock):
             if not wait:
                 raise UserError(f"{folder}: another process is at this run; wait for it or stop it")
             print(f"{folder}: another process is at this run; waiting", flush=True)
-            while not claimed(lock):
+            while not take_lock(lock):
                 time.sleep(POLL)
-        with signed(lock):
+        with signed_lock(lock):
             yield is_still(folder / LOCK, lock)
 
 

@@ -1,17 +1,21 @@
-"""Who holds a folder: the system's lock on a file in it, and the word that its holder leaves there.
+"""Locks between processes: the system's lock on a file or folder, and the word that its holder leaves in a file.
 
-Whoever looks must disturb nobody: a look is a shared lock for an instant, and who claims the folder knows it by that.
+The system lets go of a lock however its process ends. Whoever looks must disturb nobody: a look is a shared lock for an
+instant, and who takes the lock knows it by that.
 """
 
 import fcntl
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+
+from dermssl.errors import UserError
 
 INSTANT = 0.001  # seconds; looks at a lock take less
 
@@ -25,26 +29,78 @@ class Process(NamedTuple):
     """When it held the folder or began a run, seconds since 1970 by the clock of its machine."""
 
 
-def claimed(lock: IO[str]) -> bool:
+def take_lock(handle: IO[Any] | int) -> bool:
     """Takes the lock where nobody holds it; says whether it was so. Those who only look are waited for.
 
     Args:
-        lock: An open file, for reading and writing, since some file systems take shared locks on readable files alone.
+        handle: An open file, for reading and writing, since some file systems take shared locks on readable files
+            alone; or the descriptor of a folder. The lock holds until it is closed.
     """
     while True:
         with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         try:  # a shared lock goes beside those of looks, and beside no holder's
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        fcntl.flock(lock, fcntl.LOCK_UN)
+        fcntl.flock(handle, fcntl.LOCK_UN)
         time.sleep(INSTANT)
 
 
+def take_lock_or_refuse(handle: IO[Any] | int, sentence: str) -> None:
+    """Takes the lock of an open file, or of the descriptor of a folder, until it is closed.
+
+    Raises:
+        UserError: The sentence, where another process holds it.
+    """
+    if not take_lock(handle):
+        raise UserError(sentence)
+
+
 @contextmanager
-def signed(lock: IO[str]) -> Iterator[None]:
+def lock_to_make(path: Path) -> Iterator[None]:
+    """Holds the right to make `path` while the body runs; another process that asks for it waits.
+
+    What a killed one left half-made is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".lock-{path.name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for part in path.parent.glob(f".part-{path.name}-*"):
+            shutil.rmtree(part, ignore_errors=True)
+        yield
+
+
+@contextmanager
+def locked_folder(folder: Path, work: str) -> Iterator[None]:
+    """Makes the folder of `--out` and locks it against others; one that is still empty after a failure is removed.
+
+    Args:
+        folder: Where to work.
+        work: What is done there, in a word, such as `download`.
+
+    Raises:
+        UserError: If another one is done there, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from error
+    try:
+        take_lock_or_refuse(handle, f"{folder}: another {work} works there; wait for that one to end")
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                folder.rmdir()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def signed_lock(lock: IO[str]) -> Iterator[None]:
     """Leaves in a file that this process holds who it is, while the body runs; one that is killed leaves it there."""
     word = json.dumps(Process(platform.node(), os.getpid(), time.time())._asdict())
     with suppress(OSError):  # no room on the disk: the lock holds without it

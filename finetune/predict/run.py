@@ -11,8 +11,9 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from dermssl.errors import UserError, first_ten
-from dermssl.files import alone_in, write_json
+from dermssl.files import write_json
 from dermssl.runs.folder import closing
+from dermssl.runs.lock import locked_folder
 from finetune.predict.config import EnsembleConfig, PredictConfig, PredictOptions
 from finetune.predict.inputs import DamagedPicture, InputPicture, pictures_in
 from finetune.predict.mask_files import MaskFiles
@@ -90,7 +91,7 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
     files = MaskFiles(options.out, options.overlay, options.probability)
     if options.submission is not None:
         refuse_names(pictures, options.submission)
-    with alone_in(options.out, "prediction"):
+    with locked_folder(options.out, "prediction"):
         record_identity(
             members, options, cut, any(path.exists() for picture in pictures for path in files.paths_of(picture))
         )

@@ -12,16 +12,16 @@ from pathlib import Path
 WORKS = """
 import os, platform, sys, time
 from datetime import UTC, datetime
-from dermssl.runs.lock import claimed, signed
+from dermssl.runs.lock import take_lock, signed_lock
 log, *folders = sys.argv[1:]
 if log:
     with open(log, "a") as said:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         said.write(f"{now} finetune, unet, in process {os.getpid()} on {platform.node()}\\n")
 locks = [open(folder + "/.lock", "a+") for folder in folders]
-words = [signed(lock) for lock in locks]
+words = [signed_lock(lock) for lock in locks]
 for lock, word in zip(locks, words):
-    assert claimed(lock)
+    assert take_lock(lock)
     word.__enter__()
 if os.environ.get("LOADER") and os.fork() == 0:
     input()

@@ -25,7 +25,7 @@ from dermssl.download.catalogue import CLASSES, HAM10000, HAM_CLASSES, HAM_IMAGE
 from dermssl.download.config import Ham10000Config, Isic2018Config
 from dermssl.download.run import run
 from dermssl.errors import UserError
-from dermssl.files import alone_in
+from dermssl.runs.lock import locked_folder
 
 Draw = Callable[..., Path]
 Output = pytest.CaptureFixture[str]
@@ -194,7 +194,7 @@ def test_what_a_killed_unpacking_left_is_swept_away(isic: Server, tmp_path: Path
 
 
 def test_two_downloads_do_not_work_in_one_folder(isic: Server, tmp_path: Path) -> None:
-    with alone_in(tmp_path / "set", "download"):
+    with locked_folder(tmp_path / "set", "download"):
         said = told_off(Isic2018Config(out=tmp_path / "set"))
     assert said == f"{tmp_path / 'set'}: another download works there; wait for that one to end"
 

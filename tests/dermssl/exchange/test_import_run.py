@@ -73,8 +73,8 @@ def test_what_is_told(resnet: nn.Module, capsys: pytest.CaptureFixture[str]) -> 
         "features: equal to those of torchvision.models.resnet18: largest difference 0",
         "pixels: mean 0.485 0.456 0.406, std 0.229 0.224 0.225, which torchvision takes by default; "
         "if the training took others, give --mean and --std",
-        "leaks: no list of the images that it was trained on, so nothing can be crossed with held-out ones; "
-        "see to it yourself that it was trained on none of them",
+        "leaks: the checkpoint does not list the images that it was trained on, so no command can compare them "
+        "with held-out images; make sure yourself that none of those was among them",
         "results: checkpoints/imported-net/encoder.safetensors",
         "next:    python -m finetune --init checkpoints/imported-net/encoder.safetensors --encoder resnet18",
     ]
@@ -83,7 +83,7 @@ def test_what_is_told(resnet: nn.Module, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_encoder_that_is_left_is_told(resnet: nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
     other = torchvision.models.resnet18()
     imported({"teacher": resnet.state_dict(), "student": other.state_dict()})
-    assert "left: network at student, for DINO judges the teacher" in capsys.readouterr().out
+    assert "not taken: network at student, for DINO judges the teacher" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])

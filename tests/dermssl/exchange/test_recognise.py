@@ -209,10 +209,10 @@ def test_of_three_encoders_the_one_is_taken_that_beats_both() -> None:
 
 @pytest.mark.parametrize("rule", PREFERENCES, ids=str)
 def test_each_rule_is_of_whole_parts_and_works_one_way(rule: Preference) -> None:
-    taken, left = ("state", rule.taken, "net"), ("state", rule.left, "net")
-    assert reason_to_prefer(taken, left) == rule.why
+    taken, left = ("state", rule.preferred, "net"), ("state", rule.other, "net")
+    assert reason_to_prefer(taken, left) == rule.reason
     assert not reason_to_prefer(left, taken)
-    assert not reason_to_prefer(("state", f"my_{rule.taken}", "net"), left)
+    assert not reason_to_prefer(("state", f"my_{rule.preferred}", "net"), left)
 
 
 def test_rules_that_point_both_ways_decide_nothing() -> None:

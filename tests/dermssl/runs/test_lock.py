@@ -14,11 +14,11 @@ import pytest
 
 from dermssl.errors import UserError
 from dermssl.runs.folder import LOCK, held
-from dermssl.runs.lock import Process, claimed, is_locked, signature, signed
+from dermssl.runs.lock import Process, is_locked, signature, signed_lock, take_lock
 
 HOLDS = (
-    "import sys; from dermssl.runs.lock import claimed, signed; lock = open(sys.argv[1] + '/.lock', 'a+'); "
-    "assert claimed(lock); word = signed(lock); word.__enter__(); "
+    "import sys; from dermssl.runs.lock import take_lock, signed_lock; lock = open(sys.argv[1] + '/.lock', 'a+'); "
+    "assert take_lock(lock); word = signed_lock(lock); word.__enter__(); "
     "print('held', flush=True); input(); word.__exit__(None, None, None)"
 )
 # Looks without a pause, as a hundred people would who watch a study.
@@ -107,11 +107,11 @@ def test_who_claims_waits_for_a_look_and_is_not_refused(tmp_path: Path) -> None:
         fcntl.flock(look, fcntl.LOCK_SH)
         end = threading.Timer(0.1, look.close)
         end.start()
-        assert claimed(lock)
+        assert take_lock(lock)
         assert look.closed
         end.join()
         with (tmp_path / LOCK).open("a+") as other:
-            assert not claimed(other)
+            assert not take_lock(other)
 
 
 def test_nobody_is_refused_for_looks_however_many_they_are(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_nobody_is_refused_for_looks_however_many_they_are(tmp_path: Path) -> No
             assert one.stdout.readline() == b"looks\n"
         for _ in range(300):
             with (tmp_path / LOCK).open("a+") as lock:
-                assert claimed(lock)
+                assert take_lock(lock)
     finally:
         for one in looks:
             one.kill()
@@ -137,7 +137,7 @@ def test_of_many_who_claim_at_once_one_holds(tmp_path: Path) -> None:
     def claim() -> None:
         lock = (tmp_path / LOCK).open("a+")  # each for itself, and so counted as a process
         gate.wait()
-        claims.append((claimed(lock), lock))
+        claims.append((take_lock(lock), lock))
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
@@ -150,5 +150,5 @@ def test_of_many_who_claim_at_once_one_holds(tmp_path: Path) -> None:
 
 
 def test_a_word_is_one_however_often_the_file_is_signed(tmp_path: Path) -> None:
-    with (tmp_path / LOCK).open("a+") as lock, signed(lock), signed(lock):
+    with (tmp_path / LOCK).open("a+") as lock, signed_lock(lock), signed_lock(lock):
         assert signature(tmp_path / LOCK) is not None
