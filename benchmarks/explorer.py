@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.timing import conditions, table
 from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from probe.maps.columns import columns_of
 from probe.maps.explorer import EncoderMap, ExplorerData, write_explorer
 
@@ -76,7 +76,7 @@ def explored(folder: Path, count: int) -> ExplorerData:
     """So many drawn pictures of 200 x 150 px on two maps."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    few = [draw(0, index, 200).image[25:175] for index in range(64)]
+    few = [draw_image(0, index, 200).image[25:175] for index in range(64)]
     for index in range(count):
         lit = cv2.convertScaleAbs(few[index % len(few)], alpha=rng.uniform(0.6, 1.2), beta=rng.uniform(-20, 20))
         cv2.imwrite(str(folder / f"{index:05d}.jpg"), lit[..., ::-1])

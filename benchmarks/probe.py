@@ -22,7 +22,7 @@ from benchmarks.timing import conditions, table
 from dermssl.data.manifest import read_manifest
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.features.neighbours import EXACT, nearest
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import start_from
 from probe.features import kept_features
@@ -77,7 +77,7 @@ def draw_pictures(folder: Path, count: int) -> Path:
     """So many JPEGs of 200 x 150 px; a few drawn ones under other light make many."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    few = [draw(0, index, 200).image[25:175] for index in range(64)]
+    few = [draw_image(0, index, 200).image[25:175] for index in range(64)]
     for index in range(count):
         lit = cv2.convertScaleAbs(few[index % len(few)], alpha=rng.uniform(0.6, 1.2), beta=rng.uniform(-20, 20))
         cv2.imwrite(str(folder / f"{index:05d}.jpg"), lit[..., ::-1])

@@ -77,13 +77,13 @@ def draw_jpegs(folder: Path, masks: bool = False) -> Path:
 
     With `masks` the folder has `images` and `masks`, PNGs of 0 and 255.
     """
-    from dermssl.synthetic.dataset import draw
+    from dermssl.synthetic.dataset import draw_image
 
     images, truths = (folder / "images", folder / "masks") if masks else (folder, folder)
     images.mkdir(parents=True)
     truths.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
-    few = [draw(0, index, 600) for index in range(32)]
+    few = [draw_image(0, index, 600) for index in range(32)]
     for index in range(IMAGES):
         drawn, up, left = few[index % len(few)], *rng.choice([-1, 1], 2)
         lit = cv2.convertScaleAbs(np.ascontiguousarray(drawn.image[75:525][::up, ::left]), alpha=rng.uniform(0.7, 1.1))

@@ -24,8 +24,8 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
 from dermssl.data.masks import read_mask
-from dermssl.scores.counts import count, measures, row, summary
-from dermssl.synthetic.dataset import draw
+from dermssl.scores.counts import count, measures, scores_of_counts, summary
+from dermssl.synthetic.dataset import draw_image
 
 IMAGES, ROUNDS, SIZES = 32, 7, ((256, 256), (450, 600), (767, 1022))  # height, width
 WHOLE = 2594  # images of ISIC 2018's training set
@@ -66,7 +66,7 @@ def drawn(height: int, width: int) -> list[Pair]:
     rng = np.random.default_rng(0)
     pairs = []
     for index in range(IMAGES):
-        truth = cv2.resize((draw(0, index, 256).mask > 0).astype(np.uint8), (width, height))
+        truth = cv2.resize((draw_image(0, index, 256).mask > 0).astype(np.uint8), (width, height))
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-10, 10), rng.uniform(0.9, 1.1))
         turn[:, 2] += rng.normal(0, 0.02, 2) * (width, height)
         pairs.append((truth > 0, cv2.warpAffine(truth, turn, (width, height)) > 0))
@@ -119,7 +119,7 @@ def done(_: object) -> int:
 
 
 def counts(truth: Mask, prediction: Mask) -> dict[str, float]:
-    return row(count(truth, prediction))
+    return scores_of_counts(count(truth, prediction))
 
 
 def plain(truth: Mask, prediction: Mask) -> dict[str, float]:

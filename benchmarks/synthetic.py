@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import alternate, conditions, one_core, table
-from dermssl.synthetic.dataset import draw, write_dataset
+from dermssl.synthetic.dataset import draw_image, write_dataset
 
 IMAGES, ROUNDS, SIZE = 64, 7, 192
 
 
 def drawn() -> int:
     for index in range(IMAGES):
-        draw(0, index, SIZE)
+        draw_image(0, index, SIZE)
     return IMAGES
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
 from dermssl.data.images import Pixels, shrink
 from dermssl.data.pixel_cache import PixelCache
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from pretrain.config import PretrainConfig
 from pretrain.views.batches import StepImages, Views
@@ -35,7 +35,7 @@ WAYS = ("matrix", "sequential")
 
 def main() -> None:
     one_core()
-    photographs = [draw(0, index, 600).image[75:525] for index in range(BATCH)]  # (450, 600, 3)
+    photographs = [draw_image(0, index, 600).image[75:525] for index in range(BATCH)]  # (450, 600, 3)
     small = [shrink(pixels, 256) for pixels in photographs]
     rows = []
     for size in SIZES:

@@ -14,12 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dermssl.scores import plots
+
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness. Brown stands
 # for their black and yellow, which a dark and a light page would swallow. The last three are Tol's (muted,
 # https://sronpersonalpages.nl/~pault/): ten methods and ImageNet are eleven arms.
 NAMED = {"ssl": "#0072b2", "imagenet": "#e69f00", "random": "#009e73"}
 OTHERS = ["#cc79a7", "#d55e00", "#56b4e9", "#8c510a", "#7f7f7f", "#999933", "#332288", "#882255"]
-INK, FAINT, GRID, PAPER = "#222222", "#8a8a8a", "#e6e6e6", "#ffffff"
+INK, FAINT, GRID, PAPER = plots.INK, "#8a8a8a", plots.GRID, "#ffffff"
 PAGE = {INK: "ink", "#000000": "ink", FAINT: "faint", GRID: "grid", PAPER: "paper"}  # custom properties of the page
 MARKERS = "osD^vPX*<>h"
 LARGER = {"*": 1.6, "P": 1.25, "X": 1.25, "^": 1.2, "v": 1.2, "<": 1.2, ">": 1.2}  # to look as large as a circle
@@ -83,19 +85,10 @@ def panel_grid(count: int, height: float, share: bool = True, narrow: bool = Tru
     grid = figure.subplots(lines, columns, sharey=share, squeeze=False)
     axes: list[Axes] = list(grid.ravel())
     for axis in axes[:count]:
-        tidy(axis)
+        plots.plain_frame(axis, colour=FAINT)
     for axis in axes[count:]:
         axis.remove()
     return axes[:count], figure
-
-
-def tidy(axis: Axes) -> None:
-    """Takes away what says nothing: the frame to the top and right, dark ticks and grid."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(FAINT)
-    axis.tick_params(color=FAINT)
-    axis.grid(axis="y", color=GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
 
 
 def legend(figure: Figure, colour: dict[str, str]) -> None:

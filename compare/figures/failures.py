@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from compare.figures.drawing import GRID, INK, PAPER, WIDTH, colours, percent, tidy
+from compare.figures.drawing import FAINT, GRID, INK, PAPER, WIDTH, colours, percent
 from compare.statistics.decisions import FloatArray
 from compare.statistics.pairs import complete_pairs
 from compare.tables.arms import FAILURE
 from compare.tables.study import Study
+from dermssl.scores.plots import plain_frame
 
 ROW, LETTER = 0.26, 0.08  # inches: a line, a letter of a name
 
@@ -67,7 +68,7 @@ def _panels(count: int, height: float, side: float) -> tuple[list[Axes], Figure]
     figure = Figure(figsize=(width, 0.2 + (0.8 + height) * lines), layout=ConstrainedLayoutEngine(wspace=0.05))
     axes: list[Axes] = list(figure.subplots(lines, columns, sharey=True, squeeze=False).ravel())
     for axis in axes[:count]:
-        tidy(axis)
+        plain_frame(axis, colour=FAINT)
     for axis in axes[count:]:
         axis.remove()
     return axes[:count], figure

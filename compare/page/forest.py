@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.figures.drawing import FAINT, GRID, INK, WIDTH, percent, tidy
+from compare.figures.drawing import FAINT, GRID, INK, WIDTH, percent
 from compare.page.contrast_rows import leading_rows, readable_contrasts
+from dermssl.scores.plots import plain_frame
 
 FAR = 3.0  # times the usual reach of an interval: beyond it one would make all others points
 
@@ -55,7 +56,7 @@ def subgroup_forest(table: pd.DataFrame, margin: float, title: str) -> Figure:
 def _plot(rows: pd.DataFrame, margin: float, labels: Sequence[str], notes: Sequence[str]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(rows)), layout="constrained")
     axis = figure.subplots()
-    tidy(axis)
+    plain_frame(axis, colour=FAINT)
     axis.axvspan(-100 * margin, 100 * margin, color=FAINT, alpha=0.18, linewidth=0)
     axis.axvline(0, color=INK, linewidth=0.9)
     scale = _scale_ends(rows)

@@ -23,7 +23,7 @@ SUBGROUPS = [
 ]  # fmt: skip
 SUBGROUP_ARMS = ["by", "subgroup", "arm", "images", "lesions", "seeds", "jaccard", "low", "high", "failure_rate"]
 SIZES = ("smallest third", "middle third", "largest third")
-ARTEFACTS = {**covariates.FOUND, "hair": hair.FOUND}  # score from which on each counts as present
+ARTEFACTS = {**covariates.THRESHOLDS, "hair": hair.THRESHOLD}  # score from which on each counts as present
 
 
 def subgroup_table(study: Study, draws: int = 10_000, sets: DataSets | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dermssl.data.images import Pixels, shrink
 
 SHORT_SIDE = 192  # pixels; the detectors' distances below are in these
-FOUND = {"dark corners": 0.55, "ruler": 0.5, "sticker": 0.3}  # score from which on a covariate counts as present
+THRESHOLDS = {"dark corners": 0.55, "ruler": 0.5, "sticker": 0.3}  # score from which on a covariate counts as present
 BLACK = 20  # grey value up to which there is no light to be kept out
 LINES = 6  # longest straight strokes to look along
 REACH = 9  # pixels to either side of a line where ticks are looked for
@@ -23,10 +23,10 @@ Segment = list[float]  # x, y of both ends, pixels
 def covariates(pixels: Pixels) -> dict[str, float]:
     """The score of each covariate in an RGB picture, in [0, 1]; see FOUND."""
     small = shrink(pixels, SHORT_SIDE)
-    return {"dark corners": dark_corners(small), "ruler": ruler(small), "sticker": sticker(small)}
+    return {"dark corners": dark_corners_score(small), "ruler": ruler_score(small), "sticker": sticker_score(small)}
 
 
-def dark_corners(image: Pixels) -> float:
+def dark_corners_score(image: Pixels) -> float:
     """How much darker the third darkest corner is than bright skin in the disc that fits into the frame.
 
     The third, since a lesion may lie in one corner or two, and an eyepiece that is off centre leaves one corner light.
@@ -42,26 +42,28 @@ def dark_corners(image: Pixels) -> float:
     return float(np.clip(1 - corners[2] / skin, 0, 1)) if skin > BLACK else 0.0
 
 
-def ruler(image: Pixels) -> float:
+def ruler_score(image: Pixels) -> float:
     """How regular the ticks along the straightest thin dark lines are: the best line's rhythm."""
     height, width = image.shape[:2]
     light = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     thin = cv2.morphologyEx(light, cv2.MORPH_BLACKHAT, np.ones((7, 7), np.uint8))
     strokes = (thin > max(6.0, float(np.percentile(thin, 88)))).astype(np.uint8)
     shortest = max(20.0, min(height, width) * 0.28)  # `rhythm` needs a few periods
-    found = cv2.HoughLinesP(strokes, 1, np.pi / 180, 35, minLineLength=shortest, maxLineGap=3)
-    lines = [] if found is None else sorted(found.reshape(-1, 4).tolist(), key=length, reverse=True)[:LINES]
+    segments = cv2.HoughLinesP(strokes, 1, np.pi / 180, 35, minLineLength=shortest, maxLineGap=3)
+    lines = (
+        [] if segments is None else sorted(segments.reshape(-1, 4).tolist(), key=segment_length, reverse=True)[:LINES]
+    )
     return max((ticks(thin, line) for line in lines), default=0.0)
 
 
-def length(line: Segment) -> float:
-    """In pixels."""
+def segment_length(line: Segment) -> float:
+    """Length of a straight stroke, pixels."""
     return float(np.hypot(line[2] - line[0], line[3] - line[1]))
 
 
 def ticks(thin: NDArray[np.integer | np.floating], line: Segment) -> float:
     """How regular the ticks beside a line are, on the better side; less for few ticks and for an uneven line."""
-    span = int(length(line))
+    span = int(segment_length(line))
     x, y, along_x, along_y = line[0], line[1], (line[2] - line[0]) / span, (line[3] - line[1]) / span
     onto = np.array([[along_x, -along_y, x + REACH * along_y], [along_y, along_x, y - REACH * along_x]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -99,11 +101,11 @@ def teeth(profile: Profile, period: float) -> float:
     half = period / 2
     before, after = np.rint(at - half).astype(int), np.minimum(np.rint(at + half).astype(int), len(profile) - 1)
     margin = 0.5 * profile.std()
-    seen = (profile[at] > profile[before] + margin) & (profile[at] > profile[after] + margin)
-    return float(seen.mean(1).max())
+    is_tick = (profile[at] > profile[before] + margin) & (profile[at] > profile[after] + margin)
+    return float(is_tick.mean(1).max())
 
 
-def sticker(image: Pixels) -> float:
+def sticker_score(image: Pixels) -> float:
     """How round the best blob is that the frame cuts, of a colour that neither skin nor lesions have."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int16)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from dermssl.appearance.skin_tone import skin_around
 from dermssl.data.images import Pixels
 
-FOUND = 0.3  # score from which on hair counts as present; rulers and ink reach 0.25
+THRESHOLD = 0.3  # score from which on hair counts as present; rulers and ink reach 0.25
 KERNEL = 9  # pixels; wider than any hair at a short side of 192
 DEPTH = 14  # grey values that a hair is darker than the skin beside it
 LONG = 0.1  # of the shorter side; the shortest line that counts
@@ -15,7 +15,7 @@ THIN = 5  # times longer than wide, at least
 MUCH = 10  # shorter sides of hair, laid end to end, that make a score of 1
 
 
-def hair(pixels: Pixels, lesion: NDArray[np.bool_]) -> float:
+def hair_score(pixels: Pixels, lesion: NDArray[np.bool_]) -> float:
     """How much hair lies over the skin around a lesion: its length, in shorter sides of the picture, by MUCH, up to 1.
 
     A black top-hat transform finds what is dark and thin, as DullRazor does with a closing (Lee et al. 1997,

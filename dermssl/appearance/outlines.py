@@ -17,25 +17,25 @@ def outline_style(mask: NDArray[np.bool_]) -> Style:
 
     By length alone and so for masks of any size; parts of the outline that lie on the frame do not count.
     """
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = max((contour[:, 0].astype(np.float64) for contour in found), key=len, default=np.zeros((0, 2)))
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max((contour[:, 0].astype(np.float64) for contour in contours), key=len, default=np.zeros((0, 2)))
     height, width = mask.shape
     inside = ((outline > 0) & (outline < [width - 1, height - 1])).all(axis=1)
     if inside.sum() < 16:
         return "none"
-    if length(outline) > ROUGH * length(smoothed(outline)):
+    if outline_length(outline) > ROUGH * outline_length(smoothed_outline(outline)):
         return "jagged"
     corners = cv2.approxPolyDP(outline.astype(np.float32)[:, None], 1.0, closed=True)[:, 0]
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
     return "polygon" if edges[edges >= EDGE * edges.sum()].sum() > STRAIGHT * edges.sum() else "smooth"
 
 
-def length(outline: NDArray[np.float64]) -> float:
-    """Of a closed line through (N, 2) points, pixels."""
+def outline_length(outline: NDArray[np.float64]) -> float:
+    """Length of a closed line through (N, 2) points, pixels."""
     return float(np.linalg.norm(outline - np.roll(outline, 1, axis=0), axis=1).sum())
 
 
-def smoothed(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothed_outline(outline: NDArray[np.float64]) -> NDArray[np.float64]:
     """The line without the steps between pixels: averaged over the nearest hundredth of its points, (N, 2)."""
     reach = max(3, len(outline) // 100)
     ring = np.concatenate([outline[-reach:], outline, outline[:reach]])

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermssl.appearance.covariates import SHORT_SIDE, covariates
-from dermssl.appearance.hair import hair
+from dermssl.appearance.hair import hair_score
 from dermssl.appearance.skin_tone import typology_angle
 from dermssl.data.images import read_rgb, reduction, shrink
 from dermssl.data.manifest import Manifest, kept_folder
@@ -25,9 +25,9 @@ COLUMNS = ["image_id", "dark corners", "ruler", "sticker", "hair", "angle"]
 def appearance(manifest: Manifest) -> pd.DataFrame:
     """A row an image, in the order of `manifest`: scores of artefacts in [0, 1], and the typology angle in degrees.
 
-    `dermssl.appearance.covariates.FOUND` and `dermssl.appearance.hair.FOUND` say from which score on an artefact counts
-    as present. Hair and angle are nan for images without a mask, since both are of the skin outside the lesion, and
-    everything is for those that the manifest has a problem with. Kept beside the manifest.
+    `THRESHOLDS` of `dermssl.appearance.covariates` and `THRESHOLD` of `dermssl.appearance.hair` say from which score on
+    an artefact counts as present. Hair and angle are nan for images without a mask, since both are of the skin outside
+    the lesion, and everything is for those that the manifest has a problem with. Kept beside the manifest.
     """
     hashes = manifest.table[["image_id", "sha256", "mask_sha256"]].to_numpy().tolist()
     kept = kept_folder(manifest.root) / f"appearance-{short_hash([FORMAT, hashes])}.parquet"
@@ -42,7 +42,7 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
             if not whole[row]:
                 return {}
             small = shrink(read_rgb(paths[row], reduction(sides[row], SHORT_SIDE)), SHORT_SIDE)
-            return of_picture(small, lesion_of(masks[row], small.shape) if masks[row].is_file() else None)
+            return appearance_of_picture(small, lesion_of(masks[row], small.shape) if masks[row].is_file() else None)
 
         if len(manifest) >= LONG:
             print(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}", flush=True)
@@ -55,12 +55,12 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
     return pd.read_parquet(kept)
 
 
-def of_picture(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> dict[str, float]:
+def appearance_of_picture(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> dict[str, float]:
     """What is measured of one picture, (H, W, 3) RGB, and its lesion, (H, W)."""
-    found = covariates(pixels)
+    scores = covariates(pixels)
     if lesion is None:
-        return found
-    return found | {"hair": hair(pixels, lesion), "angle": typology_angle(pixels, lesion)}
+        return scores
+    return scores | {"hair": hair_score(pixels, lesion), "angle": typology_angle(pixels, lesion)}
 
 
 def lesion_of(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -37,10 +37,10 @@ def typology_angle(pixels: Pixels, lesion: NDArray[np.bool_]) -> float:
         nan where the lesion leaves less than 1 % of the picture to look at.
     """
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    found = lab[skin_around(pixels, lesion)]  # (N, 3)
-    if len(found) < FEWEST * lesion.size:
+    skin = lab[skin_around(pixels, lesion)]  # (N, 3)
+    if len(skin) < FEWEST * lesion.size:
         return nan
-    light, blue_yellow = (within_one_deviation(found[:, channel].astype(np.float64)) for channel in (0, 2))
+    light, blue_yellow = (within_one_deviation(skin[:, channel].astype(np.float64)) for channel in (0, 2))
     return degrees(float(np.arctan2(light - 50, blue_yellow)))
 
 
@@ -60,5 +60,5 @@ def skin_around(pixels: Pixels, lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def within_one_deviation(values: NDArray[np.float64]) -> float:
     """The median of what lies within a standard deviation of the mean; hairs and marks lie outside."""
-    kept = values[np.abs(values - values.mean()) <= values.std() + 1e-6]
-    return float(np.median(kept))
+    inner = values[np.abs(values - values.mean()) <= values.std() + 1e-6]
+    return float(np.median(inner))

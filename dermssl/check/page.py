@@ -27,22 +27,22 @@ CYAN = (0, 255, 255)
 BINS = 24
 CLOSED = ("unreadable", "truncated")  # faults that leave nothing to show
 
-Row = Mapping[Hashable, str]
+TableRow = Mapping[Hashable, str]
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One picture as a data address, nothing where it cannot be read."""
+class Thumbnail:
+    """A small picture as a data address in `source`, which is empty where it cannot be read."""
 
     source: str
     name: str
 
 
 @dataclass(frozen=True)
-class Card:
-    """One finding: a picture, or two side by side, and what is said of it."""
+class FindingPicture:
+    """A finding on the page: its picture, or two side by side, and its detail."""
 
-    shots: list[Shot]
+    thumbnails: list[Thumbnail]
     detail: str
 
 
@@ -81,7 +81,7 @@ def write_page(
         facts=facts,
         name=manifest.root.resolve().name,
         kinds=KINDS,
-        cards={str(kind): cards_of(manifest, found, thumbnails) for kind, found in findings.groupby("kind")},
+        pictures={str(kind): pictures_of_kind(manifest, rows, thumbnails) for kind, rows in findings.groupby("kind")},
         histograms=histograms(manifest.table),
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         thumbnails=thumbnails,
@@ -89,40 +89,41 @@ def write_page(
     write_text(path, page)
 
 
-def cards_of(manifest: Manifest, found: pd.DataFrame, most: int) -> tuple[list[Card], int]:
-    """The first cards of a kind, and how many more there are; a pair is one card, whichever image tells of it."""
-    told = found[found["beside"] != found["image_id"]]  # the first of equal files stands beside each of the others
-    ends = [tuple(sorted([row["image_id"], row["beside"] or row["path"]])) for row in told.to_dict("records")]
-    once = told[~pd.Series(ends, index=told.index, dtype=object).duplicated()]
-    known = {row["image_id"]: row for row in manifest.table.to_dict("records")}
+def pictures_of_kind(manifest: Manifest, findings: pd.DataFrame, most: int) -> tuple[list[FindingPicture], int]:
+    """The first pictures of a kind's findings, and how many more there are; a pair is shown once, not by each image."""
+    rows = findings[
+        findings["beside"] != findings["image_id"]
+    ]  # the first of equal files stands beside each of the others
+    ends = [tuple(sorted([row["image_id"], row["beside"] or row["path"]])) for row in rows.to_dict("records")]
+    once = rows[~pd.Series(ends, index=rows.index, dtype=object).duplicated()]
+    by_id = {row["image_id"]: row for row in manifest.table.to_dict("records")}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        cards = list(
-            pool.map(lambda row: card(manifest.root, known, row), [row for _, row in once.head(most).iterrows()])
-        )
-    return cards, max(0, len(once) - most)
+        first = [row for _, row in once.head(most).iterrows()]
+        pictures = list(pool.map(lambda row: finding_picture(manifest.root, by_id, row), first))
+    return pictures, max(0, len(once) - most)
 
 
-def card(root: Path, known: Mapping[str, Row], finding: Row) -> Card:
-    """The picture of a finding with the one that stands beside it; `known` are the manifest's rows by image id."""
+def finding_picture(root: Path, by_id: Mapping[str, TableRow], finding: TableRow) -> FindingPicture:
+    """The picture of a finding with the one that stands beside it; `by_id` holds the manifest's rows."""
     ids = [finding["image_id"]] + [finding["beside"]] * bool(finding["beside"])
-    shots = []
+    thumbnails = []
     for image_id in ids:
         if finding["kind"] == "mask without image":
-            shots.append(Shot(thumbnail(root / finding["path"], None), Path(finding["path"]).name))
+            thumbnails.append(Thumbnail(jpeg_thumbnail(root / finding["path"], None), Path(finding["path"]).name))
         else:
-            shots.append(Shot(shot_of(root, known[image_id]), image_id))
-    return Card(shots, finding["detail"])
+            thumbnails.append(Thumbnail(thumbnail_of(root, by_id[image_id]), image_id))
+    return FindingPicture(thumbnails, finding["detail"])
 
 
-def shot_of(root: Path, row: Row) -> str:
+def thumbnail_of(root: Path, row: TableRow) -> str:
     """The thumbnail of a manifest's row, with its mask's outline where there is one."""
     if row["fault"] in CLOSED:
         return ""
     masked = row["mask_path"] and row["fault"] != "mask unreadable"
-    return thumbnail(root / row["path"], root / row["mask_path"] if masked else None)
+    return jpeg_thumbnail(root / row["path"], root / row["mask_path"] if masked else None)
 
 
-def thumbnail(path: Path, mask: Path | None) -> str:
+def jpeg_thumbnail(path: Path, mask: Path | None) -> str:
     """A small JPEG as a data address, the mask's outline in cyan; nothing where the file cannot be read."""
     try:
         pixels = read_rgb(path)
@@ -148,21 +149,21 @@ def data_address(pixels: Pixels) -> str:
 
 def histograms(table: pd.DataFrame) -> list[Histogram]:
     """How sizes, shapes and lesions are spread; nothing of what the set does not have."""
-    read = table[table["width"] > 0]
-    sides, areas = read[["width", "height"]].to_numpy(float), table["mask_area"].dropna().to_numpy(float)
-    wanted = [
+    readable = table[table["width"] > 0]
+    sides, areas = readable[["width", "height"]].to_numpy(float), table["mask_area"].dropna().to_numpy(float)
+    distributions = [
         ("Shorter side, pixels", sides.min(axis=1), "{:.0f}"),
         ("Width over height", sides[:, 0] / sides[:, 1], "{:.2f}"),
         ("Lesion, share of the picture", areas, "{:.0%}"),
     ]
-    return [histogram(title, values, form) for title, values, form in wanted if len(values)]
+    return [histogram(title, values, form) for title, values, form in distributions if len(values)]
 
 
 def histogram(title: str, values: NDArray[np.float64], form: str) -> Histogram:
     """Bars over the range of `values`; all in the middle one where they are equal."""
     counts, edges = np.histogram(values, BINS)
-    said = [f"{form.format(low)} to {form.format(high)}: {count}"
+    captions = [f"{form.format(low)} to {form.format(high)}: {count}"
             for (low, high), count in zip(pairwise(edges), counts, strict=True)]  # fmt: skip
-    bars: Sequence[tuple[float, str]] = list(zip((counts / counts.max()).tolist(), said, strict=True))
+    bars: Sequence[tuple[float, str]] = list(zip((counts / counts.max()).tolist(), captions, strict=True))
     low, median, high = (form.format(value) for value in (values.min(), np.median(values), values.max()))
     return Histogram(title, list(bars), low, median, high)

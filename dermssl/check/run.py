@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import pandas as pd
 
-from dermssl.appearance.covariates import FOUND, covariates
-from dermssl.check.clean import UNLABELLED, refuse_place, write_clean
+from dermssl.appearance.covariates import THRESHOLDS, covariates
+from dermssl.check.cleaned_copy import UNLABELLED, refuse_place, write_cleaned_copy
 from dermssl.check.config import CheckConfig
 from dermssl.check.findings import KINDS, findings_of, read_sides
 from dermssl.check.page import write_page
@@ -41,7 +41,7 @@ def run(config: CheckConfig) -> None:
     # What there is, and what is wrong with it.
     manifest = read_manifest(config.data)
     split = None if config.split is None else read_sides(config.split, manifest)
-    pairs, scores = near_pairs(manifest), scored(manifest)
+    pairs, scores = near_pairs(manifest), covariate_scores(manifest)
     findings = findings_of(manifest, pairs, scores, split)
 
     # The report.
@@ -58,18 +58,18 @@ def run(config: CheckConfig) -> None:
     print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
           else "nothing here would stop a training")  # fmt: skip
     if config.fix is not None:
-        actions = write_clean(config.fix, manifest, pairs)
+        actions = write_cleaned_copy(config.fix, manifest, pairs)
         print(
             f"cleaned: {config.fix} ({len(actions)} actions in {config.fix / 'fixes.csv'}; {config.data} is untouched)"
         )
         if (pool := config.fix / UNLABELLED).exists():
             print(f"pool:    {pool} (images without a usable mask, for python -m pretrain --data {pool})")
-    print(closing(folder / "check.html", next_command(config, manifest, findings)))
+    print(closing(folder / "check.html", command_after_check(config, manifest, findings)))
     if errors:
         raise SystemExit(1)
 
 
-def scored(manifest: Manifest) -> pd.DataFrame:
+def covariate_scores(manifest: Manifest) -> pd.DataFrame:
     """The covariates of each image, in the manifest's order; nan where it cannot be read."""
 
     def score(path: Path, fault: str) -> dict[str, float]:
@@ -82,12 +82,12 @@ def scored(manifest: Manifest) -> pd.DataFrame:
             scores = list(pool.map(score, manifest.paths(), manifest.table["fault"]))
     finally:
         cv2.setNumThreads(threads)
-    return pd.DataFrame(scores, columns=list(FOUND), dtype=float)
+    return pd.DataFrame(scores, columns=list(THRESHOLDS), dtype=float)
 
 
 def covariate_table(manifest: Manifest, scores: pd.DataFrame) -> pd.DataFrame:
     """What covariates.csv says: a row an image."""
-    names = {name: name.replace(" ", "_") for name in FOUND}
+    names = {name: name.replace(" ", "_") for name in THRESHOLDS}
     known = manifest.table[["image_id", "path", "label", "width", "height", "mask_area", "mask_border"]]
     return known.join(scores.round(3).rename(columns=names))
 
@@ -132,7 +132,7 @@ def terminal_table(findings: pd.DataFrame, images: int) -> str:
     )
 
 
-def next_command(config: CheckConfig, manifest: Manifest, findings: pd.DataFrame) -> str:
+def command_after_check(config: CheckConfig, manifest: Manifest, findings: pd.DataFrame) -> str:
     """What to type next: the cleaning where it would help, else a training."""
     errors = findings[findings["severity"] == "error"]
     if config.fix is None and not errors["kind"].isin(UNFIXABLE).all():

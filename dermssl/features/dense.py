@@ -78,7 +78,7 @@ def probe_dense(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, si
         sizes: Numbers of training pictures, none above what there is.
 
     Returns:
-        A row a held-out picture and size: image_id, lesion_id, n_train, and `dermssl.scores.counts.row` at native size.
+        A row a held-out picture and size: image_id, lesion_id, n_train, and `scores_of_counts` at native size.
     """
     heads = fit(encoder, images, pictures, sizes)
     columns = torch.stack([heads[size] for size in sizes], dim=1)  # (C + 1, sizes)
@@ -89,7 +89,7 @@ def probe_dense(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, si
         maps = predict(stages, encoder.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
         names = {"image_id": table["image_id"].iloc[row], "lesion_id": table["lesion_id"].iloc[row]}
         for size, lesion in zip(sizes, (maps > 0.5).cpu().numpy(), strict=True):
-            rows.append(names | {"n_train": size} | counts.row(counts.count(truth, lesion)))
+            rows.append(names | {"n_train": size} | counts.scores_of_counts(counts.count(truth, lesion)))
     return pd.DataFrame(rows)
 
 

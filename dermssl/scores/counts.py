@@ -83,7 +83,7 @@ SCORES = {
 SURFACE_SCORES = ("surface_dice", "hd95", "hd95_share")
 
 
-def row(counts: Counts) -> dict[str, float]:
+def scores_of_counts(counts: Counts) -> dict[str, float]:
     """Counts of one image and every score that follows from them."""
     return vars(counts) | {name: score(counts) for name, score in SCORES.items()}
 
@@ -91,9 +91,9 @@ def row(counts: Counts) -> dict[str, float]:
 def measures(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> dict[str, float]:
     """Everything that is measured of one image, as scores.parquet holds it; never nan.
 
-    `row` of the counts, `surface_scores` of the boundaries, and what the masks are like by themselves: `area` and
-    `area_predicted`, the lesion's share of the image, and `border` and `border_predicted`, its share of the pixels at
-    the frame; all in [0, 1], and 0 where the mask is empty.
+    `scores_of_counts`, `surface_scores`, and what the masks are like by themselves: `area` and `area_predicted`, the
+    lesion's share of the image, and `border` and `border_predicted`, its share of the pixels at the frame; all in
+    [0, 1], and 0 where the mask is empty.
 
     Args:
         truth: (H, W), at the image's native size.
@@ -109,7 +109,7 @@ def measures(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> dict[st
         "border": border_share(truth),
         "border_predicted": border_share(prediction),
     }
-    return {**row(counts), **surface_scores(truth, prediction), **masks}
+    return {**scores_of_counts(counts), **surface_scores(truth, prediction), **masks}
 
 
 def summary(table: pd.DataFrame) -> Mapping[str, float]:
@@ -122,7 +122,7 @@ def summary(table: pd.DataFrame) -> Mapping[str, float]:
         ValueError: If the table has no image.
     """
     if table.empty:
-        raise ValueError("no image to sum up; a summary needs at least one")
+        raise ValueError("the table of scores has no image; a summary needs at least one")
     means = {name: float(table[name].mean()) for name in (*SCORES, *SURFACE_SCORES) if name in table}
     medians = {"hd95_median": float(table["hd95"].median())} if "hd95" in table else {}
     return {**means, **medians, "failure_rate": float((table["jaccard"] < ISIC_THRESHOLD).mean())}

@@ -1,4 +1,4 @@
-"""Figures that several commands draw: pictures with outlines, tidy axes, and how a figure is saved.
+"""Figures that several commands draw: pictures with outlines, plain axes, and how a figure is saved.
 
 matplotlib is used through its objects alone, so drawing needs no display and is safe in threads.
 """
@@ -26,8 +26,8 @@ SIDE = 256
 COLUMNS = 4  # pictures beside each other: more are too small on a page
 
 
-class Shown(NamedTuple):
-    """A picture of a figure; the thumbnails have one size."""
+class OutlinedPicture(NamedTuple):
+    """A picture of a figure with both its masks, all as thumbnails of one size, and their Jaccard."""
 
     image: Pixels
     truth: Pixels
@@ -47,54 +47,54 @@ def thumbnail(pixels: NDArray[np.uint8] | NDArray[np.bool_], side: int = SIDE) -
     return ((small > 127) * np.uint8(255)).astype(np.uint8) if is_mask else small.astype(np.uint8, copy=False)
 
 
-def outlined(image: Pixels, truth: Pixels, prediction: Pixels) -> Pixels:
+def with_outlines(image: Pixels, truth: Pixels, prediction: Pixels) -> Pixels:
     """The picture enlarged with both outlines, truth white and prediction blue on black; sizes of masks may differ."""
     width = 2 * SIDE
     height = round(image.shape[0] * width / image.shape[1])
-    drawn = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     for mask, colour in ((truth, TRUTH), (prediction, PREDICTION)):
         large = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 127
         contours, _ = cv2.findContours(large.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         for ink, thickness in ((CASING, 6), (colour, 3)):
-            cv2.drawContours(drawn, contours, -1, ink, thickness, cv2.LINE_AA)
-    return drawn.astype(np.uint8, copy=False)
+            cv2.drawContours(enlarged, contours, -1, ink, thickness, cv2.LINE_AA)
+    return enlarged.astype(np.uint8, copy=False)
 
 
-def predictions_figure(groups: Mapping[str, Sequence[Shown]], images: int, title: str = "") -> Figure:
+def predictions_figure(groups: Mapping[str, Sequence[OutlinedPicture]], images: int, title: str = "") -> Figure:
     """Pictures with outlines, in groups such as the best, the median and the worst of `images`, four to a row."""
     columns = min(COLUMNS, max(map(len, groups.values())))
-    rows = [(name, shown[i : i + columns]) for name, shown in groups.items() for i in range(0, len(shown), columns)]
-    tallest = max(image.shape[0] / image.shape[1] for shown in groups.values() for image, *_ in shown)
+    rows = [(name, group[i : i + columns]) for name, group in groups.items() for i in range(0, len(group), columns)]
+    tallest = max(image.shape[0] / image.shape[1] for group in groups.values() for image, *_ in group)
     size = (2.45 * max(columns, 3), (2.4 * min(tallest, 1.2) + 0.45) * len(rows) + 0.7)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, shown) in zip(axes, rows, strict=True):
+    for line, (name, pictures) in zip(axes, rows, strict=True):
         for axis in line:
             axis.set_axis_off()
             axis.set_anchor("N")  # pictures of one row begin at one height, whatever their aspect
-        for axis, one in zip(line, shown, strict=False):
-            axis.imshow(outlined(one.image, one.truth, one.prediction))
-            axis.set_title("\n".join(filter(None, [f"{name}: IoU {one.jaccard:.2f}", one.name])), fontsize=9)
-    told = f"Held-out images (n = {images}); outline of truth white, of prediction blue"
-    figure.suptitle("\n".join(filter(None, [told, title])), fontsize=11)
+        for axis, picture in zip(line, pictures, strict=False):
+            axis.imshow(with_outlines(picture.image, picture.truth, picture.prediction))
+            axis.set_title("\n".join(filter(None, [f"{name}: IoU {picture.jaccard:.2f}", picture.name])), fontsize=9)
+    legend = f"Held-out images (n = {images}); outline of truth white, of prediction blue"
+    figure.suptitle("\n".join(filter(None, [legend, title])), fontsize=11)
     return figure
 
 
-def panels(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
-    """That many tidy axes below each other, on one x, under a title on the left."""
+def stacked_axes(count: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
+    """That many plain axes below each other, on one x, under a title on the left."""
     figure = Figure(figsize=(7.2, height * count + 0.6), layout="constrained")
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False).ravel())
     for axis in axes:
-        tidy(axis)
+        plain_frame(axis)
     figure.suptitle(title, fontsize=11, x=0.02, ha="left")
     return figure, axes
 
 
-def tidy(axis: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
-    """Leaves of the frame what is read: two sides, and faint lines behind the drawing."""
+def plain_frame(axis: Axes, grid: Literal["both", "x", "y"] = "y", colour: str = FAINT) -> None:
+    """Leaves what is read of an axis's frame: two sides and ticks in `colour`, and faint lines behind the drawing."""
     axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(FAINT)
-    axis.tick_params(color=FAINT)
+    axis.spines[["left", "bottom"]].set_color(colour)
+    axis.tick_params(color=colour)
     axis.grid(axis=grid, color=GRID, linewidth=0.8)
     axis.set_axisbelow(True)
 

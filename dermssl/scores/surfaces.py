@@ -29,7 +29,7 @@ def boundary(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return points.reshape(-1, 2).astype(np.int32, copy=False)  # OpenCV 4 has an axis of one in between
 
 
-def distances(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> tuple[Distances, Distances]:
+def boundary_distances(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> tuple[Distances, Distances]:
     """How far each boundary pixel of the truth lies from the prediction's boundary, and the other way round.
 
     Args:
@@ -47,10 +47,10 @@ def distances(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> tuple[
         raise ValueError(f"truth is {truth.shape} and prediction {prediction.shape}; both must have the native size")
     a, b, diagonal = boundary(truth), boundary(prediction), math.hypot(*truth.shape)
     # A tree of points and not OpenCV's distance transform: quicker, and exact where float32 errs by 0.0005 pixels.
-    return nearest(a, b, diagonal), nearest(b, a, diagonal)
+    return nearest_distances(a, b, diagonal), nearest_distances(b, a, diagonal)
 
 
-def nearest(points: NDArray[np.int32], others: NDArray[np.int32], absent: float) -> Distances:
+def nearest_distances(points: NDArray[np.int32], others: NDArray[np.int32], absent: float) -> Distances:
     """Distance of each of `points`, (N, 2), to the nearest of `others`, (M, 2); `absent` where M is 0. Gives (N,)."""
     if not len(points) or not len(others):
         return np.full(len(points), absent)
@@ -64,7 +64,7 @@ def surface_dice(gaps: Sequence[Distances], tolerance: float) -> float:
     Nikolov et al. 2018 (https://arxiv.org/abs/1809.04430), with boundary pixels counted for their surface elements.
 
     Args:
-        gaps: What `distances` gives.
+        gaps: What `boundary_distances` gives.
         tolerance: Pixels.
     """
     pixels = sum(len(gap) for gap in gaps)
@@ -79,7 +79,7 @@ def hd95(gaps: Sequence[Distances]) -> float:
     of a boundary may stray without being seen. 0 where both masks are empty, the image's diagonal where one is.
 
     Args:
-        gaps: What `distances` gives.
+        gaps: What `boundary_distances` gives.
     """
     return max((float(np.percentile(gap, PERCENTILE)) for gap in gaps if len(gap)), default=0.0)
 
@@ -92,7 +92,7 @@ def surface_scores(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> M
     Raises:
         ValueError: If the sizes differ.
     """
-    gaps, diagonal = distances(truth, prediction), math.hypot(*truth.shape)
+    gaps, diagonal = boundary_distances(truth, prediction), math.hypot(*truth.shape)
     farthest = hd95(gaps)
     return {
         "surface_dice": surface_dice(gaps, TOLERANCE * diagonal),

@@ -39,7 +39,7 @@ def tapered(start: Points, heading: Points, length: Points, width: Points) -> Po
     return np.concatenate([path + half, (path - half)[:, ::-1]], axis=1)
 
 
-def filled(side: int, outlines: Points) -> Float:
+def filled_outlines(side: int, outlines: Points) -> Float:
     """Outlines (N, P, 2), in sides from the picture's middle, as 1 on 0, (side, side)."""
     layer = np.zeros((side * FINE, side * FINE), np.uint8)
     for outline in np.rint(((outlines + 0.5) * side * FINE - 0.5) * (1 << SUBPIXEL)).astype(np.int32):
@@ -52,7 +52,7 @@ def reduced(layer: UInt8, side: int) -> Float:
     return np.asarray(cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA) * np.float32(1 / 255), np.float32)
 
 
-def hair(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
+def paint_hair(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     """A few hairs or a fur of them, mostly lying one way, or the stubble of a shave; with a faint shadow."""
     stubble = rng.random() < 0.2
     count = int(rng.integers(10, 60)) if stubble else int(math.exp(rng.uniform(0.7, 3.9)))
@@ -61,13 +61,13 @@ def hair(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     length = rng.uniform(0.02, 0.07, count) if stubble else rng.uniform(0.25, 1.1, count)
     width = 0.006 * math.exp(rng.normal(0, 0.3)) * rng.uniform(0.6, 1.3, count)
     side = len(plane.x)
-    covered = filled(side, tapered(rng.uniform(-0.6, 0.6, (count, 2)), heading, length, width))
+    covered = filled_outlines(side, tapered(rng.uniform(-0.6, 0.6, (count, 2)), heading, length, width))
     shadow = cv2.GaussianBlur(np.roll(covered, max(side // 100, 1), axis=(0, 1)), (0, 0), side / 90)
     colour = np.array(HAIRS[rng.choice(len(HAIRS), p=(0.3, 0.34, 0.2, 0.1, 0.06))]) * rng.uniform(0.8, 1.2)
     return blend(image * (1 - 0.3 * shadow), planar(colour), covered * rng.uniform(0.75, 0.97))
 
 
-def ruler(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
+def paint_ruler(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     """A millimetre scale near one side of the picture: a line with ticks, every fifth longer, and its unit."""
     side = len(plane.x)
     unit = side * FINE
@@ -88,7 +88,7 @@ def ruler(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     return blend(image, planar((0.12, 0.11, 0.12)), covered * rng.uniform(0.45, 0.95))
 
 
-def ink(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
+def paint_ink(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     """Scribbled marks of a surgical pen around the middle."""
     marks, strokes = int(rng.integers(1, 6)), int(rng.integers(3, 9))
     angles = rng.uniform(0, 2 * math.pi) + np.arange(marks) * rng.uniform(0.8, 1.6)
@@ -98,12 +98,12 @@ def ink(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     heading = rng.uniform(0, 2 * math.pi, (count, 1)) + rng.normal(0, 0.5, (count, BENDS)).cumsum(1)
     outlines = tapered(start, heading, rng.uniform(0.04, 0.14, count), rng.uniform(0.006, 0.016, count))
     side = len(plane.x)
-    covered = cv2.GaussianBlur(filled(side, outlines), (0, 0), side / 300)
+    covered = cv2.GaussianBlur(filled_outlines(side, outlines), (0, 0), side / 300)
     worn = ramp(clouds(rng, plane, 40, 2), -1.6, 0.6)
     return blend(image, planar(INKS[rng.integers(len(INKS))]), covered * worn * rng.uniform(0.5, 0.9))
 
 
-def bubbles(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
+def paint_bubbles(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     """Air in the gel: pale rings with a dark inner edge and a spot of lamp light, in clusters."""
     count = int(rng.integers(3, 22))
     clusters = rng.uniform(-0.45, 0.45, (1 + count // 8, 2))
@@ -115,13 +115,13 @@ def bubbles(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     return blend(image, planar((0.97, 0.97, 0.98)), np.maximum(0.5 * (whole - inner), 0.85 * spots))
 
 
-def glare(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
+def paint_glare(rng: np.random.Generator, image: Float, plane: Plane) -> Float:
     """Unpolarised light: white flecks where the skin's surface mirrors the lamp."""
     flecks = ramp(clouds(rng, plane, 40, 3, 0.9), 1.3, 1.9) * ramp(clouds(rng, plane, 4, 2), 0.6, 1.6)
     return blend(image, planar((1, 1, 1)), flecks * rng.uniform(0.4, 0.8))
 
 
-def sticker(rng: np.random.Generator, plane: Plane, away: float) -> tuple[Float, Float]:
+def sticker_cover(rng: np.random.Generator, plane: Plane, away: float) -> tuple[Float, Float]:
     """How far a round paper sticker in direction `away` (radians) covers each pixel, (H, W), and its colour."""
     angle, distance, radius = away + rng.normal(0, 0.5), rng.uniform(0.56, 0.66), rng.uniform(0.14, 0.26)
     covered = ramp(radius - plane.distance(distance * math.cos(angle), distance * math.sin(angle)), -0.004, 0.004)
@@ -134,4 +134,10 @@ def aperture(rng: np.random.Generator, plane: Plane) -> Float:
     return ramp(radius - plane.distance(rng.normal(0, 0.03), rng.normal(0, 0.03)), -softness, softness)
 
 
-ON_SKIN = {"ink": ink, "glare": glare, "bubbles": bubbles, "hair": hair, "ruler": ruler}  # from the skin upwards
+ON_SKIN = {
+    "ink": paint_ink,
+    "glare": paint_glare,
+    "bubbles": paint_bubbles,
+    "hair": paint_hair,
+    "ruler": paint_ruler,
+}  # from the skin upwards

@@ -16,7 +16,7 @@ import numpy as np
 from dermssl.files import whole_folder
 from dermssl.synthetic import artefacts
 from dermssl.synthetic.config import SIDE
-from dermssl.synthetic.lesion import REACH, elevation, lesion_traits, outlined
+from dermssl.synthetic.lesion import REACH, elevation, lesion_traits, outlined_lesion
 from dermssl.synthetic.noise import Float, Matrix, Plane, Points, UInt8, blend, frame, lay
 from dermssl.synthetic.pigment import pigments
 from dermssl.synthetic.skin import chromophores, develop, lamp, patient_of, reflect, relief
@@ -35,7 +35,7 @@ folders follow ISIC 2018, so that the same commands read both; the pictures are 
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnImage:
     """One drawn photograph of a lesion, with what is known about it."""
 
     image: UInt8
@@ -56,9 +56,9 @@ class Camera:
     """How a lesion lies in the picture."""
 
     centre: Points
-    """Of the lesion, in sides of the picture from its middle, (2,)."""
+    """Where the lesion's middle lies, in sides of the picture from the picture's middle, (2,)."""
     radius: float
-    """Of the lesion, in sides."""
+    """The lesion's radius, in sides of the picture."""
     to_lesion: Matrix
     """Affine map (2, 3) from the frame to lesion coordinates."""
 
@@ -71,14 +71,14 @@ class Camera:
         return plane, slice(top, bottom), slice(left, right)
 
 
-def draw(seed: int, index: int, size: int = SIDE) -> Drawing:
+def draw_image(seed: int, index: int, size: int = SIDE) -> DrawnImage:
     """Draws picture `index` of the endless set `seed`; depends on nothing else.
 
     Another `size` shows the same scene at another resolution, but for the camera's grain.
 
     Args:
-        seed: Of the set; not negative.
-        index: Of the picture; not negative. One in REPEAT shows the lesion of picture `index - 1` again: another
+        seed: The set's; not negative.
+        index: The picture's; not negative. One in REPEAT shows the lesion of picture `index - 1` again: another
             angle, distance, light, other artefacts.
         size: Side in pixels, at least SMALLEST.
 
@@ -99,11 +99,11 @@ def draw(seed: int, index: int, size: int = SIDE) -> Drawing:
     height = elevation(lesion_rng, around, traits)
     densities[1:, rows, columns] += pigments(lesion_rng, around, traits, height)
     mask = np.zeros((size, size), np.uint8)
-    mask[rows, columns] = outlined(height)
+    mask[rows, columns] = outlined_lesion(height)
 
     skin = reflect(densities, relief(photo_rng, plane))  # (3, H, W)
-    picture, visible = photograph(photo_rng, skin, plane, camera)
-    return Drawing(
+    picture, visible = photograph_skin(photo_rng, skin, plane, camera)
+    return DrawnImage(
         image=develop(photo_rng, picture),
         mask=np.where(visible > 0.5, mask, np.uint8(0)),  # nobody outlines what a sticker or a dark corner hides
         image_id=f"ISIC_{seed:02d}{index:07d}",  # nine digits: no image of the archive has such a number
@@ -130,7 +130,7 @@ def rotation(angle: float) -> Matrix:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-def photograph(rng: np.random.Generator, skin: Float, plane: Plane, camera: Camera) -> tuple[Float, Float]:
+def photograph_skin(rng: np.random.Generator, skin: Float, plane: Plane, camera: Camera) -> tuple[Float, Float]:
     """Lights the skin (3, H, W) and lays artefacts over it; returns the picture and how visible the skin is (H, W)."""
     present = artefacts.artefacts_of(rng)
     image, visible = skin, np.ones_like(plane.x)
@@ -138,7 +138,7 @@ def photograph(rng: np.random.Generator, skin: Float, plane: Plane, camera: Came
         image = paint(rng, image, plane) if name in present else image
     image = image * lamp(rng, plane)
     if "sticker" in present:
-        covered, colour = artefacts.sticker(rng, plane, away=math.atan2(-camera.centre[1], -camera.centre[0]))
+        covered, colour = artefacts.sticker_cover(rng, plane, away=math.atan2(-camera.centre[1], -camera.centre[0]))
         image, visible = blend(image, colour, covered), visible - covered
     if "dark corners" in present:
         light = artefacts.aperture(rng, plane)
@@ -161,19 +161,19 @@ def write_dataset(folder: Path, count: int, size: int, seed: int, *, masks: bool
         ValueError: If there is something at `folder` already, or `count` or `workers` is below 1.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: there is something here already; delete it, or draw into a new folder")
+        raise ValueError(f"{folder}: is not empty; delete it, or draw into a new folder")
     if min(count, workers) < 1:
         raise ValueError(f"{folder}: cannot draw {count} pictures with {workers} workers; both are at least 1")
     with whole_folder(folder) as part:
         (part / IMAGES).mkdir()
         if masks:
             (part / MASKS).mkdir()
-        rows = each(partial(write_drawing, part, size, seed, masks), count, workers)
+        rows = written_in_order(partial(write_drawing, part, size, seed, masks), count, workers)
         (part / "metadata.csv").write_text("\n".join(["image_id,lesion_id,dx,fitzpatrick", *rows]) + "\n")
         (part / "LICENSE.txt").write_text(LICENSE)
 
 
-def each(write: Callable[[int], str], count: int, workers: int) -> Iterator[str]:
+def written_in_order(write: Callable[[int], str], count: int, workers: int) -> Iterator[str]:
     """`write(index)` for every index in order, shared out to processes where there are several."""
     if workers == 1:
         yield from map(write, range(count))
@@ -184,7 +184,7 @@ def each(write: Callable[[int], str], count: int, workers: int) -> Iterator[str]
 
 def write_drawing(folder: Path, size: int, seed: int, masks: bool, index: int) -> str:
     """Draws one picture into `folder`; returns its row of the metadata."""
-    drawing = draw(seed, index, size)
+    drawing = draw_image(seed, index, size)
     image = cv2.cvtColor(drawing.image, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
     (folder / IMAGES / f"{drawing.image_id}.jpg").write_bytes(jpeg.tobytes())

@@ -19,7 +19,7 @@ class Habit:
     """How often (shares of lesions) or how strongly a diagnosis shows each sign; the diagnoses overlap on purpose."""
 
     share: float
-    """Of all lesions."""
+    """Share of all lesions that have this diagnosis."""
     pigment: float
     """Median density of brown melanin."""
     roughness: float
@@ -163,10 +163,10 @@ def satellites(rng: np.random.Generator, plane: Plane, traits: Traits) -> Float:
     return height + 0.03 * clouds(rng, plane, 24, 3)
 
 
-def outlined(height: Float) -> UInt8:
+def outlined_lesion(height: Float) -> UInt8:
     """What a person would outline where `height` is above 0, without holes or specks; 0 or 255, (H, W)."""
     inside = (height > 0).astype(np.uint8)
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = [cv2.contourArea(contour) for contour in contours]
-    kept = [contour for contour, area in zip(contours, areas, strict=True) if area >= SPECK * max(areas)]
-    return np.asarray(cv2.drawContours(np.zeros_like(inside), kept, -1, 255, cv2.FILLED), np.uint8)
+    large = [contour for contour, area in zip(contours, areas, strict=True) if area >= SPECK * max(areas)]
+    return np.asarray(cv2.drawContours(np.zeros_like(inside), large, -1, 255, cv2.FILLED), np.uint8)

@@ -15,7 +15,7 @@ Float = NDArray[np.float32]  # whatever has a value per pixel
 Points = NDArray[np.float64]  # coordinates, lengths and angles of a few shapes
 Matrix = NDArray[np.float64]
 
-SMOOTH = 96  # cells at which a grid is fine enough for the linear interpolation of `sample` not to show
+SMOOTH = 96  # cells at which a grid is fine enough for the linear interpolation of `sample_noise` not to show
 SUBPIXEL = 4  # bits after the point in OpenCV's drawing coordinates
 
 
@@ -76,7 +76,7 @@ def clouds(rng: np.random.Generator, plane: Plane, cells: int, octaves: int = 4,
         grid += gain**octave * (rng.random(grid.shape, np.float32) - 0.5)
     while len(grid) < SMOOTH:
         grid = twice(grid)
-    return sample((grid - grid.mean()) / grid.std(), plane)
+    return sample_noise((grid - grid.mean()) / grid.std(), plane)
 
 
 def twice(grid: Float) -> Float:
@@ -85,7 +85,7 @@ def twice(grid: Float) -> Float:
     return np.asarray(cv2.resize(grid, (cells, cells), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def sample(grid: Float, plane: Plane) -> Float:
+def sample_noise(grid: Float, plane: Plane) -> Float:
     """Reads a square grid of noise, which fills the plane's reach, at every pixel; (H, W)."""
     cells = len(grid)
     to_cell = plane.from_pixel * (cells / 2 / plane.reach)

@@ -60,7 +60,7 @@ def structured(rng: np.random.Generator, plane: Plane, traits: Traits, pigment: 
     if traits.regression:
         pigment = regression(rng, plane, pigment)
     if traits.network:
-        pigment = network(rng, plane, traits, pigment)
+        pigment = pigment_network(rng, plane, traits, pigment)
     if traits.globules:
         pigment = globules(rng, plane, 1.3 * traits.pitch, pigment)
     if traits.furrows:
@@ -108,11 +108,11 @@ def regression(rng: np.random.Generator, plane: Plane, pigment: Pigment) -> Pigm
     return replace(pigment, brown=brown, blood=blood, white=pigment.white + 0.28 * area)
 
 
-def network(rng: np.random.Generator, plane: Plane, traits: Traits, pigment: Pigment) -> Pigment:
+def pigment_network(rng: np.random.Generator, plane: Plane, traits: Traits, pigment: Pigment) -> Pigment:
     """Brown threads around paler holes, here plain and there faint."""
     threads = ramp(-honeycomb(rng, plane, traits.pitch, 0.32), -0.3, 0.4)
-    shown = traits.network * ramp(clouds(rng, plane, 4, 2), -0.9, 0.4)
-    return replace(pigment, brown=pigment.brown * (1 + shown * (1.2 * threads - 0.5)))
+    strength = traits.network * ramp(clouds(rng, plane, 4, 2), -0.9, 0.4)
+    return replace(pigment, brown=pigment.brown * (1 + strength * (1.2 * threads - 0.5)))
 
 
 def globules(rng: np.random.Generator, plane: Plane, pitch: float, pigment: Pigment) -> Pigment:
@@ -128,8 +128,8 @@ def furrows(rng: np.random.Generator, plane: Plane, pigment: Pigment) -> Pigment
 
 def cysts(rng: np.random.Generator, plane: Plane, count: int, pigment: Pigment) -> Pigment:
     """Pale round cysts and half as many dark openings."""
-    both = count + count // 2
-    angles, away = rng.uniform(0, 2 * math.pi, both), 0.85 * np.sqrt(rng.random(both))
-    centres, radii = np.stack([away * np.cos(angles), away * np.sin(angles)], axis=1), rng.uniform(0.015, 0.04, both)
+    total = count + count // 2
+    angles, away = rng.uniform(0, 2 * math.pi, total), 0.85 * np.sqrt(rng.random(total))
+    centres, radii = np.stack([away * np.cos(angles), away * np.sin(angles)], axis=1), rng.uniform(0.015, 0.04, total)
     pale, dark = discs(plane, centres[:count], radii[:count]), discs(plane, centres[count:], radii[count:])
     return replace(pigment, brown=pigment.brown * (1 - 0.8 * pale) + 1.6 * dark, white=pigment.white + 0.45 * pale)

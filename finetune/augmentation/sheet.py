@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dermssl.data.images import Pixels
-from dermssl.scores.plots import outlined
+from dermssl.scores.plots import with_outlines
 from dermssl.training.randomness import order_of
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.augmentation.mirrored import TracedSquare, Tracer
@@ -115,7 +115,7 @@ def picture_grid(rows: Sequence[Sequence[Cell]], title: str, inches: float) -> F
 
 def painted(traced: TracedSquare) -> Pixels:
     """The picture enlarged with the outline of its mask, what is filled hatched, and invented lesion in magenta."""
-    picture = outlined(np.ascontiguousarray(traced.image), traced.mask * np.uint8(255), np.zeros_like(traced.mask))
+    picture = with_outlines(np.ascontiguousarray(traced.image), traced.mask * np.uint8(255), np.zeros_like(traced.mask))
     filled, invented = (
         cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
         for mask in (traced.filled, traced.invented)

@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.scores.counts import ISIC_THRESHOLD
-from dermssl.scores.plots import COLOURS, FAINT, INK, Shown, panels, predictions_figure, save_figure, thumbnail, tidy
+from dermssl.scores.plots import (
+    COLOURS,
+    FAINT,
+    INK,
+    OutlinedPicture,
+    plain_frame,
+    predictions_figure,
+    save_figure,
+    stacked_axes,
+    thumbnail,
+)
 from finetune.options.loss import LOSSES
 from finetune.scoring.calibration import calibration_error
 from finetune.scoring.image_scores import MaskThumbnails
@@ -23,7 +33,7 @@ EACH = 8  # pictures of the best, of the median and of the worst
 WIDTH = 0.05  # of a bar of IoU; the challenge's threshold is an edge
 
 
-def draw_figures(folder: Path, lesions: Mapping[str, Sequence[Shown]] | None = None) -> None:
+def draw_figures(folder: Path, lesions: Mapping[str, Sequence[OutlinedPicture]] | None = None) -> None:
     """Draws what the files of a finished run hold, into its `figures/`; what stands there is replaced.
 
     Args:
@@ -55,7 +65,7 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
         title: What was trained.
     """
     inner = "inner_iou" in metrics
-    figure, axes = panels(2 + inner, 2.5, title)
+    figure, axes = stacked_axes(2 + inner, 2.5, title)
     epochs, marker = metrics["epoch"] + 1, "o" if len(metrics) <= 30 else None
     losses = [name for name in ("loss", *LOSSES) if name in metrics]
     for name, colour, style in zip(losses, (INK, *COLOURS), ["-", "--", "-.", ":"] * 3, strict=False):
@@ -96,7 +106,7 @@ def iou_histogram(jaccard: "pd.Series[float]", title: str) -> Figure:
         jaccard: Of each image, in [0, 1].
         title: What was scored.
     """
-    figure, (axis,) = panels(1, 4.0, title)
+    figure, (axis,) = stacked_axes(1, 4.0, title)
     counts, edges = np.histogram(jaccard, bins=round(1 / WIDTH), range=(0, 1))
     failed = edges[1:] < ISIC_THRESHOLD + WIDTH / 2
     share = (jaccard < ISIC_THRESHOLD).mean()
@@ -147,11 +157,13 @@ def calibration_curve(table: pd.DataFrame, title: str) -> Figure:
     lower.set(yscale="log", xlabel="predicted probability of lesion", ylabel="pixels, %")
     lower.yaxis.set_major_formatter("{x:g}")
     for axis in (upper, lower):
-        tidy(axis)
+        plain_frame(axis)
     return figure
 
 
-def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[MaskThumbnails]) -> dict[str, list[Shown]]:
+def best_median_worst(
+    val: Manifest, scores: pd.DataFrame, masks: Sequence[MaskThumbnails]
+) -> dict[str, list[OutlinedPicture]]:
     """Eight held-out images each, or a third of them where there are fewer than 24; from good to bad, the worst first.
 
     Args:
@@ -165,9 +177,9 @@ def best_median_worst(val: Manifest, scores: pd.DataFrame, masks: Sequence[MaskT
     rows = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
     paths = val.paths()
 
-    def lesion(i: int) -> Shown:
+    def lesion(i: int) -> OutlinedPicture:
         row, picture = scores.iloc[i], thumbnail(read_rgb(paths[i]))
-        return Shown(
+        return OutlinedPicture(
             picture, mask_from_png(masks[i].truth), mask_from_png(masks[i].prediction), row["jaccard"], row["image_id"]
         )
 

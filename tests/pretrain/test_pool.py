@@ -13,7 +13,7 @@ from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import SYNTHETIC_UNLABELLED, ImageSource
 from dermssl.errors import UserError
 from dermssl.splits.official import split_of
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from pretrain.pool import Pool, pool_of
 from pretrain.recipes import SimCLRConfig
 
@@ -26,7 +26,7 @@ def _apart(workplace: Path) -> None:
 
 
 def drawn(index: int) -> NDArray[np.uint8]:
-    return cv2.cvtColor(draw(11, index, 128).image, cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(draw_image(11, index, 128).image, cv2.COLOR_RGB2BGR)
 
 
 def lesions(folder: Path, indices: range, *, masks: bool = False, parts: tuple[str, ...] = ()) -> Path:

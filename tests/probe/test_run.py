@@ -11,7 +11,7 @@ from dermssl.splits.drawn import Split
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import Card, write_encoder_file
 from probe.config import ProbeConfig
-from probe.run import limited, run
+from probe.run import limited_split, run
 
 Draw = Callable[..., Path]
 
@@ -155,10 +155,10 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 def test_a_limit_takes_from_both_sides_and_moves_no_image_across() -> None:
     split = Split(0, "image", tuple("abcdefgh"), tuple("xy"))
-    assert limited(split, None) is split
-    assert limited(split, 5).train == ("a", "b", "c", "d")
-    assert limited(split, 5).val == ("x",)
-    assert limited(split, 2) == Split(0, "image", ("a",), ("x",))
+    assert limited_split(split, None) is split
+    assert limited_split(split, 5).train == ("a", "b", "c", "d")
+    assert limited_split(split, 5).val == ("x",)
+    assert limited_split(split, 2) == Split(0, "image", ("a",), ("x",))
 
 
 def test_encoders_side_by_side_are_measured_alike_and_compared(draw: Draw, tmp_path: Path) -> None:

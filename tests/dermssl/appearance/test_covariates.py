@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dermssl.appearance.covariates import FOUND, covariates, dark_corners, rhythm, ruler, sticker
+from dermssl.appearance.covariates import THRESHOLDS, covariates, dark_corners_score, rhythm, ruler_score, sticker_score
 from dermssl.synthetic import artefacts
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 
 DRAWN = 80
 Truth = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -18,10 +18,10 @@ def told() -> Truth:
     real, seen = artefacts.artefacts_of, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artefacts, "artefacts_of", lambda rng: seen.append(real(rng)) or seen[-1])
-        scores = [covariates(draw(11, index, 192).image) for index in range(DRAWN)]
+        scores = [covariates(draw_image(11, index, 192).image) for index in range(DRAWN)]
     return {
         name: (np.array([name in there for there in seen]), np.array([score[name] >= least for score in scores]))
-        for name, least in FOUND.items()
+        for name, least in THRESHOLDS.items()
     }
 
 
@@ -31,7 +31,7 @@ def test_most_of_what_is_drawn_is_found(name: str, least: float, told: Truth) ->
     assert (there & found).sum() >= least * there.sum()
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", THRESHOLDS)
 def test_most_of_what_is_found_is_there(name: str, told: Truth) -> None:
     there, found = told[name]
     assert (there & found).sum() >= 0.85 * found.sum() > 0
@@ -60,13 +60,13 @@ def test_a_picture_of_any_size_has_scores(size: tuple[int, int]) -> None:
 def test_a_round_aperture_has_dark_corners() -> None:
     image = skin(150, 200)
     image[cv2.circle(np.zeros((150, 200), np.uint8), (100, 75), 85, 1, -1) == 0] = 5
-    assert dark_corners(image) > 0.9
+    assert dark_corners_score(image) > 0.9
 
 
 def test_a_dark_lesion_in_two_corners_is_no_aperture() -> None:
     image = skin()
     image[:, :60] = 20
-    assert dark_corners(image) < 0.2
+    assert dark_corners_score(image) < 0.2
 
 
 @pytest.mark.parametrize("angle", [0, 17, 90, 205])
@@ -77,13 +77,13 @@ def test_a_scale_is_found_at_any_angle(angle: int) -> None:
     for x in range(30, 161, 8):
         cv2.line(layer, (x, 150), (x, 143), 255, 1)
     turned = cv2.warpAffine(layer, cv2.getRotationMatrix2D((96, 96), angle, 1), (192, 192))
-    assert ruler((image * (1 - 0.7 * turned[..., None] / 255)).astype(np.uint8)) > FOUND["ruler"]
+    assert ruler_score((image * (1 - 0.7 * turned[..., None] / 255)).astype(np.uint8)) > THRESHOLDS["ruler"]
 
 
 def test_a_straight_hair_is_no_ruler() -> None:
     image = skin()
     cv2.line(image, (10, 30), (180, 120), (60, 40, 30), 2, cv2.LINE_AA)
-    assert ruler(image) < FOUND["ruler"]
+    assert ruler_score(image) < THRESHOLDS["ruler"]
 
 
 def test_a_comb_repeats_itself_after_its_period() -> None:
@@ -95,8 +95,8 @@ def test_a_comb_repeats_itself_after_its_period() -> None:
 @pytest.mark.parametrize("colour", [(240, 220, 40), (60, 160, 70), (40, 110, 200), (250, 140, 30)])
 def test_a_disc_that_the_frame_cuts_is_a_sticker(colour: tuple[int, int, int]) -> None:
     image = cv2.circle(skin(), (190, 90), 40, colour, -1)
-    assert sticker(image) > 0.9
+    assert sticker_score(image) > 0.9
 
 
 def test_a_brown_lesion_that_the_frame_cuts_is_no_sticker() -> None:
-    assert sticker(cv2.circle(skin(), (190, 90), 40, (110, 65, 45), -1)) == 0
+    assert sticker_score(cv2.circle(skin(), (190, 90), 40, (110, 65, 45), -1)) == 0

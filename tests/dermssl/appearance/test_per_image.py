@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dermssl.appearance import per_image as module
-from dermssl.appearance.hair import FOUND, hair
+from dermssl.appearance.hair import THRESHOLD, hair_score
 from dermssl.appearance.per_image import COLUMNS, appearance, lesion_of
 from dermssl.data.manifest import read_manifest
 
@@ -36,21 +36,21 @@ def with_hairs(picture: np.ndarray, count: int, width: int = 1) -> np.ndarray:
 
 def test_bare_skin_has_no_hair_and_hairy_skin_has() -> None:
     picture, mask = skin()
-    assert hair(picture, mask) == 0
-    assert hair(with_hairs(picture, 16), mask) > FOUND
+    assert hair_score(picture, mask) == 0
+    assert hair_score(with_hairs(picture, 16), mask) > THRESHOLD
 
 
 def test_more_hair_makes_a_larger_score() -> None:
-    scores = [hair(with_hairs(skin()[0], count), skin()[1]) for count in (1, 4, 12)]
+    scores = [hair_score(with_hairs(skin()[0], count), skin()[1]) for count in (1, 4, 12)]
     assert scores == sorted(scores)
-    assert 0 < scores[0] < FOUND < scores[-1] <= 1
+    assert 0 < scores[0] < THRESHOLD < scores[-1] <= 1
 
 
 def test_lines_inside_the_lesion_are_its_network() -> None:
     picture, mask = skin(lesion=90)
     for x in range(60, 200, 12):
         cv2.line(picture, (x, 60), (x, 130), (40, 25, 20), 2)
-    assert hair(picture, mask) == 0
+    assert hair_score(picture, mask) == 0
 
 
 def test_dots_blots_and_stout_bars_are_no_hair() -> None:
@@ -60,7 +60,7 @@ def test_dots_blots_and_stout_bars_are_no_hair() -> None:
     for x in range(10, 250, 18):
         cv2.circle(picture, (x, 20), 3, HAIR, -1)
         cv2.circle(picture, (x, 175), 5, HAIR, -1)
-    assert hair(picture, mask) == 0
+    assert hair_score(picture, mask) == 0
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_data_set_is_measured_in_the_order_of_its_manifest(data_set: Path) -> 
     table = appearance(read_manifest(data_set))
     assert table.columns.tolist() == COLUMNS
     assert table["image_id"].tolist() == ["ISIC_0000001", "ISIC_0000002", "ISIC_0000003"]
-    assert (table["hair"] > FOUND).tolist() == [False, True, False]
+    assert (table["hair"] > THRESHOLD).tolist() == [False, True, False]
     assert table["angle"].iloc[:2].notna().all()
     assert isnan(table["hair"].iloc[2])
     assert isnan(table["angle"].iloc[2])  # no mask, so nobody knows which is skin
@@ -90,11 +90,11 @@ def test_pictures_are_looked_at_once_and_anew_where_they_changed(
 ) -> None:
     first = appearance(read_manifest(data_set))
     with monkeypatch.context() as patch:
-        patch.setattr(module, "of_picture", lambda *_: pytest.fail("looked again"))
+        patch.setattr(module, "appearance_of_picture", lambda *_: pytest.fail("looked again"))
         pd.testing.assert_frame_equal(appearance(read_manifest(data_set)), first)
     picture, _ = skin()
     Image.fromarray(with_hairs(picture, 12)).save(data_set / "images" / "ISIC_0000001.png")
-    assert appearance(read_manifest(data_set))["hair"].iloc[0] > FOUND
+    assert appearance(read_manifest(data_set))["hair"].iloc[0] > THRESHOLD
 
 
 def test_a_picture_that_cannot_be_read_has_no_numbers(data_set: Path) -> None:

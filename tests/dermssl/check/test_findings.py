@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dermssl.appearance.covariates import FOUND
+from dermssl.appearance.covariates import THRESHOLDS
 from dermssl.check.findings import KINDS, RULES, findings_of, read_sides
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
@@ -41,7 +41,7 @@ def pair(a: str, b: str) -> pd.DataFrame:
 def found_in(
     manifest: Manifest, pairs: pd.DataFrame = NO_PAIRS, split: dict[str, str] | None = None, **scores: float
 ) -> pd.DataFrame:
-    table = pd.DataFrame({name: scores.get(name.split()[0], 0.0) for name in FOUND}, index=range(len(manifest)))
+    table = pd.DataFrame({name: scores.get(name.split()[0], 0.0) for name in THRESHOLDS}, index=range(len(manifest)))
     return findings_of(manifest, pairs, table, split)
 
 
@@ -71,7 +71,7 @@ def test_a_clean_set_has_no_error_and_no_warning(clean: Manifest) -> None:
         ("several regions", {"mask_components": 3}, "3 regions"),
         ("holes", {"mask_holes": 2}, "holes in the mask: 2"),
         ("mask at the border", {"mask_border": 0.25}, "25% of the frame is lesion"),
-        ("image without mask", {"mask_path": "", "mask_mode": ""}, "no mask has its name"),
+        ("image without mask", {"mask_path": "", "mask_mode": ""}, "no mask has the image's name"),
     ],
 )
 def test_a_planted_fault_is_the_one_finding(kind: str, values: dict[str, object], said: str, clean: Manifest) -> None:
@@ -166,7 +166,7 @@ def test_a_split_file_gives_the_side_of_each_image(clean: Manifest, tmp_path: Pa
         ("{", "not a split"),
         ("[]", "not a split"),
         ('{"train": ["a"]}', "not a split"),
-        ('{"train": ["a"], "val": ["b"]}', "names no image of"),
+        ('{"train": ["a"], "val": ["b"]}', "none of its ids is an image of"),
     ],
 )
 def test_what_is_no_split_of_this_set_is_refused(text: str | None, said: str, clean: Manifest, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dermssl.scores.counts import (
     isic_jaccard,
     jaccard,
     measures,
-    row,
+    scores_of_counts,
     sensitivity,
     specificity,
     summary,
@@ -105,7 +105,7 @@ def test_the_isic_score_is_0_below_its_threshold_and_the_jaccard_from_it_on(over
 @pytest.mark.parametrize("seed", range(20))
 def test_scores_equal_counting_pixel_by_pixel(seed: int) -> None:
     truth, prediction = random_masks(seed)
-    found = row(count(truth, prediction))
+    found = scores_of_counts(count(truth, prediction))
     assert {name: found[name] for name in SCORES} == pytest.approx(by_loop(truth, prediction), rel=1e-12)
     assert found["tp"] + found["fp"] + found["fn"] + found["tn"] == truth.size
 
@@ -129,14 +129,14 @@ def test_masks_of_other_sizes_are_refused() -> None:
 
 def test_the_summary_is_the_mean_over_images_and_not_over_pixels() -> None:
     small, large = count(SQUARE, SHIFTED), count(np.ones((40, 40), bool), np.ones((40, 40), bool))
-    found = summary(pd.DataFrame([row(small), row(large)]))
+    found = summary(pd.DataFrame([scores_of_counts(small), scores_of_counts(large)]))
     assert found["jaccard"] == pytest.approx((2 / 6 + 1) / 2)
     assert found["isic_jaccard"] == pytest.approx(1 / 2)
     assert found["failure_rate"] == 1 / 2
 
 
 def test_an_image_at_the_threshold_has_not_failed() -> None:
-    table = pd.DataFrame([row(Counts(tp=t, fp=100 - t, fn=0, tn=0)) for t in (64, 65, 90, 100)])
+    table = pd.DataFrame([scores_of_counts(Counts(tp=t, fp=100 - t, fn=0, tn=0)) for t in (64, 65, 90, 100)])
     assert summary(table)["failure_rate"] == 1 / 4
 
 
@@ -171,7 +171,7 @@ def test_the_measures_of_an_image_are_counts_boundaries_and_the_masks_themselves
         "border": border_share(truth),
         "border_predicted": border_share(prediction),
     }
-    assert found == {**row(count(truth, prediction)), **surface_scores(truth, prediction), **masks}
+    assert found == {**scores_of_counts(count(truth, prediction)), **surface_scores(truth, prediction), **masks}
 
 
 @pytest.mark.parametrize("truth", [SQUARE, EMPTY, FULL], ids=["square", "empty", "full"])
@@ -195,11 +195,11 @@ def test_the_summary_has_means_of_the_boundary_scores_and_the_median_of_hd95() -
 
 
 def test_the_summary_of_counts_alone_has_no_boundary_scores() -> None:
-    found = summary(pd.DataFrame([row(count(SQUARE, SHIFTED))]))
+    found = summary(pd.DataFrame([scores_of_counts(count(SQUARE, SHIFTED))]))
     assert set(found) == {*SCORES, "failure_rate"}
     assert set(summary(pd.DataFrame([measures(SQUARE, SHIFTED)]))) == {*found, *SURFACE_SCORES, "hd95_median"}
 
 
 def test_a_summary_of_no_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="no image to sum up"):
+    with pytest.raises(ValueError, match="the table of scores has no image"):
         summary(pd.DataFrame(columns=["jaccard"]))

@@ -12,12 +12,12 @@ from dermssl.scores.plots import (
     PREDICTION,
     SIDE,
     TRUTH,
-    Shown,
-    outlined,
-    panels,
+    OutlinedPicture,
     predictions_figure,
     save_figure,
+    stacked_axes,
     thumbnail,
+    with_outlines,
 )
 
 GREY = np.full((100, 200, 3), 128, np.uint8)
@@ -29,8 +29,8 @@ def disc(x: int, height: int = 100, width: int = 200) -> NDArray[np.uint8]:
     return mask
 
 
-def shown(count: int) -> list[Shown]:
-    return [Shown(GREY, disc(60), disc(80), 0.1 * index, f"picture_{index}") for index in range(count)]
+def shown(count: int) -> list[OutlinedPicture]:
+    return [OutlinedPicture(GREY, disc(60), disc(80), 0.1 * index, f"picture_{index}") for index in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_a_thumbnail_leaves_its_picture_alone() -> None:
     mask = disc(50)
     before = mask.copy()
     thumbnail(mask)
-    outlined(GREY, mask, mask)
+    with_outlines(GREY, mask, mask)
     assert np.array_equal(mask, before)
 
 
 def test_outlines_are_drawn_in_two_colours_where_the_masks_end_and_nowhere_else() -> None:
-    drawn = outlined(GREY, disc(60), disc(140))
+    drawn = with_outlines(GREY, disc(60), disc(140))
     assert drawn.shape == (SIDE, 2 * SIDE, 3)
     left, right = drawn[:, :SIDE].reshape(-1, 3), drawn[:, SIDE:].reshape(-1, 3)
     assert (left == TRUTH).all(axis=1).any()
@@ -72,12 +72,12 @@ def test_outlines_are_drawn_in_two_colours_where_the_masks_end_and_nowhere_else(
 
 def test_empty_masks_have_no_outline() -> None:
     empty = np.zeros((100, 200), np.uint8)
-    assert (outlined(GREY, empty, empty) == 128).all()
+    assert (with_outlines(GREY, empty, empty) == 128).all()
 
 
 def test_masks_of_another_size_than_the_picture_are_drawn_at_their_place() -> None:
     for masks in ((disc(60), disc(140)), (disc(30, 50, 100), disc(70, 50, 100))):
-        drawn = outlined(GREY, *masks)
+        drawn = with_outlines(GREY, *masks)
         for colour, x in ((TRUTH, 60), (PREDICTION, 140)):
             centre = np.argwhere((drawn == colour).all(axis=2)).mean(axis=0)
             assert centre == pytest.approx([SIDE / 2, x * 2.56], abs=4)
@@ -105,13 +105,13 @@ def test_more_than_four_pictures_go_on_in_a_row_of_their_own(count: int, rows: i
 def test_an_outline_stands_out_from_skin_of_its_own_colour() -> None:
     for colour in (TRUTH, PREDICTION):
         ground = np.full((100, 200, 3), colour, np.uint8)
-        drawn = outlined(ground, disc(60), disc(140))
+        drawn = with_outlines(ground, disc(60), disc(140))
         for half in (drawn[:, :SIDE], drawn[:, SIDE:]):
             assert (half.reshape(-1, 3) == (0, 0, 0)).all(axis=1).any()
 
 
 def test_panels_lie_below_each_other_on_one_axis() -> None:
-    figure, axes = panels(3, 2.0, "a title")
+    figure, axes = stacked_axes(3, 2.0, "a title")
     axes[0].plot([1, 2, 30], [0, 0, 0])
     assert [axis.get_xlim() for axis in axes] == [axes[0].get_xlim()] * 3
     assert figure.get_suptitle() == "a title"

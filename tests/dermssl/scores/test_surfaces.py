@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from dermssl.scores.surfaces import boundary, distances, hd95, surface_scores
+from dermssl.scores.surfaces import boundary, boundary_distances, hd95, surface_scores
 
 Mask = NDArray[np.bool_]
 
@@ -122,7 +122,7 @@ def test_a_square_shifted_by_one_has_half_its_boundary_in_place_and_half_of_it_a
 
 
 def test_a_lesion_that_fills_the_frame_has_its_boundary_at_the_frame() -> None:
-    there, back = distances(FULL, SQUARE)
+    there, back = boundary_distances(FULL, SQUARE)
     knight = math.sqrt(5)
     assert there.tolist() == pytest.approx([0, 0, 1, 2, 0, 2, 1, knight, 2, 2, knight, math.sqrt(8)])
     assert back.tolist() == [0, 0, 0, 1]
@@ -172,7 +172,7 @@ def test_the_surface_dice_counts_the_pixels_of_both_boundaries_together() -> Non
 
 def test_hd95_is_the_worse_of_the_two_directions() -> None:
     truth, prediction = dots((8, 8), (0, 0)), dots((8, 8), (0, 0), (0, 4))
-    there, back = distances(truth, prediction)
+    there, back = boundary_distances(truth, prediction)
     assert (there.tolist(), back.tolist()) == ([0], [0, 4])
     assert hd95((there, back)) == hd95((back, there)) == pytest.approx(0.95 * 4)
 
@@ -195,7 +195,7 @@ def test_boundaries_and_distances_equal_erosion_and_the_exact_distance_transform
     truth, prediction = blobs(seed)
     edges = [mask & ~binary_erosion(mask) for mask in (truth, prediction)]
     assert of_boundary(truth).tolist() == edges[0].tolist()
-    there, back = distances(truth, prediction)
+    there, back = boundary_distances(truth, prediction)
     assert there == pytest.approx(distance_transform_edt(~edges[1])[edges[0]], abs=1e-12)
     assert back == pytest.approx(distance_transform_edt(~edges[0])[edges[1]], abs=1e-12)
     within = np.concatenate([there, back]) <= 3  # of a diagonal of 150

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dermssl.splits.alignment import SIDE, aligned_correlation, evened, pixel_correlation
 from dermssl.splits.near_duplicates import ALIGNED
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 
 Pixels = NDArray[np.uint8]
 
@@ -22,7 +22,7 @@ LESIONS = (0, 1, 2, 3, 4, 5, 8, 9)  # 7 would show the lesion of 6 again
 def drawn(index: int) -> Pixels:
     """A lesion in grey, 192 pixels; as large as none is compared."""
     torch.set_num_threads(1)
-    return cv2.cvtColor(draw(0, index, 192).image, cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(draw_image(0, index, 192).image, cv2.COLOR_RGB2GRAY)
 
 
 def square(pixels: Pixels) -> Pixels:

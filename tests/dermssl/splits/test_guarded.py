@@ -17,7 +17,7 @@ from dermssl.splits.config import SplitConfig
 from dermssl.splits.guarded import Guarded, guarded_split
 from dermssl.splits.leaks import seen_rows
 from dermssl.splits.official import split_of
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from dermssl.weights.encoder import Start, start_from
 
 pytestmark = pytest.mark.usefixtures("apart")
@@ -26,7 +26,7 @@ IDS = [f"img_{number}" for number in range(8)]
 
 
 def drawn(index: int) -> NDArray[np.uint8]:
-    return cv2.cvtColor(draw(7, index, 144).image, cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(draw_image(7, index, 144).image, cv2.COLOR_RGB2BGR)
 
 
 def recompressed(manifest: Manifest, image: str, path: Path) -> None:

@@ -27,7 +27,7 @@ from dermssl.splits.leaks import (
     leaking_pairs,
     seen_rows,
 )
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from dermssl.weights.encoder_file import Card, packed, read_seen, write_encoder_file
 
 pytestmark = pytest.mark.usefixtures("apart")
@@ -150,7 +150,7 @@ def test_an_accession_is_an_archives_prefix_and_seven_digits(name: str, is_one: 
 
 
 def drawn(index: int) -> NDArray[np.uint8]:
-    return cv2.cvtColor(draw(5, index, 144).image, cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(draw_image(5, index, 144).image, cv2.COLOR_RGB2BGR)
 
 
 @pytest.fixture(scope="module")

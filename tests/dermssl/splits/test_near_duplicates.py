@@ -13,7 +13,7 @@ from dermssl.data.manifest import Manifest, kept_folder, read_manifest
 from dermssl.splits import near_duplicates
 from dermssl.splits.fingerprints import TURNS
 from dermssl.splits.near_duplicates import ALIGNED, LIKENESS, aligned_correlations, confirm, grey_square, near_pairs
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 
 pytestmark = pytest.mark.usefixtures("apart")
 
@@ -24,7 +24,7 @@ STRANGERS = [index for index in range(22) if index % 8 != 7]  # the eighth would
 
 def drawn(index: int) -> Pixels:
     """A lesion in OpenCV's order of colours."""
-    return cv2.cvtColor(draw(3, index, 144).image, cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(draw_image(3, index, 144).image, cv2.COLOR_RGB2BGR)
 
 
 def as_it_is(pixels: Pixels) -> Pixels:

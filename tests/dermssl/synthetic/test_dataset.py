@@ -13,14 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.synthetic import artefacts, dataset
-from dermssl.synthetic.dataset import Drawing, draw, write_dataset
+from dermssl.synthetic.dataset import DrawnImage, draw_image, write_dataset
 
 SIZE = 96
 
 
 @cache
-def drawings() -> list[Drawing]:
-    return [draw(seed=0, index=index, size=SIZE) for index in range(240)]
+def drawings() -> list[DrawnImage]:
+    return [draw_image(seed=0, index=index, size=SIZE) for index in range(240)]
 
 
 def darker_than_otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -43,28 +43,28 @@ def metadata_of(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_same_seed_and_index_draw_the_same_picture() -> None:
-    first, second = draw(3, 5, SIZE), draw(3, 5, SIZE)
-    for field in fields(Drawing):
+    first, second = draw_image(3, 5, SIZE), draw_image(3, 5, SIZE)
+    for field in fields(DrawnImage):
         assert np.array_equal(getattr(first, field.name), getattr(second, field.name))
 
 
 @pytest.mark.parametrize(("seed", "index"), [(4, 5), (3, 6)])
 def test_another_seed_or_index_draws_another_picture(seed: int, index: int) -> None:
-    assert not np.array_equal(draw(3, 5, SIZE).image, draw(seed, index, SIZE).image)
+    assert not np.array_equal(draw_image(3, 5, SIZE).image, draw_image(seed, index, SIZE).image)
 
 
 def test_the_global_random_state_does_not_move() -> None:
     np.random.seed(0)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
-    draw(0, 0, SIZE)
+    draw_image(0, 0, SIZE)
     assert np.random.random() == expected  # noqa: NPY002
 
 
 def test_another_size_shows_the_same_scene() -> None:
     overlaps, gaps = [], []
     for index in range(12):
-        small, large = draw(0, index, 96), draw(0, index, 192)
+        small, large = draw_image(0, index, 96), draw_image(0, index, 192)
         halved = cv2.resize(large.image, (96, 96), interpolation=cv2.INTER_AREA).astype(float)
         overlaps.append(iou(small.mask > 0, cv2.resize(large.mask, (96, 96), interpolation=cv2.INTER_AREA) > 127))
         gaps.append(np.abs(halved - small.image).mean())
@@ -83,7 +83,7 @@ def test_pictures_are_square_colour_and_masks_are_two_valued_and_never_empty() -
 
 
 def test_two_photographs_of_a_lesion_share_its_name_and_class_and_differ_in_pixels() -> None:
-    by_lesion: dict[str, list[Drawing]] = {}
+    by_lesion: dict[str, list[DrawnImage]] = {}
     for drawing in drawings():
         by_lesion.setdefault(drawing.lesion_id, []).append(drawing)
     pairs = [photographs for photographs in by_lesion.values() if len(photographs) > 1]
@@ -145,7 +145,7 @@ def test_every_artefact_is_drawn_at_about_its_rate() -> None:
 @pytest.mark.parametrize("size", [0, 31])
 def test_a_size_without_room_for_a_lesion_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"size {size}"):
-        draw(0, 0, size)
+        draw_image(0, 0, size)
 
 
 def test_names_and_folders_are_those_of_isic_2018(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_names_and_folders_are_those_of_isic_2018(tmp_path: Path) -> None:
 
 def test_the_files_hold_what_was_drawn(tmp_path: Path) -> None:
     write_dataset(tmp_path, count=1, size=64, seed=7)
-    drawing = draw(7, 0, 64)
+    drawing = draw_image(7, 0, 64)
     mask = cv2.imread(str(tmp_path / dataset.MASKS / "ISIC_070000000_segmentation.png"), cv2.IMREAD_UNCHANGED)
     image = cv2.imread(str(tmp_path / dataset.IMAGES / "ISIC_070000000.jpg"))
     assert image is not None
@@ -192,7 +192,7 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="something here already"):
+    with pytest.raises(ValueError, match="is not empty"):
         write_dataset(tmp_path, count=1, size=32, seed=0)
     assert files_of(tmp_path) == {"mine.txt": b"keep"}
 
@@ -204,12 +204,12 @@ def test_no_pictures_and_no_workers_are_refused(tmp_path: Path, count: int, work
 
 
 def test_an_interrupted_drawing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(seed: int, index: int, size: int) -> Drawing:
+    def interrupted(seed: int, index: int, size: int) -> DrawnImage:
         if index == 2:
             raise KeyboardInterrupt
-        return draw(seed, index, size)
+        return draw_image(seed, index, size)
 
-    monkeypatch.setattr(dataset, "draw", interrupted)
+    monkeypatch.setattr(dataset, "draw_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(tmp_path / "set", count=4, size=32, seed=0)
     assert list(tmp_path.iterdir()) == []

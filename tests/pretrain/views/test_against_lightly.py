@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 from dermssl.data.pixel_cache import PixelCache
-from dermssl.synthetic.dataset import draw
+from dermssl.synthetic.dataset import draw_image
 from pretrain.config import PretrainConfig
 from pretrain.views.batches import StepImages, Views
 from pretrain.views.gpu import GpuPainter
@@ -188,7 +188,7 @@ def test_an_edge_is_as_sharp_as_lightly_leaves_it(both: Draw) -> None:
 
 @pytest.fixture(scope="module")
 def lesion() -> Picture:
-    return np.ascontiguousarray(cv2.resize(draw(0, 3, 192).image, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+    return np.ascontiguousarray(cv2.resize(draw_image(0, 3, 192).image, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
 
 
 def test_views_of_a_lesion_have_lightly_s_moments_and_histograms(both: Draw, lesion: Picture) -> None:

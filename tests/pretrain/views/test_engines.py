@@ -14,7 +14,7 @@ from torchvision.transforms import functional as torchvision
 from dermssl.data.images import skin_colour
 from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import PixelCache, cached_images
-from dermssl.synthetic.dataset import draw as draw_lesion
+from dermssl.synthetic.dataset import draw_image
 from pretrain.views import colour
 from pretrain.views import cpu as cpu_views
 from pretrain.views.cpu import CpuPainter
@@ -34,8 +34,8 @@ both_engines = pytest.mark.parametrize("engine", [CpuPainter, lambda *of: GpuPai
 
 @pytest.fixture(scope="module")
 def lesions(keep: Keep) -> PixelCache:
-    """ViewParameters lesions of three shapes."""
-    return keep([draw_lesion(0, index, 96).image[: 96 - 10 * index, : 60 + 12 * index] for index in range(3)])
+    """Drawn lesions of three shapes."""
+    return keep([draw_image(0, index, 96).image[: 96 - 10 * index, : 60 + 12 * index] for index in range(3)])
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,14 @@ PLATEAU = 0.005  # most share of grey pixels whose neighbours are all the same
 THRESHOLD = 128  # grey values above are lesion
 GREY_MODES = ("L", "1", "P", "")
 UNLABELLED = ".unlabelled"  # hidden from a look at the whole copy, which would miss masks; `pretrain --data` takes it
-DONE = ["image_id", "kind", "action"]
+ACTION_COLUMNS = ["image_id", "kind", "action"]
 TERMS = ("LICENSE*", "LICENCE*", "ATTRIBUTION*")
 
 Action = tuple[str, str, str]  # of DONE
 
 
 @dataclass(frozen=True)
-class Mended:
+class MendedMask:
     """A mask made usable, 0 or 255, and what was done to it; no mask where nothing usable is left."""
 
     mask: Pixels | None
@@ -45,7 +45,7 @@ def refuse_place(place: Path, data: Path) -> None:
         raise UserError(f"--fix {place}: is not empty; give a folder that does not exist")
 
 
-def write_clean(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> pd.DataFrame:
+def write_cleaned_copy(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> pd.DataFrame:
     """Writes the cleaned copy, which appears whole or not at all; returns what was done, a row an action.
 
     Args:
@@ -58,15 +58,15 @@ def write_clean(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> pd.Data
     """
     table = manifest.table
     need_room(place, int(2 * (table["size"].sum() + table["mask_size"].sum())), "the cleaned copy")
-    kept, actions = sorted_out(table)
+    kept, actions = images_to_keep(table)
     if kept.empty:
         raise UserError(f"--fix {place}: none of the {len(table)} images can be read; fetch {manifest.root} again")
     with whole_folder(place) as part:
         for _, row in kept.iterrows():
             actions += write_image(part, manifest, row)
         actions += [(image_id_of(Path(path)), "mask without image", f"{path} left out") for path in manifest.orphans]
-        actions += listed(pairs, set(kept["image_id"]))
-        done = pd.DataFrame(actions, columns=DONE)
+        actions += near_duplicate_actions(pairs, set(kept["image_id"]))
+        done = pd.DataFrame(actions, columns=ACTION_COLUMNS)
         done.to_csv(part / "fixes.csv", index=False)
         write_metadata(part, kept)
         for term in TERMS:
@@ -75,7 +75,7 @@ def write_clean(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> pd.Data
     return done
 
 
-def sorted_out(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
+def images_to_keep(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
     """The rows to keep, and why the others are left out: broken images, and all but one of equal bytes."""
     broken = table["fault"].isin(["unreadable", "truncated"])
     actions: list[Action] = [(row["image_id"], row["fault"], "left out") for row in table[broken].to_dict("records")]
@@ -91,10 +91,10 @@ def sorted_out(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
 
 def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[Action]:
     """Writes one image with its mask, or among the unlabelled where the set has masks and it has no usable one."""
-    mended = mended_mask(manifest.root, row) if row["mask_path"] else Mended(None)
+    mended = mended_mask(manifest.root, row) if row["mask_path"] else MendedMask(None)
     unlabelled = manifest.has_masks and mended.mask is None
-    name = flat(row["image_id"])
-    actions = copied(manifest.root / row["path"], part / (UNLABELLED if unlabelled else "images") / name, row)
+    name = flat_name(row["image_id"])
+    actions = copy_image(manifest.root / row["path"], part / (UNLABELLED if unlabelled else "images") / name, row)
     if mended.mask is not None:
         target = part / "masks" / f"{name}_segmentation.png"
         target.parent.mkdir(exist_ok=True)
@@ -109,12 +109,12 @@ def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[A
     return actions
 
 
-def flat(image_id: str) -> str:
+def flat_name(image_id: str) -> str:
     """The image id as a file name: ids that tell folders apart keep them as a prefix."""
     return image_id.replace("/", "__")
 
 
-def copied(source: Path, target: Path, row: "pd.Series[str]") -> list[Action]:
+def copy_image(source: Path, target: Path, row: "pd.Series[str]") -> list[Action]:
     """Copies an image byte for byte where it lies upright in RGB, else writes it anew so."""
     target.parent.mkdir(exist_ok=True)
     kinds = ["EXIF-rotated"] * (int(row["orientation"]) != 1) + ["wrong mode"] * (row["mode"] != "RGB")
@@ -139,12 +139,12 @@ def upright_rgb(path: Path) -> Pixels:
     return read_rgb(path) if stored.mode in ("L", "RGB") else np.asarray(picture.convert("RGB"), np.uint8)
 
 
-def mended_mask(root: Path, row: "pd.Series[str]") -> Mended:
+def mended_mask(root: Path, row: "pd.Series[str]") -> MendedMask:
     """The image's mask as 0 and 255, mended where it can be."""
     fault = row["fault"]
     values = None if fault == "mask unreadable" else read_values(root / row["mask_path"])
     if values is None or fault == "mask size":
-        return Mended(None, fault, f"image moved to {UNLABELLED}")
+        return MendedMask(None, fault, f"image moved to {UNLABELLED}")
     turned = fault == "mask transposed"
     values = np.ascontiguousarray(values.T) if turned else values
     if mask_problem(values) is None:
@@ -153,11 +153,11 @@ def mended_mask(root: Path, row: "pd.Series[str]") -> Mended:
     elif is_blurred(values):
         lesion, rewritten = values > THRESHOLD, f"thresholded above {THRESHOLD}"
     else:
-        return Mended(None, fault, f"more than two classes; image moved to {UNLABELLED}")
+        return MendedMask(None, fault, f"more than two classes; image moved to {UNLABELLED}")
     coloured = "" if row["mask_mode"] in GREY_MODES else f"mask written as grey, was {row['mask_mode']}"
     action = ", ".join(filter(None, ["transposed back" * turned, rewritten, coloured]))
     kind = fault or ("mask values" if rewritten else "wrong mode" if coloured else "")
-    return Mended(lesion.astype(np.uint8) * 255, kind, action)
+    return MendedMask(lesion.astype(np.uint8) * 255, kind, action)
 
 
 def is_blurred(values: Pixels) -> bool:
@@ -176,7 +176,7 @@ def is_blurred(values: Pixels) -> bool:
     return bool(grey_off_it.mean() < EDGE and plateau.mean() < PLATEAU)
 
 
-def listed(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
+def near_duplicate_actions(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
     """Near-duplicates of which both are still there."""
     both = pairs[pairs["image_a"].isin(kept) & pairs["image_b"].isin(kept)]
     return [(a, "near-duplicate", f"kept, as {b}; splits keep the two together")
@@ -186,7 +186,7 @@ def listed(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
 def write_metadata(part: Path, kept: pd.DataFrame) -> None:
     """Writes what the source's metadata knew, under the columns that commands read."""
     known = kept[["image_id", "lesion_id", "patient_id", "label", "licence"]].rename(columns={"label": "dx"})
-    known = known.assign(image_id=known["image_id"].map(flat))
+    known = known.assign(image_id=known["image_id"].map(flat_name))
     known.loc[:, [column for column in known if (known[column] != "").any()]].to_csv(part / "metadata.csv", index=False)
 
 

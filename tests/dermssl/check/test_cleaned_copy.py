@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dermssl.check.clean import UNLABELLED, is_blurred, refuse_place, write_clean
+from dermssl.check.cleaned_copy import UNLABELLED, is_blurred, refuse_place, write_cleaned_copy
 from dermssl.check.findings import findings_of
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.errors import UserError
@@ -39,7 +39,7 @@ def mask_of(root: Path, image_id: str = ONE) -> Path:
 
 def cleaned(source: Path, pairs: pd.DataFrame = NO_PAIRS) -> tuple[Path, list[list[str]]]:
     out = source.parent / "clean"
-    done = write_clean(out, read_manifest(source), pairs)
+    done = write_cleaned_copy(out, read_manifest(source), pairs)
     written = pd.read_csv(out / "fixes.csv", dtype=str, keep_default_na=False)
     assert written.values.tolist() == done.values.tolist()
     return out, done.values.tolist()
