@@ -19,11 +19,10 @@ from dermssl.features.dense import Masked, masked, probe_dense
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.features.neighbours import vote
 from dermssl.features.representation import alignment, rankme, spread, uniformity
-from dermssl.parallel import own_rows, rank, summed, world
+from dermssl.parallel import rank, summed, world
 from dermssl.weights.encoder import Start, pooled
 from pretrain.doctor.signs import relative_distance
 from pretrain.methods.method import Method
-from pretrain.methods.moco import MoCo
 from pretrain.views.batch import Batch
 
 Rows = NDArray[np.int64]
@@ -186,7 +185,7 @@ def shared_companions(method: Method, batch: Batch) -> dict[str, float]:
         method: In training mode.
         batch: Two batches in one; strangers are from the second.
     """
-    if not isinstance(method, MoCo):
+    if not method.queues_keys:
         return {}
     views = batch.views.to(method.device).view(2, 2, -1, *batch.views.shape[1:])  # (view, batch, B, 3, S, S)
     before = queries_and_keys(method, views[:, 0])
@@ -203,26 +202,18 @@ def shared_companions(method: Method, batch: Batch) -> dict[str, float]:
     return {"shared_companions": float((queries & keys).sum() / queries.sum())}
 
 
-def queries_and_keys(method: MoCo, views: Tensor) -> Tensor:
+def queries_and_keys(method: Method, views: Tensor) -> Tensor:
     """Unit queries of the first views and unit keys of the second, (2, B, D), from (2, B, 3, S, S)."""
     with untouched(method), torch.no_grad():
         torch.manual_seed(0)  # the same shuffle each time
-        maps = method.in_groups(method.encoder, method.normalise(views[0]))
-        queries = torch.nn.functional.normalize(method.head(maps.mean(dim=(2, 3))), dim=1)
-        return torch.stack([queries, own_rows(method.keys_of(*method.shuffled_key_maps(views[1])))])
-
-
-def slow_encoder(method: Method) -> nn.Module | None:
-    """The slow copy of the encoder, if the method has one: of its class, and without gradients."""
-    alike = (module for module in method.modules() if type(module) is type(method.encoder))
-    return next((module for module in alike if not any(p.requires_grad for p in module.parameters())), None)
+        return method.queries_and_keys(views)
 
 
 def slow_copy_distance(
     method: Method, batch: Batch, context: Callable[[], AbstractContextManager[object]]
 ) -> dict[str, float]:
     """How far the slow copy of the encoder is from it, once it has followed; nothing where there is none."""
-    slow = slow_encoder(method)
+    slow = method.slow_encoder
     if slow is None:
         return {}
     length = sum(float(weight.detach().double().norm()) for weight in slow.parameters())

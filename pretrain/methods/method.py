@@ -50,6 +50,8 @@ class Method(LightningModule):
 
     synced: ClassVar[bool] = True
     """Whether BatchNorm sees the images of all processes; False for methods that split the batch on purpose."""
+    queues_keys: ClassVar[bool] = False
+    """Whether queries meet keys of earlier batches, so that BatchNorm could give their own key away."""
 
     def __init__(self, start: Start, config: PretrainConfig, steps: int) -> None:
         super().__init__()
@@ -64,6 +66,19 @@ class Method(LightningModule):
     def learned(self) -> nn.Module:
         """The encoder that the file gets: the one that is trained, or its slow copy where the paper judges that."""
         return self.encoder
+
+    @property
+    def slow_encoder(self) -> nn.Module | None:
+        """The slow copy of the encoder, if there is one: a part of the encoder's class that no gradient moves."""
+        alike = (module for module in self.modules() if type(module) is type(self.encoder))
+        return next((module for module in alike if not any(p.requires_grad for p in module.parameters())), None)
+
+    def queries_and_keys(self, views: Tensor) -> Tensor:
+        """Unit queries of the first views and unit keys of the second, (2, B, D), from (2, B, 3, S, S) uint8.
+
+        Only methods that say `queues_keys` are asked.
+        """
+        raise NotImplementedError
 
     def decoder_tensors(self) -> dict[str, Tensor]:
         """The tensors of a decoder that was trained with the encoder, as `decoder.NAME`; none by default."""

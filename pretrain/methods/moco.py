@@ -81,6 +81,7 @@ class MoCo(Method):
     """Query encoder, its slow copy for the keys, and the queue between them."""
 
     synced: ClassVar[bool] = False  # groups that BatchNorm sees apart are what keeps it from giving the key away
+    queues_keys: ClassVar[bool] = True
 
     def __init__(self, start: Start, config: MoCoConfig, steps: int) -> None:
         super().__init__(start, config, steps)
@@ -144,6 +145,12 @@ class MoCo(Method):
     def keys_of(self, key_maps: Tensor, order: Tensor) -> Tensor:
         """Unit keys (world * B, D) of all processes' images, in their order, from what `shuffled_key_maps` returns."""
         return gathered(F.normalize(self.key_head(key_maps.mean(dim=(2, 3))).float(), dim=1))[order]
+
+    def queries_and_keys(self, views: Tensor) -> Tensor:
+        """What a step compares for the images of this process; the key encoder moves as in a step."""
+        query_maps = self.in_groups(self.encoder, self.normalise(views[0]))
+        queries = F.normalize(self.head(query_maps.mean(dim=(2, 3))), dim=1)
+        return torch.stack([queries, own_rows(self.keys_of(*self.shuffled_key_maps(views[1])))])
 
     def in_groups(self, encoder: nn.Module, images: Tensor) -> Tensor:
         """Last feature maps (B, C, h, w) of the images, a part of the batch at a time.
