@@ -24,12 +24,12 @@ class AugmentedImages(Dataset[tuple[Pixels, Pixels]]):
     """Augmented images (size, size, 3) with masks (size, size) of 0 and 1, both uint8.
 
     Args:
-        images: Their pixels.
-        masks: Theirs, in the same order and sizes.
+        images: Pixels of the images.
+        masks: Masks of the images, in the same order and sizes.
         preset: none, light, dermoscopy, strong, or a YAML file (`finetune.augmentation.recipe`).
         padding: What fills uncovered corners, and what a letterbox adds.
         size: Side of the square, pixels.
-        seed: Of the draws.
+        seed: Seed of the draws.
         fit: How a picture becomes a square before it is augmented.
 
     Raises:

@@ -30,7 +30,7 @@ class Box(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Its rows and columns."""
+        """Rows and columns of the part."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 

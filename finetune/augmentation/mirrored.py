@@ -72,11 +72,11 @@ class InventedLesions(NamedTuple):
     """How much lesion padding has invented."""
 
     draws: int
-    """Counted."""
+    """Number of draws that were counted over."""
     pictures: float
-    """Share of them in which any lesion lies beyond the picture."""
+    """Share of the draws in which any lesion lies beyond the picture."""
     of_lesion: float
-    """Share of the lesion that does, averaged over those; 0 where there are none."""
+    """Share of the lesion that lies beyond the picture, averaged over such draws; 0 where there are none."""
     filled: float
     """Share of a square that was filled, averaged over all draws."""
 

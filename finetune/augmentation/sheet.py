@@ -31,8 +31,8 @@ def sheet(pictures: AugmentedImages, names: Sequence[str], title: str) -> Figure
 
     Args:
         pictures: The training images.
-        names: Theirs, in the same order.
-        title: What was chosen.
+        names: The pictures' names, in the same order.
+        title: The options that were chosen.
     """
     tracer, padding = Tracer(pictures), pictures.fit.padding
     rows: list[list[Cell]] = []

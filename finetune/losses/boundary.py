@@ -69,7 +69,7 @@ def along_columns(targets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def boundary_distances_by_cv2(lesion: Tensor) -> Tensor:
-    """The same as `distances`, on a CPU ten times faster."""
+    """The distances of `boundary_distances`, on a CPU ten times faster."""
     distances = np.empty(lesion.shape, np.float32)
     for index, mask in enumerate(lesion.numpy().astype(np.uint8)):
         if mask.min() == mask.max():

@@ -19,19 +19,19 @@ class Member:
     """A trained network and what its file says of it."""
 
     path: Path
-    """What the user gave."""
+    """The path that the user typed."""
     form: str
-    """safetensors or onnx."""
+    """Form of the file: safetensors or onnx."""
     card: ModelCard
     network: Segmenter
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How it looks at a picture."""
+        """What becomes of a picture before this network sees it."""
         return Preprocessing(self.card.fitted, self.card.cache_size)
 
     def predictor(self, batch_size: int, symmetries: bool | None) -> Predictor:
-        """It as a predictor; over the symmetries as the run was scored, where nothing else is asked for."""
+        """A predictor by this network; over the symmetries as the run was scored, where nothing else is asked for."""
         averaged = self.card.symmetries if symmetries is None else symmetries
         return Predictor(self.network, self.card.fitted, batch_size, averaged)
 

@@ -45,7 +45,7 @@ class PreviewConfig:
         return every if self.padding == "all" else (self.padding,)
 
     def augmentation_under(self, padding: Padding) -> AugmentConfig:
-        """The same choices as a training has them."""
+        """The options of a training that augments with this padding and otherwise as the preview."""
         return AugmentConfig(
             image_size=self.image_size,
             cache_size=self.cache_size,

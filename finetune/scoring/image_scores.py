@@ -47,7 +47,7 @@ def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, thr
         predictor: Gives probabilities at native size.
         cut: Makes masks of them.
         val: The held-out images, at least one.
-        pixels: Their pictures, in the same order.
+        pixels: Pictures of these images, in the same order.
         threads: Images that are measured side by side, while the network waits; so many are in memory at native size.
     """
     table, paths = val.table, val.paths("mask_path")

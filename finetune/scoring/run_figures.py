@@ -103,7 +103,7 @@ def iou_histogram(jaccard: "pd.Series[float]", title: str) -> Figure:
     """How many held-out images have which IoU; those below the challenge's threshold hatched.
 
     Args:
-        jaccard: Of each image, in [0, 1].
+        jaccard: IoU of each image, in [0, 1].
         title: What was scored.
     """
     figure, (axis,) = stacked_axes(1, 4.0, title)
@@ -168,8 +168,8 @@ def best_median_worst(
 
     Args:
         val: The held-out images.
-        scores: Their scores, a row each.
-        masks: Their truths and predictions.
+        scores: Scores of these images, a row each.
+        masks: Truths and predictions of these images.
     """
     order = np.argsort(-scores["jaccard"].to_numpy(), kind="stable")
     count = min(EACH, max(1, len(order) // 3))

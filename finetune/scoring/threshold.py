@@ -20,8 +20,8 @@ def best_threshold(probabilities: Iterable[Probability], truths: Iterable[Mask])
     choose it on images that are scored afterwards: it would be fitted to them.
 
     Args:
-        probabilities: Of each image, (H, W) at its native size.
-        truths: Of the same images in the same order, (H, W). Both are read once, an image at a time.
+        probabilities: Probabilities of each image, (H, W) at its native size.
+        truths: Masks of the same images in the same order, (H, W). Both are read once, an image at a time.
 
     Raises:
         ValueError: If there is no image, one more of either, a size that differs, or a probability that is nan.

@@ -31,7 +31,7 @@ class WeightAverage(nn.Module):
 
     Args:
         model: The network, whose form the average has; its weights are overwritten at the first step.
-        share: Of itself that the average keeps at each step once training is long enough, in (0, 1).
+        share: Share of itself that the average keeps at each step once training is long enough, in (0, 1).
     """
 
     def __init__(self, model: nn.Module, share: float) -> None:

@@ -23,7 +23,7 @@ class EarlyStopping(Callback):
     best weights. While the encoder is frozen and is to thaw, nothing is counted: what follows is another training.
 
     Args:
-        score: Of a network in whatever mode, higher is better; it leaves the weights as they are.
+        score: Gives the score of a network in whatever mode, higher is better; it leaves the weights as they are.
         patience: Epochs in a row that must bring nothing better; at least 1.
         progress: Gets the score of every epoch.
         say: Where the end is told.

@@ -22,12 +22,12 @@ INSTEAD = "take more labelled images, or leave --patience, --threshold_search an
 
 
 class Parts(NamedTuple):
-    """The two sides of the training images, as ids."""
+    """The two sides of the training images: those that train, and those set aside to choose by."""
 
     train: tuple[str, ...]
-    """Those that still train, in the order that they had."""
+    """Ids of the images that still train, in the order that they had."""
     inner: tuple[str, ...]
-    """Those set aside."""
+    """Ids of the images that are set aside."""
 
 
 def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_seed: int) -> Parts:
@@ -40,7 +40,7 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
         manifest: The data set.
         train: Ids of the images that would train.
         fraction: Share of them to set aside, in (0, 1); as near as whole patients, lesions and near-duplicates come.
-        split_seed: Of the split.
+        split_seed: Seed of the split.
 
     Raises:
         UserError: If they are all of one lesion, or whole lesions would leave less than half of what is to train.

@@ -48,7 +48,7 @@ def learning_rate(
 
     Args:
         module: The training as it will begin, with `config.lr` 1; nothing of it changes.
-        loader: Its batches, images (B, 3, S, S) and masks (B, 1, S, S), at least one.
+        loader: Batches of the training, images (B, 3, S, S) and masks (B, 1, S, S), at least one.
         device: To run on.
         folder: The run folder.
         say: Where the result is told.
@@ -104,8 +104,8 @@ def sweep(optimizer: Optimizer, loss_of_next: Callable[[], Tensor], rates: Seque
     Args:
         optimizer: Groups with `swept` False keep their own rate.
         loss_of_next: The loss of the next batch, a scalar to go back from.
-        rates: Of the steps, one after the other; a group's own `lr` at the beginning multiplies them.
-        seed: Of what a step draws.
+        rates: Learning rates of the steps, one after the other; a group's own `lr` at the beginning multiplies them.
+        seed: Seed of what a step draws.
     """
     shares = [group["lr"] for group in optimizer.param_groups]
     losses: list[float] = []
@@ -144,7 +144,7 @@ def steepest(curve: pd.DataFrame) -> int:
         UserError: If it falls by no more than batches differ from one another.
     """
     smooth, losses = curve["smoothed"].to_numpy(np.float64), curve["loss"].to_numpy(np.float64)
-    noise = np.median(np.abs(np.diff(losses[: 2 * DECADE]))) if len(losses) > 1 else 0.0  # of rates too low to learn by
+    noise = np.median(np.abs(np.diff(losses[: 2 * DECADE]))) if len(losses) > 1 else 0.0  # at rates too low to learn by
     error = noise / math.sqrt(2 * math.sqrt(math.pi) * SMOOTHING)  # of the smoothed loss
     if len(smooth) < DECADE or smooth[: smooth.argmin() + 1].max() - smooth.min() <= CLEAR * error:
         raise UserError(

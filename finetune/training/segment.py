@@ -19,7 +19,7 @@ class Segment(LightningModule):
     """A network, its loss and its optimiser; its encoder, where it is frozen; the average of its weights, if wanted.
 
     Args:
-        model: Of segmentation-models-pytorch.
+        model: A network of segmentation-models-pytorch.
         normalise: Pixels to what its encoder was trained on.
         config: The options; `lr` is a number.
         schedule: Steps of the training, `finetune.training.training_schedule.schedule_of`.

@@ -112,7 +112,7 @@ def stages_of(encoder: nn.Module, image_size: int) -> Stages:
     Nothing of the encoder changes.
 
     Args:
-        encoder: Of smp, at any depth.
+        encoder: An encoder of smp, at any depth.
         image_size: Side of an image that it takes, pixels.
     """
     requires_grad = {parameter: parameter.requires_grad for parameter in encoder.parameters()}

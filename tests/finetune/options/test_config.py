@@ -42,7 +42,7 @@ def test_options_that_no_training_can_obey_are_refused(option: str, value: float
     [
         ("threshold", 0.0, r"--threshold is a probability in \(0, 1\)"),
         ("batch_size", 0, "--batch_size must be at least 1"),
-        ("threads", -1, "--threads not negative"),
+        ("threads", -1, "--threads must not be negative"),
     ],
 )
 def test_options_that_no_prediction_can_obey_are_refused(option: str, value: float, complaint: str) -> None:

@@ -437,7 +437,7 @@ def test_a_submission_lacks_no_mask(model: Path, isic: Path, tmp_path: Path) -> 
 def test_names_that_the_challenge_does_not_know_are_refused_before_the_start(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"submission\.zip: 3 .*; rename them, or leave --submission out"):
+    with pytest.raises(UserError, match=r"submission\.zip: names that are not ISIC's: 3 .*; rename them, or leave"):
         predict_masks(config(model, images, tmp_path / "out", submission=tmp_path / "submission.zip"))
     assert not (tmp_path / "out").exists()
 
