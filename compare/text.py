@@ -48,21 +48,6 @@ def wrapped(text: str, indent: int = 0) -> str:
     )  # fmt: skip
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`, `4 d 6 h`; a dash for none or nan."""
-    if seconds is None or not isfinite(seconds):
-        return "-"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    hours = round(seconds / 3600)
-    return f"{hours // 24} d {hours % 24} h"
-
-
 def megabytes(size: float | None) -> str:
     """Megabytes as a person says them: `512 MB`, `1.4 GB`; a dash for none or nan."""
     if size is None or not isfinite(size):
@@ -70,9 +55,9 @@ def megabytes(size: float | None) -> str:
     return f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number with its noun: `1 run`, `2 runs`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def last_line(text: str, otherwise: str) -> str:
+    """The last line of a text that says something; `otherwise` where none does."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), otherwise)
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
@@ -82,13 +67,13 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     count = min(width, len(values))
     cuts = [round(i * len(values) / count) for i in range(count + 1)]
     means = [mean_of_finite(values[first:last]) for first, last in itertools.pairwise(cuts)]
-    known = [mean for mean in means if not isnan(mean)]
-    low, high = min(known, default=0.0), max(known, default=0.0)
+    numbers = [mean for mean in means if not isnan(mean)]
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
     step = (high - low) / (len(BARS) - 1) or inf
     return "".join(" " if isnan(mean) else BARS[round((mean - low) / step)] for mean in means)
 
 
 def mean_of_finite(values: Sequence[float]) -> float:
     """Mean of the values that are numbers; nan where none is."""
-    known = [value for value in values if isfinite(value)]
-    return sum(known) / len(known) if known else float("nan")
+    numbers = [value for value in values if isfinite(value)]
+    return sum(numbers) / len(numbers) if numbers else float("nan")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+from compare.text import last_line
 from dermssl.errors import UserError
 
 ANSWER = 15.0  # seconds that a cluster has to answer
@@ -42,7 +43,7 @@ def refuse_silence(address: str) -> None:
     except subprocess.TimeoutExpired:
         raise no_answer(address, f"nothing in {ANSWER:.0f} s") from None
     except subprocess.CalledProcessError as error:
-        raise no_answer(address, last_line(error.stderr)) from None
+        raise no_answer(address, last_line(error.stderr, "no word")) from None
 
 
 def refuse_closed_port(address: str) -> None:
@@ -52,11 +53,6 @@ def refuse_closed_port(address: str) -> None:
         socket.create_connection((host, int(port)), ANSWER).close()
     except (OSError, ValueError, OverflowError) as error:
         raise no_answer(address, str(error)) from None
-
-
-def last_line(text: str) -> str:
-    """The last line of a text that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no word")
 
 
 def no_answer(address: str, why: str) -> UserError:

@@ -15,8 +15,9 @@ from compare.estimates.estimate import Estimate
 from compare.execution.ledger import Ledger, outcome_file
 from compare.study.config import StudyConfig
 from compare.study.plan import STAGES, Task
-from compare.text import counted, duration, megabytes, text_table
+from compare.text import megabytes, text_table
 from dermssl.files import short_hash, write_text
+from dermssl.wording import counted, duration
 
 LONGEST = 1000  # elements of an array; MaxArraySize of a cluster is 1001 unless somebody has raised it
 CPUS = 4  # of a run, where --threads says nothing: one that trains, the others prepare its pictures

@@ -17,8 +17,9 @@ from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, level
 from compare.study.grid import all_combinations
 from compare.study.plan import STAGES, Outcome, Task
-from compare.text import WIDTH, counted, duration, megabytes, text_table, wrapped
+from compare.text import WIDTH, megabytes, text_table, wrapped
 from dermssl.runs.seal import RESULT
+from dermssl.wording import counted, duration
 
 Estimates = Mapping[str, Estimate]
 AROUND = 2.5  # times what a plan takes to load and check: `run` does that too, then its workers load, and it reports

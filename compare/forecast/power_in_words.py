@@ -6,7 +6,8 @@ from math import isfinite
 from compare.forecast.power import SEEDS, Power, Spreads, count_cells, power_by_seeds, spreads_for
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
-from compare.text import counted, text_table, wrapped
+from compare.text import text_table, wrapped
+from dermssl.wording import counted
 
 
 def power_in_words(study: StudyConfig, tasks: Sequence[Task], lesions: int, images: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from compare.figures.drawing import SvgDrawing, percent
+from dermssl.wording import duration
 
 Row = Mapping[str, object]
 Look = Literal["", "arm", "pair", "verdict", "code", "error", "same"]
@@ -117,19 +118,9 @@ def fraction_label(fraction: float) -> str:
     return percent(fraction) if isfinite(fraction) else "all"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a reader says them: '41 s', '12 min', '5 h 10 min'; '–' where unknown."""
-    if not isfinite(seconds):
-        return NONE
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: '1 seed', '2 seeds', '2 losses'."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+def time_taken(seconds: float) -> str:
+    """Seconds as a reader says them, '5 h 10 min'; '–' where there are none."""
+    return duration(seconds, NONE)
 
 
 def enumerated(words: Sequence[str]) -> str:

@@ -10,9 +10,7 @@ from compare.page.blocks import (
     Column,
     Row,
     Table,
-    counted,
     decimals,
-    duration,
     fraction_label,
     interval_column,
     number_column,
@@ -21,12 +19,14 @@ from compare.page.blocks import (
     points,
     single_group_table,
     table_rows,
+    time_taken,
     whole_percent,
     word_column,
 )
 from compare.page.captions import CAPTIONS
 from compare.tables.arms import FAILURE
 from compare.tables.study import Study
+from dermssl.wording import counted
 
 SPOKEN = {"lr": "learning rate", "label_fraction": "label fraction", "image_size": "image size"}
 PROBE = {"knn": "kNN", "jaccard": "IoU", "balanced_accuracy": "balanced accuracy", "all": "mean of cells"}
@@ -135,8 +135,8 @@ COLUMNS: dict[str, list[Column]] = {
     "costs": [
         word_column("stage", "Stage"), word_column("arm", "Arm"), number_column("runs", "Runs"),
         number_column("failed", "Failed"), number_column("attempts", "Attempts"),
-        number_column("median_seconds", "Median time", duration),
-        number_column("total_seconds", "Total time", duration),
+        number_column("median_seconds", "Median time", time_taken),
+        number_column("total_seconds", "Total time", time_taken),
         number_column("images_per_second", "Images/s", whole_number),
         number_column("memory_mb", "Memory, GB", gigabytes),
         number_column("gpu_memory_mb", "GPU memory, GB", gigabytes), number_column("energy_wh", "Energy, Wh"),
@@ -182,7 +182,7 @@ COLUMNS: dict[str, list[Column]] = {
     "runs": [
         word_column("stage", "Stage"), word_column("name", "Name"), word_column("hash", "Hash", "code"),
         word_column("state", "State"), number_column("jaccard", "Mean IoU", decimals),
-        number_column("seconds", "Time", duration),
+        number_column("seconds", "Time", time_taken),
     ],
 }  # fmt: skip
 

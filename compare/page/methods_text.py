@@ -4,9 +4,10 @@ from typing import cast
 
 import pandas as pd
 
-from compare.page.blocks import counted, enumerated, points
+from compare.page.blocks import enumerated, points
 from compare.page.pooled import setting_noun
 from compare.tables.study import Study
+from dermssl.wording import counted
 
 PAIRED = (
     "Every arm was fine-tuned on the same images under the same seeds, and within a seed the order of the images and "

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from compare.page.blocks import counted, enumerated, fraction_label, points
+from compare.page.blocks import enumerated, fraction_label, points
 from compare.tables.study import Study
+from dermssl.wording import counted
 
 NOUNS = {"lr": "learning rate", "image_size": "image size", "label_fraction": "label fraction"}
 SINGLE = ("method", "label_fraction", "fold", "seed")  # factors that tell no settings apart

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from compare.page.blocks import counted, enumerated, p_value, points
+from compare.page.blocks import enumerated, p_value, points
 from compare.page.pooled import cells_in_words
 from compare.tables.study import Study, run_result
+from dermssl.wording import counted
 
 ASKED = {
     "init": "Does starting from {a} weights segment lesions better than starting from {b} weights?",

@@ -16,7 +16,7 @@ from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.pictures import web_picture
 from compare.figures.strip import strip
 from compare.page import figures, prose
-from compare.page.blocks import Row, Table, counted, decimals, fraction_label, points
+from compare.page.blocks import Row, Table, decimals, fraction_label, points
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
 from compare.page.pooled import average_in_words, pooled_over
@@ -26,6 +26,7 @@ from compare.tables.study import Study, read_study
 from dermssl.data.images import read_rgb
 from dermssl.files import whole_file
 from dermssl.scores.plots import thumbnail
+from dermssl.wording import counted
 
 DRAWS = 10_000
 PAGE = Path(__file__).parent

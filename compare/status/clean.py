@@ -14,11 +14,12 @@ from compare.status.run_folders import failed_run_folders
 from compare.status.status import Row, rows_of
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
-from compare.text import counted, megabytes, text_table
+from compare.text import megabytes, text_table
 from dermssl.errors import UserError
 from dermssl.runs.folder import LOCK, held, remove_held
 from dermssl.runs.lock import is_locked
 from dermssl.runs.seal import broken
+from dermssl.wording import counted
 
 
 class RemovableRun(NamedTuple):

@@ -11,11 +11,12 @@ from compare.estimates.kinds import default_options
 from compare.estimates.timings import METRICS
 from compare.tables.run_files import run_environment, run_options
 from compare.tables.study import run_result
-from compare.text import WIDTH, counted, duration, sparkline, text_table, wrapped
+from compare.text import WIDTH, sparkline, text_table, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value
 from dermssl.runs.seal import RESULT, broken
 from dermssl.weights.encoder_file import read_card
+from dermssl.wording import counted, duration
 
 # What is said elsewhere in the text, or is not the run's own.
 SAID_ELSEWHERE = frozenset(

@@ -9,13 +9,14 @@ from compare.estimates.timings import size_mb
 from compare.status.at_work import command_at, place_of, runs_at_work
 from compare.status.run_folders import folder_at_work
 from compare.status.run_in_words import run_in_words, stage_of
-from compare.status.status import Row, last_line, rows_of
+from compare.status.status import NO_REASON, Row, rows_of
 from compare.study.config import StudyConfig
 from compare.tables.run_files import run_options
-from compare.text import counted, duration, megabytes, wrapped
+from compare.text import last_line, megabytes, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import spelling_hint
 from dermssl.runs.seal import RESULT
+from dermssl.wording import counted, duration
 
 STAGES = ("pretrain", "finetune", "probe")
 LEAST = 4  # signs of a hash that may stand for it
@@ -159,7 +160,7 @@ def failure_in_words(shown: ShownRun) -> str:
     row = shown.row
     if not row or row["state"] != "failed":
         return ""
-    lines = [wrapped(f"failed: {last_line(row.get('error', ''))}")]
+    lines = [wrapped(f"failed: {last_line(row.get('error', ''), NO_REASON)}")]
     log = shown.study / "logs" / f"{row.get('id')}.txt" if shown.study else None
     if log is not None and log.is_file():
         lines.append(f"the last lines of {log}:")

@@ -16,10 +16,12 @@ from compare.study.factors import FACTORS, NUMBERS, arm_label
 from compare.study.plan import STAGES
 from compare.tables.run_files import result_number
 from compare.tables.study import run_result
-from compare.text import counted, duration, text_table, wrapped
+from compare.text import last_line, text_table, wrapped
 from dermssl import flags
 from dermssl.errors import UserError
+from dermssl.wording import counted, duration
 
+NO_REASON = "no reason was recorded"
 STATES = ("planned", "running", "stopped", "unclear", "done", "failed")
 SELDOM = ("stopped", "unclear")  # states that have a column where a run is in them
 EVERY = 2.0  # seconds
@@ -176,14 +178,9 @@ def failures_in_words(rows: Sequence[Row]) -> str:
     failed = [row for row in rows if row["state"] == "failed"]
     if not failed:
         return ""
-    lines = [wrapped(f"{row['name']}: {last_line(row.get('error', ''))}", 2) for row in failed[-FAILURES:]]
+    lines = [wrapped(f"{row['name']}: {last_line(row.get('error', ''), NO_REASON)}", 2) for row in failed[-FAILURES:]]
     more = f" (the last {FAILURES} of {len(failed)})" if len(failed) > FAILURES else ""
     return "\n".join([f"failed{more}", *lines])
-
-
-def last_line(text: str) -> str:
-    """The last line that is not empty."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason is known")
 
 
 def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[RunAtWork], command: CommandState) -> str:

@@ -1,10 +1,8 @@
-"""What commands print: columns, times and curves."""
+"""What commands print: columns, sizes and curves."""
 
-from math import inf, nan
+from math import nan
 
-import pytest
-
-from compare.text import WIDTH, counted, duration, megabytes, sparkline, text_table, wrapped
+from compare.text import WIDTH, last_line, megabytes, sparkline, text_table, wrapped
 
 
 def test_columns_stand_under_each_other_and_numbers_to_the_right() -> None:
@@ -22,20 +20,12 @@ def test_a_table_without_rows_and_head_is_nothing() -> None:
     assert text_table([]) == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"), (89.4, "89 s"), (90, "2 min"), (60 * 89, "89 min"), (3600 * 1.5, "1 h 30 min"),
-        (3600 * 48, "2 d 0 h"), (3600 * 102, "4 d 6 h"), (None, "-"), (nan, "-"), (inf, "-"),
-    ],
-)  # fmt: skip
-def test_times_are_said_in_the_unit_that_a_person_takes(seconds: float | None, said: str) -> None:
-    assert duration(seconds) == said
-
-
-def test_sizes_and_counts_have_their_nouns() -> None:
+def test_sizes_have_the_unit_that_a_person_takes() -> None:
     assert [megabytes(512.4), megabytes(1440), megabytes(None)] == ["512 MB", "1.4 GB", "-"]
-    assert [counted(1, "run"), counted(0, "run"), counted(2, "search", "searches")] == ["1 run", "0 runs", "2 searches"]
+
+
+def test_the_last_line_of_a_text_is_the_last_that_says_something() -> None:
+    assert [last_line(text, "nothing") for text in ("a\n b \n\n", " \n", "")] == ["b", "nothing", "nothing"]
 
 
 def test_a_falling_curve_falls_from_the_highest_sign_to_the_lowest() -> None:

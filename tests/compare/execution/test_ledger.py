@@ -261,7 +261,8 @@ def test_the_line_of_a_run_tells_how_far_the_study_is(
 
 def test_a_study_is_run_by_one_command_at_a_time(tmp_path: Path) -> None:
     place = tmp_path / "study"
-    code = f"from pathlib import Path\nfrom compare.execution.ledger import locked_study\nwith locked_study(Path({str(place)!r})): pass"
+    lock = f"with locked_study(Path({str(place)!r})): pass"
+    code = f"from pathlib import Path\nfrom compare.execution.ledger import locked_study\n{lock}"
     other = [sys.executable, "-c", code]
     with locked_study(place):
         with (

@@ -1,0 +1,34 @@
+"""Numbers as a person says them, alike in what commands print and in what reports show."""
+
+from math import isfinite
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, thousands apart: `1 run`, `2 losses`, `2,594 images`.
+
+    Args:
+        count: The number.
+        noun: What is counted, in the singular.
+        plural: Its plural where that takes more than an s, or es behind an s: `searches`.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + ('es' if noun.endswith('s') else 's')}"
+
+
+def duration(seconds: float | None, absent: str = "-") -> str:
+    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`, `4 d 6 h`.
+
+    Args:
+        seconds: The time.
+        absent: What stands for None and nan: a report's dash is longer than a terminal's.
+    """
+    if seconds is None or not isfinite(seconds):
+        return absent
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,25 @@
+"""Numbers as a person says them."""
+
+from math import inf, nan
+
+import pytest
+
+from dermssl.wording import counted, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"), (89.4, "89 s"), (90, "2 min"), (60 * 89, "89 min"), (3600 * 1.5, "1 h 30 min"),
+        (3600 * 48, "2 d 0 h"), (3600 * 102, "4 d 6 h"), (None, "-"), (nan, "-"), (inf, "-"),
+    ],
+)  # fmt: skip
+def test_times_are_said_in_the_unit_that_a_person_takes(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_counts_have_their_nouns() -> None:
+    assert [counted(1, "run"), counted(0, "run"), counted(2, "loss"), counted(2594, "image")] == [
+        "1 run", "0 runs", "2 losses", "2,594 images",
+    ]  # fmt: skip
+    assert counted(2, "search", "searches") == "2 searches"
