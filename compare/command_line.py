@@ -46,16 +46,16 @@ def parsed_command(words: Sequence[str]) -> StudyCommand:
     named, flags = words_and_flags(words)
     name = named.pop(0) if named else "run"
     if name not in COMMANDS:
-        told = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
-        raise UserError(f"'{name}' is no command of {PROG}{spelling_hint(name, COMMANDS) or f'; there are {told}'}")
+        commands = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
+        raise UserError(f"'{name}' is no command of {PROG}{spelling_hint(name, COMMANDS) or f'; there are {commands}'}")
     about = named.pop() if len(named) == ABOUT.get(name) else ""
     if len(named) > 1 or (name in ABOUT and not about):
         raise UserError(f"{PROG} {usage_of(name)}; got '{' '.join(words)}'")
-    study = study_options(named, flags, made=name in AFTERWARDS)
+    study = study_options(named, flags, was_run=name in AFTERWARDS)
     return StudyCommand(name, study, about, shlex.join([*named, *flags]))
 
 
-def study_options(named: Sequence[str], flags: list[str], made: bool = False) -> StudyConfig:
+def study_options(named: Sequence[str], flags: list[str], was_run: bool = False) -> StudyConfig:
     """The options of the study that is named, by a word or by --config; of one `made`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
     if not named:
@@ -66,7 +66,7 @@ def study_options(named: Sequence[str], flags: list[str], made: bool = False) ->
     if "--config" in flags:
         raise UserError(f"{named[0]} and --config both name a study; leave one of them out")
     out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
-    path = options_file(named[0], out, made)
+    path = options_file(named[0], out, was_run)
     study = parse(StudyConfig, prog, ["--config", str(path), *flags])
     moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "--out" not in flags
     return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study

@@ -30,8 +30,8 @@ def run_command(command: StudyCommand) -> None:
     from compare.run import run as run_study
     from dermssl.runs.folder import closing
 
-    made = run_study(command.study)
-    print(closing(made.page.parent, f"python -m compare show RUN --out {command.study.out}"), flush=True)
+    report = run_study(command.study)
+    print(closing(report.page.parent, f"python -m compare show RUN --out {command.study.out}"), flush=True)
 
 
 def status_command(command: StudyCommand) -> None:
@@ -49,8 +49,8 @@ def report_command(command: StudyCommand) -> None:
     planned = planned_study(command.study)
     with locked_study(command.study.folder):
         ledger = Ledger(command.study.folder, planned.tasks, trust=command.study.trust)
-        made = conclude(command.study, ledger)
-    print(f"verdict: {made.sentence}\nreport:  {made.page}", flush=True)
+        report = conclude(command.study, ledger)
+    print(f"verdict: {report.sentence}\nreport:  {report.page}", flush=True)
 
 
 def show_command(command: StudyCommand) -> None:
@@ -84,9 +84,9 @@ def slurm_command(command: StudyCommand) -> None:
     planned = prepared_study(study)
     with locked_study(study.folder):
         ledger = opened_ledger(planned)
-        left = unfinished_tasks(ledger)
-        known = estimates(replace(study, timed=False), left, Workload(study))
-        waves = write_scripts(study, left, known, gpu=bool(visible_gpus()))
+        tasks_left = unfinished_tasks(ledger)
+        expected = estimates(replace(study, timed=False), tasks_left, Workload(study))
+        waves = write_scripts(study, tasks_left, expected, gpu=bool(visible_gpus()))
     print(
         f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{waves_in_words(waves)}"
     )

@@ -40,9 +40,9 @@ def study_in_words(folder: Path) -> str:
 def fill_between_markers(document: Path, name: str, text: str) -> None:
     """Replaces what stands between the markers `<!-- name: begin -->` and `<!-- name: end -->`."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
+    before, opening, remainder = document.read_text(encoding="utf-8").partition(begin)
+    _, closing, after = remainder.partition(end)
+    if not opening or not closing:
         raise UserError(f"{document}: has no '{begin}' and '{end}' to write between; put them back")
     write_text(document, f"{before}{begin}\n{text}\n{end}{after}")
 

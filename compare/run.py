@@ -114,15 +114,15 @@ def opened_ledger(planned: PlannedStudy) -> Ledger:
 def executor_of(planned: PlannedStudy) -> Executor:
     """Where the runs are done; none is started where what finished runs of its kind held is not free."""
     study, folder = planned.study, planned.study.folder
-    known = estimates(replace(study, timed=False), planned.tasks, Workload(study))
-    held = {task: (one.memory_mb or 0.0) / 1000 for task, one in known.items()}
+    expected = estimates(replace(study, timed=False), planned.tasks, Workload(study))
+    memory = {task: (estimate.memory_mb or 0.0) / 1000 for task, estimate in expected.items()}
     if study.executor == "ray":
         from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need
 
         return RayExecutor(study.address, folder, jobs=study.jobs, threads=planned.threads, per_gpu=study.per_gpu,
-                           expected=held, trust=study.trust)  # fmt: skip
+                           expected=memory, trust=study.trust)  # fmt: skip
     return LocalExecutor(study.jobs, gpus=visible_gpus(), per_gpu=study.per_gpu, memory=study.memory,
-                         expected=held, logs=folder / "logs", trust=study.trust)  # fmt: skip
+                         expected=memory, logs=folder / "logs", trust=study.trust)  # fmt: skip
 
 
 def conclude(study: StudyConfig, ledger: Ledger) -> Report:

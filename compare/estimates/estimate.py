@@ -60,20 +60,26 @@ def estimates(study: StudyConfig, tasks: Sequence[Task], images: Workload) -> di
         images: Of the study.
     """
     kinds = kinds_of(tasks)
-    known = from_finished(study, set(kinds))
-    known |= {kind: one for kind, one in kept_rates(study.out).items() if kind in kinds and kind not in known}
+    rates_by_kind = from_finished(study, set(kinds))
+    rates_by_kind |= {
+        kind: kind_rates
+        for kind, kind_rates in kept_rates(study.out).items()
+        if kind in kinds and kind not in rates_by_kind
+    }
     if study.timed:
-        fresh = from_short_runs([(kind, kinds[kind]) for kind in kinds if kind not in known], images)
+        fresh = from_short_runs([(kind, kinds[kind]) for kind in kinds if kind not in rates_by_kind], images)
         keep_rates(study.out, fresh)
-        known |= fresh
-    known |= scaled_rates({kind for kind in kinds if kind not in known}, known)
-    found = {}
+        rates_by_kind |= fresh
+    rates_by_kind |= scaled_rates({kind for kind in kinds if kind not in rates_by_kind}, rates_by_kind)
+    expected = {}
     for task in tasks:
-        if one := known.get(task_kind(task)):
-            rates, times = one.rates, repeats(task)
+        if kind_rates := rates_by_kind.get(task_kind(task)):
+            rates, times = kind_rates.rates, repeats(task)
             seconds = times * rates.seconds(images.amount(task))
-            found[task.id] = Estimate(seconds, rates.memory_mb, rates.gpu_memory_mb, times * rates.disk_mb, one.source)
-    return found
+            expected[task.id] = Estimate(
+                seconds, rates.memory_mb, rates.gpu_memory_mb, times * rates.disk_mb, kind_rates.source
+            )
+    return expected
 
 
 def kinds_of(tasks: Iterable[Task]) -> dict[RunKind, RunConfig]:
@@ -97,17 +103,21 @@ def kinds_of(tasks: Iterable[Task]) -> dict[RunKind, RunConfig]:
 
 def from_finished(study: StudyConfig, kinds: set[RunKind]) -> dict[RunKind, KindRates]:
     """What finished runs of these kinds tell, of the newest ones that were made on a machine like this."""
-    told: dict[RunKind, list[Rates]] = {}
+    rates_by_kind: dict[RunKind, list[Rates]] = {}
     lasted = seconds_in_plans(study.out)
     for stage in {kind.stage for kind in kinds}:
         ended = sorted((study.runs / stage).glob(f"*/{RESULT}"), key=lambda path: -path.stat().st_mtime)
         for folder in [path.parent for path in ended[:NEWEST] if is_complete(path.parent, stage)]:
             kind = run_kind(stage, flags.read_options(folder / "config.yaml"))
-            if kind not in kinds or len(told.get(kind, [])) >= ENOUGH or not is_like_this_machine(folder):
+            if kind not in kinds or len(rates_by_kind.get(kind, [])) >= ENOUGH or not is_like_this_machine(folder):
                 continue
             rates = rates_of(folder, stage, lasted.get(folder.name))
-            told.setdefault(kind, []).extend([rates] if rates else [])
-    return {kind: KindRates(median_rates(some), f"{len(some)} finished") for kind, some in told.items() if some}
+            rates_by_kind.setdefault(kind, []).extend([rates] if rates else [])
+    return {
+        kind: KindRates(median_rates(measured), f"{len(measured)} finished")
+        for kind, measured in rates_by_kind.items()
+        if measured
+    }
 
 
 def is_complete(folder: Path, stage: str) -> bool:
@@ -120,10 +130,10 @@ def seconds_in_plans(out: Path) -> Mapping[str, float]:
     """How long each run took from its beginning to its end, as the studies there have it, by the name of its folder."""
     plans = [pd.read_csv(path) for path in out.glob("*/plan.csv")]
     rows = [plan.loc[plan["folder"].notna() & plan["seconds"].notna(), ["folder", "seconds"]] for plan in plans]
-    found: dict[str, float] = {}
+    seconds_by_folder: dict[str, float] = {}
     for folder, seconds in [pair for some in rows for pair in some.itertuples(index=False)]:
-        found[Path(folder).name] = max(float(seconds), found.get(Path(folder).name, 0.0))
-    return found
+        seconds_by_folder[Path(folder).name] = max(float(seconds), seconds_by_folder.get(Path(folder).name, 0.0))
+    return seconds_by_folder
 
 
 def is_like_this_machine(folder: Path) -> bool:
@@ -134,22 +144,22 @@ def is_like_this_machine(folder: Path) -> bool:
     return like_this and used_gpu == torch.cuda.is_available()
 
 
-def median_rates(some: Sequence[Rates]) -> Rates:
+def median_rates(measured: Sequence[Rates]) -> Rates:
     """The median of each rate; of memory the most."""
     return Rates(
-        fixed=median(one.fixed for one in some),
-        step=median(one.step for one in some),
-        row=median(one.row for one in some),
-        picture=median(one.picture for one in some),
-        memory_mb=max((one.memory_mb for one in some if one.memory_mb is not None), default=None),
-        gpu_memory_mb=max((one.gpu_memory_mb for one in some if one.gpu_memory_mb is not None), default=None),
-        disk_mb=max(one.disk_mb for one in some),
+        fixed=median(rates.fixed for rates in measured),
+        step=median(rates.step for rates in measured),
+        row=median(rates.row for rates in measured),
+        picture=median(rates.picture for rates in measured),
+        memory_mb=max((rates.memory_mb for rates in measured if rates.memory_mb is not None), default=None),
+        gpu_memory_mb=max((rates.gpu_memory_mb for rates in measured if rates.gpu_memory_mb is not None), default=None),
+        disk_mb=max(rates.disk_mb for rates in measured),
     )
 
 
 def from_short_runs(kinds: Sequence[tuple[RunKind, RunConfig]], images: Workload) -> dict[RunKind, KindRates]:
     """What short runs tell, as many as the time allows; each kind that is timed is said, for it takes a while."""
-    found, began = {}, time.monotonic()
+    measured, began = {}, time.monotonic()
     for turn, (kind, config) in enumerate(kinds, 1):
         left = SECONDS - (time.monotonic() - began)
         if left < 20:
@@ -157,8 +167,8 @@ def from_short_runs(kinds: Sequence[tuple[RunKind, RunConfig]], images: Workload
         print(f"timing {turn} of {len(kinds)}: {kind}", flush=True)
         rates = time_short_runs(kind.stage, config, images, min(LIMIT, left))
         if rates is not None:
-            found[kind] = KindRates(rates, "timed")
-    return found
+            measured[kind] = KindRates(rates, "timed")
+    return measured
 
 
 def machine_hash() -> str:
@@ -186,27 +196,30 @@ def keep_rates(out: Path, fresh: Mapping[RunKind, KindRates]) -> None:
         return
     path, here = out / KEPT, machine_hash()
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    new = [{"machine": here, "stage": k.stage, "options": k.options, "rates": one.rates} for k, one in fresh.items()]
+    new = [
+        {"machine": here, "stage": k.stage, "options": k.options, "rates": kind_rates.rates}
+        for k, kind_rates in fresh.items()
+    ]
     write_json(path, [*rows, *new])
 
 
-def scaled_rates(unknown: set[RunKind], known: Mapping[RunKind, KindRates]) -> dict[RunKind, KindRates]:
+def scaled_rates(unknown: set[RunKind], rates_by_kind: Mapping[RunKind, KindRates]) -> dict[RunKind, KindRates]:
     """For each unknown kind the nearest of its stage, with steps and memory scaled by the pixels of a batch."""
-    found = {}
+    scaled = {}
     for kind in unknown:
-        near = [other for other in known if other.stage == kind.stage]
-        if not near:
+        same_stage = [other for other in rates_by_kind if other.stage == kind.stage]
+        if not same_stage:
             continue
-        other = min(near, key=lambda other: len(set(other.options) ^ set(kind.options)))
-        share, rates = batch_pixels(kind) / batch_pixels(other), known[other].rates
+        other = min(same_stage, key=lambda other: len(set(other.options) ^ set(kind.options)))
+        share, rates = batch_pixels(kind) / batch_pixels(other), rates_by_kind[other].rates
         memory = None if rates.memory_mb is None else rates.memory_mb * max(1.0, share)
         gpu = None if rates.gpu_memory_mb is None else rates.gpu_memory_mb * share
         bigger = rates._replace(step=rates.step * share, memory_mb=memory, gpu_memory_mb=gpu)
-        found[kind] = KindRates(bigger, "like another")
-    return found
+        scaled[kind] = KindRates(bigger, "like another")
+    return scaled
 
 
 def batch_pixels(kind: RunKind) -> float:
     """Of a batch."""
-    said = dict(kind.options)
-    return float(said["image_size"]) ** 2 * float(said["batch_size"])
+    options = dict(kind.options)
+    return float(options["image_size"]) ** 2 * float(options["batch_size"])

@@ -36,11 +36,11 @@ class RunKind(NamedTuple):
 
     def __str__(self) -> str:
         """What a person calls it: `finetune, unet on resnet18, 96 px, dice, batch 16`."""
-        said = dict(self.options)
-        encoder = said["encoder"].removeprefix("tu-")
-        head = f"{said['decoder']} on {encoder}" if said.get("decoder") else encoder
-        parts = [self.stage, said.get("method", ""), head, f"{said['image_size']} px", said.get("loss", "")]
-        return ", ".join(filter(None, [*parts, f"batch {said['batch_size']}"]))
+        values = dict(self.options)
+        encoder = values["encoder"].removeprefix("tu-")
+        head = f"{values['decoder']} on {encoder}" if values.get("decoder") else encoder
+        parts = [self.stage, values.get("method", ""), head, f"{values['image_size']} px", values.get("loss", "")]
+        return ", ".join(filter(None, [*parts, f"batch {values['batch_size']}"]))
 
 
 class Amount(NamedTuple):

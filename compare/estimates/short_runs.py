@@ -46,7 +46,7 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
     """
     with tempfile.TemporaryDirectory(prefix="dermssl-timed-") as name:
         place = Path(name)
-        runs = [replace(one, out=place / "runs") for one in short_configs(config, images)]
+        runs = [replace(run, out=place / "runs") for run in short_configs(config, images)]
         roots = [images.labelled.root, *([images.unlabelled.root] if stage == "pretrain" else [])]
         began = time.time()
         process = multiprocessing.get_context("spawn").Process(
@@ -104,7 +104,7 @@ def command_of(config: RunConfig) -> Callable[[Any], Path]:
     if isinstance(config, PretrainConfig):
         from pretrain.run import run as pretrain
 
-        return lambda given: pretrain(given).parent
+        return lambda options: pretrain(options).parent
     if isinstance(config, ProbeConfig):
         from probe.run import run as probe
 
@@ -116,12 +116,12 @@ def command_of(config: RunConfig) -> Callable[[Any], Path]:
 
 def use_own_cache(home: Path, roots: Sequence[Path]) -> None:
     """Lets this process keep nothing of a data set beside what true runs keep, and yet use that."""
-    before = [kept_folder(root) for root in roots]
+    caches = [kept_folder(root) for root in roots]
     os.environ["DERMSSL_CACHE"] = str(home)
-    for kept, root in zip(before, roots, strict=True):
+    for cache, root in zip(caches, roots, strict=True):
         own = kept_folder(root)
         own.mkdir(parents=True, exist_ok=True)
-        for path in kept.glob("[!.]*") if kept.is_dir() else ():
+        for path in cache.glob("[!.]*") if cache.is_dir() else ():
             own.joinpath(path.name).symlink_to(path.resolve())
 
 

@@ -17,11 +17,11 @@ def wall_time(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) ->
         jobs: Places, at least one.
     """
     ends: dict[str, float] = {}
-    here = {task.id for task in tasks}
+    ids = {task.id for task in tasks}
     waiting, free = list(tasks), [0.0] * max(1, jobs)
     while waiting:
         place = heapq.heappop(free)
-        ready = [(begin_time(task, ends, here, place), index) for index, task in enumerate(waiting)]
+        ready = [(begin_time(task, ends, ids, place), index) for index, task in enumerate(waiting)]
         start, index = min(ready)
         task = waiting.pop(index)
         ends[task.id] = start + seconds[task.id]
@@ -29,16 +29,18 @@ def wall_time(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) ->
     return max(ends.values(), default=0.0)
 
 
-def begin_time(task: Task, ends: Mapping[str, float], here: set[str], place: float) -> float:
+def begin_time(task: Task, ends: Mapping[str, float], ids: set[str], place: float) -> float:
     """When a run can begin at a place that is free from then on; infinite while what it needs has not begun."""
-    return max([place, *(ends.get(need, float("inf")) for need in task.needs if need in here)])
+    return max([place, *(ends.get(need, float("inf")) for need in task.needs if need in ids)])
 
 
 def longest_chain(tasks: Sequence[Task], seconds: Mapping[str, float]) -> float:
     """Seconds of the longest chain of runs that wait for each other: no number of places is quicker."""
-    known = {task.id: task for task in tasks}
+    tasks_by_id = {task.id: task for task in tasks}
 
     def end(task: Task) -> float:
-        return seconds[task.id] + max((end(known[need]) for need in task.needs if need in known), default=0.0)
+        return seconds[task.id] + max(
+            (end(tasks_by_id[need]) for need in task.needs if need in tasks_by_id), default=0.0
+        )
 
     return max(map(end, tasks), default=0.0)

@@ -38,9 +38,9 @@ def do_array_task(
             f"{run}: {folder} has no such run, or no longer since its options or images changed; "
             f"write its jobs anew: python -m compare slurm {folder}"
         )
-    stands = latest_outcome(folder, run)
-    if stands.state == "done" and (trust or not broken(Path(stands.folder))):
-        return stands
+    earlier = latest_outcome(folder, run)
+    if earlier.state == "done" and (trust or not broken(Path(earlier.folder))):
+        return earlier
     outcome = done_or_failed(by_id[run], folder, {need: by_id[need] for need in by_id[run].needs}, trust, work)
     write_outcome(folder, by_id[run], outcome)
     return outcome
@@ -48,17 +48,17 @@ def do_array_task(
 
 def done_or_failed(task: Task, folder: Path, needs: dict[str, Task], trust: bool, work: Work) -> Outcome:
     """What became of the run, or why it cannot be."""
-    stand = {need: latest_outcome(folder, need) for need in needs}
-    for need, outcome in stand.items():
+    outcomes = {need: latest_outcome(folder, need) for need in needs}
+    for need, outcome in outcomes.items():
         if outcome.state != "done":
             how = "failed" if outcome.state == "failed" else "did not end"
             return Outcome(state="failed", error=f"its {STAGES[needs[need].stage]} {how}: {needs[need].name}")
     try:
-        whole = completed_task(task, {need: Path(outcome.folder) for need, outcome in stand.items()})
+        completed = completed_task(task, {need: Path(outcome.folder) for need, outcome in outcomes.items()})
     except UserError as error:
         return Outcome(state="failed", error=str(error))
     attempts = 1
-    while is_retried(outcome := work(whole, folder / "logs" / f"{task.id}.txt", trust=trust), attempts):
+    while is_retried(outcome := work(completed, folder / "logs" / f"{task.id}.txt", trust=trust), attempts):
         print(f"{task.name}: {outcome.error}; it is started once more", flush=True)
         attempts += 1
     return replace(outcome, attempts=attempts)
@@ -67,11 +67,11 @@ def done_or_failed(task: Task, folder: Path, needs: dict[str, Task], trust: bool
 def latest_outcome(folder: Path, run: str) -> Outcome:
     """How a run stands: done, as its own job has left it, else what plan.csv tells."""
     path = outcome_file(folder, run)
-    left = outcome_of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Outcome()
-    return outcome_today(left if left.state == "done" else read_outcomes(folder).get(run, Outcome()))
+    job_outcome = outcome_of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Outcome()
+    return outcome_today(job_outcome if job_outcome.state == "done" else read_outcomes(folder).get(run, Outcome()))
 
 
 def available_cpus() -> int:
     """CPUs that this process was given: those of its job, else those that it may run on."""
-    given = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
-    return given or len(os.sched_getaffinity(0))
+    allotted = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
+    return allotted or len(os.sched_getaffinity(0))

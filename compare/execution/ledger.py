@@ -97,13 +97,15 @@ class Ledger:
         if outcome.state == "done" and outcome.seconds is not None:
             self._took.setdefault(task.stage, []).append(outcome.seconds)
         result = read_result(Path(outcome.folder)) if outcome.folder else None
-        found = f", mean IoU {result['jaccard']:.3f}" if result and "jaccard" in result else ""
+        score = f", mean IoU {result['jaccard']:.3f}" if result and "jaccard" in result else ""
         error = f": {outcome.error}" if outcome.error else ""
-        self._say(f"{task.name}: {outcome.state}{error}{found} ({outcome.seconds or 0:.0f} s){self._time_left()}")
+        self._say(f"{task.name}: {outcome.state}{error}{score} ({outcome.seconds or 0:.0f} s){self._time_left()}")
         if outcome.state == "failed":
-            for other in self.tasks:
-                if task.id in other.needs and self.state(other.id) == "planned":
-                    self.ended(other, Outcome(state="failed", error=f"its {STAGES[task.stage]} failed: {task.name}"))
+            for dependent in self.tasks:
+                if task.id in dependent.needs and self.state(dependent.id) == "planned":
+                    self.ended(
+                        dependent, Outcome(state="failed", error=f"its {STAGES[task.stage]} failed: {task.name}")
+                    )
 
     def stopped(self) -> None:
         """Plans what was running, now that nothing runs any more, and writes everything."""
@@ -218,6 +220,6 @@ def outcome_file(folder: Path, run: str) -> Path:
 
 def outcome_of(row: Mapping[str, Any]) -> Outcome:
     """An outcome from a row of plan.csv or a JSON object; empty cells are what they are by default."""
-    known = {field.name for field in fields(Outcome)}
-    given = {key: value for key, value in row.items() if key in known and not pd.isna(value)}
-    return Outcome(**given)
+    names = {field.name for field in fields(Outcome)}
+    values = {key: value for key, value in row.items() if key in names and not pd.isna(value)}
+    return Outcome(**values)

@@ -47,9 +47,9 @@ class RayExecutor:
         """
         self.address, self.study = address, study.resolve()
         self.jobs, self.threads, self.per_gpu, self.expected = jobs, threads, per_gpu, expected or {}
-        self._given = (work, Path.cwd(), self.study, trust)
+        self._arguments = (work, Path.cwd(), self.study, trust)
         self._running: dict[Any, Task] = {}
-        self._asked: dict[str, str] = {}  # what keeps a machine from runs, by its id; nothing where it does them
+        self._troubles: dict[str, str] = {}  # what keeps a machine from runs, by its id; nothing where it does them
         self._ray: Any = None
 
     @property
@@ -105,7 +105,7 @@ class RayExecutor:
             label_selector=self._elsewhere(),
             runtime_env={"env_vars": remote_environment(self.threads)},
         )
-        self._running[remote.remote(task, *self._given)] = task
+        self._running[remote.remote(task, *self._arguments)] = task
 
     def ended(self, timeout: float) -> list[tuple[Task, Outcome]]:
         """Waits until a run ends; one whose machine or process is gone is lost."""
@@ -127,11 +127,11 @@ class RayExecutor:
 
     def _nodes(self) -> list[dict[str, Any]]:
         """The machines that are alive and do runs, as far as they were asked."""
-        return [node for node in self._ray.nodes() if node["Alive"] and not self._asked.get(node["NodeID"])]
+        return [node for node in self._ray.nodes() if node["Alive"] and not self._troubles.get(node["NodeID"])]
 
     def _elsewhere(self) -> dict[str, str]:
         """Keeps a run from the machines that cannot do it."""
-        unfit = [node for node, trouble in self._asked.items() if trouble]
+        unfit = [node for node, trouble in self._troubles.items() if trouble]
         return {"ray.io/node-id": f"!in({','.join(unfit)})"} if unfit else {}
 
     def _gpus(self) -> bool:
@@ -148,7 +148,7 @@ class RayExecutor:
 
     def _ask_new_machines(self) -> list[str]:
         """Asks each for a word that stands in a file of the study folder; what keeps which of them from runs."""
-        new = [node for node in self._nodes() if node["NodeID"] not in self._asked]
+        new = [node for node in self._nodes() if node["NodeID"] not in self._troubles]
         if not new:
             return []
         token, word = self.study / f".seen-by-{os.getpid()}", secrets.token_hex(8)
@@ -158,7 +158,7 @@ class RayExecutor:
             troubles = [self._trouble(node, answer, word) for node, answer in zip(new, answers, strict=True)]
         finally:
             token.unlink()
-        self._asked |= {node["NodeID"]: trouble for node, trouble in zip(new, troubles, strict=True)}
+        self._troubles |= {node["NodeID"]: trouble for node, trouble in zip(new, troubles, strict=True)}
         return [trouble for trouble in troubles if trouble]
 
     def _ask(self, node: str, token: Path) -> Any:
@@ -175,12 +175,12 @@ class RayExecutor:
         name = f"--address {self.address}: {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         remedy = "or take that machine out of the cluster"
         try:
-            seen = self._ray.get(answer, timeout=NODE)
+            word_read = self._ray.get(answer, timeout=NODE)
         except self._ray.exceptions.GetTimeoutError:
             return f"{name} has not answered in {NODE:.0f} s; see what `ray status` says of it, {remedy}"
         except self._ray.exceptions.RayError as error:
             return f"{name} cannot do runs: {self._why(error)}; install dermssl there as here, {remedy}"
-        if seen != word:
+        if word_read != word:
             return (
                 f"{name} does not see {self.study}; run from a folder that all machines share under one path, {remedy}"
             )

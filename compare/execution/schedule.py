@@ -57,12 +57,12 @@ def schedule(ledger: Ledger, executor: Executor, deadline: float = math.inf) -> 
 def start_task(task: Task, ledger: Ledger, executor: Executor) -> bool:
     """Gives the task to the executor; one that cannot be put together is recorded as failed."""
     try:
-        whole = completed_task(task, ledger.folders)
+        completed = completed_task(task, ledger.folders)
     except UserError as error:
         ledger.ended(task, Outcome(state="failed", error=str(error)))
         return False
     ledger.began(task)
-    executor.start(whole)
+    executor.start(completed)
     return True
 
 

@@ -44,13 +44,13 @@ def search_learning_rate(config: SearchConfig, tune: Tune | None = None) -> Path
 
             def score(rate: float) -> float:
                 trials.extend(trials_at(config, rate, tune or finetune_quietly))
-                return float(np.mean([cast(float, one["jaccard"]) for one in trials if one["lr"] == rate]))
+                return float(np.mean([cast(float, trial["jaccard"]) for trial in trials if trial["lr"] == rate]))
 
             means = by_optuna(config, folder, score) if config.strategy == "optuna" else by_grid(config, score)
             best = max(sorted(means), key=lambda rate: means[rate])
-            found = {"best": best, "jaccard": means[best], "at_edge": best in (min(means), max(means))}
-            asked = {name: getattr(config, name) for name in ("strategy", "rates", "seeds")}
-            Run(folder).finish({"scored": "inner", **asked, **found, "trials": trials})
+            findings = {"best": best, "jaccard": means[best], "at_edge": best in (min(means), max(means))}
+            settings = {name: getattr(config, name) for name in ("strategy", "rates", "seeds")}
+            Run(folder).finish({"scored": "inner", **settings, **findings, "trials": trials})
     return folder
 
 
@@ -90,16 +90,16 @@ def by_optuna(config: SearchConfig, folder: Path, score: Callable[[float], float
     low, high = sorted(config.rates)
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
     study = optuna.create_study(storage=storage, study_name="lr", direction="maximize", load_if_exists=True)
-    known = {trial.number: trial for trial in study.trials}
+    earlier_trials = {trial.number: trial for trial in study.trials}
     spread = evenly(low, high, min(SPREAD, config.trials))
     for number in range(config.trials):
-        if number not in known:
+        if number not in earlier_trials:
             study.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=SPREAD)
             if number < len(spread):
                 study.enqueue_trial({"lr": float(spread[number])})
             study.ask({"lr": optuna.distributions.FloatDistribution(low, high, log=True)})
         mean = score(study.trials[number].params["lr"])  # a finished trial's runs stand and are read
-        if number not in known or not known[number].state.is_finished():
+        if number not in earlier_trials or not earlier_trials[number].state.is_finished():
             study.tell(number, mean)
     return {trial.params["lr"]: cast(float, trial.value) for trial in study.trials[: config.trials]}
 

@@ -40,7 +40,7 @@ class Wave:
     """Names of the waves whose end it awaits."""
     seconds: float
     memory_mb: float
-    known: bool
+    estimated: bool
     """Whether time and memory come from runs of its kinds."""
 
 
@@ -51,26 +51,28 @@ def unfinished_tasks(ledger: Ledger) -> list[Task]:
     """
     ledger.renew()
     ledger.save(at_once=True)
-    left = [task for task in ledger.tasks if ledger.state(task.id) != "done"]
-    for task in left:
+    tasks = [task for task in ledger.tasks if ledger.state(task.id) != "done"]
+    for task in tasks:
         outcome_file(ledger.folder, task.id).unlink(missing_ok=True)
-    return left
+    return tasks
 
 
-def write_scripts(study: StudyConfig, left: Sequence[Task], known: Mapping[str, Estimate], *, gpu: bool) -> list[Wave]:
+def write_scripts(
+    study: StudyConfig, tasks: Sequence[Task], expected: Mapping[str, Estimate], *, gpu: bool
+) -> list[Wave]:
     """Writes `slurm/` in the study folder: a script a wave, the report's, and submit.sh, which chains them.
 
     Args:
         study: Its `jobs` are the elements of an array that run side by side, its `threads` their CPUs, and its
             `memory` theirs where it is given.
-        left: The runs that are not done, each behind those that it needs.
-        known: What is expected of them, by id.
+        tasks: The runs that are not done, each behind those that it needs.
+        expected: What is expected of them, by id.
         gpu: Whether each run asks for a GPU.
 
     Returns:
         What the arrays are; none where nothing is left, and submit.sh then makes the report alone.
     """
-    place, waves = study.folder / "slurm", waves_of(study, left, known)
+    place, waves = study.folder / "slurm", waves_of(study, tasks, expected)
     for folder in (place / "runs", place / "logs"):  # sbatch fails without a folder to put its logs in
         folder.mkdir(parents=True, exist_ok=True)
     for old in place.glob("*.sbatch"):
@@ -85,35 +87,35 @@ def write_scripts(study: StudyConfig, left: Sequence[Task], known: Mapping[str, 
     return waves
 
 
-def waves_of(study: StudyConfig, left: Sequence[Task], known: Mapping[str, Estimate]) -> list[Wave]:
+def waves_of(study: StudyConfig, tasks_left: Sequence[Task], expected: Mapping[str, Estimate]) -> list[Wave]:
     """The arrays, in the order in which they are submitted; with --jobs each awaits all before it, to keep to them."""
     waves: list[Wave] = []
     for stage in STAGES:
-        tasks = [task for task in left if task.stage == stage]
+        tasks = [task for task in tasks_left if task.stage == stage]
         for first in range(0, len(tasks), LONGEST):
-            some = tuple(tasks[first : first + LONGEST])
-            needs = {need for task in some for need in task.needs}
+            part = tuple(tasks[first : first + LONGEST])
+            needs = {need for task in part for need in task.needs}
             after = tuple(wave.name for wave in waves if study.jobs or needs & {task.id for task in wave.tasks})
             name = f"{stage}_{first // LONGEST + 1}" if first else stage
-            waves.append(Wave(name, some, after, *requested_resources(study, some, known)))
+            waves.append(Wave(name, part, after, *requested_resources(study, part, expected)))
     return waves
 
 
 def requested_resources(
-    study: StudyConfig, tasks: Sequence[Task], known: Mapping[str, Estimate]
+    study: StudyConfig, tasks: Sequence[Task], expected: Mapping[str, Estimate]
 ) -> tuple[float, float, bool]:
     """Seconds and megabytes that the longest and the largest of these runs may take, and whether that is known."""
-    told = [known[task.id] for task in tasks if task.id in known]
-    whole = len(told) == len(tasks)
-    seconds = max(SHORTEST, SLOWER * max(one.seconds for one in told)) if whole else SECONDS
-    held = [one.memory_mb for one in told if one.memory_mb is not None]
-    memory = MORE * max(held) if whole and len(held) == len(told) else MEMORY_MB
-    return seconds, study.memory * 1000 if study.memory else memory, whole
+    estimates = [expected[task.id] for task in tasks if task.id in expected]
+    all_estimated = len(estimates) == len(tasks)
+    seconds = max(SHORTEST, SLOWER * max(estimate.seconds for estimate in estimates)) if all_estimated else SECONDS
+    memories = [estimate.memory_mb for estimate in estimates if estimate.memory_mb is not None]
+    memory = MORE * max(memories) if all_estimated and len(memories) == len(estimates) else MEMORY_MB
+    return seconds, study.memory * 1000 if study.memory else memory, all_estimated
 
 
 def array_script(study: StudyConfig, wave: Wave, runs: Path, *, gpu: bool) -> str:
     """The script of an array. It needs nothing of this package to find out whose turn it is."""
-    ours = {
+    defaults = {
         "array": f"0-{len(wave.tasks) - 1}" + (f"%{study.jobs}" if study.jobs else ""),
         **job_options(study, wave.name, "%A_%a", wave.seconds, wave.memory_mb),
         "cpus-per-task": str(study.threads or CPUS),
@@ -121,11 +123,11 @@ def array_script(study: StudyConfig, wave: Wave, runs: Path, *, gpu: bool) -> st
     }
     source = (
         f"{SLOWER:g} times the time and {MORE:g} times the memory of runs of these kinds where this was written"
-        if wave.known
+        if wave.estimated
         else f"a guess; python -m compare plan {quoted(study.folder)} times runs of these kinds, then write this anew"
     )
     return f"""\
-{sbatch_heading(with_chosen(ours, study))}
+{sbatch_heading(with_chosen(defaults, study))}
 # {counted(len(wave.tasks), "run")} of the study {study.name}, an element each; done ones end at once.
 # Time and memory: {source}.
 set -euo pipefail
@@ -139,8 +141,10 @@ export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}" OMP_WAIT_POLICY=passive
 
 def report_script(study: StudyConfig) -> str:
     """The script of the last job, which takes in what the arrays have left. It asks for no GPU."""
-    ours = {**job_options(study, "report", "report_%j", *REPORT), "cpus-per-task": "1"}
-    options = {name: value for name, value in with_chosen(ours, study).items() if not name.startswith(("gres", "gpu"))}
+    defaults = {**job_options(study, "report", "report_%j", *REPORT), "cpus-per-task": "1"}
+    options = {
+        name: value for name, value in with_chosen(defaults, study).items() if not name.startswith(("gres", "gpu"))
+    }
     return f"""\
 {sbatch_heading(options)}
 # The report of the study {study.name}, of whatever is done.
@@ -157,7 +161,7 @@ def submission(study: StudyConfig, waves: Sequence[Wave]) -> str:
     steps.append(("report", tuple(wave.name for wave in waves), "the tables and the page"))
     lines = []
     for name, after, what in steps:
-        ids = "".join(f":${{{other}}}" for other in after)
+        ids = "".join(f":${{{wave_name}}}" for wave_name in after)
         awaits = f'--dependency="afterany{ids}" ' if after else ""
         lines.append(f'{name}=$(submit {awaits}{name}.sbatch)\necho "{name}: job ${name}, {what}"')
     return "\n".join([SUBMIT.format(study=study.name, folder=quoted(study.folder)), *lines, ""])
@@ -177,10 +181,10 @@ def job_options(study: StudyConfig, name: str, log: str, seconds: float, memory_
     }
 
 
-def with_chosen(ours: Options, study: StudyConfig) -> Options:
+def with_chosen(defaults: Options, study: StudyConfig) -> Options:
     """Our options with those of --sbatch in their place; `mem=` leaves ours out."""
     chosen = {name: (equals, value) for name, equals, value in (word.partition("=") for word in study.sbatch)}
-    merged = ours | {name: value for name, (_, value) in chosen.items()}
+    merged = defaults | {name: value for name, (_, value) in chosen.items()}
     left_out = {name for name, (equals, value) in chosen.items() if equals and not value}
     return {name: value for name, value in merged.items() if name not in left_out}
 
@@ -208,7 +212,7 @@ def waves_in_words(waves: Sequence[Wave]) -> str:
     head = ["array", "runs", "time of each", "memory of each", "told by", "after"]
     rows = [
         [wave.name, str(len(wave.tasks)), duration(wave.seconds), megabytes(wave.memory_mb),
-         "runs of its kinds" if wave.known else "a guess", ", ".join(wave.after)]
+         "runs of its kinds" if wave.estimated else "a guess", ", ".join(wave.after)]
         for wave in waves
     ]  # fmt: skip
     return text_table(rows, head, right=[1, 2, 3]) if rows else "  nothing is left but the report"

@@ -37,16 +37,16 @@ def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outc
     """
     began, clock = time.time(), time.perf_counter()
     failed = Outcome(state="failed", host=platform.node(), started=utc(began))
-    with printing_to(log, task.name) as said:
+    with printing_to(log, task.name) as stream:
         try:
             folder = run_folder(task)
             if not trust and (files := broken(folder)):
                 raise UserError(f"{folder}: {CHANGED.format(', '.join(files))}")
         except UserError as error:
-            said.write(f"{error}\n")
+            stream.write(f"{error}\n")
             return replace(failed, error=str(error), final=True, seconds=time.perf_counter() - clock)
         except Exception as error:  # recorded, and the study goes on
-            traceback.print_exc(file=said)
+            traceback.print_exc(file=stream)
             return replace(failed, error=error_in_a_line(error), seconds=time.perf_counter() - clock)
     seconds, memory = seconds_and_memory(folder, began, time.perf_counter() - clock)
     return replace(failed, state="done", folder=str(folder), seconds=seconds, memory_mb=memory)
@@ -79,10 +79,10 @@ def printing_to(log: Path | None, title: str) -> Iterator[IO[str]]:
     """Sends what Python prints while the body runs to the end of `log`; the file that it yields takes more."""
     path = log or Path(os.devnull)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", buffering=1) as said:
-        said.write(f"{utc(time.time())} {title}, in process {os.getpid()} on {platform.node()}\n")
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            yield said
+    with path.open("a", encoding="utf-8", buffering=1) as stream:
+        stream.write(f"{utc(time.time())} {title}, in process {os.getpid()} on {platform.node()}\n")
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            yield stream
 
 
 def error_in_a_line(error: Exception) -> str:
@@ -94,8 +94,8 @@ def error_in_a_line(error: Exception) -> str:
 def seconds_and_memory(folder: Path, began: float, seconds: float) -> tuple[float, float | None]:
     """Seconds and megabytes of a finished run; the seconds are its result's where it stood there before `began`."""
     result, path = read_result(folder) or {}, folder / "result.json"
-    found = path.is_file() and path.stat().st_mtime < began
-    return (found and number_or_none(result.get("seconds"))) or seconds, number_or_none(result.get("memory_mb"))
+    was_done = path.is_file() and path.stat().st_mtime < began
+    return (was_done and number_or_none(result.get("seconds"))) or seconds, number_or_none(result.get("memory_mb"))
 
 
 def number_or_none(value: object) -> float | None:

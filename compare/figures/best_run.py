@@ -39,15 +39,15 @@ def segmentations(study: Study, most: int = 6) -> Figure | None:
         return None
     scores = study.scores[study.scores["run"] == Path(run["folder"]).name].sort_values("jaccard", kind="stable")
     places = np.unique(np.linspace(0, len(scores) - 1, min(most, len(scores))).round().astype(int))
-    shown = scores.iloc[places]
-    masks = kept_masks([Path(run["folder"])], shown["image_id"].tolist())
-    if set(shown["image_id"]) - set(masks):
+    chosen = scores.iloc[places]
+    masks = kept_masks([Path(run["folder"])], chosen["image_id"].tolist())
+    if set(chosen["image_id"]) - set(masks):
         return None
-    known = photograph_paths(study)
-    figure = Figure(figsize=(10, 3.0 * ((len(shown) + 2) // 3)), layout="constrained")
-    axes = figure.subplots((len(shown) + 2) // 3, 3, squeeze=False).ravel()
-    for axis, name, jaccard in zip(axes[: len(shown)], shown["image_id"], shown["jaccard"], strict=True):
-        draw_outlines(axis, masks[name], known.get(name))
+    photographs = photograph_paths(study)
+    figure = Figure(figsize=(10, 3.0 * ((len(chosen) + 2) // 3)), layout="constrained")
+    axes = figure.subplots((len(chosen) + 2) // 3, 3, squeeze=False).ravel()
+    for axis, name, jaccard in zip(axes[: len(chosen)], chosen["image_id"], chosen["jaccard"], strict=True):
+        draw_outlines(axis, masks[name], photographs.get(name))
         axis.set_title(f"{name}, IoU {jaccard:.3f}", fontsize=9)
     for axis in axes:
         axis.set_axis_off()

@@ -46,11 +46,11 @@ def factor_curves(table: pd.DataFrame, factor: str, arms: list[str], tints: dict
         tints: Colours of their own, where these are no arms of the study.
     """
     tints = tints or colours(arms)
-    shown = list(dict.fromkeys(table["panel"]))
-    axes, figure = panel_grid(len(shown), height=3.6)
+    titles = list(dict.fromkeys(table["panel"]))
+    axes, figure = panel_grid(len(titles), height=3.6)
     lines = list(dict.fromkeys(table["line"]))
     levels = sorted(set(table[factor]))
-    for axis, title in zip(axes, shown, strict=True):
+    for axis, title in zip(axes, titles, strict=True):
         for style, line in enumerate(lines):
             rows = table[(table["panel"] == title) & (table["line"] == line)]
             _lines(axis, rows, factor, tints, STYLES[style % len(STYLES)])

@@ -57,12 +57,12 @@ def colours(arms: list[str]) -> dict[str, str]:
 
     No two of the first eleven arms share one.
     """
-    taken = {arm: NAMED[arm] for arm in arms if arm in NAMED}
+    tints = {arm: NAMED[arm] for arm in arms if arm in NAMED}
     for arm in arms:
         own = NAMED.get(arm.split(" (")[0])
-        spare = [colour for colour in [*OTHERS, *NAMED.values()] if colour not in taken.values()] or OTHERS
-        taken.setdefault(arm, own if own and own not in taken.values() else spare[0])
-    return {arm: taken[arm] for arm in arms}
+        spare = [colour for colour in [*OTHERS, *NAMED.values()] if colour not in tints.values()] or OTHERS
+        tints.setdefault(arm, own if own and own not in tints.values() else spare[0])
+    return {arm: tints[arm] for arm in arms}
 
 
 def spare_colours(arms: list[str], lines: list[str]) -> dict[str, str]:
@@ -109,9 +109,9 @@ def _inline(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(#|href="#)(\w+)', svg))
     own = f"d{crc32(svg.encode()):08x}"
-    svg = re.sub(r' id="([\w.]+)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r' id="([\w.]+)"', lambda match: f' id="{own}{match[1]}"' if match[1] in used else "", svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{own}", svg)
-    svg = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: _of_page(found[0]), svg)
+    svg = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda match: _of_page(match[0]), svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
     svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", svg, count=1).replace("xlink:href", "href")
     return re.sub(r"\s*\n\s*", " ", svg).strip()
@@ -119,5 +119,5 @@ def _inline(svg: str) -> str:
 
 def _of_page(colour: str) -> str:
     """The custom property of the page that stands for a colour, with the colour for viewers that know none."""
-    known = PAGE.get(colour) or (f"c{colour[1:]}" if colour in [*NAMED.values(), *OTHERS] else "")
-    return f"var(--{known}, {colour})" if known else colour
+    name = PAGE.get(colour) or (f"c{colour[1:]}" if colour in [*NAMED.values(), *OTHERS] else "")
+    return f"var(--{name}, {colour})" if name else colour

@@ -18,26 +18,28 @@ def with_short_encoder_names(study: Study, tables: dict[str, pd.DataFrame]) -> t
     lineage, stay as they are typed.
     """
     encoders = list(dict.fromkeys(study.runs("finetune")["encoder"]))
-    said = {name: name.removeprefix(PREFIX) for name in encoders}
-    if len(set(said.values())) < len(said) or list(said.values()) == encoders:
+    short_names = {name: name.removeprefix(PREFIX) for name in encoders}
+    if len(set(short_names.values())) < len(short_names) or list(short_names.values()) == encoders:
         return study, tables
 
     def named(options: object) -> list[object]:
-        return [said.get(str(name), name) for name in cast("list[object]", options)]
+        return [short_names.get(str(name), name) for name in cast("list[object]", options)]
 
     options = {key: named(study.options[key]) for key in ("encoder", "contrast") if study.options.get(key)}
     own = replace(
         study,
         options=study.options | options,
-        plan=_with_names(study.plan, said),
-        scores=_with_names(study.scores, said),
+        plan=_with_names(study.plan, short_names),
+        scores=_with_names(study.scores, short_names),
     )
-    return own, {name: table if name == "lineage" else _with_names(table, said) for name, table in tables.items()}
+    return own, {
+        name: table if name == "lineage" else _with_names(table, short_names) for name, table in tables.items()
+    }
 
 
-def _with_names(table: pd.DataFrame, said: dict[str, str]) -> pd.DataFrame:
+def _with_names(table: pd.DataFrame, short_names: dict[str, str]) -> pd.DataFrame:
     """A table with other names in the words of its columns."""
-    for long, short in said.items():
+    for long, short in short_names.items():
         for column in (name for name in COLUMNS if name in table and len(table) and long != short):
             words = table[column].astype(object)
             table = table.assign(**{column: words.where(words.isna(), words.astype(str).str.replace(long, short))})

@@ -33,7 +33,7 @@ def seed_failures(study: Study) -> pd.DataFrame:
             pairs = complete_pairs(scores, scores)
             if pairs.scores_a.size:
                 rates = (pairs.scores_a < FAILURE).mean(axis=1)
-                rows += [(arm, *cell, *one) for one in zip(np.array(study.seeds)[pairs.seeds], rates, strict=True)]
+                rows += [(arm, *cell, *pair) for pair in zip(np.array(study.seeds)[pairs.seeds], rates, strict=True)]
     return pd.DataFrame(rows, columns=["arm", "setting", "label_fraction", "seed", "failure_rate"])
 
 

@@ -29,13 +29,13 @@ class MaskPair(NamedTuple):
 
 def kept_masks(folders: Sequence[Path], image_ids: Sequence[str]) -> dict[str, MaskPair]:
     """Truth and prediction of those of the images that these runs, the folds of one arm, have scored."""
-    found: dict[str, MaskPair] = {}
+    masks: dict[str, MaskPair] = {}
     for path in (folder / MASKS for folder in folders):
         if path.is_file():
             table = pd.read_parquet(path, filters=[("image_id", "in", list(image_ids))])
             rows = zip(table["image_id"], table["truth"], table["prediction"], strict=True)
-            found |= {str(name): MaskPair(_mask(truth), _mask(prediction)) for name, truth, prediction in rows}
-    return found
+            masks |= {str(name): MaskPair(_mask(truth), _mask(prediction)) for name, truth, prediction in rows}
+    return masks
 
 
 def photograph_paths(study: Study) -> dict[str, Path]:

@@ -36,15 +36,15 @@ def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int, before: floa
     """
     images = Workload(study)
     done = done_already(study, tasks)
-    left = [task for task in tasks if task.id not in done]
-    known = estimates(study, tasks, images)
+    tasks_left = [task for task in tasks if task.id not in done]
+    expected = estimates(study, tasks, images)
     lesions, scored = images.scored(tasks)
     parts = [
-        plan_heading(study, tasks, left),
+        plan_heading(study, tasks, tasks_left),
         factors_in_words(study, tasks),
-        runs_in_words(tasks, done, known),
+        runs_in_words(tasks, done, expected),
         pretrainings_in_words(tasks, done),
-        "\n".join(costs_in_words(study, left, known, slots, before)),
+        "\n".join(costs_in_words(study, tasks_left, expected, slots, before)),
         "\n".join(power_in_words(study, tasks, lesions, scored)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -56,21 +56,25 @@ def done_already(study: StudyConfig, tasks: Sequence[Task]) -> dict[str, Outcome
     A run that was made by hand is found as well, but only when its turn has come.
     """
     done: dict[str, Outcome] = {}
-    wanted = {task.id for task in tasks}
+    ids = {task.id for task in tasks}
     for folder in [*sorted(path.parent for path in study.out.glob("*/plan.csv")), study.folder]:
         outcomes = read_outcomes(folder)
-        stands = {key: one for key, one in outcomes.items() if key in wanted and (Path(one.folder) / RESULT).is_file()}
-        done |= {key: one for key, one in stands.items() if one.state == "done"}
+        standing = {
+            key: outcome
+            for key, outcome in outcomes.items()
+            if key in ids and (Path(outcome.folder) / RESULT).is_file()
+        }
+        done |= {key: outcome for key, outcome in standing.items() if outcome.state == "done"}
     return done
 
 
-def plan_heading(study: StudyConfig, tasks: Sequence[Task], left: Sequence[Task]) -> str:
+def plan_heading(study: StudyConfig, tasks: Sequence[Task], tasks_left: Sequence[Task]) -> str:
     """The study in a line."""
-    done = len(tasks) - len(left)
+    done = len(tasks) - len(tasks_left)
     ready = f", {done} of them done already" if done else ""
     first, second = study.contrast
-    asked = study.question or f"is {first} better than {second}?"
-    return f"study {study.name}: {counted(len(tasks), 'run')}{ready}\nquestion: {asked}"
+    question = study.question or f"is {first} better than {second}?"
+    return f"study {study.name}: {counted(len(tasks), 'run')}{ready}\nquestion: {question}"
 
 
 def factors_in_words(study: StudyConfig, tasks: Sequence[Task]) -> str:
@@ -78,16 +82,20 @@ def factors_in_words(study: StudyConfig, tasks: Sequence[Task]) -> str:
     tuned = [task.factors for task in tasks if task.stage == "finetune"]
     rows = []
     for factor in FACTORS:
-        levels = list(dict.fromkeys(level(factor, one[factor]) for one in tuned if one[factor] not in (None, "")))
+        levels = list(
+            dict.fromkeys(
+                level(factor, combination[factor]) for combination in tuned if combination[factor] not in (None, "")
+            )
+        )
         if len(levels) > 1:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared" * (factor == study.arms)])
         elif factor == study.arms:
             rows.append([factor, str(len(levels)), ", ".join(levels), "compared, and has but one level"])
     lines = ["what varies", text_table([line for row in rows for line in over_lines(row, 2, 60)], right=[1])]
-    everything = list(all_combinations(study))
+    combinations = list(all_combinations(study))
     for rule in study.rules:
-        out = sum(rule.leaves_out(one) for one in everything)
-        lines.append(wrapped(f"left out: {counted(out, 'fine-tuning')} by '{rule.text}'", 2))
+        count = sum(rule.leaves_out(combination) for combination in combinations)
+        lines.append(wrapped(f"left out: {counted(count, 'fine-tuning')} by '{rule.text}'", 2))
     return "\n".join(lines)
 
 
@@ -98,20 +106,20 @@ def over_lines(row: Sequence[str], column: int, width: int) -> list[list[str]]:
     return [[*row[:column], first, *row[column + 1 :]], *([*before, line, *behind] for line in more)]
 
 
-def runs_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome], known: Estimates) -> str:
+def runs_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome], expected: Estimates) -> str:
     """A line a kind of run: how many there are, what one takes, and how that is known."""
     groups: dict[tuple[str, RunKind], list[Task]] = defaultdict(list)
     for task in tasks:
         groups[(task.stage, task_kind(task))].append(task)
     rows = []
-    for (stage, kind), some in sorted(groups.items(), key=lambda item: STAGES.index(item[1][0].stage)):
-        costs = [known[task.id] for task in some if task.id in known]
+    for (stage, kind), group in sorted(groups.items(), key=lambda item: STAGES.index(item[1][0].stage)):
+        costs = [expected[task.id] for task in group if task.id in expected]
         name = str(kind).replace("finetune", stage, 1) if stage == "search" else str(kind)
-        finished = sum(task.id in done for task in some)
+        finished = sum(task.id in done for task in group)
         each = duration_range([cost.seconds for cost in costs])
         memory = max((cost.memory_mb or 0 for cost in costs), default=0) or None
         source = costs[0].source if costs else "unknown"
-        rows.append([str(len(some)), str(finished), each, megabytes(memory), source, name])
+        rows.append([str(len(group)), str(finished), each, megabytes(memory), source, name])
     head = ["runs", "done", "each", "memory", "known from", "kind"]
     room = WIDTH - sum(2 + max(len(row[column]) for row in [head, *rows]) for column in range(5)) - 2
     return "runs\n" + text_table([line for row in rows for line in over_lines(row, 5, room)], head, right=[0, 1, 2, 3])
@@ -131,29 +139,31 @@ def pretrainings_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome]) ->
     for task in tasks:
         if task.stage != "pretrain":
             continue
-        waiting = Counter(other.stage for other in tasks if task.id in other.needs)
+        waiting = Counter(dependent.stage for dependent in tasks if task.id in dependent.needs)
         names = {"search": ("search", "searches"), "finetune": ("fine-tuning", ""), "probe": ("probe", "")}
-        said = [counted(count, *names[stage]) for stage, count in waiting.items()]
+        dependents = [counted(count, *names[stage]) for stage, count in waiting.items()]
         ready = "done" if task.id in done else "to do"
-        lines.append(wrapped(f"{task.name} ({ready}): {' and '.join(said)} wait for it", 2))
+        lines.append(wrapped(f"{task.name} ({ready}): {' and '.join(dependents)} wait for it", 2))
     return "\n".join(["pretrainings, each done once", *lines]) if lines else ""
 
 
 def costs_in_words(
-    study: StudyConfig, left: Sequence[Task], known: Estimates, slots: int, before: float
+    study: StudyConfig, tasks_left: Sequence[Task], expected: Estimates, slots: int, before: float
 ) -> Iterator[str]:
     """Time, memory and disk of what is left to do, against the budget and this machine."""
     yield "what is left to do"
-    if not left:
+    if not tasks_left:
         yield "  nothing: every run is done"
         return
-    estimated = [task for task in left if task.id in known]
-    seconds = {task.id: known[task.id].seconds for task in estimated}
+    estimated = [task for task in tasks_left if task.id in expected]
+    seconds = {task.id: expected[task.id].seconds for task in estimated}
     if not estimated:
-        yield wrapped("of the time and memory of its runs nothing is known; --timed times a few steps of each", 2)
+        yield wrapped("nothing is known of the time and memory of these runs, for none of their kind has finished on a "
+                      "machine like this one; `python -m compare plan --timed` times a few steps", 2)  # fmt: skip
         return
-    if len(estimated) < len(left):
-        yield f"  of {counted(len(left) - len(estimated), 'run')} nothing is known; the figures below leave them out"
+    if len(estimated) < len(tasks_left):
+        unknown = counted(len(tasks_left) - len(estimated), "run")
+        yield wrapped(f"nothing is known of the time and memory of {unknown}, which the figures below leave out", 2)
     wall, ids = wall_time(estimated, seconds, slots), {task.id for task in estimated}
     waiting = any(need in ids for task in estimated for need in task.needs)
     around = AROUND * before
@@ -168,9 +178,9 @@ def costs_in_words(
             f"more than the budget of {duration(hours)}: about {share_in(estimated, seconds, slots, hours):.0%} of the "
             f"runs will be begun, and the next `run` goes on")  # fmt: skip
         yield wrapped(f"budget: {spent}", 2)
-    yield from memory_in_words(study, [known[task.id] for task in estimated], slots)
+    yield from memory_in_words(study, [expected[task.id] for task in estimated], slots)
     size, free = (
-        1e6 * sum(known[task.id].disk_mb for task in estimated),
+        1e6 * sum(expected[task.id].disk_mb for task in estimated),
         shutil.disk_usage(nearest_existing(study.runs)).free,
     )
     verdict = "" if size < free else "; TOO LITTLE: free some, or give another --runs"
@@ -200,4 +210,4 @@ def share_in(tasks: Sequence[Task], seconds: Mapping[str, float], slots: int, li
 
 def nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    return next(one for one in [folder, *folder.absolute().parents] if one.exists())
+    return next(path for path in [folder, *folder.absolute().parents] if path.exists())

@@ -61,9 +61,9 @@ def power_by_seeds(
         contrasts: Pairs of arms, all of which are looked at in every cell. What is pooled is the primary contrast,
             which is looked at by itself.
     """
-    found = []
+    powers = []
     for count in seeds:
-        one, all_cells = (
+        single_cell, all_cells = (
             Design(
                 lesions=lesions, images=images, seeds=count, lesion_spread=lesion,
                 seed_spread=spreads.seed / over**0.5, rest_spread=spreads.rest / over**0.5,
@@ -71,9 +71,9 @@ def power_by_seeds(
             for lesion, over in ((spreads.lesion, 1), (spreads.pooled_lesion, cells))
         )  # fmt: skip
         pooled = resolvable_difference(all_cells)
-        single = resolvable_difference(one, family=contrasts * cells if cells > 1 else 1)
-        found.append(Power(count, pooled, single, equivalence_power(all_cells, margin)))
-    return found
+        single = resolvable_difference(single_cell, family=contrasts * cells if cells > 1 else 1)
+        powers.append(Power(count, pooled, single, equivalence_power(all_cells, margin)))
+    return powers
 
 
 def equivalence_power(parts: Components, margin: float) -> float:
@@ -93,9 +93,13 @@ def equivalence_power(parts: Components, margin: float) -> float:
 
 def spreads_for(study: StudyConfig) -> Spreads:
     """Those of an earlier study of the same contrast on the same images, the largest there is, else the defaults."""
-    found = [one for one in (measured_spreads(path, study) for path in sorted(study.out.glob("*/study.yaml"))) if one]
-    if found:
-        return max(found, key=lambda one: one[0])[1]
+    measurements = [
+        measurement
+        for measurement in (measured_spreads(path, study) for path in sorted(study.out.glob("*/study.yaml")))
+        if measurement
+    ]
+    if measurements:
+        return max(measurements, key=lambda measurement: measurement[0])[1]
     standard = Design(lesions=2, images=2, seeds=2)
     words = "the defaults, near what ISIC 2018 gave between two pretrained inits"
     lesion, seed, rest = standard.lesion_spread, standard.seed_spread, standard.rest_spread
@@ -105,24 +109,24 @@ def spreads_for(study: StudyConfig) -> Spreads:
 def measured_spreads(path: Path, study: StudyConfig) -> tuple[int, Spreads] | None:
     """The count of differences that a study rests on, and how they spread; None for other images or contrasts."""
     try:
-        other = read_study(path.parent)
+        earlier = read_study(path.parent)
     except UserError:  # of a form that is no more, or half written: it tells nothing
         return None
-    named = other.options.get("data")
+    data = earlier.options.get("data")
     same = (
-        labelled_source(Path(str(named)) if named else None).folder.resolve()
+        labelled_source(Path(str(data)) if data else None).folder.resolve()
         == labelled_source(study.data).folder.resolve()
     )
-    contrast = other.contrasts[0] if other.contrasts else ()
-    if not same or named_contrast(other) != set(study.contrast) or not len(other.scores):
+    contrast = earlier.contrasts[0] if earlier.contrasts else ()
+    if not same or named_contrast(earlier) != set(study.contrast) or not len(earlier.scores):
         return None
-    cells = list(cell_variances(other, *contrast))
+    cells = list(cell_variances(earlier, *contrast))
     if not cells:
         return None
     lesion, seed, rest = (float(np.sqrt(np.mean([cell[i] for cell in cells]))) for i in range(3))
-    pooled = next(pooled_variances(other, *contrast), None)
-    words = f"measured in study '{other.name}' ({len(cells)} cells, {len(other.seeds)} seeds)"
-    size = len(cells) * len(other.seeds) * len(other.lesions)
+    pooled = next(pooled_variances(earlier, *contrast), None)
+    words = f"measured in study '{earlier.name}' ({len(cells)} cells, {len(earlier.seeds)} seeds)"
+    size = len(cells) * len(earlier.seeds) * len(earlier.lesions)
     return size, Spreads(lesion, seed, rest, float(np.sqrt(pooled[0])) if pooled else lesion, words)
 
 

@@ -19,28 +19,28 @@ def power_in_words(study: StudyConfig, tasks: Sequence[Task], lesions: int, imag
     cells, spreads, seeds = count_cells(tasks, study.arms), spreads_for(study), len(study.seed)
     arms = len({tuple(task.factors[name] for name in arm_factors(study)) for task in tasks if task.stage == "finetune"})
     pairs = arms * (arms - 1) // 2
-    table = power_by_seeds(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
-    here = next(one for one in table if one.seeds == seeds)
-    yield from resolution_in_words(here, cells)
-    yield power_table(table, here, cells, study.margin)
+    powers = power_by_seeds(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
+    this_study = next(power for power in powers if power.seeds == seeds)
+    yield from resolution_in_words(this_study, cells)
+    yield power_table(powers, this_study, cells, study.margin)
     smallest = "the smallest true difference of IoU that is called better or worse four times in five"
     one_cell = f", in the mean of all cells for the primary contrast and in one cell for one among {pairs * cells}"
     yield wrapped(f"Beside the seeds stands {smallest}{one_cell * (cells > 1)}; the last number is how often two arms "
                   "without any difference are called equivalent.", 2)  # fmt: skip
-    yield margin_in_words(here, table, study.margin)
+    yield margin_in_words(this_study, powers, study.margin)
     yield spreads_in_words(spreads)
 
 
-def resolution_in_words(here: Power, cells: int) -> Iterator[str]:
+def resolution_in_words(power: Power, cells: int) -> Iterator[str]:
     """What these seeds resolve, in a sentence."""
-    if here.seeds < 2:
+    if power.seeds < 2:
         yield wrapped("With one seed every verdict is 'undecided': how trainings differ cannot be seen.", 2)
         return
-    if not isfinite(here.pooled):
-        yield wrapped(f"With {here.seeds} seeds every verdict will be 'undecided': no difference is large enough.", 2)
+    if not isfinite(power.pooled):
+        yield wrapped(f"With {power.seeds} seeds every verdict will be 'undecided': no difference is large enough.", 2)
         return
-    one = f", {here.cell:.4f} in a single cell" if cells > 1 and isfinite(here.cell) else ""
-    yield wrapped(f"With {here.seeds} seeds it resolves a difference of {here.pooled:.4f} IoU{one}.", 2)
+    in_one_cell = f", {power.cell:.4f} in a single cell" if cells > 1 and isfinite(power.cell) else ""
+    yield wrapped(f"With {power.seeds} seeds it resolves a difference of {power.pooled:.4f} IoU{in_one_cell}.", 2)
 
 
 def arm_factors(study: StudyConfig) -> tuple[str, ...]:
@@ -48,26 +48,28 @@ def arm_factors(study: StudyConfig) -> tuple[str, ...]:
     return ("init", "method") if study.arms == "init" else (study.arms,)
 
 
-def power_table(table: Sequence[Power], here: Power, cells: int, margin: float) -> str:
+def power_table(powers: Sequence[Power], this_study: Power, cells: int, margin: float) -> str:
     """A row a number of seeds; of a single cell there is no mean."""
-    found = ["difference"] if cells == 1 else [f"mean of {cells} cells", "one cell"]
+    columns = ["difference"] if cells == 1 else [f"mean of {cells} cells", "one cell"]
     rows = []
-    for one in table:
-        differences = [f"{value:.4f}" if isfinite(value) else "none" for value in (one.pooled, one.cell)][: len(found)]
-        rows.append([str(one.seeds), *differences, f"{one.equivalent:.0%}", "this study" * (one is here)])
-    return text_table(rows, ["seeds", *found, f"equal within {margin:g}", ""], right=range(len(found) + 2))
+    for power in powers:
+        differences = [f"{value:.4f}" if isfinite(value) else "none" for value in (power.pooled, power.cell)][
+            : len(columns)
+        ]
+        rows.append([str(power.seeds), *differences, f"{power.equivalent:.0%}", "this study" * (power is this_study)])
+    return text_table(rows, ["seeds", *columns, f"equal within {margin:g}", ""], right=range(len(columns) + 2))
 
 
-def margin_in_words(here: Power, table: Sequence[Power], margin: float) -> str:
+def margin_in_words(power: Power, powers: Sequence[Power], margin: float) -> str:
     """Whether equivalence can be shown, and else how many seeds it takes."""
-    if here.equivalent >= 0.8:
+    if power.equivalent >= 0.8:
         return wrapped(f"The margin of {margin:g} can be reached: equal arms are found equivalent.", 2)
-    enough = next((one.seeds for one in table if one.equivalent >= 0.8), None)
+    enough = next((other.seeds for other in powers if other.equivalent >= 0.8), None)
     remedy = f"{enough} seeds would" if enough else (
-        f"{table[-1].seeds} seeds are not enough either: take more images, or a wider --margin")  # fmt: skip
-    word = "cannot" if here.equivalent < 0.05 else "can hardly"
+        f"{powers[-1].seeds} seeds are not enough either: take more images, or a wider --margin")  # fmt: skip
+    word = "cannot" if power.equivalent < 0.05 else "can hardly"
     return wrapped(f"The margin of {margin:g} {word} be reached: equal arms are found equivalent "
-                   f"{here.equivalent:.0%} of the time; {remedy}.", 2)  # fmt: skip
+                   f"{power.equivalent:.0%} of the time; {remedy}.", 2)  # fmt: skip
 
 
 def spreads_in_words(spreads: Spreads) -> str:

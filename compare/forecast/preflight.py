@@ -31,9 +31,9 @@ def refuse_what_would_stop(study: StudyConfig, study_images: StudyImages, tasks:
     Raises:
         UserError: With every complaint of every check, a line each.
     """
-    found = list(dict.fromkeys(text for check in CHECKS for text in check(study, study_images, tasks)))
-    if found:
-        raise UserError("\n".join(found))
+    faults = list(dict.fromkeys(text for check in CHECKS for text in check(study, study_images, tasks)))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def encoder_file_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
@@ -122,10 +122,10 @@ def leak_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[T
             yield from (f"{config.method}: {text}, in the file of --pretrain" for text in refusals)
 
 
-def complaints(attempt: Callable[..., object], *given: object) -> Iterator[str]:
+def complaints(attempt: Callable[..., object], *arguments: object) -> Iterator[str]:
     """What the attempt complains of, if it does."""
     try:
-        attempt(*given)
+        attempt(*arguments)
     except (UserError, ValueError) as error:
         yield str(error)
 

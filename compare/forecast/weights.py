@@ -47,12 +47,12 @@ def missing_weights(study: StudyConfig, tasks: Sequence[Task], absent: Collectio
 
 def flags_without_imagenet(study: StudyConfig, tasks: Sequence[Task]) -> list[str]:
     """Flags, and lines of the file of pretraining, that make a study start from no ImageNet weights."""
-    found = []
+    flags = []
     if "imagenet" in study.init:
         inits = [init for init in study.init if init != "imagenet"] or ["random"]
-        found.append(f"--init {' '.join(inits)}")
+        flags.append(f"--init {' '.join(inits)}")
         if "imagenet" in study.contrast and len(inits) > 1:
-            found[0] += f" --contrast {inits[0]} {inits[1]}"
+            flags[0] += f" --contrast {inits[0]} {inits[1]}"
     if any(task.stage == "pretrain" and from_imagenet(task) for task in tasks):
-        found.append(f"`init: random` in {study.pretrain or 'a file for --pretrain'}")
-    return found
+        flags.append(f"`init: random` in {study.pretrain or 'a file for --pretrain'}")
+    return flags

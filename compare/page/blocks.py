@@ -64,8 +64,10 @@ class Section:
     @property
     def brief(self) -> list[Table | str]:
         """What of it stands in report.md: its sentences and its short tables."""
-        told = [block for block in self.blocks if isinstance(block, str) or (isinstance(block, Table) and block.short)]
-        return told if any(isinstance(block, Table) for block in told) else []
+        blocks = [
+            block for block in self.blocks if isinstance(block, str) or (isinstance(block, Table) and block.short)
+        ]
+        return blocks if any(isinstance(block, Table) for block in blocks) else []
 
 
 def single_group_table(name: str, caption: str, frame: pd.DataFrame, columns: Sequence[Column]) -> Table:
@@ -133,13 +135,13 @@ def number_column(key: str, title: str, as_text: Callable[[float], str] = plain_
     return Column(title, lambda row: as_text(cell_number(row.get(key))), lambda row: cell_number(row.get(key)))
 
 
-def word_column(key: str, title: str, look: Look = "", spoken: Mapping[str, str] | None = None) -> Column:
+def word_column(key: str, title: str, look: Look = "", names: Mapping[str, str] | None = None) -> Column:
     """A column of words; `spoken` says some of them otherwise."""
 
     def text(row: Row) -> str:
         value = row.get(key)
-        said = "" if value is None or value != value else str(value)
-        return (spoken or {}).get(said, said)
+        word = "" if value is None or value != value else str(value)
+        return (names or {}).get(word, word)
 
     return Column(title, text, text, left=True, look=look)
 

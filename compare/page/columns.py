@@ -93,14 +93,14 @@ COLUMNS: dict[str, list[Column]] = {
         number_column("friedman_p", "Friedman p", p_value),
     ],
     "factors": [
-        word_column("factor", "Factor", spoken=SPOKEN),
+        word_column("factor", "Factor", names=SPOKEN),
         number_column("levels", "Levels", lambda n: plain_number(n or nan)),
         number_column("range", "Best − worst", unsigned),  # noqa: RUF001
         number_column("spread", "Spread", unsigned),
         number_column("share", "Share of the variance", whole_percent),
     ],
     "levels": [
-        word_column("factor", "Factor", spoken=SPOKEN), word_column("level", "Level"), number_column("cells", "Cells"),
+        word_column("factor", "Factor", names=SPOKEN), word_column("level", "Level"), number_column("cells", "Cells"),
         number_column("mean", "Mean IoU", decimals), number_column("effect", "Effect", points),
         interval_column("95 % interval", points),
     ],
@@ -123,13 +123,13 @@ COLUMNS: dict[str, list[Column]] = {
         interval_column("95 % interval", decimals), number_column("failure_rate", "Failures", whole_percent),
     ],
     "probes": [
-        word_column("arm", "Encoder from", "arm"), word_column("probe", "Probe", spoken=PROBE),
-        word_column("measure", "Measure", spoken=PROBE), number_column("value", "Value", decimals),
+        word_column("arm", "Encoder from", "arm"), word_column("probe", "Probe", names=PROBE),
+        word_column("measure", "Measure", names=PROBE), number_column("value", "Value", decimals),
         interval_column("95 % interval", decimals), number_column("n", "n"), word_column("detail", "Settings"),
     ],
     "probe_ranks": [
-        word_column("probe", "Probe", spoken=PROBE), word_column("measure", "Measure", spoken=PROBE),
-        word_column("decoder", "Decoder", spoken=PROBE), number_column("label_fraction", "Labels", fraction_label),
+        word_column("probe", "Probe", names=PROBE), word_column("measure", "Measure", names=PROBE),
+        word_column("decoder", "Decoder", names=PROBE), number_column("label_fraction", "Labels", fraction_label),
         number_column("encoders", "Encoders"), number_column("rho", "Rank correlation", hundredths),
     ],
     "costs": [
@@ -221,12 +221,12 @@ def report_table(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFra
         among: Rows that several tables share out, for what all of them have in common.
     """
     caption = CAPTIONS[name].format(margin=unsigned(study.margin), failure=FAILURE)
-    said, titles = _shared(frame if among is None else among) if name in ("contrasts", "arms") else ("", [])
+    shared, titles = _shared(frame if among is None else among) if name in ("contrasts", "arms") else ("", [])
     columns = [column for column in _columns(study, name) if column.title not in titles]
-    made = single_group_table(name, " ".join(filter(None, [caption, said])), frame, columns)
+    ungrouped = single_group_table(name, " ".join(filter(None, [caption, shared])), frame, columns)
     folded = FOLDED[name](len(frame)) if name in FOLDED else ""
     groups = _row_groups(study, name, frame)
-    return Table(name, made.caption, made.columns, groups, short=name not in BRIEF, folded=folded)
+    return Table(name, ungrouped.caption, ungrouped.columns, groups, short=name not in BRIEF, folded=folded)
 
 
 def _columns(study: Study, name: str) -> list[Column]:
@@ -242,8 +242,8 @@ def _shared(frame: pd.DataFrame) -> tuple[str, list[str]]:
         for name in SHARED
         if name in frame and len(frame) > 1 and frame[name].nunique() == 1 and frame[name].notna().all()
     }
-    said = [SHARED[name][1](value) for name, value in alike.items()]
-    return f"All rows: {', '.join(said)}." if said else "", [SHARED[name][0] for name in alike]
+    words = [SHARED[name][1](value) for name, value in alike.items()]
+    return f"All rows: {', '.join(words)}." if words else "", [SHARED[name][0] for name in alike]
 
 
 def _row_groups(study: Study, name: str, frame: pd.DataFrame) -> dict[str, list[Row]]:

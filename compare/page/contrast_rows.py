@@ -41,15 +41,15 @@ def contrast_tables(study: Study, frame: pd.DataFrame) -> list[Table]:
         "contrasts_of_others": (~first & pooled, "Contrasts of other arms", f"The pairs of arms without {primary}."),
         "contrasts_by_cell": (~first & ~pooled, "Other contrasts by cell", "The other contrasts by cell."),
     }
-    made = [report_table(study, "contrasts", frame[first], frame)]
+    tables = [report_table(study, "contrasts", frame[first], frame)]
     if not first.all():
         more = f"{(~first).sum()} more contrasts stand in tables/contrasts.csv."
-        made = [replace(made[0], caption=f"{made[0].caption} {more}")]
+        tables = [replace(tables[0], caption=f"{tables[0].caption} {more}")]
     for name, (rows, title, caption) in folded.items():
         if rows.any():
-            rest = single_group_table(name, caption, frame[rows], made[0].columns)
-            made.append(replace(rest, short=False, folded=f"{title} ({rows.sum()})"))
-    return made
+            folded_table = single_group_table(name, caption, frame[rows], tables[0].columns)
+            tables.append(replace(folded_table, short=False, folded=f"{title} ({rows.sum()})"))
+    return tables
 
 
 def left_out(study: Study, table: pd.DataFrame) -> str:
@@ -62,16 +62,16 @@ def left_out(study: Study, table: pd.DataFrame) -> str:
     pooled = table[table["pooled"].astype(bool)]
     none = pooled["difference"].isna()
     part = pooled[~none & (pooled["pairs_left_out"] > 0)]
-    said = [_without(pooled, none)] if none.any() else []
+    sentences = [_without(pooled, none)] if none.any() else []
     pairs = len(study.cells) * len(study.seeds)
     counts = part["pairs_left_out"].astype(int)
     if len(part) > FEW:
         most = f"{counts.min()} to {counts.max()}" if counts.nunique() > 1 else f"{counts.iloc[0]}"
-        said.append(f"{len(part)} of {len(pooled)} pooled contrasts leave out {most} of {pairs} pairs each.")
+        sentences.append(f"{len(part)} of {len(pooled)} pooled contrasts leave out {most} of {pairs} pairs each.")
     elif len(part):
         named = [f"{pair} {count}" for pair, count in zip(_pairs(part), counts, strict=True)]
-        said.append(f"Pooled contrasts leave out, of {pairs} pairs: {', '.join(named)}.")
-    return " ".join(["Only complete pairs of runs are compared.", *said]) if said else ""
+        sentences.append(f"Pooled contrasts leave out, of {pairs} pairs: {', '.join(named)}.")
+    return " ".join(["Only complete pairs of runs are compared.", *sentences]) if sentences else ""
 
 
 def _without(pooled: pd.DataFrame, none: "pd.Series[bool]") -> str:

@@ -34,8 +34,8 @@ def drawings(study: Study, tables: Tables) -> dict[str, SvgDrawing]:
         study: Complete or not.
         tables: Of `all_tables`.
     """
-    made = {name: maker(study, tables) for name, maker in MAKERS.items()}
-    return {name: svg_drawing(*pair) for name, pair in made.items() if pair}
+    figures = {name: maker(study, tables) for name, maker in MAKERS.items()}
+    return {name: svg_drawing(*pair) for name, pair in figures.items() if pair}
 
 
 def figure(study: Study, tables: Tables, name: str) -> Figure | None:
@@ -47,8 +47,8 @@ def figure(study: Study, tables: Tables, name: str) -> Figure | None:
         name: Of `MAKERS`: forest, runs, images, efficiency, heat_map, lr, image_size, failures, ranks, trials,
             subgroups, losses.
     """
-    made = MAKERS[name](*with_short_encoder_names(study, tables))
-    return made[0] if made else None
+    pair = MAKERS[name](*with_short_encoder_names(study, tables))
+    return pair[0] if pair else None
 
 
 def run_rows(study: Study) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def run_rows(study: Study) -> pd.DataFrame:
     What the study does not vary may still differ between the folds of a run, as a rate that each of them searched.
     """
     factors = [factor for factor in study.varying if factor not in ("fold", "seed")]
-    scores = study.scores.assign(**{name: [level(name, one) for one in study.scores[name]] for name in factors})
+    scores = study.scores.assign(**{name: [level(name, value) for value in study.scores[name]] for name in factors})
     return scores.groupby([*factors, "arm", "setting", "seed"], sort=False)["jaccard"].mean().reset_index()
 
 
@@ -176,9 +176,12 @@ def _rank_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:
     rows = tables["arm_ranks"]
     if len(rows) < 3:
         return None
-    told = [f"{row['arm']} {row['mean_rank']:.2f}" for _, row in rows.iterrows()]
+    mean_ranks = [f"{row['arm']} {row['mean_rank']:.2f}" for _, row in rows.iterrows()]
     figure = critical_difference_diagram(arm_ranks(study), study.levels("arm"))
-    return figure, f"Critical-difference diagram of the mean ranks of {enumerated(told)}, as in the table of ranks."
+    return (
+        figure,
+        f"Critical-difference diagram of the mean ranks of {enumerated(mean_ranks)}, as in the table of ranks.",
+    )
 
 
 def _trial_figure(study: Study, tables: Tables) -> tuple[Figure, str] | None:

@@ -65,43 +65,44 @@ def gallery(study: Study) -> list[Sheet]:
     """
     cells = [cell for cell in study.cells if cell[0] == study.cells[0][0]]
     ends = list(dict.fromkeys([cells[0], cells[-1]])) if cells else []
-    known = photograph_paths(study) if ends else {}
-    made = [sheet for cell in ends for sheet in _sheets(study, cell, known, apart=cell == ends[0])]
-    return sorted(made, key=lambda sheet: sheet.apart)
+    photographs = photograph_paths(study) if ends else {}
+    sheets = [sheet for cell in ends for sheet in _sheets(study, cell, photographs, apart=cell == ends[0])]
+    return sorted(sheets, key=lambda sheet: sheet.apart)
 
 
-def _sheets(study: Study, cell: Cell, known: Mapping[str, Path], apart: bool) -> list[Sheet]:
+def _sheets(study: Study, cell: Cell, photographs: Mapping[str, Path], apart: bool) -> list[Sheet]:
     """The cell under its first seed under which most arms have kept masks; nothing where none has."""
     runs = study.runs("finetune")
     runs = runs[(runs["setting"] == cell[0]) & (runs["label_fraction"] == cell[1]) & (runs["state"] == "done")]
-    kept = {
+    folders_by_seed = {
         seed: _mask_folders(study, runs[runs["seed"] == seed])
         for seed in sorted({float(seed) for seed in runs["seed"]})
     }
-    seed = max(kept, key=lambda seed: len(kept[seed]), default=None)
-    if seed is None or not kept[seed]:
+    seed = max(folders_by_seed, key=lambda seed: len(folders_by_seed[seed]), default=None)
+    if seed is None or not folders_by_seed[seed]:
         return []
     folders, title = (
-        _in_order(study, kept[seed]),
+        _in_order(study, folders_by_seed[seed]),
         f"{cell[0]}, {fraction_label(cell[1])} of the labels, seed {seed:.0f}",
     )
     jaccard = _jaccard(study, cell, seed).reindex(columns=list(folders)).dropna()
-    sheets = [Sheet(title, list(folders), _gallery_rows(_spread(study, jaccard), jaccard, folders, known))]
+    sheets = [Sheet(title, list(folders), _gallery_rows(_spread(study, jaccard), jaccard, folders, photographs))]
     pair = [arm for arm in study.contrasts[0] if arm in folders] if study.contrasts else []
     if apart and len(pair) == 2:
         own = {arm: folders[arm] for arm in pair}
-        rows = _gallery_rows(_widest_gaps(jaccard[pair[0]] - jaccard[pair[1]]), jaccard, own, known)
+        rows = _gallery_rows(_widest_gaps(jaccard[pair[0]] - jaccard[pair[1]]), jaccard, own, photographs)
         sheets.append(Sheet(f"Where {pair[0]} and {pair[1]} differ most: {title}", pair, rows, True))
     return [sheet for sheet in sheets if sheet.rows]
 
 
 def _mask_folders(study: Study, runs: pd.DataFrame) -> Folders:
     """Of every arm with a run that has kept its masks."""
-    kept = [(arm, Path(folder)) for arm, folder in zip(runs["arm"], runs["folder"], strict=True) if folder]
-    found = {
-        arm: [path for own, path in kept if own == arm and (path / MASKS).is_file()] for arm in study.levels("arm")
+    arm_folders = [(arm, Path(folder)) for arm, folder in zip(runs["arm"], runs["folder"], strict=True) if folder]
+    folders = {
+        arm: [path for own, path in arm_folders if own == arm and (path / MASKS).is_file()]
+        for arm in study.levels("arm")
     }
-    return {arm: paths for arm, paths in found.items() if paths}
+    return {arm: paths for arm, paths in folders.items() if paths}
 
 
 def _in_order(study: Study, folders: Folders) -> Folders:
@@ -135,7 +136,7 @@ def _widest_gaps(gap: "pd.Series[float]") -> dict[str, str]:
 
 
 def _gallery_rows(
-    notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, known: Mapping[str, Path]
+    notes: Mapping[str, str], jaccard: pd.DataFrame, folders: Folders, photographs: Mapping[str, Path]
 ) -> list[GalleryRow]:
     """Those of the noted images that every arm has kept a mask of."""
     masks = {arm: kept_masks(paths, list(notes)) for arm, paths in folders.items()}
@@ -143,11 +144,11 @@ def _gallery_rows(
     for name, note in notes.items():
         if all(name in own for own in masks.values()):
             truth = next(iter(masks.values()))[name].truth
-            made = [
+            predictions = [
                 ArmPrediction(arm, float(jaccard[arm][name]), svg_outline(own[name].prediction))
                 for arm, own in masks.items()
             ]
-            source = web_picture(read_photograph(known[name])) if name in known else ""
+            source = web_picture(read_photograph(photographs[name])) if name in photographs else ""
             height, width = truth.shape
-            rows.append(GalleryRow(name, source, width, height, svg_outline(truth), made, note))
+            rows.append(GalleryRow(name, source, width, height, svg_outline(truth), predictions, note))
     return rows

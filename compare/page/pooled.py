@@ -58,11 +58,11 @@ def average_in_words(study: Study, contrasts: pd.DataFrame) -> str:
     own = contrasts[(contrasts["a"] == row["a"]) & (contrasts["b"] == row["b"]) & ~contrasts["pooled"].astype(bool)]
     own = own[own["difference"].notna()].sort_values("difference")
     rates = ", those that suit neither arm too" * ("lr" in _setting_factors(study))
-    said = f"The difference is the mean over {over} with equal weight{rates}"
+    text = f"The difference is the mean over {over} with equal weight{rates}"
     if len(own) > 1:
         least, most = (f"{points(own['difference'].iloc[i])} ({_cell_in_words(study, own.iloc[i])})" for i in (0, -1))
-        said += f"; in single ones it is {least} to {most}"
-    return f"{said}."
+        text += f"; in single ones it is {least} to {most}"
+    return f"{text}."
 
 
 def _setting_factors(study: Study) -> list[str]:
@@ -72,6 +72,6 @@ def _setting_factors(study: Study) -> list[str]:
 
 def _cell_in_words(study: Study, row: "pd.Series[Any]") -> str:
     """A cell by what other cells do not share."""
-    said = [str(row["setting"])] if len(study.levels("setting")) > 1 else []
+    words = [str(row["setting"])] if len(study.levels("setting")) > 1 else []
     fractions = {fraction for _, fraction in study.cells}
-    return ", ".join([*said, *([fraction_label(float(row["label_fraction"]))] if len(fractions) > 1 else [])])
+    return ", ".join([*words, *([fraction_label(float(row["label_fraction"]))] if len(fractions) > 1 else [])])

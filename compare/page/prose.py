@@ -50,8 +50,8 @@ def verdict_sentence(study: Study, contrasts: pd.DataFrame) -> str:
         return f"{pair}: undecided, {lacking}."
     sizes = f"{counted(row['images'], 'image')}, {counted(row['seeds'], 'seed')}, {cells_in_words(study, row)}"
     missing = f", {counted(row['pairs_left_out'], 'pair')} of runs left out" if row["pairs_left_out"] else ""
-    known = isfinite(row["low"])
-    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}" if known else "no interval"
+    has_interval = isfinite(row["low"])
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}" if has_interval else "no interval"
     gap = points(row["difference"])
     return f"{pair}: {gap} points of IoU ({interval}, {sizes}{missing}): {row['verdict']}{_reason(row)}."
 
@@ -89,15 +89,17 @@ def meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:
         return [f"There is no answer: {lacking}."]
     row = contrasts.iloc[0]
     sizes = f"{counted(row['images'], 'image')} and {counted(row['seeds'], 'seed')}"
-    found = [_verdict_in_words(study, row)]
+    sentences = [_verdict_in_words(study, row)]
     if row.get("note"):
-        found.append("More trainings like these would not tell either.")
+        sentences.append("More trainings like these would not tell either.")
     elif isfinite(row["smallest_detectable"]):
         smallest = points(row["smallest_detectable"], sign=False)
-        found.append(f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries).")
+        sentences.append(
+            f"With {sizes} this study could have found a difference of {smallest} points (in 4 of 5 tries)."
+        )
     elif row["seeds"] > 1:
-        found.append(f"With {sizes} it could not have found any difference.")
-    return [*found, "It says nothing of other data, cameras or settings than those below."]
+        sentences.append(f"With {sizes} it could not have found any difference.")
+    return [*sentences, "It says nothing of other data, cameras or settings than those below."]
 
 
 def _verdict_in_words(study: Study, row: "pd.Series[Any]") -> str:
@@ -150,15 +152,15 @@ def firewall(leaks: Sequence[object]) -> list[str]:
     Args:
         leaks: The entry of that name in each run's result.json: of pretraining, or of fine-tuning's two sides.
     """
-    verdicts = [one for given in leaks if isinstance(given, dict) for one in (given, *given.values())]
-    actions = [str(one["action"]) for one in verdicts if isinstance(one, dict) and "action" in one]
-    said = {
+    verdicts = [verdict for entry in leaks if isinstance(entry, dict) for verdict in (entry, *entry.values())]
+    actions = [str(verdict["action"]) for verdict in verdicts if isinstance(verdict, dict) and "action" in verdict]
+    sentences = {
         "dropped": "leaking images dropped from training",
         "allowed": "leaks allowed: held-out images, or their near-duplicates, were trained on",
         "unknown": "an encoder does not say which images it has seen",
     }
-    found = [f"leak firewall: {words}" for action, words in said.items() if action in actions]
-    return found or (["leak firewall: clean"] if actions else [])
+    facts = [f"leak firewall: {words}" for action, words in sentences.items() if action in actions]
+    return facts or (["leak firewall: clean"] if actions else [])
 
 
 def warnings(study: Study) -> list[str]:

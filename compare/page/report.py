@@ -74,7 +74,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
     """All that the templates fill in."""
     study, tables = with_short_encoder_names(study, tables)
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
-    found = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
+    findings = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
     tint, script = colours(study.levels("arm")), (PAGE / "report.js").read_text(encoding="utf-8")
     return {
@@ -90,8 +90,8 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "warnings": prose.warnings(study),
         "failures": bool((study.plan["state"] == "failed").any()),
         "scored": bool(len(tables["arms"])),
-        "sections": sections(found),
-        "runs": found.table("runs")[0] if len(tables["runs"]) else None,
+        "sections": sections(findings),
+        "runs": findings.table("runs")[0] if len(tables["runs"]) else None,
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "tints": {arm: f"var(--c{colour[1:]})" for arm, colour in tint.items()},
@@ -154,8 +154,10 @@ def _templates() -> Environment:
 def _line(block: Table, row: Row) -> str:
     """A row of a table in Markdown."""
     cells = [(column.text(row), column.look) for column in block.columns]
-    told = [_markdown_cell(text) if look in ("code", "error") else _minus(_markdown_cell(text)) for text, look in cells]
-    return f"| {' | '.join(told)} |"
+    texts = [
+        _markdown_cell(text) if look in ("code", "error") else _minus(_markdown_cell(text)) for text, look in cells
+    ]
+    return f"| {' | '.join(texts)} |"
 
 
 def _lowered(title: str) -> str:

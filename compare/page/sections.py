@@ -41,99 +41,106 @@ class Findings:
         return [FigureBlock(self.drawings[name], caption)] if name in self.drawings else []
 
 
-def sections(found: Findings) -> list[Section]:
+def sections(findings: Findings) -> list[Section]:
     """Every section that says something."""
     makers: list[Callable[[Findings], Section]] = [
         _contrast_section, _score_section, _arm_section, _factor_section, _padding_section, _subgroup_section,
         _gallery_section, _probe_section, _pretraining_section, _fairness_section, _deviation_section, _cost_section,
         _lineage_section, _data_section,
     ]  # fmt: skip
-    made = [maker(found) for maker in makers]
-    return [section for section in made if section.blocks or section.special]
+    drafts = [maker(findings) for maker in makers]
+    return [section for section in drafts if section.blocks or section.special]
 
 
-def _contrast_section(found: Findings) -> Section:
-    frame = found.tables["contrasts"]
+def _contrast_section(findings: Findings) -> Section:
+    frame = findings.tables["contrasts"]
     if not frame["difference"].notna().any():
-        lacking = f"Nothing to compare: {why_nothing(found.study, frame)}."
-        return Section("contrasts", "Contrasts", [lacking] if len(found.tables["arms"]) else [])
-    lacking = left_out(found.study, frame)
-    blocks = [*found.picture("forest", _forest_caption(found)), *contrast_tables(found.study, frame)]
+        lacking = f"Nothing to compare: {why_nothing(findings.study, frame)}."
+        return Section("contrasts", "Contrasts", [lacking] if len(findings.tables["arms"]) else [])
+    lacking = left_out(findings.study, frame)
+    blocks = [*findings.picture("forest", _forest_caption(findings)), *contrast_tables(findings.study, frame)]
     return Section("contrasts", "Contrasts", [*blocks, *([lacking] if lacking else [])])
 
 
-def _forest_caption(found: Findings) -> str:
+def _forest_caption(findings: Findings) -> str:
     """What stands under the forest plot."""
-    frame = readable_contrasts(found.tables["contrasts"])
+    frame = readable_contrasts(findings.tables["contrasts"])
     pooled, first = frame["pooled"].astype(bool), leading_rows(frame)
     several = "Diamonds are pooled over cells, dots are single cells. " * bool((first & ~pooled).any())
     primary = enumerated(frame[["a", "b"]].iloc[0].tolist()).replace(" and ", " or ")
-    drawn = f" Of {len(found.study.contrasts)} pairs of arms those with {primary} are drawn." * bool(
+    drawn = f" Of {len(findings.study.contrasts)} pairs of arms those with {primary} are drawn." * bool(
         (pooled & ~first).any()
     )
-    margin = points(found.study.margin, sign=False)
+    margin = points(findings.study.margin, sign=False)
     return captions.FOREST.format(pooled=several, margin=margin, drawn=drawn)
 
 
-def _score_section(found: Findings) -> Section:
-    study = found.study
+def _score_section(findings: Findings) -> Section:
+    study = findings.study
     sizes = f"n = {counted(len(study.lesions.index), 'image')}, {counted(len(study.seeds), 'seed')}"
     named = {
         "runs": captions.RUNS, "efficiency": captions.EFFICIENCY, "heat_map": captions.HEAT_MAP, "lr": captions.LR,
         "image_size": captions.IMAGE_SIZE, "images": captions.IMAGES, "failures": captions.FAILURES,
     }  # fmt: skip
-    blocks = [block for name, text in named.items() for block in found.picture(name, text.format(sizes=sizes))]
+    blocks = [block for name, text in named.items() for block in findings.picture(name, text.format(sizes=sizes))]
     return Section("scores", "IoU of runs and images", blocks, short="Scores")
 
 
-def _arm_section(found: Findings) -> Section:
-    frame = found.tables["arms"]
-    more = [report_table(found.study, "more", frame)] if len(frame) else []
-    return Section("arms", "Arms", [*found.table("arms"), *more, *_rank_diagram(found), *found.table("arm_ranks")])
+def _arm_section(findings: Findings) -> Section:
+    frame = findings.tables["arms"]
+    more = [report_table(findings.study, "more", frame)] if len(frame) else []
+    return Section(
+        "arms", "Arms", [*findings.table("arms"), *more, *_rank_diagram(findings), *findings.table("arm_ranks")]
+    )
 
 
-def _rank_diagram(found: Findings) -> list[Block]:
-    rows = found.tables["arm_ranks"]
+def _rank_diagram(findings: Findings) -> list[Block]:
+    rows = findings.tables["arm_ranks"]
     if rows.empty:
         return []
     cells = counted(int(rows["cells"].iloc[0]), "cell")
     beyond = float(rows["distance"].iloc[0]) > len(rows) - 1
-    return found.picture("ranks", captions.RANKS.format(cells=cells, reach=captions.REACH if beyond else ""))
+    return findings.picture("ranks", captions.RANKS.format(cells=cells, reach=captions.REACH if beyond else ""))
 
 
-def _factor_section(found: Findings) -> Section:
-    blocks = [*found.table("factors"), *found.table("levels")] if len(found.tables["factors"]) > 2 else []
+def _factor_section(findings: Findings) -> Section:
+    blocks = [*findings.table("factors"), *findings.table("levels")] if len(findings.tables["factors"]) > 2 else []
     return Section("factors", "Which factor moves IoU how much", blocks, short="Factors")
 
 
-def _padding_section(found: Findings) -> Section:
-    counts = found.tables["padding"]
-    said = counts["padding"].nunique() > 1 or bool((counts["invented"] > 0).any())
-    return Section("padding", "Padding and mirrored lesions", found.table("padding") if said else [], short="Padding")
+def _padding_section(findings: Findings) -> Section:
+    counts = findings.tables["padding"]
+    is_worth_a_table = counts["padding"].nunique() > 1 or bool((counts["invented"] > 0).any())
+    return Section(
+        "padding",
+        "Padding and mirrored lesions",
+        findings.table("padding") if is_worth_a_table else [],
+        short="Padding",
+    )
 
 
-def _subgroup_section(found: Findings) -> Section:
-    margin = points(found.study.margin, sign=False)
+def _subgroup_section(findings: Findings) -> Section:
+    margin = points(findings.study.margin, sign=False)
     caption = f"The primary contrast by subgroup, with n; the grey band is ±{margin} points."
-    blocks = [*found.picture("subgroups", caption), *found.table("subgroups"), *found.table("subgroup_arms")]
+    blocks = [*findings.picture("subgroups", caption), *findings.table("subgroups"), *findings.table("subgroup_arms")]
     return Section("subgroups", "Subgroups", blocks)
 
 
-def _gallery_section(found: Findings) -> Section:
-    return Section("gallery", "Pictures", special="gallery" if found.pictures else "")
+def _gallery_section(findings: Findings) -> Section:
+    return Section("gallery", "Pictures", special="gallery" if findings.pictures else "")
 
 
-def _probe_section(found: Findings) -> Section:
-    ranks = found.tables["probe_ranks"]
+def _probe_section(findings: Findings) -> Section:
+    ranks = findings.tables["probe_ranks"]
     ranks = ranks if len(ranks) <= LONG else ranks[ranks["label_fraction"].isna()]
-    blocks = found.table("probes")
-    blocks += [report_table(found.study, "probe_ranks", ranks)] if ranks["rho"].notna().any() else []
+    blocks = findings.table("probes")
+    blocks += [report_table(findings.study, "probe_ranks", ranks)] if ranks["rho"].notna().any() else []
     title = "Probes of the frozen encoders"
-    return Section("probes", title, blocks, special="maps" if found.maps else "", short="Probes")
+    return Section("probes", title, blocks, special="maps" if findings.maps else "", short="Probes")
 
 
-def _pretraining_section(found: Findings) -> Section:
-    named = loss_tables(found.study) if "losses" in found.drawings else {}
+def _pretraining_section(findings: Findings) -> Section:
+    named = loss_tables(findings.study) if "losses" in findings.drawings else {}
     tables, apart = list(named.values()), captions.APART * (len(set(map(method_in, named))) > 1)
     epochs = [len(metrics.dropna(subset=["loss"])) for metrics in tables]
     facts = [
@@ -143,7 +150,7 @@ def _pretraining_section(found: Findings) -> Section:
     ]
     runs = f"{counted(len(tables), 'run')} of {', '.join(fact for fact in facts if fact[0] != ' ')}"
     caption = captions.LOSSES.format(apart=apart, runs=runs)
-    return Section("pretraining", "Pretraining", found.picture("losses", caption))
+    return Section("pretraining", "Pretraining", findings.picture("losses", caption))
 
 
 def _medians(tables: list[pd.DataFrame], column: str) -> list[float]:
@@ -155,35 +162,35 @@ def _span(values: Sequence[float], as_text: Callable[[float], str]) -> str:
     return " to ".join(dict.fromkeys(as_text(end) for end in (min(values), max(values)))) if values else ""
 
 
-def _fairness_section(found: Findings) -> Section:
-    trials = found.tables["trials"]
+def _fairness_section(findings: Findings) -> Section:
+    trials = findings.tables["trials"]
     counts = {noun: trials[column].nunique() for noun, column in (("seed", "seed"), ("fold", "fold"))}
     over = enumerated([counted(count, noun) for noun, count in counts.items() if count > 1])
     several = f"means over {over}, with lines from the worst to the best of them" if over else "one of each rate"
     caption = captions.TRIALS.format(several=several)
-    blocks = [*found.table("fairness"), *found.table("search"), *found.picture("trials", caption)]
+    blocks = [*findings.table("fairness"), *findings.table("search"), *findings.picture("trials", caption)]
     return Section("fairness", "Fairness", blocks)
 
 
-def _deviation_section(found: Findings) -> Section:
-    runs = found.tables["runs"]
+def _deviation_section(findings: Findings) -> Section:
+    runs = findings.tables["runs"]
     failed = runs[runs["state"] == "failed"]
     failed = failed.assign(error=failed["error"].where(failed["error"] != "", "no error was recorded"))
-    blocks = found.table("deviations")
+    blocks = findings.table("deviations")
     if len(runs) and not blocks:
         blocks = ["Nothing that the runs and the study's history tell of."]
-    blocks += [report_table(found.study, "failed", failed)] if len(failed) else []
+    blocks += [report_table(findings.study, "failed", failed)] if len(failed) else []
     return Section("deviations", "Deviations and failed runs", blocks, short="Deviations")
 
 
-def _cost_section(found: Findings) -> Section:
-    return Section("costs", "Costs", found.table("costs"))
+def _cost_section(findings: Findings) -> Section:
+    return Section("costs", "Costs", findings.table("costs"))
 
 
-def _lineage_section(found: Findings) -> Section:
-    return Section("lineage", "Lineage of the encoders", found.table("lineage"), short="Lineage")
+def _lineage_section(findings: Findings) -> Section:
+    return Section("lineage", "Lineage of the encoders", findings.table("lineage"), short="Lineage")
 
 
-def _data_section(found: Findings) -> Section:
-    blocks = [*found.table("data_card"), *found.table("leaks")]
+def _data_section(findings: Findings) -> Section:
+    blocks = [*findings.table("data_card"), *findings.table("leaks")]
     return Section("data", "Data", blocks)

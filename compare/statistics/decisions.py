@@ -42,8 +42,8 @@ def holm(p_values: Sequence[float] | FloatArray) -> FloatArray:
     """
     p = np.asarray(p_values, dtype=float)
     adjusted = np.full(len(p), nan)
-    made = np.flatnonzero(~np.isnan(p))
-    order = made[np.argsort(p[made], kind="stable")]
+    compared = np.flatnonzero(~np.isnan(p))
+    order = compared[np.argsort(p[compared], kind="stable")]
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted

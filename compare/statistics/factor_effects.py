@@ -63,7 +63,7 @@ def factor_effects(
     centre, weights = effect_weights(cells, levels)  # (cells,), (levels of all factors, cells)
     middle = float(centre @ scores.mean(axis=(1, 2)))
     rows, nothing = [], np.zeros(scores.shape[1:])
-    for (factor, level), weight in zip(((f, one) for f, of in levels.items() for one in of), weights, strict=True):
+    for (factor, level), weight in zip(((f, value) for f, of in levels.items() for value in of), weights, strict=True):
         boot = hierarchical_bootstrap(np.tensordot(weight, scores, 1), nothing, lesions, rng, draws)
         low, high = boot.interval()
         count = sum(cell[factor] == level for cell in cells)
@@ -75,8 +75,8 @@ def factor_effects(
 
 def levels_of(cells: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
     """Levels of each factor that has several, in the order in which they come."""
-    found = {factor: list(dict.fromkeys(cell[factor] for cell in cells)) for factor in (cells[0] if cells else {})}
-    return {factor: of for factor, of in found.items() if len(of) > 1}
+    levels = {factor: list(dict.fromkeys(cell[factor] for cell in cells)) for factor in (cells[0] if cells else {})}
+    return {factor: of for factor, of in levels.items() if len(of) > 1}
 
 
 def effect_weights(
@@ -89,10 +89,10 @@ def effect_weights(
     Raises:
         ValueError: If some effects cannot be told apart: a level of one factor is met with one level of another only.
     """
-    columns, back = [np.ones(len(cells))], []
+    columns, codes = [np.ones(len(cells))], []
     for factor, of in levels.items():
         code = np.vstack([np.eye(len(of) - 1), -np.ones(len(of) - 1)])  # (levels, free effects)
-        back.append((len(columns), code))
+        codes.append((len(columns), code))
         columns += list(code[[of.index(cell[factor]) for cell in cells]].T)
     design = np.stack(columns, axis=1)  # (cells, 1 + free effects)
     if np.linalg.matrix_rank(design) < design.shape[1]:
@@ -101,7 +101,7 @@ def effect_weights(
             "a level of one is only met with one level of another; give fewer factors, or join two into one"
         )
     solved = np.linalg.pinv(design)  # (1 + free effects, cells)
-    parts = [code @ solved[start : start + code.shape[1]] for start, code in back]
+    parts = [code @ solved[start : start + code.shape[1]] for start, code in codes]
     return solved[0], np.concatenate(parts) if parts else np.zeros((0, len(cells)))
 
 
@@ -118,7 +118,7 @@ def _factor_table(table: pd.DataFrame, cells: Sequence[Mapping[str, object]], me
         share = float((own**2).sum()) / total if total > 0 else 0.0
         rows.append([factor, len(part), float(np.ptp(effects)), spread, share])
     rows.sort(key=lambda row: -row[2])
-    rest = means - means.mean() - (fitted - fitted.mean())
-    left = float((rest**2).sum()) / total if total > 0 else 0.0
-    rows.append(["interactions", 0, float(np.ptp(rest)), float(rest.std()), left])
+    residuals = means - means.mean() - (fitted - fitted.mean())
+    residual_share = float((residuals**2).sum()) / total if total > 0 else 0.0
+    rows.append(["interactions", 0, float(np.ptp(residuals)), float(residuals.std()), residual_share])
     return pd.DataFrame(rows, columns=FACTORS)

@@ -65,8 +65,8 @@ def resolvable_difference(parts: Components, power: float = 0.8, family: int = 1
     if error == 0:
         return 0.0
     highest = 10 * float(widths.max())
-    found = float(optimize.brentq(lambda d: _power(d, widths, error) - power, 0.0, highest, xtol=1e-4 * error))
-    return found if found < 1 else inf
+    difference = float(optimize.brentq(lambda d: _power(d, widths, error) - power, 0.0, highest, xtol=1e-4 * error))
+    return difference if difference < 1 else inf
 
 
 def power(parts: Components, difference: float, level: float = 0.95) -> float:

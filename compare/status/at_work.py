@@ -92,20 +92,20 @@ def command_at(study: Path, rows: Sequence[Row]) -> CommandState:
 
 def with_jobs(rows: Sequence[Row], study: Path) -> list[Row]:
     """The rows with what array jobs have left of planned ones since plan.csv was written."""
-    since, told = modification_time(study / "plan.csv"), [dict(row) for row in rows]
-    for row in told:
-        left = outcome_file(study, row.get("id") or "-")
-        if row["state"] == "planned" and left.is_file() and modification_time(left) >= since:
-            row |= asdict(outcome_of(json.loads(left.read_text(encoding="utf-8"))))
-    return told
+    since, updated = modification_time(study / "plan.csv"), [dict(row) for row in rows]
+    for row in updated:
+        outcome_path = outcome_file(study, row.get("id") or "-")
+        if row["state"] == "planned" and outcome_path.is_file() and modification_time(outcome_path) >= since:
+            row |= asdict(outcome_of(json.loads(outcome_path.read_text(encoding="utf-8"))))
+    return updated
 
 
 def runs_at_work(rows: Sequence[Row], place: StudyPlace, command: CommandState) -> list[RunAtWork]:
     """Every row that a command or an array job has begun and that has not ended."""
     jobs = (place.study / "slurm").is_dir()
-    some = [row for row in rows if row["state"] == "running" or (jobs and row["state"] == "planned")]
-    found = (run_at_work(row, place, command) for row in some)
-    return [one for one in found if one is not None]
+    candidates = [row for row in rows if row["state"] == "running" or (jobs and row["state"] == "planned")]
+    runs = (run_at_work(row, place, command) for row in candidates)
+    return [run for run in runs if run is not None]
 
 
 def run_at_work(row: Row, place: StudyPlace, command: CommandState) -> RunAtWork | None:
@@ -135,7 +135,9 @@ def state_of(row: Row, process: Process | None, own: Path | None, place: StudyPl
     # Loaders of pictures keep the lock for seconds after their process was killed; of what earlier versions hold, no
     # word says who does.
     return (
-        "unclear" if locked or any(might_be_its_own(one, row) for one in unfinished_folders(row, place)) else "stopped"
+        "unclear"
+        if locked or any(might_be_its_own(folder, row) for folder in unfinished_folders(row, place))
+        else "stopped"
     )
 
 
@@ -146,9 +148,10 @@ def host_of(row: Row, process: Process | None, place: StudyPlace) -> str:
 
 def attempts_of(log: Path) -> list[Process]:
     """The processes that have begun a run, by the headings in its log, the last one last."""
-    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return [
-        Process(host, int(one), datetime.fromisoformat(when).timestamp()) for when, one, host in BEGAN.findall(said)
+        Process(host, int(number), datetime.fromisoformat(when).timestamp())
+        for when, number, host in BEGAN.findall(log_text)
     ]
 
 
@@ -159,7 +162,7 @@ def log_of(row: Row, study: Path) -> Path:
 
 def own_folder(row: Row, attempts: Sequence[Process], place: StudyPlace) -> Path | None:
     """The unfinished folder that the last of these processes to hold one holds, or held when it was killed."""
-    signed = [(one, word) for one in unfinished_folders(row, place) if (word := signature(one / LOCK))]
+    signed = [(folder, word) for folder in unfinished_folders(row, place) if (word := signature(folder / LOCK))]
     for process in reversed(attempts):
         for folder, word in signed:
             if is_same(word, process) and (row["stage"] == "search" or agrees_with_row(folder, row)):

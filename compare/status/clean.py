@@ -41,22 +41,22 @@ def remove_failed_runs(study: StudyConfig) -> None:
     if not (study.folder / "plan.csv").is_file():
         raise UserError(f"{study.folder}: no study has been run here (looked for plan.csv); there is nothing to clean")
     with locked_study(study.folder):
-        found, left_alone = removable_runs(study, rows_of(study.folder / "plan.csv"))
+        runs, left_alone = removable_runs(study, rows_of(study.folder / "plan.csv"))
         for folder, why in left_alone:
             print(f"left alone: {folder}: {why}")
-        if not found:
+        if not runs:
             changed = "" if study.changed else "; --changed looks for runs whose files were changed as well"
             print(f"{study.folder}: there is nothing to remove{changed}")
             return
-        print(text_table([[megabytes(one.megabytes), one.why, str(one.folder)] for one in found],
+        print(text_table([[megabytes(run.megabytes), run.why, str(run.folder)] for run in runs],
                       ["size", "why", "folder"], right=[0]))  # fmt: skip
-        if not (study.yes or is_confirmed(len(found))):
+        if not (study.yes or is_confirmed(len(runs))):
             print("nothing was removed")
             return
-        removed = [one for one in found if remove_if_free(one.folder)]
-        told = f"{counted(len(removed), 'run folder')}, {megabytes(sum(one.megabytes for one in removed))}"
-        note_removal(study.folder, f"{told}: {', '.join(one.folder.name for one in removed)}")
-        print(f"removed {told}; `python -m compare run` does these runs anew")
+        removed = [run for run in runs if remove_if_free(run.folder)]
+        summary = f"{counted(len(removed), 'run folder')}, {megabytes(sum(run.megabytes for run in removed))}"
+        note_removal(study.folder, f"{summary}: {', '.join(run.folder.name for run in removed)}")
+        print(f"removed {summary}; `python -m compare run` does these runs anew")
 
 
 def is_confirmed(count: int) -> bool:
@@ -73,29 +73,29 @@ def is_confirmed(count: int) -> bool:
 def removable_runs(study: StudyConfig, rows: Sequence[Row]) -> tuple[list[RemovableRun], list[tuple[Path, str]]]:
     """What may go, and what looks like it and may not, with the reason."""
     others = done_elsewhere(study)
-    waste: list[RemovableRun] = []
-    kept: list[tuple[Path, str]] = []
+    removable: list[RemovableRun] = []
+    protected: list[tuple[Path, str]] = []
     for folder, why in dict(candidates(study, rows)).items():
         if folder.resolve() in others:
-            kept.append((folder, f"study '{others[folder.resolve()]}' has it as done"))
+            protected.append((folder, f"study '{others[folder.resolve()]}' has it as done"))
         elif is_run_locked(folder):
-            kept.append((folder, "another process is at it"))
+            protected.append((folder, "another process is at it"))
         else:
-            waste.append(RemovableRun(folder, size_mb(folder), why))
-    return waste, kept
+            removable.append(RemovableRun(folder, size_mb(folder), why))
+    return removable, protected
 
 
 def candidates(study: StudyConfig, rows: Sequence[Row]) -> list[tuple[Path, str]]:
     """Folders that failed runs have left, and with `changed` those of finished runs that are not as they ended."""
     failed = {row["name"] for row in rows if row["state"] == "failed"}
     tasks: list[Task] = tasks_of(study, 1) if failed else []
-    found = [
+    folders = [
         (folder, "failed") for task in tasks if task.name in failed for folder in failed_run_folders(task, study.runs)
     ]
     if study.changed:
         done = [Path(row["folder"]) for row in rows if row["state"] == "done" and row["folder"]]
-        found += [(folder, f"changed: {', '.join(files)}") for folder in done if (files := broken(folder))]
-    return found
+        folders += [(folder, f"changed: {', '.join(files)}") for folder in done if (files := broken(folder))]
+    return folders
 
 
 def done_elsewhere(study: StudyConfig) -> dict[Path, str]:
@@ -117,10 +117,10 @@ def is_run_locked(folder: Path) -> bool:
 def remove_if_free(folder: Path) -> bool:
     """Removes a run folder that nobody is at; False where somebody came to it meanwhile."""
     try:
-        with held(folder) as ours:
-            if ours:
+        with held(folder) as is_ours:
+            if is_ours:
                 remove_held(folder)
-            return ours
+            return is_ours
     except UserError:
         return False
 

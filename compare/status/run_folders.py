@@ -32,14 +32,14 @@ class TrainingProgress(NamedTuple):
 
     done: int
     """Rows of metrics.csv that are written."""
-    whole: int
+    total: int
     """Rows that there will be."""
     images_per_second: float
 
     @property
     def share(self) -> float:
         """In [0, 1]."""
-        return self.done / self.whole if self.whole else 0.0
+        return self.done / self.total if self.total else 0.0
 
 
 def folder_at_work(row: Mapping[str, Any], runs: Path) -> Path | None:
@@ -51,7 +51,9 @@ def folder_at_work(row: Mapping[str, Any], runs: Path) -> Path | None:
     """
     since = start_time(row) - SLACK
     at_work = [
-        one for one in unfinished_runs(runs / row["stage"]) if last_written(one) >= since and agrees_with_row(one, row)
+        folder
+        for folder in unfinished_runs(runs / row["stage"])
+        if last_written(folder) >= since and agrees_with_row(folder, row)
     ]
     return max(at_work, key=last_written, default=None)
 
@@ -65,8 +67,8 @@ def unfinished_runs(folder: Path) -> Iterator[Path]:
 
 def start_time(row: Mapping[str, Any]) -> float:
     """When the row's run was begun, seconds since 1970; 0 where nobody knows."""
-    said = row.get("started")
-    return datetime.fromisoformat(said).timestamp() if isinstance(said, str) and said else 0.0
+    started = row.get("started")
+    return datetime.fromisoformat(started).timestamp() if isinstance(started, str) and started else 0.0
 
 
 def last_written(folder: Path) -> float:
@@ -83,11 +85,11 @@ def agrees_with_row(folder: Path, row: Mapping[str, Any]) -> bool:
     return alike and (row["stage"] == "pretrain" or weights_agree(str(options.get("init")), row))
 
 
-def levels_agree(there: object, told: object, factor: str) -> bool:
+def levels_agree(option: object, level: object, factor: str) -> bool:
     """Whether an option has the level that is told; nothing told agrees with everything."""
-    if told is None or told == "" or told != told:
+    if level is None or level == "" or level != level:
         return True
-    return float(str(there)) == float(str(told)) if factor in NUMBERS else str(there) == str(told)
+    return float(str(option)) == float(str(level)) if factor in NUMBERS else str(option) == str(level)
 
 
 def weights_agree(init: str, row: Mapping[str, Any]) -> bool:
@@ -102,11 +104,11 @@ def failed_run_folders(task: Task, runs: Path) -> list[Path]:
     if task.stage == "search":
         return []
     open_options = PLACE | {"init"} | ({"lr"} if task.stage == "finetune" and task.factors["lr"] is None else set())
-    wanted = {key: value for key, value in flags.plain_options(task.config).items() if key not in open_options}
+    options = {key: value for key, value in flags.plain_options(task.config).items() if key not in open_options}
     return [
-        one
-        for one in unfinished_runs(runs / task.stage)
-        if has_options_of(flags.read_options(one / "config.yaml"), wanted, task)
+        folder
+        for folder in unfinished_runs(runs / task.stage)
+        if has_options_of(flags.read_options(folder / "config.yaml"), options, task)
     ]
 
 

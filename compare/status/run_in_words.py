@@ -56,7 +56,7 @@ def search_in_words(result: Mapping[str, Any]) -> Iterator[str]:
         f"The search of a learning rate ({result['strategy']}), scored on inner training images alone: "
         f"{result['best']:g} is best, mean IoU {result['jaccard']:.3f}{edge}."
     )
-    cells = [[f"{one['lr']:.3g}", str(one["seed"]), f"{one['jaccard']:.4f}"] for one in result["trials"]]
+    cells = [[f"{trial['lr']:.3g}", str(trial["seed"]), f"{trial['jaccard']:.4f}"] for trial in result["trials"]]
     yield text_table(cells, ["rate", "seed", "IoU"], right=[0, 1, 2])
 
 
@@ -64,9 +64,9 @@ def facts_in_words(folder: Path, options: Mapping[str, Any], result: Mapping[str
     """What was done, on which images, from which weights."""
     yield wrapped(deed_in_words(options), 2)
     log = folder / "log.txt"
-    said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    log_lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     for name in ("images", "split"):
-        line = next((line for line in said if line.startswith(f"{name}: ")), "")
+        line = next((line for line in log_lines if line.startswith(f"{name}: ")), "")
         if line:
             yield wrapped(f"{name}:   ".ljust(10) + line.partition(": ")[2], 2)
     yield wrapped(f"from:     {start_in_words(options)}", 2)
@@ -106,8 +106,8 @@ def start_in_words(options: Mapping[str, Any]) -> str:
     except UserError as error:
         return f"{init}, which cannot be read ({error})"
     parent = card.parent if card.parent in ("imagenet", "random") else f"weights {card.parent[:10]}"
-    seen = f"{card.data.get('count')} images" if isinstance(card.data, dict) else "images"
-    return f"{init}: {card.method}, {card.epochs} epochs on {seen}, from {parent}, weights {card.sha256[:10]}"
+    images = f"{card.data.get('count')} images" if isinstance(card.data, dict) else "images"
+    return f"{init}: {card.method}, {card.epochs} epochs on {images}, from {parent}, weights {card.sha256[:10]}"
 
 
 def own_options(folder: Path, options: Mapping[str, Any]) -> str:
@@ -153,19 +153,19 @@ def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
     if "jaccard" in result:
         inner = result.get("scored") == "inner"
         count = result.get("n_inner") if inner else result.get("n_val")
-        rows = [[said, f"{float(result[key]):.3f}"] for key, said in SCORES.items() if key in result]
+        rows = [[words, f"{float(result[key]):.3f}"] for key, words in SCORES.items() if key in result]
         rows.append(["failed", f"{float(result.get('failure_rate', 0)):.0%}"])
         yield f"scores of {count} {'inner' if inner else 'held-out'} images, each at its native size"
         yield text_table(rows, right=[1])
     for name in ("knn", "linear", "dense"):
-        found = result.get(name)
-        if isinstance(found, dict) and found:
-            key = "balanced_accuracy" if "balanced_accuracy" in found else "jaccard"
-            if key in found:
-                yield (f"{name}: {key.replace('_', ' ')} {found[key]:.3f} ({found.get('low', 0):.3f} to "
-                       f"{found.get('high', 0):.3f}, n = {found.get('n')})")  # fmt: skip
-    for said in result.get("diagnoses") or []:
-        yield wrapped(f"doctor: {said}", 2)
+        measures = result.get(name)
+        if isinstance(measures, dict) and measures:
+            key = "balanced_accuracy" if "balanced_accuracy" in measures else "jaccard"
+            if key in measures:
+                yield (f"{name}: {key.replace('_', ' ')} {measures[key]:.3f} ({measures.get('low', 0):.3f} to "
+                       f"{measures.get('high', 0):.3f}, n = {measures.get('n')})")  # fmt: skip
+    for words in result.get("diagnoses") or []:
+        yield wrapped(f"doctor: {words}", 2)
 
 
 def files_in_words(folder: Path) -> Iterator[str]:
@@ -175,8 +175,10 @@ def files_in_words(folder: Path) -> Iterator[str]:
     elif not (folder / "seal.json").exists():
         yield "files: without a seal, for the run is of an earlier version"
     else:
-        gone = broken(folder)
-        yield wrapped(f"files: changed since the run ended: {first_ten(gone)}" if gone else "files: whole, as sealed")
-    there = [name for name in WORTH if (folder / name).exists()]
-    if there:
-        yield wrapped("worth a look: " + ", ".join(there), 2)
+        changed = broken(folder)
+        yield wrapped(
+            f"files: changed since the run ended: {first_ten(changed)}" if changed else "files: whole, as sealed"
+        )
+    present = [name for name in WORTH if (folder / name).exists()]
+    if present:
+        yield wrapped("worth a look: " + ", ".join(present), 2)

@@ -72,9 +72,9 @@ def run_meant(word: str, study: StudyConfig) -> ShownRun:
     folders = {folder_of(row, study): (row, plan) for row, plan in reversed(in_plan) if folder_of(row, study)}
     on_disk = [path.parent for stage in STAGES for path in (study.runs / stage).glob("*/config.yaml")]
     by_name = [path for path in on_disk if path.name == word or is_hash_prefix(word, path.name.rpartition("-")[2])]
-    several = sorted({str(one) for one in [*folders, *by_name]})
-    if len(several) > 1:
-        raise UserError(f"'{word}' means {counted(len(several), 'run')} ({first_ten(several)}); give more of it")
+    meanings = sorted({str(path) for path in [*folders, *by_name]})
+    if len(meanings) > 1:
+        raise UserError(f"'{word}' means {counted(len(meanings), 'run')} ({first_ten(meanings)}); give more of it")
     if folders:
         folder, (row, plan) = next(iter(folders.items()))
         return ShownRun(folder, row, plan)
@@ -82,8 +82,8 @@ def run_meant(word: str, study: StudyConfig) -> ShownRun:
         return with_row(by_name[0], rows)
     if in_plan:
         return ShownRun(None, *in_plan[0])
-    known = [str(row[key]) for row, _ in rows for key in ("name", "id", "hash") if row.get(key)]
-    hint = spelling_hint(word, [*known, *(path.name for path in on_disk)])
+    names = [str(row[key]) for row, _ in rows for key in ("name", "id", "hash") if row.get(key)]
+    hint = spelling_hint(word, [*names, *(path.name for path in on_disk)])
     looked = f"{study.out}/*/plan.csv and {study.runs}"
     raise UserError(f"'{word}': no run has this folder, hash, id or name (looked in {looked}){hint}")
 
@@ -122,8 +122,8 @@ def run_heading(shown: ShownRun) -> str:
     if folder is not None:
         lines.append(f"  folder:   {folder}  ({megabytes(size_mb(folder))})")
     if row:
-        found = f"  study:    {shown.study}  (id {row['id']})" if row.get("id") else f"  study:    {shown.study}"
-        lines += [found, f"  state:    {', '.join(state_in_words(shown))}"]
+        study_line = f"  study:    {shown.study}  (id {row['id']})" if row.get("id") else f"  study:    {shown.study}"
+        lines += [study_line, f"  state:    {', '.join(state_in_words(shown))}"]
     elif folder is not None:
         lines.append(f"  state:    {'done' if (folder / RESULT).exists() else 'unfinished'}; in no study's plan")
     return "\n".join(lines)

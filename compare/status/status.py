@@ -73,12 +73,12 @@ def status_text(folder: Path) -> tuple[str, bool]:
     rows, command = at_one_moment(folder)
     options = flags.read_options(folder / "study.yaml") if (folder / "study.yaml").is_file() else {}
     age, begun = time.time() - path.stat().st_mtime, runs_at_work(rows, place_of(folder), command)
-    for one in begun:
-        one.row["state"] = one.state
+    for run in begun:
+        run.row["state"] = run.state
     parts = [
         study_heading(folder, rows, age, command),
         by_stage(rows),
-        *(begun_runs_table(state, [one for one in begun if one.state == state], rows) for state in STATE_WORDS),
+        *(begun_runs_table(state, [run for run in begun if run.state == state], rows) for state in STATE_WORDS),
         failures_in_words(rows),
         what_is_left(folder, rows, begun, command),
         "\n".join(best_so_far(rows, str(options.get("arms") or "init"))),
@@ -100,9 +100,9 @@ def at_one_moment(folder: Path) -> tuple[list[Row], CommandState]:
 
 def may_change(rows: Sequence[Row], begun: Sequence[RunAtWork], command: CommandState, age: float) -> bool:
     """Whether runs are left and somebody is at them, or may be on another machine, which is silent at most so long."""
-    if command.state == "at it" or any(one.state == "running" for one in begun):
+    if command.state == "at it" or any(run.state == "running" for run in begun):
         return any(row["state"] not in ENDED for row in rows)
-    heard = [one.silent for one in begun if one.state == "unclear"] + ([age] if command.state == "unclear" else [])
+    heard = [run.silent for run in begun if run.state == "unclear"] + ([age] if command.state == "unclear" else [])
     return min(heard, default=PATIENCE) < PATIENCE
 
 
@@ -112,8 +112,8 @@ def rows_of(path: Path) -> list[Row]:
     numbers = {*NUMBERS, "seconds", "attempts", "memory_mb"}
     rows: list[Row] = []
     for row in table.to_dict("records"):
-        known = {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        rows.append({key: value if key in numbers else str(value or "") for key, value in known.items()})
+        cells = {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        rows.append({key: value if key in numbers else str(value or "") for key, value in cells.items()})
     return rows
 
 
@@ -141,25 +141,25 @@ def command_in_words(command: CommandState) -> str:
 
 def by_stage(rows: Sequence[Row]) -> str:
     """How many runs of each stage are in each state."""
-    there = {row["state"] for row in rows}
-    shown = [state for state in STATES if state in there or state not in SELDOM]
+    present = {row["state"] for row in rows}
+    columns = [state for state in STATES if state in present or state not in SELDOM]
     cells = []
     for stage in (stage for stage in STAGES if any(row["stage"] == stage for row in rows)):
         states = [row["state"] for row in rows if row["stage"] == stage]
-        cells.append([stage, *(str(states.count(state) or "-") for state in shown)])
-    return text_table(cells, ["stage", *shown], right=range(1, len(shown) + 1))
+        cells.append([stage, *(str(states.count(state) or "-") for state in columns)])
+    return text_table(cells, ["stage", *columns], right=range(1, len(columns) + 1))
 
 
 def begun_runs_table(state: str, begun: Sequence[RunAtWork], rows: Sequence[Row]) -> str:
     """The runs that go on, or were stopped, or of which it is not known, each with its progress."""
     cells = []
-    for one in begun:
-        far = training_progress(one.folder) if one.folder else None
-        said = f"{far.done}/{far.whole}" if far else "begins" if state == "running" else "-"
-        rate = f"{far.images_per_second:.0f}" if far else "-"
-        clock = one.silent if state != "running" else time.time() - one.began
+    for run in begun:
+        progress = training_progress(run.folder) if run.folder else None
+        epochs = f"{progress.done}/{progress.total}" if progress else "begins" if state == "running" else "-"
+        rate = f"{progress.images_per_second:.0f}" if progress else "-"
+        clock = run.silent if state != "running" else time.time() - run.began
         cells.append(
-            [duration(clock), said, rate, one.host or "-", one.row.get("id") or "-", short_name(one.row, rows)]
+            [duration(clock), epochs, rate, run.host or "-", run.row.get("id") or "-", short_name(run.row, rows)]
         )
     head = ["for" if state == "running" else "silent", "epoch", "images/s", "host", "id", "run"]
     return f"{wrapped(STATE_WORDS[state])}\n{text_table(cells, head, right=[0, 1, 2])}" if cells else ""
@@ -167,9 +167,9 @@ def begun_runs_table(state: str, begun: Sequence[RunAtWork], rows: Sequence[Row]
 
 def short_name(row: Row, rows: Sequence[Row]) -> str:
     """The name without what all runs of the stage have in common."""
-    others = [set(one["name"].split(", ")) for one in rows if one["stage"] == row["stage"]]
+    others = [set(peer["name"].split(", ")) for peer in rows if peer["stage"] == row["stage"]]
     parts = row["name"].split(", ")
-    own = [part for part in parts[1:] if not all(part in other for other in others)]
+    own = [part for part in parts[1:] if not all(part in peer for peer in others)]
     return ", ".join([parts[0], *own])
 
 
@@ -186,20 +186,20 @@ def failures_in_words(rows: Sequence[Row]) -> str:
 def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[RunAtWork], command: CommandState) -> str:
     """About how long the rest will take, where somebody is at it; else what goes on with it."""
     ahead = sum(row["state"] not in ENDED for row in rows)
-    left = f"{counted(ahead, 'run')} left"
+    runs_left = f"{counted(ahead, 'run')} left"
     if not ahead:
         return "every run has ended"
-    if any(one.state == "running" for one in begun):
+    if any(run.state == "running" for run in begun):
         return time_left(rows, begun)
     if command.state == "at it":
-        return f"{left}; none is at work at this moment"
-    there = shlex.quote(str(folder))
+        return f"{runs_left}; none is at work at this moment"
+    place = shlex.quote(str(folder))
     if (folder / "slurm").is_dir():
-        goes_on = f"  of jobs that wait `squeue` tells; for those that are gone: python -m compare slurm {there}"
-        return f"{left}\n{goes_on}"
-    if command.state == "unclear" or any(one.state == "unclear" for one in begun):
-        return f"{left}; if nobody is at them any more, this goes on:\n  python -m compare run {there}"
-    return f"{left}, and nobody is at them; this goes on:\n  python -m compare run {there}"
+        goes_on = f"  of jobs that wait `squeue` tells; for those that are gone: python -m compare slurm {place}"
+        return f"{runs_left}\n{goes_on}"
+    if command.state == "unclear" or any(run.state == "unclear" for run in begun):
+        return f"{runs_left}; if nobody is at them any more, this goes on:\n  python -m compare run {place}"
+    return f"{runs_left}, and nobody is at them; this goes on:\n  python -m compare run {place}"
 
 
 def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
@@ -210,33 +210,37 @@ def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
         if took:
             means[stage] = mean(took)
     planned = [row["stage"] for row in rows if row["state"] == "planned"]
-    left = [*planned, *(one.row["stage"] for one in begun)]
-    unknown = [stage for stage in STAGES if stage in left and stage not in means]
+    stages_left = [*planned, *(run.row["stage"] for run in begun)]
+    unknown = [stage for stage in STAGES if stage in stages_left and stage not in means]
     if unknown:
         return f"time left: unknown until a first {unknown[0]} has ended"
     seconds = sum(means[stage] for stage in planned)
-    for one in begun:
-        far = training_progress(one.folder) if one.folder else None
-        seconds += means[one.row["stage"]] * (1 - far.share if far else 1)
-    beside = sum(one.state == "running" for one in begun)
-    return f"time left: about {duration(seconds / beside)}, with {beside} side by side as now"
+    for run in begun:
+        progress = training_progress(run.folder) if run.folder else None
+        seconds += means[run.row["stage"]] * (1 - progress.share if progress else 1)
+    side_by_side = sum(run.state == "running" for run in begun)
+    return f"time left: about {duration(seconds / side_by_side)}, with {side_by_side} side by side as now"
 
 
 def best_so_far(rows: Sequence[Row], arms: str) -> Iterator[str]:
     """The mean and the best IoU of each arm's finished runs."""
     done = [row for row in rows if row["stage"] == "finetune" and row["state"] == "done"]
-    found: dict[str, list[float]] = {}
+    scores_by_arm: dict[str, list[float]] = {}
     for row in done:
-        found.setdefault(arm_of(row, rows, arms), []).append(result_number(run_result(row["folder"]), "jaccard"))
-    if not found:
+        scores_by_arm.setdefault(arm_of(row, rows, arms), []).append(
+            result_number(run_result(row["folder"]), "jaccard")
+        )
+    if not scores_by_arm:
         return
     yield "mean IoU so far (provisional: arms may stand in different cells, and this is no verdict)"
-    cells = [[arm, str(len(some)), f"{mean(some):.3f}", f"{max(some):.3f}"] for arm, some in found.items()]
+    cells = [
+        [arm, str(len(scores)), f"{mean(scores):.3f}", f"{max(scores):.3f}"] for arm, scores in scores_by_arm.items()
+    ]
     yield text_table(cells, ["arm", "runs", "mean", "best"], right=[1, 2, 3])
 
 
 def arm_of(row: Row, rows: Sequence[Row], arms: str) -> str:
     """The arm that a run belongs to."""
-    methods = {one["method"] for one in rows if one["init"] == row["init"] and one["method"]}
+    methods = {peer["method"] for peer in rows if peer["init"] == row["init"] and peer["method"]}
     factors: Mapping[str, Any] = {factor: row.get(factor) for factor in FACTORS}
     return arm_label(arms, factors, len(methods) > 1)

@@ -22,9 +22,9 @@ def fixed_options(study: StudyConfig) -> FinetuneConfig:
 
 @cache
 def _fixed(path: Any, data: Any, on_leak: Any, folds: int) -> FinetuneConfig:
-    given = parse(FinetuneConfig, "python -m finetune", [] if path is None else ["--config", str(path)])
+    options = parse(FinetuneConfig, "python -m finetune", [] if path is None else ["--config", str(path)])
     cross: dict[str, Any] = {"folds": folds} if folds else {}
-    return replace(given, data=data, on_leak=on_leak, **cross)
+    return replace(options, data=data, on_leak=on_leak, **cross)
 
 
 def combinations(study: StudyConfig) -> list[Factors]:
@@ -35,10 +35,14 @@ def combinations(study: StudyConfig) -> list[Factors]:
     Raises:
         ValueError: If the rules of --exclude leave nothing.
     """
-    kept = [one for one in all_combinations(study) if not any(rule.leaves_out(one) for rule in study.rules)]
-    if not kept:
+    chosen = [
+        combination
+        for combination in all_combinations(study)
+        if not any(rule.leaves_out(combination) for rule in study.rules)
+    ]
+    if not chosen:
         raise ValueError(f"--exclude {' | '.join(study.exclude)}: leaves no run of the grid; take a rule out")
-    return kept
+    return chosen
 
 
 def all_combinations(study: StudyConfig) -> Iterator[Factors]:
@@ -50,8 +54,8 @@ def all_combinations(study: StudyConfig) -> Iterator[Factors]:
         for setting in itertools.product(*(levels[factor] for factor in SETTING)):
             for init, method in inits(study):
                 words = dict(zip(SETTING, setting, strict=True))
-                found = {"init": init, "method": method, "fold": fold, "seed": seed} | words
-                yield {factor: found[factor] for factor in FACTORS}
+                factors = {"init": init, "method": method, "fold": fold, "seed": seed} | words
+                yield {factor: factors[factor] for factor in FACTORS}
 
 
 def inits(study: StudyConfig) -> list[tuple[str, str]]:
@@ -74,9 +78,9 @@ def finetuning_options(study: StudyConfig, factors: Factors) -> FinetuneConfig:
         ValueError: If these levels do not go together, with the combination in words.
     """
     levels = {factor: factors[factor] for factor in FACTORS if factor != "method"}
-    given: dict[str, Any] = {factor: one for factor, one in levels.items() if one is not None}
+    options: dict[str, Any] = {factor: value for factor, value in levels.items() if value is not None}
     try:
-        return replace(fixed_options(study), **given, out=study.runs / "finetune")
+        return replace(fixed_options(study), **options, out=study.runs / "finetune")
     except ValueError as error:
         raise ValueError(f"{combination_in_words(factors, study)}: {error}; leave it out with --exclude") from error
 
@@ -85,6 +89,6 @@ def combination_in_words(factors: Factors, study: StudyConfig) -> str:
     """What a person calls a combination: `unet, ssl, 10 % of labels, seed 0`, with what this study varies."""
     arm = factors["method"] if factors["init"] == "ssl" else level("init", factors["init"])
     varied = [factor for factor in OPTIONAL if getattr(study, factor)]
-    said = [factors["decoder"], arm, factors["encoder"]]
+    head = [factors["decoder"], arm, factors["encoder"]]
     rest = [phrase(factor, factors[factor]) for factor in dict.fromkeys([*varied, "label_fraction", "fold", "seed"])]
-    return ", ".join(str(word) for word in [*said, *rest] if word)
+    return ", ".join(str(word) for word in [*head, *rest] if word)

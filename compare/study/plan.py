@@ -72,8 +72,13 @@ def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
     """
     plan = Plan(study, threads, images)
     grid = combinations(study)
-    tuned = [plan.finetuning(factors) for factors in grid]
-    return [*plan.pretrainings.values(), *plan.searches.values(), *tuned, *(plan.probes(grid) if study.probe else [])]
+    finetunings = [plan.finetuning(factors) for factors in grid]
+    return [
+        *plan.pretrainings.values(),
+        *plan.searches.values(),
+        *finetunings,
+        *(plan.probes(grid) if study.probe else []),
+    ]
 
 
 class Plan:
@@ -97,8 +102,8 @@ class Plan:
             return ()
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
-        given = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
-        file_and_flags = [*pretrain_file(study, str(factors["method"])), *given]
+        arguments = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
+        file_and_flags = [*pretrain_file(study, str(factors["method"])), *arguments]
         config = parse_choice(METHODS, "method", "python -m pretrain", file_and_flags)
         config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
                          checkpoints=None, threads=self.threads, **split_options(study, factors))  # fmt: skip
@@ -130,7 +135,7 @@ class Plan:
         """One for each start of each encoder, of the first fold and the first pretraining."""
         study, options = self.study, parse(ProbeConfig, "python -m probe", config_flag(self.study.probe))
         first = {"fold": study.folds_run[0] if study.folds_run else None, "seed": study.seed[0]}
-        used = {(one["encoder"], one["init"], one["method"]) for one in grid}
+        used = {(combination["encoder"], combination["init"], combination["method"]) for combination in grid}
         starts = [(encoder, *start) for encoder in study.encoder for start in inits(study)]
         tasks = []
         for encoder, init, method in (start for start in starts if start in used):
@@ -181,14 +186,14 @@ def pretrain_file(study: StudyConfig, method: str) -> list[str]:
     """The flags of the fixed options of pretraining, less those that are for other methods of the study alone."""
     if study.pretrain is None:
         return []
-    names = {one: set(option_names(method_options(one))) for one in study.method if one in METHODS}
+    names = {name: set(option_names(method_options(name))) for name in study.method if name in METHODS}
     others = set().union(*names.values()) - names.get(method, set())
     values = flags.read_options(study.pretrain)
     if not others & set(values):
         return config_flag(study.pretrain)
-    given = {"method", "encoder", "seed"}  # by the factors of the run
-    kept = {key: flags.as_words(value) for key, value in values.items() if key not in others | given}
-    return [word for key, words in kept.items() for word in (f"--{key}", *words)]
+    by_factors = {"method", "encoder", "seed"}  # by the factors of the run
+    shared = {key: flags.as_words(value) for key, value in values.items() if key not in others | by_factors}
+    return [word for key, words in shared.items() for word in (f"--{key}", *words)]
 
 
 def method_options(method: str) -> type[PretrainConfig]:

@@ -39,11 +39,11 @@ def exclusion_rule(text: str, levels: Mapping[str, Sequence[str]]) -> ExclusionR
         if factor not in FACTORS:
             hint = spelling_hint(factor, FACTORS) or f"; factors are {', '.join(FACTORS)}"
             raise ValueError(f"--exclude '{text}': '{factor}' is no factor{hint}")
-        said = as_level(factor, word)
-        if said not in levels[factor]:
+        name = as_level(factor, word)
+        if name not in levels[factor]:
             has = ", ".join(levels[factor]) or "none"
             raise ValueError(f"--exclude '{text}': the study has no {factor} '{word}' ({has})")
-        parts[factor] = said
+        parts[factor] = name
     if not parts:
         raise ValueError("--exclude '': a rule is FACTOR=LEVEL, once or several times, such as 'decoder=pspnet'")
     return ExclusionRule(text, parts)

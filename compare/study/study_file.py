@@ -37,33 +37,35 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     path = study.folder / "study.yaml"
     if not path.is_file():
         return []
-    there, here = flags.read_options(path), flags.plain_options(study)
+    declared, options = flags.read_options(path), flags.plain_options(study)
     places = {"data", "unlabelled"}
-    compared = [key for key in here if key not in StudyConfig.ELSEWHERE - places | {"name"}]
-    apart = [key for key in compared if key in there and there[key] != here[key]]
-    other = [key for key in apart if key not in GROWS | {"contrast", "margin"}]
-    if other or not share_combinations(there, here):
-        told = ", ".join(f"{key} is {there.get(key)} there and {here[key]} here" for key in other or apart)
+    compared = [key for key in options if key not in StudyConfig.ELSEWHERE - places | {"name"}]
+    differing = [key for key in compared if key in declared and declared[key] != options[key]]
+    fixed = [key for key in differing if key not in GROWS | {"contrast", "margin"}]
+    if fixed or not share_combinations(declared, options):
+        differences = ", ".join(
+            f"{key} is {declared.get(key)} there and {options[key]} here" for key in fixed or differing
+        )
         raise UserError(
-            f"{study.folder}: holds another study ({told}); go on with that one by `python -m compare run "
+            f"{study.folder}: holds another study ({differences}); go on with that one by `python -m compare run "
             f"{study.folder}`, or give this one another --name, or --out"
         )
-    return [f"{key} from {there[key]} to {here[key]}" for key in apart]
+    return [f"{key} from {declared[key]} to {options[key]}" for key in differing]
 
 
-def share_combinations(there: dict[str, object], here: dict[str, object]) -> bool:
+def share_combinations(declared: dict[str, object], options: dict[str, object]) -> bool:
     """Whether the two have a combination in common: a level of every factor that both list."""
-    both = [(cast(list[object], there.get(f) or []), cast(list[object], here.get(f) or [])) for f in FACTORS]
-    return all(set(map(str, a)) & set(map(str, b)) for a, b in both if a and b)
+    pairs = [(cast(list[object], declared.get(f) or []), cast(list[object], options.get(f) or [])) for f in FACTORS]
+    return all(set(map(str, a)) & set(map(str, b)) for a, b in pairs if a and b)
 
 
-def options_file(given: str, out: Path, made: bool = False) -> Path:
+def options_file(word: str, out: Path, was_run: bool = False) -> Path:
     """The file of options that a person means by STUDY: a YAML file, a study folder, or a name.
 
     Args:
-        given: `configs/compare/demo.yaml`, `runs/compare/demo`, or `demo` of either.
+        word: `configs/compare/demo.yaml`, `runs/compare/demo`, or `demo` of either.
         out: Folder of study folders.
-        made: Whether a name means the study folder rather than the shipped file, where there are both: what was run
+        was_run: Whether a name means the study folder rather than the shipped file, where there are both: what was run
             may have had other flags.
 
     Raises:
@@ -72,12 +74,12 @@ def options_file(given: str, out: Path, made: bool = False) -> Path:
     from dermssl.data.sources import CONFIGS
 
     shipped = CONFIGS / "compare"
-    named = [shipped / f"{given}.yaml", out / given / "study.yaml"]
-    for path in [Path(given), Path(given) / "study.yaml", *(named[::-1] if made else named)]:
+    named = [shipped / f"{word}.yaml", out / word / "study.yaml"]
+    for path in [Path(word), Path(word) / "study.yaml", *(named[::-1] if was_run else named)]:
         if path.is_file():
             return path
     names = sorted(
         {path.stem for path in shipped.glob("*.yaml")} | {path.parent.name for path in out.glob("*/study.yaml")}
     )
-    hint = flags.spelling_hint(given, names) or f"; there are {', '.join(names)}"
-    raise UserError(f"{given}: is no study: no YAML file, no folder with a study.yaml{hint}")
+    hint = flags.spelling_hint(word, names) or f"; there are {', '.join(names)}"
+    raise UserError(f"{word}: is no study: no YAML file, no folder with a study.yaml{hint}")

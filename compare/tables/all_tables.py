@@ -78,11 +78,13 @@ def probe_table(study: Study) -> pd.DataFrame:
     for _, run in runs.assign(arm=weights_of(study, runs)).iterrows():
         result = run_result(run["folder"])
         for probe, measure in (("knn", "balanced_accuracy"), ("linear", "balanced_accuracy"), ("dense", "jaccard")):
-            found = cast("dict[str, float] | None", result.get(probe))
-            if not found or found.get(measure) is None:
+            measures = cast("dict[str, float] | None", result.get(probe))
+            if not measures or measures.get(measure) is None:
                 continue
-            detail = ", ".join(f"{key} = {found[key]:.0f}" for key in ("k", "n_train") if found.get(key) is not None)
-            numbers = {key: found.get(key, nan) for key in ("low", "high", "n")}
+            detail = ", ".join(
+                f"{key} = {measures[key]:.0f}" for key in ("k", "n_train") if measures.get(key) is not None
+            )
+            numbers = {key: measures.get(key, nan) for key in ("low", "high", "n")}
             named = {"run": run["name"], "arm": run["arm"], "encoder": run["encoder"], "probe": probe}
-            rows.append({**named, "measure": measure, "value": found[measure], **numbers, "detail": detail})
+            rows.append({**named, "measure": measure, "value": measures[measure], **numbers, "detail": detail})
     return pd.DataFrame(rows, columns=PROBES)

@@ -36,12 +36,12 @@ def data_card(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
     """
     sets = sets or data_sets(study)
     sides = {"labelled": (sets.labelled, sets.labelled_seen), "unlabelled": (sets.unlabelled, sets.unlabelled_seen)}
-    told = {side: _facts(manifest, seen) if manifest else {} for side, (manifest, seen) in sides.items()}
-    told["labelled"] |= split_facts(study)
+    facts_by_side = {side: _facts(manifest, hashes) if manifest else {} for side, (manifest, hashes) in sides.items()}
+    facts_by_side["labelled"] |= split_facts(study)
     if sets.unlabelled and max(sets.unlabelled_counts, default=0) < len(sets.unlabelled):
-        told["unlabelled"]["as the runs saw it"] = part_seen(sorted(sets.unlabelled_counts))
-    told["unlabelled"] = told["unlabelled"] or pretrained_facts(study)
-    rows = [{"fact": fact, **{side: facts.get(fact, "") for side, facts in told.items()}} for fact in FACTS]
+        facts_by_side["unlabelled"]["as the runs saw it"] = part_seen(sorted(sets.unlabelled_counts))
+    facts_by_side["unlabelled"] = facts_by_side["unlabelled"] or pretrained_facts(study)
+    rows = [{"fact": fact, **{side: facts.get(fact, "") for side, facts in facts_by_side.items()}} for fact in FACTS]
     return pd.DataFrame([row for row in rows if row["labelled"] or row["unlabelled"]], columns=CARD)
 
 
@@ -69,8 +69,10 @@ def pretrained_facts(study: Study) -> dict[str, str]:
     """What the encoder files say of images whose folder is gone."""
     cards = [read_card(file).data for file in encoder_files(study)]
     keys = {"folder": "folder", "images": "count", "licence": "licence", "manifest": "manifest"}
-    found = {fact: dict.fromkeys(str(card[key]) for card in cards if card.get(key)) for fact, key in keys.items()}
-    return {fact: ", ".join(words) for fact, words in found.items()}
+    words_by_fact = {
+        fact: dict.fromkeys(str(card[key]) for card in cards if card.get(key)) for fact, key in keys.items()
+    }
+    return {fact: ", ".join(words) for fact, words in words_by_fact.items()}
 
 
 def leak_table(study: Study) -> pd.DataFrame:
@@ -82,15 +84,15 @@ def leak_table(study: Study) -> pd.DataFrame:
     `action`: clean, dropped (left out of training), allowed, or unknown where an encoder does not say what it has seen.
     Pairs are counted once, for the first reason that holds.
     """
-    found: dict[str, dict[str, object]] = {}
+    findings: dict[str, dict[str, object]] = {}
     for stage, side, verdict in _verdicts(study):
         pairs = verdict.get("pairs")
         counts = pairs if isinstance(pairs, Mapping) else {}
         row = {"stage": stage, "side": side} | {name: verdict.get(name) for name in LEAKS[2:7] if name != "runs"}
         row |= {column: int(counts.get(reason, 0)) for column, reason in zip(LEAKS[7:], REASONS, strict=True)}
-        same = found.setdefault(json.dumps(row), row | {"runs": 0})
-        same["runs"] = int(str(same["runs"])) + 1
-    return pd.DataFrame(list(found.values()), columns=LEAKS)
+        finding = findings.setdefault(json.dumps(row), row | {"runs": 0})
+        finding["runs"] = int(str(finding["runs"])) + 1
+    return pd.DataFrame(list(findings.values()), columns=LEAKS)
 
 
 def leak_pair_table(study: Study) -> pd.DataFrame:
@@ -108,7 +110,7 @@ def leak_pair_table(study: Study) -> pd.DataFrame:
     return pd.concat(tables).groupby(by, sort=False).size().rename("runs").reset_index()[PAIRS]
 
 
-def _facts(manifest: Manifest, seen: frozenset[str]) -> dict[str, str]:
+def _facts(manifest: Manifest, hashes: frozenset[str]) -> dict[str, str]:
     table = manifest.table
     sides = table.loc[table["width"] > 0, ["width", "height"]]
     area = table["mask_area"].dropna()
@@ -128,7 +130,7 @@ def _facts(manifest: Manifest, seen: frozenset[str]) -> dict[str, str]:
         if len(area) else "no masks",
         "problems": f"{int((table['problem'] != '').sum())} files",
         "manifest": manifest.hash,
-        "as the runs saw it": ("yes" if seen == {manifest.hash} else "no") if seen else "not told",
+        "as the runs saw it": ("yes" if hashes == {manifest.hash} else "no") if hashes else "not told",
     }  # fmt: skip
 
 

@@ -42,9 +42,9 @@ def data_sets(study: Study) -> DataSets:
 def labelled_set(study: Study) -> Manifest | None:
     """The images that the study trains on and scores, if all that were scored are there."""
     first = next(iter(finished_runs(study.runs("finetune"))["folder"]), "")
-    given = study.options.get("data") or run_options(first).get("data")
+    declared = study.options.get("data") or run_options(first).get("data")
     usual = (LABELLED, SYNTHETIC_LABELLED) if len(study.scores) else ()  # where it lies when nobody says
-    for folder in (given,) if given else usual:
+    for folder in (declared,) if declared else usual:
         if Path(str(folder)).is_dir():
             manifest = read_manifest(Path(str(folder)))
             if set(study.lesions.index) <= set(manifest.table["image_id"]):

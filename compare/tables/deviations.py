@@ -66,37 +66,39 @@ def _named(runs: list[str]) -> str:
 
 def changed_file_rows(study: Study) -> Iterator[Row]:
     """Finished runs whose files are not as the run left them, and those of which nothing can tell it."""
-    found = {name: broken(Path(folder)) for name, folder in finished_runs(study.plan)[["name", "folder"]].to_numpy()}
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for name, files in found.items():
+    changes = {name: broken(Path(folder)) for name, folder in finished_runs(study.plan)[["name", "folder"]].to_numpy()}
+    runs_by_files: dict[tuple[str, ...], list[str]] = {}
+    for name, files in changes.items():
         if files and files != ["seal.json"]:
-            alike.setdefault(tuple(files), []).append(name)
-    for gone, names in alike.items():
-        said = f"changed since the run ended, or gone: {first_ten(gone)}"
-        several = f"{said}, in {len(names)} of {len(found)} runs: {_named(names)}"
-        yield "files", several if len(names) > 1 else f"{names[0]}: {said}", ""
-    unsealed = [name for name, files in found.items() if files == ["seal.json"]]
+            runs_by_files.setdefault(tuple(files), []).append(name)
+    for gone, names in runs_by_files.items():
+        what = f"changed since the run ended, or gone: {first_ten(gone)}"
+        several = f"{what}, in {len(names)} of {len(changes)} runs: {_named(names)}"
+        yield "files", several if len(names) > 1 else f"{names[0]}: {what}", ""
+    unsealed = [name for name, files in changes.items() if files == ["seal.json"]]
     if unsealed:
         yield (
             "files",
-            f"{len(unsealed)} of {len(found)} runs have no seal that would show a change: {_named(unsealed)}",
+            f"{len(unsealed)} of {len(changes)} runs have no seal that would show a change: {_named(unsealed)}",
             "",
         )
 
 
 def code_rows(study: Study) -> Iterator[Row]:
     """Runs of several commits, of code that was not committed, with several versions of a library, on several CPUs."""
-    found = [environment for folder in finished_runs(study.plan)["folder"] if (environment := run_environment(folder))]
-    commits = sorted({str(one.get("commit") or "unknown")[:10] for one in found})
+    environments = [
+        environment for folder in finished_runs(study.plan)["folder"] if (environment := run_environment(folder))
+    ]
+    commits = sorted({str(run.get("commit") or "unknown")[:10] for run in environments})
     if len(commits) > 1:
         yield "code", f"runs of {len(commits)} commits: {first_ten(commits)}", ""
-    dirty = sum(bool(one.get("dirty")) for one in found)
+    dirty = sum(bool(run.get("dirty")) for run in environments)
     if dirty:
-        yield "code", f"{dirty} of {len(found)} runs had uncommitted changes", ""
-    for library, versions in sorted(versions_of(found).items()):
+        yield "code", f"{dirty} of {len(environments)} runs had uncommitted changes", ""
+    for library, versions in sorted(versions_of(environments).items()):
         if len(versions) > 1:
             yield "versions", f"{library} in {len(versions)} versions: {', '.join(sorted(versions))}", ""
-    machines = sorted({f"{one.get('cpu')}, {one.get('platform')}" for one in found})
+    machines = sorted({f"{run.get('cpu')}, {run.get('platform')}" for run in environments})
     if len(machines) > 1:
         yield "machines", f"runs on {len(machines)} kinds of machine: {'; '.join(machines)}", ""
 
@@ -120,10 +122,10 @@ def image_rows(study: Study) -> Iterator[Row]:
 
 def data_rows(study: Study, sets: DataSets) -> Iterator[Row]:
     """Labelled images that changed between runs or since them."""
-    seen, manifest = sets.labelled_seen, sets.labelled
-    if len(seen) > 1:
-        yield "data", f"runs saw {len(seen)} states of the labelled images: {', '.join(sorted(seen))}", ""
-    if manifest is not None and seen and manifest.hash not in seen:
+    hashes, manifest = sets.labelled_seen, sets.labelled
+    if len(hashes) > 1:
+        yield "data", f"runs saw {len(hashes)} states of the labelled images: {', '.join(sorted(hashes))}", ""
+    if manifest is not None and hashes and manifest.hash not in hashes:
         yield "data", f"{manifest.root} has changed since the runs: {manifest.hash} now", ""
 
 
@@ -136,17 +138,17 @@ def leak_rows(study: Study) -> Iterator[Row]:
     }
     for row in leak_table(study).to_dict("records"):
         if row["action"] in words:
-            said = words[str(row["action"])].format(**{str(key): value for key, value in row.items()})
-            yield "leaks", f"{said}, in {row['runs']} of the runs of {row['stage']}", ""
+            what = words[str(row["action"])].format(**{str(key): value for key, value in row.items()})
+            yield "leaks", f"{what}, in {row['runs']} of the runs of {row['stage']}", ""
 
 
 def versions_of(environments: list[dict[str, object]]) -> dict[str, set[str]]:
     """The versions of Python and each library that the runs name."""
-    found: dict[str, set[str]] = {}
-    for one in environments:
-        libraries = one.get("versions")
-        named = {"python": one.get("python"), **(libraries if isinstance(libraries, dict) else {})}
+    versions_by_library: dict[str, set[str]] = {}
+    for environment in environments:
+        libraries = environment.get("versions")
+        named = {"python": environment.get("python"), **(libraries if isinstance(libraries, dict) else {})}
         for library, version in named.items():
             if version:
-                found.setdefault(str(library), set()).add(str(version))
-    return found
+                versions_by_library.setdefault(str(library), set()).add(str(version))
+    return versions_by_library

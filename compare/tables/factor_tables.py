@@ -40,7 +40,10 @@ def arm_rank_table(study: Study) -> pd.DataFrame:
     if ranked.cells < 2 or len(ranked.ranks) < 2:
         return pd.DataFrame(columns=ARM_RANKS)
     alike = {arm: [g for g in ranked.groups if arm in g] for arm in ranked.ranks["arm"]}
-    others = [[one for one in ranked.ranks["arm"] if one != arm and any(one in g for g in alike[arm])] for arm in alike]
+    others = [
+        [other for other in ranked.ranks["arm"] if other != arm and any(other in g for g in alike[arm])]
+        for arm in alike
+    ]
     agreement = 1 / factorial(len(alike)) ** (ranked.cells - 1)
     whole = {"cells": ranked.cells, "friedman_p": max(ranked.friedman_p, agreement), "distance": ranked.distance}
     return ranked.ranks.assign(**whole, alike=[", ".join(names) for names in others])[ARM_RANKS]
@@ -67,9 +70,9 @@ def effect_tables(study: Study, draws: int = 2000) -> tuple[pd.DataFrame, pd.Dat
     if not apart:
         return pd.DataFrame(columns=FACTORS), pd.DataFrame(columns=EFFECTS)
     kept = scores[np.ix_(pairs.cells, pairs.seeds, pairs.images)]
-    told: list[CellFactors] = [{factor: cell[factor] for factor in apart} for cell in used]
+    cell_factors: list[CellFactors] = [{factor: cell[factor] for factor in apart} for cell in used]
     lesions = study.lesions[pairs.images].to_list()
-    effects = factor_effects(told, kept, lesions, np.random.default_rng(0), draws)
+    effects = factor_effects(cell_factors, kept, lesions, np.random.default_rng(0), draws)
     left_out = pd.DataFrame([{"factor": factor, "levels": count} for factor, count in joined.items()], columns=FACTORS)
     factors = effects.factors if left_out.empty else pd.concat([effects.factors, left_out], ignore_index=True)
     return factors, effects.levels
@@ -85,7 +88,7 @@ def separable_factors(cells: Sequence[CellFactors]) -> tuple[list[str], dict[str
     joined: dict[str, int] = {}
     for factor, of in levels.items():
         chosen = {name: levels[name] for name in (*apart, factor)}
-        free = 1 + sum(len(one) - 1 for one in chosen.values())
+        free = 1 + sum(len(values) - 1 for values in chosen.values())
         if len(cells) < free or not _solvable(cells, chosen):
             joined[factor] = len(of)
         else:

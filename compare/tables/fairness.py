@@ -41,7 +41,7 @@ def fairness_table(study: Study) -> pd.DataFrame:
     if runs.empty:
         return pd.DataFrame(columns=FAIRNESS)
     scored = study.scores.groupby("run")["image_id"].agg(frozenset)
-    told = [
+    finished = [
         FinishedRun(
             row,
             run_result(row["folder"]),
@@ -51,24 +51,24 @@ def fairness_table(study: Study) -> pd.DataFrame:
         for _, row in runs.iterrows()
     ]
     rows = [
-        _seed_check(study, told),
+        _seed_check(study, finished),
         _block_check(
-            "held-out images", told, lambda run: run.images, lambda images: f"{len(cast(Sized, images))} images"
+            "held-out images", finished, lambda run: run.images, lambda images: f"{len(cast(Sized, images))} images"
         ),
-        _block_check("split", told, lambda run: str(run.result.get("split") or ""), str),
-        _block_check("training images", told, lambda run: str(run.result.get("n_train") or ""), str),
-        _block_check("optimiser steps", told, lambda run: str(run.result.get("steps") or ""), str),
-        _option_check(study, told),
-        *_code_checks(told),
+        _block_check("split", finished, lambda run: str(run.result.get("split") or ""), str),
+        _block_check("training images", finished, lambda run: str(run.result.get("n_train") or ""), str),
+        _block_check("optimiser steps", finished, lambda run: str(run.result.get("steps") or ""), str),
+        _option_check(study, finished),
+        *_code_checks(finished),
         *_search_checks(study),
         *_pretraining_checks(study),
     ]
     return pd.DataFrame(rows, columns=FAIRNESS)
 
 
-def _seed_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
+def _seed_check(study: Study, runs: list[FinishedRun]) -> dict[str, object]:
     """Whether each arm has the same seeds (and folds) in each cell."""
-    plan = pd.DataFrame([run.row for run in told])
+    plan = pd.DataFrame([run.row for run in runs])
     absent = []
     for cell, part in plan.groupby(["setting", "label_fraction"]):
         seeds = {arm: set(zip(own["seed"], own["fold"].fillna(-1), strict=True)) for arm, own in part.groupby("arm")}
@@ -85,28 +85,28 @@ def _seed_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
 
 
 def _block_check(
-    what: str, told: list[FinishedRun], value: Callable[[FinishedRun], Hashable], words: Callable[[object], str]
+    what: str, runs: list[FinishedRun], value: Callable[[FinishedRun], Hashable], words: Callable[[object], str]
 ) -> dict[str, object]:
     """Whether a value is the same in all arms of each block."""
     blocks: dict[tuple[object, ...], dict[str, Hashable]] = {}
-    for run in told:
+    for run in runs:
         block = tuple("" if run.row[name] != run.row[name] else run.row[name] for name in BLOCK)
         blocks.setdefault(block, {})[run.row["arm"]] = value(run)
-    values = [one for block in blocks.values() for one in block.values()]
+    values = [level for block in blocks.values() for level in block.values()]
     if not any(values):
         return {"what": what, "same": None, "detail": "the runs do not tell"}
     unlike = [block for block in blocks.values() if len(set(block.values())) > 1]
     if unlike:
-        first = ", ".join(f"{arm} {words(one)}" for arm, one in unlike[0].items())
+        first = ", ".join(f"{arm} {words(level)}" for arm, level in unlike[0].items())
         return {"what": what, "same": False, "detail": f"differ in {len(unlike)} of {len(blocks)} blocks: {first}"}
-    return {"what": what, "same": True, "detail": ", ".join(dict.fromkeys(words(one) for one in values))}
+    return {"what": what, "same": True, "detail": ", ".join(dict.fromkeys(words(level) for level in values))}
 
 
-def _option_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
+def _option_check(study: Study, runs: list[FinishedRun]) -> dict[str, object]:
     """Whether all options but the compared factor are the same; a rate that a search found may differ."""
     free = APART | {study.arms} | ({"lr"} if len(study.runs("search")) else set())
     blocks: dict[tuple[object, ...], dict[str, set[str]]] = {}
-    for run in told:
+    for run in runs:
         block = tuple(str(run.row[name]) for name in BLOCK)
         for key, value in run.options.items():
             if key not in free:
@@ -120,19 +120,19 @@ def _option_check(study: Study, told: list[FinishedRun]) -> dict[str, object]:
     return {"what": "other options", "same": not unlike, "detail": detail or alike}
 
 
-def _code_checks(told: list[FinishedRun]) -> Iterator[dict[str, object]]:
+def _code_checks(runs: list[FinishedRun]) -> Iterator[dict[str, object]]:
     """Whether all runs had the same code, libraries and kind of machine."""
-    found = [environment for run in told if (environment := run_environment(run.row["folder"]))]
-    libraries = versions_of(found)
+    environments = [environment for run in runs if (environment := run_environment(run.row["folder"]))]
+    libraries = versions_of(environments)
     unlike = {name: versions for name, versions in libraries.items() if len(versions) > 1}
     kinds = {
-        "commit": {str(one.get("commit") or "unknown")[:10] for one in found},
-        "machine": {str(one.get("cpu") or "unknown") for one in found},
+        "commit": {str(machine.get("commit") or "unknown")[:10] for machine in environments},
+        "machine": {str(machine.get("cpu") or "unknown") for machine in environments},
     }
     for what, values in kinds.items():
-        yield {"what": what, "same": len(values) == 1 if found else None, "detail": ", ".join(sorted(values))}
+        yield {"what": what, "same": len(values) == 1 if environments else None, "detail": ", ".join(sorted(values))}
     detail = "; ".join(f"{name} {', '.join(sorted(versions))}" for name, versions in (unlike or libraries).items())
-    yield {"what": "library versions", "same": not unlike if found else None, "detail": detail}
+    yield {"what": "library versions", "same": not unlike if environments else None, "detail": detail}
 
 
 def _search_checks(study: Study) -> Iterator[dict[str, object]]:
@@ -141,16 +141,19 @@ def _search_checks(study: Study) -> Iterator[dict[str, object]]:
     if table.empty:
         return
     budgets = ["strategy", "trials", "seeds", "lowest", "highest"]
-    each = [{tuple(one) for one in part[budgets].astype(str).to_numpy()} for _, part in table.groupby("label_fraction")]
-    said = {
+    each = [
+        {tuple(budget) for budget in part[budgets].astype(str).to_numpy()}
+        for _, part in table.groupby("label_fraction")
+    ]
+    words = {
         f"{s}, {n} trials of {k} seed{'' if k == '1' else 's'}, {low} to {high}"
-        for one in each
-        for s, n, k, low, high in one
+        for budget in each
+        for s, n, k, low, high in budget
     }
     yield {
         "what": "search of the learning rate",
-        "same": all(len(one) == 1 for one in each),
-        "detail": "; ".join(sorted(said)),
+        "same": all(len(budget) == 1 for budget in each),
+        "detail": "; ".join(sorted(words)),
     }
     inner = bool((table["scored"] == "inner").all())
     detail = "on images set aside of the training side" if inner else "held-out images were read"
@@ -162,10 +165,10 @@ def _pretraining_checks(study: Study) -> Iterator[dict[str, object]]:
     cards = [read_card(file) for file in encoder_files(study)]
     if len({card.method for card in cards}) < 2:
         return
-    told: dict[str, set[str]] = {
+    facts: dict[str, set[str]] = {
         "pretraining images": {str(card.data.get("manifest")) for card in cards},
         "pretraining epochs": {str(card.epochs) for card in cards},
         "pretraining size": {f"{card.image_size} px" for card in cards},
     }
-    for what, values in told.items():
+    for what, values in facts.items():
         yield {"what": what, "same": len(values) == 1, "detail": ", ".join(sorted(values))}

@@ -32,14 +32,14 @@ def lineage_table(study: Study) -> pd.DataFrame:
     rows = [
         {"arm": arm, "method": method, "encoder": encoder, **_card_row(file)} for arm, method, encoder, file in words
     ]
-    known = {row["sha256"] for row in rows}
+    hashes = {row["sha256"] for row in rows}
     tuned = finished_runs(study.runs("finetune"))
     tuned = tuned.assign(arm=weights_of(study, tuned)).drop_duplicates(["arm", "encoder"])
     for arm, encoder, folder in zip(tuned["arm"], tuned["encoder"], tuned["folder"], strict=True):
         sha256 = str(run_result(folder).get("encoder_sha256") or "")[:SHORT]
-        if sha256 not in known:
-            shown = "" if arm == "random" else sha256
-            rows.append({"arm": arm, "method": arm, "encoder": encoder, "sha256": shown, "parents": ""})
+        if sha256 not in hashes:
+            digits = "" if arm == "random" else sha256
+            rows.append({"arm": arm, "method": arm, "encoder": encoder, "sha256": digits, "parents": ""})
     return pd.DataFrame(rows, columns=LINEAGE)
 
 

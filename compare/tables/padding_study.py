@@ -29,11 +29,11 @@ def padding_table(study: Study) -> pd.DataFrame:
         where older runs did not count. IoU and failures are means over runs and images, `images` counts both.
     """
     runs = finished_runs(study.runs("finetune"))
-    said = pd.Series(
+    paddings = pd.Series(
         [str(run_options(folder).get("padding") or "") for folder in runs["folder"]], runs.index, dtype=str
     )
     names = pd.Series([Path(folder).name for folder in runs["folder"]], runs.index, dtype=str)
-    runs = with_numbers(runs, COUNTED).assign(run=names, padding=runs["padding"].where(runs["padding"] != "", said))
+    runs = with_numbers(runs, COUNTED).assign(run=names, padding=runs["padding"].where(runs["padding"] != "", paddings))
     failed = study.scores.assign(failed=study.scores["jaccard"] < FAILURE).groupby("run")
     scored = failed.agg(images=("jaccard", "size"), jaccard=("jaccard", "mean"), failure_rate=("failed", "mean"))
     both = runs[runs["padding"] != ""].merge(scored, left_on="run", right_index=True)

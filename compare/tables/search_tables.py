@@ -26,10 +26,10 @@ def search_table(study: Study) -> pd.DataFrame:
     for run, result, trials in _searches(study):
         rates = cast("list[float]", result["rates"])
         seeds = len({trial["seed"] for trial in trials})
-        found = {"best_lr": result["best"], "jaccard": result["jaccard"], "at_the_edge": result["at_edge"]}
+        best = {"best_lr": result["best"], "jaccard": result["jaccard"], "at_the_edge": result["at_edge"]}
         counts = {"trials": len(trials) // max(1, seeds), "seeds": seeds, "lowest": min(rates), "highest": max(rates)}
-        asked = {name: result.get(name, "") for name in ("strategy", "scored")}
-        rows.append({**{name: run[name] for name in NAMES}, **asked, **counts, **found})
+        settings = {name: result.get(name, "") for name in ("strategy", "scored")}
+        rows.append({**{name: run[name] for name in NAMES}, **settings, **counts, **best})
     return pd.DataFrame(rows, columns=SEARCH)
 
 

@@ -72,16 +72,16 @@ class Study:
         first = {"arm": [self.arms, "method"], "setting": []}.get(key, [key])
         keys = [*first, *(factor for factor in FACTORS if factor not in ("fold", "seed", *first))]
         ranks = zip(*(self._rank(self._tuned[name]) for name in keys), strict=True)
-        values = self._tuned[key] if key in ("arm", "setting") else [level(key, one) for one in self._tuned[key]]
+        values = self._tuned[key] if key in ("arm", "setting") else [level(key, value) for value in self._tuned[key]]
         ordered = sorted(zip(ranks, values, strict=True), key=itemgetter(0))
         return list(dict.fromkeys(value for _, value in ordered))
 
     @cached_property
     def cells(self) -> list[Cell]:
         """Settings x label fractions of the fine-tuning runs, planned or scored, fractions rising."""
-        found = set(zip(self._tuned["setting"], self._tuned["label_fraction"], strict=True))
-        fractions = sorted({fraction for _, fraction in found})
-        return [(setting, f) for setting in self.levels("setting") for f in fractions if (setting, f) in found]
+        pairs = set(zip(self._tuned["setting"], self._tuned["label_fraction"], strict=True))
+        fractions = sorted({fraction for _, fraction in pairs})
+        return [(setting, f) for setting in self.levels("setting") for f in fractions if (setting, f) in pairs]
 
     @cached_property
     def seeds(self) -> list[float]:
@@ -199,8 +199,8 @@ def _labelled(rows: pd.DataFrame, tuned: pd.DataFrame, options: dict[str, object
 
 def _under(options: dict[str, object], tuned: pd.DataFrame, arms: str) -> list[str]:
     """The factors that tell settings apart."""
-    told = [f for f in FACTORS if f not in ("label_fraction", "fold", "seed", "method", arms)]
-    return [factor for factor in told if len(_factor_levels(options, tuned, factor)) > 1]
+    factors = [f for f in FACTORS if f not in ("label_fraction", "fold", "seed", "method", arms)]
+    return [factor for factor in factors if len(_factor_levels(options, tuned, factor)) > 1]
 
 
 def _factor_levels(options: dict[str, object], tuned: pd.DataFrame, factor: str) -> Sequence[object]:
@@ -213,13 +213,13 @@ def _factor_levels(options: dict[str, object], tuned: pd.DataFrame, factor: str)
 
 def _setting(row: dict[str, object], under: list[str], arms: str, several_methods: bool) -> str:
     """The setting in words, the decoder first, which is said even where there is but one."""
-    said = {factor: phrase(factor, cast(str, row[factor])) for factor in under}
+    words = {factor: phrase(factor, cast(str, row[factor])) for factor in under}
     if "init" in under and several_methods and row["method"]:
-        said["init"] = f"from {row['init']} ({row['method']})"
+        words["init"] = f"from {row['init']} ({row['method']})"
     first = "decoder" if arms != "decoder" else "encoder"
     head = str(row[first])
-    joined = [said[factor] for factor in ("init", "encoder") if factor in under and factor != first]
-    rest = [said[factor] for factor in under if factor not in ("init", "encoder", "decoder")]
+    joined = [words[factor] for factor in ("init", "encoder") if factor in under and factor != first]
+    rest = [words[factor] for factor in under if factor not in ("init", "encoder", "decoder")]
     return ", ".join(filter(None, [" ".join(filter(None, [head, *joined])), *rest]))
 
 

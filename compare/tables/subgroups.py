@@ -83,14 +83,14 @@ def subgroups_of(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
     columns = {}
     if manifest is not None:
         table = manifest.table.set_index("image_id").loc[images]
-        seen = appearance(manifest).set_index("image_id").loc[images]
+        scores = appearance(manifest).set_index("image_id").loc[images]
         columns = {"lesion size": thirds(table["mask_area"]), "class": table["label"]}
-        columns |= {name: presence(seen[name], name, limit) for name, limit in ARTEFACTS.items()}
-        columns["skin tone"] = seen["angle"].map(tone_of)
+        columns |= {name: presence(scores[name], name, limit) for name, limit in ARTEFACTS.items()}
+        columns["skin tone"] = scores["angle"].map(tone_of)
     elif "area" in study.scores:
         columns = {"lesion size": thirds(study.scores.groupby("image_id")["area"].first().loc[images])}
-    found = pd.DataFrame(columns, index=images)
-    return found[[name for name in found if found[name][found[name] != ""].nunique() > 1]]
+    groups = pd.DataFrame(columns, index=images)
+    return groups[[name for name in groups if groups[name][groups[name] != ""].nunique() > 1]]
 
 
 def thirds(areas: "pd.Series[float]") -> "pd.Series[str]":
@@ -112,8 +112,8 @@ def _order(labels: pd.DataFrame) -> list[tuple[str, str]]:
     order = []
     for by in labels:
         counts = labels[by][labels[by] != ""].value_counts()
-        known = {"lesion size": SIZES, "skin tone": TONES}.get(str(by), (str(by), f"no {by}"))
-        rank = {name: place for place, name in enumerate(known)}
+        names = {"lesion size": SIZES, "skin tone": TONES}.get(str(by), (str(by), f"no {by}"))
+        rank = {name: place for place, name in enumerate(names)}
         order += [(str(by), str(name)) for name in sorted(counts.index, key=lambda one: rank.get(one, -counts[one]))]
     return order
 
@@ -121,8 +121,8 @@ def _order(labels: pd.DataFrame) -> list[tuple[str, str]]:
 def _each(labels: pd.DataFrame, pairs: Pairs) -> list[tuple[str, str, BoolArray]]:
     """Every subgroup that holds images of these pairs, with a mask of those images."""
     used = labels[pairs.images]
-    found = [(by, name, (used[by] == name).to_numpy(bool)) for by, name in _order(labels)]
-    return [(by, name, inside) for by, name, inside in found if inside.any() and pairs.scores_a.size]
+    masks = [(by, name, (used[by] == name).to_numpy(bool)) for by, name in _order(labels)]
+    return [(by, name, inside) for by, name, inside in masks if inside.any() and pairs.scores_a.size]
 
 
 def _with_interval(
