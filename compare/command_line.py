@@ -14,7 +14,7 @@ COMMANDS = {
     "plan": "say what the study consists of, what it costs and what it could find",
     "run": "do every run that is not done yet, and write the report",
     "status": "show how far the study is",
-    "report": "write the report of what is there",
+    "report": "write the report of the runs that are done",
     "show": "explain one run",
     "clean": "remove failed runs",
     "slurm": "write array jobs for a SLURM cluster",
@@ -81,6 +81,6 @@ def words_and_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def usage_of(name: str) -> str:
     """How a command is written."""
     return {
-        "show": "show RUN explains one run: its folder, its hash, or its name in a study",
-        "task": "task STUDY ID does one run of a study",
+        "show": "show RUN explains one run; RUN is its folder, its hash, its id, or its name in a study",
+        "task": "task STUDY ID does one run of a study; ID is its id in the study's plan.csv",
     }.get(name, f"{name} takes one STUDY: a YAML file, a study folder, or a name in configs/compare")

@@ -3,11 +3,14 @@
 Each imports what it needs when it is asked for: a look at the state of a study waits for no library that trains.
 """
 
+import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from compare.command_line import StudyCommand
 from compare.forecast.weights import refuse_unreachable
+from compare.study.config import StudyConfig
 from dermssl.errors import UserError
 
 
@@ -31,7 +34,19 @@ def run_command(command: StudyCommand) -> None:
     from dermssl.runs.folder import closing
 
     report = run_study(command.study)
-    print(closing(report.page.parent, f"python -m compare show RUN --out {command.study.out}"), flush=True)
+    print(closing(report.page.parent, next_look(report.page, command.study)), flush=True)
+
+
+def next_look(page: Path, study: StudyConfig) -> str:
+    """The command that explains the best run of the study; of one without any score, where its report is."""
+    from compare.figures.best_run import best_run
+    from compare.tables.study import read_study
+
+    run = best_run(read_study(study.folder))
+    if run is None:
+        return f"open {page}"
+    elsewhere = [] if study.out == StudyConfig.out else ["--out", str(study.out)]
+    return shlex.join(["python", "-m", "compare", "show", str(run["id"]), *elsewhere])
 
 
 def status_command(command: StudyCommand) -> None:

@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
 
 
 class KindRates(NamedTuple):
-    """What is known of a kind of run, and from where."""
+    """What a kind of run costs, and where that is known from."""
 
     rates: Rates
     source: str
@@ -178,7 +178,7 @@ def machine_hash() -> str:
 
 
 def kept_rates(out: Path) -> dict[RunKind, KindRates]:
-    """What was timed before, on this machine with this code."""
+    """The rates that were timed before, on this machine with this code."""
     path = out / KEPT
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return {
@@ -191,7 +191,7 @@ def kept_rates(out: Path) -> dict[RunKind, KindRates]:
 
 
 def keep_rates(out: Path, fresh: Mapping[RunKind, KindRates]) -> None:
-    """Adds what was timed now."""
+    """Adds rates that were timed now to those in estimates.json."""
     if not fresh:
         return
     path, here = out / KEPT, machine_hash()
@@ -220,6 +220,6 @@ def scaled_rates(unknown: set[RunKind], rates_by_kind: Mapping[RunKind, KindRate
 
 
 def batch_pixels(kind: RunKind) -> float:
-    """Of a batch."""
+    """The pixels of a batch, by which time and memory of a step are scaled."""
     options = dict(kind.options)
     return float(options["image_size"]) ** 2 * float(options["batch_size"])

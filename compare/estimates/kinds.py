@@ -47,11 +47,11 @@ class Amount(NamedTuple):
     """How much there is to do."""
 
     steps: int
-    """Of the optimiser."""
+    """Steps of the optimiser."""
     rows: int
-    """Of metrics.csv: at each a checkpoint is kept, and pretraining is looked at."""
+    """Rows of metrics.csv: at each a checkpoint is kept, and pretraining is looked at."""
     pictures: int
-    """That are scored, or whose features are computed."""
+    """Images that are scored, or whose features are computed."""
 
 
 def run_kind(stage: str, options: Mapping[str, Any]) -> RunKind:

@@ -139,7 +139,7 @@ def rates_of_ended_runs(place: Path, stage: str) -> Rates | None:
 
 
 def images_probed(folder: Path) -> int:
-    """Of a probe."""
+    """The number of images that a probe looked at."""
     return int(json.loads((folder / RESULT).read_text())["n_images"])
 
 

@@ -30,7 +30,7 @@ class Rates(NamedTuple):
     disk_mb: float = 0.0
 
     def seconds(self, amount: Amount) -> float:
-        """Of a whole run."""
+        """How long a whole run takes that has so much to do."""
         return self.fixed + amount.steps * self.step + amount.rows * self.row + amount.pictures * self.picture
 
 

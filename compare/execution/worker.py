@@ -19,9 +19,8 @@ from dermssl.runs.seal import broken
 from finetune.options.config import FinetuneConfig
 from probe.config import ProbeConfig
 
-CHANGED = (
-    "was changed since it was finished ({}); delete the folder to have it done again, or take it as it is: --trust"
-)
+CHANGED = "was changed since it was finished ({}); delete the folder to have the run done again, or "
+    "add --trust to take it as it is"
 
 
 def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:

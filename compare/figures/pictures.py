@@ -21,7 +21,7 @@ MASKS = "masks.parquet"
 
 
 class MaskPair(NamedTuple):
-    """Of one image, (H, W), at most 256 pixels high and wide."""
+    """Truth and prediction of one image, (H, W), at most 256 pixels high and wide."""
 
     truth: NDArray[np.bool_]
     prediction: NDArray[np.bool_]

@@ -95,7 +95,7 @@ def factors_in_words(study: StudyConfig, tasks: Sequence[Task]) -> str:
     combinations = list(all_combinations(study))
     for rule in study.rules:
         count = sum(rule.leaves_out(combination) for combination in combinations)
-        lines.append(wrapped(f"left out: {counted(count, 'fine-tuning')} by '{rule.text}'", 2))
+        lines.append(wrapped(f"left out: {counted(count, 'fine-tuning')} by --exclude '{rule.text}'", 2))
     return "\n".join(lines)
 
 

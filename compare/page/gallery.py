@@ -96,7 +96,7 @@ def _sheets(study: Study, cell: Cell, photographs: Mapping[str, Path], apart: bo
 
 
 def _mask_folders(study: Study, runs: pd.DataFrame) -> Folders:
-    """Of every arm with a run that has kept its masks."""
+    """The run folders of every arm that hold masks; arms without any are left out."""
     arm_folders = [(arm, Path(folder)) for arm, folder in zip(runs["arm"], runs["folder"], strict=True) if folder]
     folders = {
         arm: [path for own, path in arm_folders if own == arm and (path / MASKS).is_file()]

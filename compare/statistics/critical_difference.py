@@ -16,9 +16,9 @@ class CriticalDifference(NamedTuple):
     ranks: pd.DataFrame
     """A row an arm, best first: `arm`, `mean_rank`, `wins` (a shared first place by its share), `score` (its mean)."""
     cells: int
-    """That every arm was scored in."""
+    """Cells in which every arm was scored."""
     friedman_p: float
-    """Of "all arms rank alike"; nan for fewer than two arms or two cells."""
+    """The p of Friedman's test of "all arms rank alike"; nan for fewer than two arms or two cells."""
     distance: float
     """Mean ranks that differ by less cannot be told apart, by Nemenyi; nan as above."""
     groups: list[tuple[str, ...]]

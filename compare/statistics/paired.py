@@ -29,11 +29,11 @@ class Components(NamedTuple):
     """Parts of the variance of the mean difference, in squares of the scores' unit."""
 
     lesions: float
-    """Of which lesions were photographed; not what one seed's training made of them. Never below 0."""
+    """Variance due to which lesions were photographed, not to what one training made of them. Never below 0."""
     seeds: float
-    """Of how trainings went: variance of the seeds' means, by seeds. It holds `rest` as well. 0 for one seed."""
+    """Variance due to how trainings went: that of the seeds' means, by seeds; it holds `rest` as well. 0 for one seed."""
     rest: float
-    """Of what neither explains. 0 for one seed, where it counts as the lesions'."""
+    """Variance that neither explains. 0 for one seed, where it counts as the lesions'."""
     lesion_freedom: int
     """Lesions - 1."""
     seed_freedom: int
@@ -41,12 +41,12 @@ class Components(NamedTuple):
 
     @property
     def standard_error(self) -> float:
-        """Of the mean difference."""
+        """The standard error of the mean difference."""
         return float(np.sqrt(self.lesions + self.seeds))
 
     @property
     def share(self) -> float:
-        """Of the variance over lesions of differences averaged over seeds, the part that other seeds would repeat."""
+        """The part of the variance over lesions, of differences averaged over seeds, that other seeds would repeat."""
         total = self.lesions + self.rest
         return self.lesions / total if total > 0 else 1.0
 

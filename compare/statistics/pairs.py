@@ -48,7 +48,7 @@ def complete_pairs(scores_a: FloatArray, scores_b: FloatArray) -> Pairs:
 
 
 def _largest_rectangle(present: BoolArray) -> BoolArray:
-    """Of all sets of cells and seeds that are present in full, the one with most pairs, as a mask like `present`."""
+    """The set of cells and seeds, all present in full, that has most pairs of runs, as a mask like `present`."""
     # its seeds are those that one cell has, or those that several cells share
     shared: set[frozenset[int]] = set()
     for row in present:

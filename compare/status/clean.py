@@ -66,7 +66,10 @@ def is_confirmed(count: int) -> bool:
         UserError: If nobody can answer.
     """
     if not sys.stdin.isatty():
-        raise UserError(f"nobody can be asked whether {counted(count, 'run folder')} may go; add --yes")
+        raise UserError(
+            f"`python -m compare clean` asks before it removes {counted(count, 'run folder')}, "
+            "and there is no terminal to ask at; add --yes to remove them unasked"
+        )
     return input(f"remove {counted(count, 'run folder')}? [y/N] ").strip().lower() in ("y", "yes")
 
 
@@ -79,7 +82,7 @@ def removable_runs(study: StudyConfig, rows: Sequence[Row]) -> tuple[list[Remova
         if folder.resolve() in others:
             protected.append((folder, f"study '{others[folder.resolve()]}' has it as done"))
         elif is_run_locked(folder):
-            protected.append((folder, "another process is at it"))
+            protected.append((folder, "another process works on it"))
         else:
             removable.append(RemovableRun(folder, size_mb(folder), why))
     return removable, protected

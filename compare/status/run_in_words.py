@@ -173,7 +173,7 @@ def files_in_words(folder: Path) -> Iterator[str]:
     if not (folder / RESULT).exists():
         yield "files: the run is unfinished, and has no seal yet"
     elif not (folder / "seal.json").exists():
-        yield "files: without a seal, for the run is of an earlier version"
+        yield "files: an earlier version made the run and left no seal.json, so nothing tells whether they were changed"
     else:
         changed = broken(folder)
         yield wrapped(

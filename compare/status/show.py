@@ -29,7 +29,7 @@ class ShownRun(NamedTuple):
     folder: Path | None
     """None for one that has none: it has not begun, or failed before it had one."""
     row: Row
-    """Of the plan.csv that has it; empty where none has."""
+    """The run's row of plan.csv; empty where no study has it."""
     study: Path | None
     """Folder of that study."""
 
@@ -74,7 +74,9 @@ def run_meant(word: str, study: StudyConfig) -> ShownRun:
     by_name = [path for path in on_disk if path.name == word or is_hash_prefix(word, path.name.rpartition("-")[2])]
     meanings = sorted({str(path) for path in [*folders, *by_name]})
     if len(meanings) > 1:
-        raise UserError(f"'{word}' means {counted(len(meanings), 'run')} ({first_ten(meanings)}); give more of it")
+        raise UserError(
+            f"'{word}' means {counted(len(meanings), 'run')} ({first_ten(meanings)}); type more of its name or hash"
+        )
     if folders:
         folder, (row, plan) = next(iter(folders.items()))
         return ShownRun(folder, row, plan)

@@ -31,8 +31,8 @@ NEW_PICTURE = "\x1b[H\x1b[J"  # the cursor home, and the screen cleared from the
 ENDED = ("done", "failed")
 STATE_WORDS = {
     "running": "running",
-    "stopped": "stopped: nobody is at them any more; `run` goes on from their last checkpoints",
-    "unclear": "unclear: whether they go on cannot be told from this machine, only how long they have been silent",
+    "stopped": "stopped: no process works on them; `python -m compare run` goes on from their last checkpoints",
+    "unclear": "unclear: this machine cannot see whether they go on, only for how long they have written nothing",
 }
 Row = dict[str, Any]
 
@@ -130,13 +130,11 @@ def command_in_words(command: CommandState) -> str:
     name = f"process {process.id} on {process.host}" if process else ""
     if command.state == "at it":
         since = f", for {duration(max(0.0, time.time() - process.since))}" if process else ""
-        return f"a command is at it{name and ': '}{name}{since}"
+        return f"a command is running it{name and ': '}{name}{since}"
     if command.state == "nobody":
-        return f"no command is at it{name and f'; the last one was killed ({name})'}"
-    return (
-        f"whether a command is at it cannot be told from this machine{name and f'; the last one was {name}'}, and may "
-        "go on or have been killed"
-    )
+        return f"no command is running it{name and f'; the last one was killed ({name})'}"
+    last = f"; the last one was {name}, which may go on or have been killed" if name else ""
+    return f"this machine cannot see whether a command is running it{last}"
 
 
 def by_stage(rows: Sequence[Row]) -> str:
@@ -192,14 +190,14 @@ def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[RunAtWork], 
     if any(run.state == "running" for run in begun):
         return time_left(rows, begun)
     if command.state == "at it":
-        return f"{runs_left}; none is at work at this moment"
+        return f"{runs_left}; none is running at this moment"
     place = shlex.quote(str(folder))
     if (folder / "slurm").is_dir():
-        goes_on = f"  of jobs that wait `squeue` tells; for those that are gone: python -m compare slurm {place}"
+        goes_on = f"  `squeue` lists the jobs that wait; for runs whose jobs are gone: python -m compare slurm {place}"
         return f"{runs_left}\n{goes_on}"
     if command.state == "unclear" or any(run.state == "unclear" for run in begun):
-        return f"{runs_left}; if nobody is at them any more, this goes on:\n  python -m compare run {place}"
-    return f"{runs_left}, and nobody is at them; this goes on:\n  python -m compare run {place}"
+        return f"{runs_left}; if no process works on them any more, go on with them:\n  python -m compare run {place}"
+    return f"{runs_left}, and no process works on them; go on with them:\n  python -m compare run {place}"
 
 
 def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
@@ -213,7 +211,7 @@ def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
     stages_left = [*planned, *(run.row["stage"] for run in begun)]
     unknown = [stage for stage in STAGES if stage in stages_left and stage not in means]
     if unknown:
-        return f"time left: unknown until a first {unknown[0]} has ended"
+        return f"time left: unknown until the first {unknown[0]} run has ended"
     seconds = sum(means[stage] for stage in planned)
     for run in begun:
         progress = training_progress(run.folder) if run.folder else None

@@ -28,25 +28,25 @@ class GridConfig:
     decoder: tuple[Decoder, ...] = ("unet", "fpn")
     """Decoders, each on every encoder."""
     loss: tuple[str, ...] = ()
-    """Losses, as `python -m finetune --loss` takes them; none: the one in --finetune. So with the factors below."""
+    """Losses, as `python -m finetune --loss` takes them; by default the one of --finetune."""
     lr: tuple[float, ...] = ()
-    """Peak learning rates."""
+    """Peak learning rates of fine-tuning; by default the one of --finetune."""
     image_size: tuple[int, ...] = ()
-    """Sides of the network's input, pixels."""
+    """Sides of the network's input, pixels; by default the one of --finetune."""
     padding: tuple[Padding, ...] = ()
-    """What fills corners that a turn uncovers."""
+    """What fills corners that a turn uncovers; by default as --finetune says."""
     augmentation: tuple[str, ...] = ()
-    """Presets, or YAML files."""
+    """Presets of augmentation, or YAML files; by default the one of --finetune."""
     label_fraction: tuple[float, ...] = (0.1, 1.0)
     """Shares of the training images whose masks are used."""
     folds: int = 0
     """Folds of a cross-validation, so that every image is scored; 0 holds out as --finetune says."""
     fold: tuple[int, ...] = ()
-    """Those of the folds that are run; all by default."""
+    """Folds that are run, counted from 0; all by default."""
     seed: tuple[int, ...] = (0, 1)
-    """Of fine-tuning."""
+    """Seeds of fine-tuning: every arm is trained once with each of them in every setting."""
     pretrainings: int = 1
-    """Of each method and encoder, which the seeds share in turn; with one, intervals do not cover pretraining."""
+    """Pretrainings of each method on each encoder, which seeds share in turn; with one, intervals do not cover them."""
     exclude: tuple[str, ...] = ()
     """Combinations that are left out, such as 'decoder=pspnet label_fraction=0.05'."""
 
@@ -83,7 +83,7 @@ class GridConfig:
 
     @property
     def rules(self) -> tuple[ExclusionRule, ...]:
-        """What --exclude says."""
+        """The rules that --exclude writes."""
         levels = {factor: tuple(level(factor, one) for one in getattr(self, factor)) for factor in FACTORS}
         levels["fold"] = tuple(level("fold", fold) for fold in self.folds_run)
         return tuple(exclusion_rule(text, levels) for text in self.exclude)
@@ -98,7 +98,7 @@ class SearchOptions:
     search_lr: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     """Learning rates of the grid, or the lowest and the highest for optuna."""
     search_trials: int = 8
-    """Of optuna: learning rates tried for each arm; a grid tries all of its own."""
+    """Learning rates that optuna tries for each arm; a grid tries all of --search_lr."""
     search_seeds: tuple[int, ...] = (0,)
     """Seeds that every rate is tried with; their mean on the inner images decides."""
 
@@ -121,7 +121,7 @@ class ExecutionConfig:
     executor: Literal["local", "ray"] = "local"
     """Processes of this machine, or the machines of a Ray cluster that see the same files."""
     address: str = "auto"
-    """Of the Ray cluster."""
+    """Where the Ray cluster answers, as host:6379; auto is the one that this machine belongs to."""
     jobs: int = 0
     """Runs side by side; 0 is one a core, on GPUs --per_gpu on each, and on a cluster as many as fit."""
     threads: int = 0
@@ -135,15 +135,15 @@ class ExecutionConfig:
     trust: bool = False
     """Take finished runs as they are though their files were changed since."""
     timed: bool = True
-    """Of `plan`: time a few steps of each kind of run, some seconds each, where no finished run tells."""
+    """With `plan`: time a few steps of each kind of run, some seconds each, where no finished run tells."""
     yes: bool = False
-    """Of `clean`: remove without asking."""
+    """With `clean`: remove without asking."""
     changed: bool = False
-    """Of `clean`: runs whose files were changed as well."""
+    """With `clean`: remove finished runs whose files were changed as well."""
     once: bool = False
-    """Of `status`: print once, in place of a table that follows the study."""
+    """With `status`: print once, in place of a table that follows the study."""
     sbatch: tuple[str, ...] = ()
-    """Of `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
+    """With `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
 
     def __post_init__(self) -> None:
         at_least(self, 0, "jobs", "threads")
@@ -170,7 +170,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
     })  # fmt: skip
 
     name: str = "study"
-    """Of the study's folder and report."""
+    """What the study is called, in its report and as its folder."""
     question: str = ""
     """What the study is to answer, in a sentence for the report; made from the contrast by default."""
     arms: Arms = "init"

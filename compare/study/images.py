@@ -15,7 +15,7 @@ class StudyImages:
     labelled: ImageSource
     unlabelled: ImageSource
     manifest: Manifest
-    """Of the labelled ones."""
+    """The list of the labelled images with what is known of each."""
     unlabelled_manifest: Manifest
 
     @property

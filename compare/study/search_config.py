@@ -15,9 +15,9 @@ class SearchConfig:
     strategy: str
     """grid or optuna."""
     rates: tuple[float, ...]
-    """Those of the grid, or the lowest and the highest."""
+    """Learning rates of the grid, or the lowest and the highest for optuna."""
     trials: int
-    """Of optuna."""
+    """Rates that optuna tries; a grid tries its own."""
     seeds: tuple[int, ...]
     """Seeds that every rate is tried with."""
     folder: Path

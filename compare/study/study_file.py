@@ -44,7 +44,8 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     fixed = [key for key in differing if key not in GROWS | {"contrast", "margin"}]
     if fixed or not share_combinations(declared, options):
         differences = ", ".join(
-            f"{key} is {declared.get(key)} there and {options[key]} here" for key in fixed or differing
+            f"{key} is {declared.get(key)} in its study.yaml and {options[key]} in this command"
+            for key in fixed or differing
         )
         raise UserError(
             f"{study.folder}: holds another study ({differences}); go on with that one by `python -m compare run "

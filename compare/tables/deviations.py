@@ -13,6 +13,7 @@ from compare.tables.run_files import finished_runs, run_environment, run_options
 from compare.tables.study import Study
 from dermssl.errors import SHOWN, first_ten
 from dermssl.runs.seal import broken
+from dermssl.wording import counted
 
 DEVIATIONS = ["kind", "what", "when"]
 EVENTS = ("extended", "changed", "retried", "trusted", "budget", "lost", "cleaned")
@@ -132,14 +133,14 @@ def data_rows(study: Study, sets: DataSets) -> Iterator[Row]:
 def leak_rows(study: Study) -> Iterator[Row]:
     """What the leak firewall let pass, left out, or could not know."""
     words = {
-        "allowed": "trained on {leaking_training} images that leak into {leaking_held_out} held-out ones",
+        "allowed": "{leaking_training} images were trained on that leak into {leaking_held_out} held-out ones",
         "dropped": "{leaking_training} leaking images were left out of training",
         "unknown": "an encoder does not say which images it has seen",
     }
     for row in leak_table(study).to_dict("records"):
         if row["action"] in words:
             what = words[str(row["action"])].format(**{str(key): value for key, value in row.items()})
-            yield "leaks", f"{what}, in {row['runs']} of the runs of {row['stage']}", ""
+            yield "leaks", f"{what}, in {counted(int(row['runs']), str(row['stage']) + ' run')}", ""
 
 
 def versions_of(environments: list[dict[str, object]]) -> dict[str, set[str]]:

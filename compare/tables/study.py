@@ -228,6 +228,7 @@ def _refuse_duplicates(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
     twice = scores[scores.duplicated(["arm", "setting", "label_fraction", "seed", "image_id"])]
     if len(twice):
         row = twice.iloc[0]
+        remedy = f"`python -m compare report {path.parent}` writes the scores anew"
         where = f"{row['arm']}, {row['setting']}, fraction {row['label_fraction']}, seed {row['seed']:.0f}"
-        raise UserError(f"{path}: image '{row['image_id']}' is scored twice for {where}; rebuild the study's scores")
+        raise UserError(f"{path}: image '{row['image_id']}' is scored twice for {where}; {remedy}")
     return scores

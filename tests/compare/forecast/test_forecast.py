@@ -65,7 +65,7 @@ def test_a_plan_ends_with_the_command_that_runs_what_was_planned(
 def test_what_a_rule_leaves_out_is_told_with_the_rule(study: StudyConfig) -> None:
     text = said(replace(study, exclude=("decoder=fpn init=random",)))
     assert "study small: 11 runs" in text
-    assert "left out: 2 fine-tunings by 'decoder=fpn init=random'" in text
+    assert "left out: 2 fine-tunings by --exclude 'decoder=fpn init=random'" in text
 
 
 def test_each_pretraining_is_told_once_with_the_runs_that_wait_for_it(study: StudyConfig) -> None:

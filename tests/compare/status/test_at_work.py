@@ -49,14 +49,17 @@ def test_a_run_of_a_command_that_is_killed_with_its_worker_is_stopped(tmp_path: 
         with at(folder, log=log_of(study, task)) as worker:
             assert states(study) == ["running"]
             assert (
-                f"a command is at it: process {command.pid} on {platform.node()}, for" in status_text(study.folder)[0]
+                f"a command is running it: process {command.pid} on {platform.node()}, for"
+                in status_text(study.folder)[0]
             )
             killed(command, worker)
             text, goes_on = status_text(study.folder)
     assert states(study) == ["stopped"]
     assert not goes_on
-    assert f"no command is at it; the last one was killed (process {command.pid} on {platform.node()})" in text
-    assert f"5 runs left, and nobody is at them; this goes on:\n  python -m compare run {study.folder}" in text
+    assert f"no command is running it; the last one was killed (process {command.pid} on {platform.node()})" in text
+    assert (
+        f"5 runs left, and no process works on them; go on with them:\n  python -m compare run {study.folder}" in text
+    )
     assert "time left" not in text
     row = next(line.split() for line in text.splitlines() if task.id in line)
     assert row[2:5] == ["3/10", "40", platform.node()]
@@ -68,7 +71,7 @@ def test_a_run_goes_on_whose_process_outlives_its_command(tmp_path: Path) -> Non
         killed(command)
         text, goes_on = status_text(study.folder)
         assert states(study) == ["running"]
-        assert "no command is at it" in text
+        assert "no command is running it" in text
         assert goes_on
 
 
@@ -111,7 +114,7 @@ def test_a_command_that_looks_after_a_killed_one_does_not_bring_its_runs_back(tm
     with locked_study(study.folder):  # as `clean` does while it asks
         assert states(study) == ["stopped"]
         text, _ = status_text(study.folder)
-    assert "5 runs left; none is at work at this moment" in text
+    assert "5 runs left; none is running at this moment" in text
 
 
 def test_a_run_of_another_machine_is_unclear_and_told_with_its_silence(tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ def test_a_run_of_another_machine_is_unclear_and_told_with_its_silence(tmp_path:
     text, goes_on = status_text(study.folder)
     assert states(study) == ["unclear"]
     assert seen(study)[0].silent == pytest.approx(60, abs=10)
-    assert "whether a command is at it cannot be told from this machine" in text
+    assert "this machine cannot see whether a command is running it" in text
     assert "time left" not in text
     assert goes_on  # it may be heard of again
 
@@ -139,7 +142,10 @@ def test_a_machine_that_is_silent_for_long_is_no_longer_watched(tmp_path: Path) 
     text, goes_on = status_text(study.folder)
     assert not goes_on
     assert next(line.split() for line in text.splitlines() if task.id in line)[:2] == ["60", "min"]
-    assert f"5 runs left; if nobody is at them any more, this goes on:\n  python -m compare run {study.folder}" in text
+    assert (
+        f"5 runs left; if no process works on them any more, go on with them:\n  python -m compare run {study.folder}"
+        in text
+    )
 
 
 def test_a_run_of_another_machine_that_holds_its_folder_goes_on(tmp_path: Path) -> None:
@@ -228,7 +234,7 @@ def test_a_command_that_ended_by_itself_is_not_at_it(tmp_path: Path) -> None:
         assert command_at(study.folder, []).state == "at it"
     assert command_at(study.folder, []) == CommandState("nobody")
     text, goes_on = status_text(study.folder)
-    assert "  no command is at it\n" in text
+    assert "  no command is running it\n" in text
     assert not goes_on
 
 

@@ -80,7 +80,7 @@ def test_a_run_that_a_process_is_at_stays(study: StudyConfig, capsys: pytest.Cap
     with held(broken):
         remove_failed_runs(study)
     assert broken.exists()
-    assert "another process is at it" in capsys.readouterr().out
+    assert "another process works on it" in capsys.readouterr().out
     assert history(study) == []
 
 

@@ -77,21 +77,23 @@ def test_time_left_counts_what_the_running_run_has_done_already(half_done: Path)
 
 
 def test_the_heading_tells_of_the_command(half_done: Path) -> None:
-    assert "\n  a command is at it: process 4711 on node7, for 2 min\n" in status_text(half_done)[0]
+    assert "\n  a command is running it: process 4711 on node7, for 2 min\n" in status_text(half_done)[0]
 
 
 def test_time_left_is_unknown_while_a_stage_has_no_finished_run(half_done: Path) -> None:
     table = pd.read_csv(half_done / "plan.csv", dtype=str)
     table.loc[table["state"] == "done", ["state", "folder"]] = "planned", ""
     table.to_csv(half_done / "plan.csv", index=False)
-    assert "time left: unknown until a first pretrain has ended" in status_text(half_done)[0]
+    assert "time left: unknown until the first pretrain run has ended" in status_text(half_done)[0]
 
 
 def test_no_time_is_told_for_a_study_that_nobody_is_at(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     write_plan(study, {})
     text, goes_on = status_text(study.folder)
-    assert f"5 runs left, and nobody is at them; this goes on:\n  python -m compare run {study.folder}" in text
+    assert (
+        f"5 runs left, and no process works on them; go on with them:\n  python -m compare run {study.folder}" in text
+    )
     assert "time left" not in text
     assert not goes_on
 

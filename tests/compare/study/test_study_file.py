@@ -35,10 +35,13 @@ def test_a_contrast_that_is_declared_anew_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"arms": "decoder", "contrast": ("unet", "fpn")}, "arms is init there and decoder here"),
-        ({"finetune": Path("other.yaml")}, "finetune is None there and other.yaml here"),
+        (
+            {"arms": "decoder", "contrast": ("unet", "fpn")},
+            "arms is init in its study.yaml and decoder in this command",
+        ),
+        ({"finetune": Path("other.yaml")}, "finetune is None in its study.yaml and other.yaml in this command"),
         ({"decoder": ("pspnet",)}, "decoder is"),
-        ({"search": "grid"}, "search is none there and grid here"),
+        ({"search": "grid"}, "search is none in its study.yaml and grid in this command"),
     ],
 )
 def test_another_study_in_the_folder_is_refused(tmp_path: Path, other: dict[str, object], told: str) -> None:

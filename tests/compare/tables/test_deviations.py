@@ -109,5 +109,5 @@ def test_leaks_that_were_allowed_and_a_limit_are_told(study: Study) -> None:
     result = json.loads((run / "result.json").read_text()) | {"leaks": {"training": leak, "encoder": CLEAN}}
     write_run(run, {"limit": 100}, result)
     told = said(study)
-    assert told["leaks"] == "trained on 3 images that leak into 2 held-out ones, in 1 of the runs of finetune"
+    assert told["leaks"] == "3 images were trained on that leak into 2 held-out ones, in 1 finetune run"
     assert told["images"] == "only 100 images of the data set were used (--limit)"
