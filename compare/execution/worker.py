@@ -19,8 +19,10 @@ from dermssl.runs.seal import broken
 from finetune.options.config import FinetuneConfig
 from probe.config import ProbeConfig
 
-CHANGED = "was changed since it was finished ({}); delete the folder to have the run done again, or "
-    "add --trust to take it as it is"
+CHANGED = (
+    "was changed since it was finished ({}); delete the folder to have the run done again, or add --trust to take it "
+    "as it is"
+)
 
 
 def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcome:

@@ -31,7 +31,7 @@ class Components(NamedTuple):
     lesions: float
     """Variance due to which lesions were photographed, not to what one training made of them. Never below 0."""
     seeds: float
-    """Variance due to how trainings went: that of the seeds' means, by seeds; it holds `rest` as well. 0 for one seed."""
+    """Variance due to how trainings went: that of the seeds' means, by seeds; it holds `rest` too. 0 for one seed."""
     rest: float
     """Variance that neither explains. 0 for one seed, where it counts as the lesions'."""
     lesion_freedom: int
