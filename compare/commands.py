@@ -77,7 +77,7 @@ def show_command(command: StudyCommand) -> None:
 
 def clean_command(command: StudyCommand) -> None:
     """Removes failed runs, and with --changed those whose files were changed."""
-    from compare.status.clean import remove_failed_runs as clean_study
+    from compare.status.removal import remove_failed_runs as clean_study
 
     clean_study(command.study)
 

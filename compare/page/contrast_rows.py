@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from compare.page.blocks import Table, enumerated, single_group_table
-from compare.page.columns import report_table
+from compare.page.table_columns import report_table
 from compare.tables.study import Study
 
 LONG = 16  # contrasts that are read one by one

@@ -15,7 +15,7 @@ from compare.figures.drawing import colours
 from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.pictures import web_picture
 from compare.figures.strip import strip
-from compare.page import figures, prose
+from compare.page import prose, report_figures
 from compare.page.blocks import Row, Table, decimals, fraction_label, points
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
@@ -74,7 +74,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
     """All that the templates fill in."""
     study, tables = with_short_encoder_names(study, tables)
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
-    findings = Findings(study, tables, figures.drawings(study, tables), bool(sheets), bool(maps))
+    findings = Findings(study, tables, report_figures.drawings(study, tables), bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
     tint, script = colours(study.levels("arm")), (PAGE / "report.js").read_text(encoding="utf-8")
     return {

@@ -9,10 +9,10 @@ from compare.figures.curves import method_in
 from compare.figures.drawing import SvgDrawing
 from compare.page import captions
 from compare.page.blocks import FigureBlock, Section, Table, enumerated, points, whole_percent
-from compare.page.columns import report_table, whole_number
 from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left_out, readable_contrasts
-from compare.page.figures import loss_tables
 from compare.page.prose import why_nothing
+from compare.page.report_figures import loss_tables
+from compare.page.table_columns import report_table, whole_number
 from compare.tables.study import Study
 from dermssl.wording import counted
 

@@ -8,7 +8,7 @@ import pandas as pd
 from compare.tables.arms import ARMS, FAILURE, arm_table
 from compare.tables.claims import claims_facts, claims_table
 from compare.tables.contrasts import CONTRASTS, contrast_table
-from compare.tables.costs import cost_table
+from compare.tables.cost_table import cost_table
 from compare.tables.data_card import data_card, leak_pair_table, leak_table
 from compare.tables.data_sets import data_sets
 from compare.tables.deviations import deviation_table

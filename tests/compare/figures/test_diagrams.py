@@ -9,10 +9,10 @@ import pytest
 from drawn_study import Design, draw_study
 from matplotlib.axes import Axes
 
-from compare.figures.critical_difference import critical_difference_diagram
 from compare.figures.drawing import svg_drawing
 from compare.figures.failures import failure_dots, seed_failures
-from compare.page.figures import drawings, figure
+from compare.figures.rank_diagram import critical_difference_diagram
+from compare.page.report_figures import drawings, figure
 from compare.page.sections import Findings, sections
 from compare.statistics.critical_difference import CriticalDifference, critical_difference
 from compare.tables.all_tables import all_tables, arm_table

@@ -16,8 +16,8 @@ from compare.figures.heat_map import heat_map
 from compare.figures.strip import strip
 from compare.page import report
 from compare.page.contrast_rows import LONG
-from compare.page.figures import drawings, run_rows, shown_factors
 from compare.page.forest import forest, subgroup_forest
+from compare.page.report_figures import drawings, run_rows, shown_factors
 from compare.tables.all_tables import all_tables
 from compare.tables.study import read_study
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.tables.costs import COSTS, cost_table
+from compare.tables.cost_table import COSTS, cost_table
 from compare.tables.study import Study, read_study
 
 

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from compare.figures.boxes import image_boxes, run_boxes
-from compare.figures.critical_difference import critical_difference_diagram
 from compare.figures.curves import factor_curves, label_efficiency, loss_curves
 from compare.figures.drawing import SvgDrawing, percent, spare_colours, svg_drawing
 from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.failures import failure_dots, seed_failures
 from compare.figures.heat_map import heat_map
+from compare.figures.rank_diagram import critical_difference_diagram
 from compare.page.blocks import enumerated
 from compare.page.forest import forest, subgroup_forest
 from compare.study.factors import level, phrase

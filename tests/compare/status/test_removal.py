@@ -9,7 +9,7 @@ import pytest
 from drawn_plan import draw_run, small_study, write_plan
 
 from compare.execution.ledger import locked_study
-from compare.status.clean import remove_failed_runs
+from compare.status.removal import remove_failed_runs
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
