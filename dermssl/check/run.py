@@ -46,7 +46,7 @@ def run(config: CheckConfig) -> None:
 
     # The report.
     folder = config.out / config.data.resolve().name
-    facts = counted(manifest, findings) | {"seconds": round(time.perf_counter() - began, 1), **environment()}
+    facts = set_summary(manifest, findings) | {"seconds": round(time.perf_counter() - began, 1), **environment()}
     write_table(folder / "findings.csv", findings)
     write_table(folder / "covariates.csv", covariate_table(manifest, scores))
     write_json(folder / "check.json", facts)
@@ -92,7 +92,7 @@ def covariate_table(manifest: Manifest, scores: pd.DataFrame) -> pd.DataFrame:
     return known.join(scores.round(3).rename(columns=names))
 
 
-def counted(manifest: Manifest, findings: pd.DataFrame) -> dict[str, object]:
+def set_summary(manifest: Manifest, findings: pd.DataFrame) -> dict[str, object]:
     """What check.json says of the set: totals, and counts and shares of each kind."""
     table, kinds = manifest.table, {}
     for name, found in findings.groupby("kind", sort=False):

@@ -124,7 +124,7 @@ def test_levels_in_words(factor: str, value: str | float | None, word: str) -> N
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--decodr", "unet"], "no option 'decodr'; did you mean 'decoder'"),
+        (["--decodr", "unet"], "no option --decodr; did you mean --decoder"),
         (["--decoder"], "--decoder needs one value or more"),
         (["--seed", "1", "1"], "none of them twice"),
         (["--init", "imgenet"], "did you mean 'imagenet'"),

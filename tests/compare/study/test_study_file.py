@@ -101,7 +101,7 @@ def test_a_folder_that_was_moved_is_the_study_where_it_is(tmp_path: Path) -> Non
         (["show"], "show RUN explains one run"),
         (["task", "demo"], "task STUDY ID"),
         (["run", "demo", "--config", "configs/compare/demo.yaml"], "both name a study"),
-        (["run", "demo", "--jbos", "2"], "no option 'jbos'; did you mean 'jobs'"),
+        (["run", "demo", "--jbos", "2"], "no option --jbos; did you mean --jobs"),
     ],
 )
 def test_words_that_are_no_command_are_told(words: list[str], told: str) -> None:
