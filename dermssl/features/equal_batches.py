@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-PIXELS = 8 * 96**2  # of a batch: enough that a core is within a fifth of its best, few enough to fill up at little cost
+PIXELS = 16 * 96**2  # of a batch: enough that a core is near its best, few enough to fill up at little cost
 MOST = 16  # squares: the batch that people take, so that a small side fills up no more than that
 
 
 def squares_at_once(side: int) -> int:
-    """Squares that go through a network together on a CPU: 16 up to 64 px, 8 at 96, 4 at 128, 1 from 193 on.
+    """Squares that go through a network together on a CPU: 16 up to 96 px, 8 at 128, 2 at 224, 1 from 272 on.
 
     A power of two, as batch sizes mostly are: then it divides them, and nothing is filled up but the last batch.
     """
