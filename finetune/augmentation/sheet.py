@@ -50,7 +50,7 @@ def sheet(pictures: AugmentedImages, names: Sequence[str], title: str) -> Figure
     return picture_grid(paired, f"{title}\n{what}\n{LEGEND}", inches=1.5)
 
 
-def comparison(by_padding: Mapping[Padding, AugmentedImages], names: Sequence[str], title: str) -> Figure:
+def padding_comparison(by_padding: Mapping[Padding, AugmentedImages], names: Sequence[str], title: str) -> Figure:
     """Half a dozen pictures whose lesion the frame cuts, under each padding.
 
     Of sixteen passes the one is shown in which the paddings together invent most.

@@ -34,12 +34,12 @@ def boundary_loss(logits: Tensor, truth: Tensor) -> Tensor:
     errors = torch.where(truth > 0, -logits, logits).sigmoid()
     height, width = truth.shape[2:]
     lesion = truth[:, 0] > 0
-    pixels = boundary_distances_by_cv2(lesion) if lesion.device.type == "cpu" else boundary_distances(lesion)
+    pixels = distances_to_boundary_by_cv2(lesion) if lesion.device.type == "cpu" else distances_to_boundary(lesion)
     return (errors[:, 0] * (pixels / hypot(height, width)).clamp(max=1)).mean()
 
 
 @torch.no_grad()
-def boundary_distances(lesion: Tensor) -> Tensor:
+def distances_to_boundary(lesion: Tensor) -> Tensor:
     """How far each pixel is from the boundary, which runs between pixels, in pixels; exact, and on the device.
 
     First the nearest pixel of the other kind in the same column, then over the columns of all distances: the square of
@@ -68,8 +68,8 @@ def along_columns(targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def boundary_distances_by_cv2(lesion: Tensor) -> Tensor:
-    """The distances of `boundary_distances`, on a CPU ten times faster."""
+def distances_to_boundary_by_cv2(lesion: Tensor) -> Tensor:
+    """The distances of `distances_to_boundary`, on a CPU ten times faster."""
     distances = np.empty(lesion.shape, np.float32)
     for index, mask in enumerate(lesion.numpy().astype(np.uint8)):
         if mask.min() == mask.max():

@@ -12,7 +12,7 @@ from dermssl.training.device import prepare
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.augmentation.mirrored import InventedLesions, count_invented
 from finetune.augmentation.recipe import augmentation_of
-from finetune.augmentation.sheet import comparison, sheet
+from finetune.augmentation.sheet import padding_comparison, sheet
 from finetune.preview.config import PreviewConfig
 
 
@@ -45,7 +45,7 @@ def preview(config: PreviewConfig) -> Path:
     names = manifest.table["image_id"].tolist()
     title = f"--augmentation {config.augmentation} --fit {config.fit} --image_size {config.image_size}"
     if config.padding == "all":
-        figure = comparison(by_padding, names, title)
+        figure = padding_comparison(by_padding, names, title)
     else:
         figure = sheet(by_padding[config.padding], names, f"{title} --padding {config.padding}")
     save_figure(figure, config.out)

@@ -16,7 +16,7 @@ from dermssl.errors import UserError
 from dermssl.training.randomness import Order
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.augmentation.mirrored import InventedLesions, TracedSquare, Tracer, count_invented
-from finetune.augmentation.sheet import INVENTED, comparison, painted, pictures_to_show, sheet
+from finetune.augmentation.sheet import INVENTED, padding_comparison, painted, pictures_to_show, sheet
 from finetune.options.augment import FitName, Padding
 from finetune.preview.config import PreviewConfig
 from finetune.preview.run import preview
@@ -171,7 +171,7 @@ def test_a_handful_of_pictures_makes_a_smaller_sheet(keep: Keep) -> None:
 
 def test_paddings_stand_side_by_side_in_one_draw(keep: Keep) -> None:
     drawn = {padding: labelled(keep, [CUT, WITHIN] * 6, padding) for padding in PADDINGS}
-    figure = comparison(drawn, [str(index) for index in range(12)], "")
+    figure = padding_comparison(drawn, [str(index) for index in range(12)], "")
     titles = [axis.get_title() for axis in figure.axes if axis.images]
     assert titles[1].partition(":")[0] == "skin"
     lesions = [title.partition(", ")[0].partition(": ")[2] for title in titles[1:3]]

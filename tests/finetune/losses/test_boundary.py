@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.losses.boundary import boundary_distances, boundary_distances_by_cv2, boundary_loss
+from finetune.losses.boundary import boundary_loss, distances_to_boundary, distances_to_boundary_by_cv2
 
-WAYS = pytest.mark.parametrize("way", [boundary_distances, boundary_distances_by_cv2])
+WAYS = pytest.mark.parametrize("way", [distances_to_boundary, distances_to_boundary_by_cv2])
 
 
 def by_search(mask: Tensor) -> Tensor:
@@ -47,7 +47,9 @@ def test_what_has_no_boundary_is_infinitely_far_from_it(way: Callable[[Tensor], 
 def test_both_ways_measure_alike_at_512_px() -> None:
     lesion = torch.zeros(2, 512, 512, dtype=torch.bool)
     lesion[0, 3, 500], lesion[1, 100:300, 50:400] = True, True
-    torch.testing.assert_close(boundary_distances(lesion), boundary_distances_by_cv2(lesion), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(
+        distances_to_boundary(lesion), distances_to_boundary_by_cv2(lesion), rtol=1e-5, atol=1e-4
+    )
 
 
 def test_the_left_half_called_skin_costs_its_mean_distance() -> None:
