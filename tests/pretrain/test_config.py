@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dermssl.flags import option_names, plain
+from dermssl.flags import option_names, plain_options
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS, DecoderPretrainConfig, MoCoConfig, SimCLRConfig, SimSiamConfig
 
@@ -65,7 +65,7 @@ def test_what_a_method_has_no_option_for_is_answered_and_is_no_option() -> None:
     config = SimSiamConfig()
     assert {name: getattr(config, name) for name in facts} == facts
     assert math.isnan(config.momentum)
-    assert not {*facts, "momentum"} & {*option_names(SimSiamConfig), *plain(config)}
+    assert not {*facts, "momentum"} & {*option_names(SimSiamConfig), *plain_options(config)}
 
 
 def test_a_recipes_own_option_is_what_it_answers() -> None:
@@ -78,4 +78,4 @@ def test_a_recipes_own_option_is_what_it_answers() -> None:
         (DecoderPretrainConfig(decoder="fpn"), "decoder", "fpn"),
     ]
     for config, name, value in configs:
-        assert getattr(config, name) == plain(config)[name] == value
+        assert getattr(config, name) == plain_options(config)[name] == value
