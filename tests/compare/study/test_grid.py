@@ -143,8 +143,8 @@ def test_levels_in_words(factor: str, value: str | float | None, word: str) -> N
         (["--budget", "0"], "--budget must be above 0"),
         (["--executor", "ray", "--memory", "4"], "--memory is watched on this machine alone"),
         (["--per_gpu", "0"], "--per_gpu must be at least 1"),
-        (["--margin", "0"], "--margin is a difference"),
-        (["--label_fraction", "1.5"], r"shares in \(0, 1\]"),
+        (["--margin", "0"], "--margin must be above 0"),
+        (["--label_fraction", "1.5"], r"share in \(0, 1\]"),
     ],
 )
 def test_a_wrong_option_is_told(flags: list[str], told: str) -> None:
