@@ -56,7 +56,7 @@ def parsed_command(words: Sequence[str]) -> StudyCommand:
 
 
 def study_options(named: Sequence[str], flags: list[str], was_run: bool = False) -> StudyConfig:
-    """The options of the study that is named, by a word or by --config; of one `made`, as it was run."""
+    """The options of the study that is named, by a word or by --config; of one that `was_run`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
     if not named:
         quick = (

@@ -136,7 +136,7 @@ def number_column(key: str, title: str, as_text: Callable[[float], str] = plain_
 
 
 def word_column(key: str, title: str, look: Look = "", names: Mapping[str, str] | None = None) -> Column:
-    """A column of words; `spoken` says some of them otherwise."""
+    """A column of words; `names` says some of them otherwise."""
 
     def text(row: Row) -> str:
         value = row.get(key)

@@ -36,9 +36,9 @@ FAILURES = (
 RANKS = (
     "Critical-difference diagram (Demšar 2006): mean ranks over the {cells} that every arm was scored in. A thick bar "
     "joins arms that Nemenyi's test at 5 % cannot tell apart, since their mean ranks differ by less than the ruler is "
-    "long.{reach} Cells of one study share their images and seeds: this is a description and no claim."
+    "long.{too_few} Cells of one study share their images and seeds: this is a description and no claim."
 )
-REACH = " The ruler is longer than the scale: so few cells cannot tell any two arms apart, whatever they score."
+TOO_FEW_CELLS = " The ruler is longer than the scale: so few cells cannot tell any two arms apart, whatever they score."
 TRIALS = "Trials of the learning-rate search on an inner split of the training images: {several}."
 LOSSES = "Loss of pretraining{apart}. {runs}."
 APART = "; each method has a loss, and so a scale, of its own"

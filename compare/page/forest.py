@@ -94,10 +94,10 @@ def _scale_ends(rows: pd.DataFrame) -> tuple[float, float]:
     Infinite where all intervals have room.
     """
     ends = 100 * rows[["low", "high"]].to_numpy(dtype=float)  # (rows, 2)
-    reach = np.nanmax(np.abs(ends), axis=1, initial=0)
+    furthest = np.nanmax(np.abs(ends), axis=1, initial=0)
     largest = 100 * float(rows["difference"].abs().max())
-    limit = max(FAR * float(np.median(reach)), 1.3 * largest, 1.1 * float(reach[0]))
-    if reach.max() <= limit:
+    limit = max(FAR * float(np.median(furthest)), 1.3 * largest, 1.1 * float(furthest[0]))
+    if furthest.max() <= limit:
         return -np.inf, np.inf
     return max(-limit, float(np.nanmin(ends))), min(limit, float(np.nanmax(ends)))
 

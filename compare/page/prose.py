@@ -29,9 +29,9 @@ ASKED = {
 
 def question(study: Study) -> str:
     """What the study is to answer: as study.yaml asks it, else what the primary contrast asks, as a sentence."""
-    declared = str(study.options.get("question") or "")
-    if declared:
-        return declared
+    question_asked = str(study.options.get("question") or "")
+    if question_asked:
+        return question_asked
     if not study.contrasts:
         return f"How well do networks segment lesions under {enumerated(study.levels('arm')) or 'this study'}?"
     first, second = study.contrasts[0]

@@ -100,7 +100,9 @@ def _rank_diagram(findings: Findings) -> list[Block]:
         return []
     cells = counted(int(rows["cells"].iloc[0]), "cell")
     beyond = float(rows["distance"].iloc[0]) > len(rows) - 1
-    return findings.picture("ranks", captions.RANKS.format(cells=cells, reach=captions.REACH if beyond else ""))
+    return findings.picture(
+        "ranks", captions.RANKS.format(cells=cells, too_few=captions.TOO_FEW_CELLS if beyond else "")
+    )
 
 
 def _factor_section(findings: Findings) -> Section:
