@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.timing import conditions, table
 from dermssl.data.manifest import read_manifest
 from dermssl.features.frozen import FrozenEncoder
-from dermssl.features.neighbours import EXACT, nearest
+from dermssl.features.neighbours import EXACT, nearest_neighbours
 from dermssl.synthetic.dataset import draw_image
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import start_from
@@ -48,7 +48,7 @@ def main() -> None:
     ]
     bank, queries = clouds(asked.bank, 0), clouds(asked.queries, 1)
     for name, limit in (("exact", len(bank)), ("as the probe does", EXACT)):
-        found, seconds = timed(lambda limit=limit: nearest(bank, queries, 20, limit))  # type: ignore[misc]
+        found, seconds = timed(lambda limit=limit: nearest_neighbours(bank, queries, 20, limit))  # type: ignore[misc]
         what = f"{len(queries)} queries against {len(bank)} x {bank.shape[1]}, {name}"
         rows.append([what, f"{seconds:.1f}", f"{found.recall:.3f}"])
     print(table(["work", "seconds", "recall"], rows))

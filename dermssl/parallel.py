@@ -83,7 +83,7 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def own_rows(rows: Tensor) -> Tensor:
-    """Of the rows of all processes, (world * B, ...), those of this one, (B, ...)."""
+    """This process's share, (B, ...), of the rows of all processes, (world * B, ...)."""
     return rows.chunk(world())[rank()]
 
 

@@ -23,7 +23,7 @@ from dermssl.training.device import channels_last, depthwise_in_float32, prepare
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
-from dermssl.weights.encoder_file import Card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look
@@ -180,10 +180,10 @@ def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
     return module
 
 
-def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest) -> Card:
+def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest) -> EncoderCard:
     """What the encoder file says of itself."""
     licences = sorted(set(manifest.table["licence"]) - {""})
-    return Card(
+    return EncoderCard(
         encoder=config.encoder,
         method=config.method,
         mean=start.card.mean,

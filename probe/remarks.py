@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from dermssl.features.dense import Masked
+from dermssl.features.dense import MaskedPictures
 from probe.config import ProbeConfig
 from probe.maps.umap_map import FEWEST_MAPPED
 from probe.scores.labels import ClassSplit
@@ -22,7 +22,7 @@ TITLES = {
 
 
 def reasons(
-    config: ProbeConfig, classes: ClassSplit, pictures: Masked, lesions: np.ndarray, count: int
+    config: ProbeConfig, classes: ClassSplit, pictures: MaskedPictures, lesions: np.ndarray, count: int
 ) -> dict[str, str]:
     """The probes that these images do not allow or the options switch off, with the reason.
 
@@ -50,7 +50,9 @@ def reasons(
     return {name: reason for name, reason in every.items() if reason}
 
 
-def remarks(config: ProbeConfig, classes: ClassSplit, pictures: Masked, skipped: Mapping[str, str]) -> Iterator[str]:
+def remarks(
+    config: ProbeConfig, classes: ClassSplit, pictures: MaskedPictures, skipped: Mapping[str, str]
+) -> Iterator[str]:
     """What was left out and why, a line each."""
     for name, reason in skipped.items():
         yield f"skipped: {TITLES[name]}: {reason}"

@@ -8,7 +8,7 @@ import torch
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images
 from dermssl.data.sources import draw_if_absent, labelled_source
-from dermssl.features.dense import masked
+from dermssl.features.dense import masked_pictures
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
 from dermssl.runs.costs import Spent, costs, forget_peak
@@ -67,7 +67,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
 
         # What these images allow to be asked, said before the work.
         classes = class_split(manifest, split, labels)
-        pictures = masked(manifest, split.train, split.val)
+        pictures = masked_pictures(manifest, split.train, split.val)
         lesions = manifest.table["lesion_id"].to_numpy(str)
         pairs = np.sort(manifest.rows(split.val))[: config.pairs]
         skipped = reasons(config, classes, pictures, lesions[pairs], len(manifest))

@@ -18,7 +18,7 @@ from dermssl.data.manifest import COLUMNS as MANIFEST
 from dermssl.exchange.export_config import ExportConfig
 from dermssl.exchange.import_config import ImportConfig
 from dermssl.scores.counts import SCORES
-from dermssl.weights.encoder_file import Card
+from dermssl.weights.encoder_file import EncoderCard
 from finetune.network.model_file import ModelCard
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import Decoder
@@ -28,7 +28,7 @@ from pretrain.recipes import METHODS, recipe_of
 
 
 def test_the_tables_of_the_architecture_name_every_field() -> None:
-    wanted = {field.name for card in (Card, ModelCard) for field in fields(card)} | set(SCORES)
+    wanted = {field.name for card in (EncoderCard, ModelCard) for field in fields(card)} | set(SCORES)
     there = table_values(ARCHITECTURE) | set(spans(ARCHITECTURE))
     assert (wanted | set(PLAN_COLUMNS)) - there == set()
 

@@ -22,7 +22,7 @@ from compare.study.config import StudyConfig
 from dermssl.errors import UserError
 from dermssl.flags import parse, parse_choice
 from dermssl.weights.encoder import normalisation, random_state
-from dermssl.weights.encoder_file import Card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from finetune.predict.run import predict_masks
@@ -95,7 +95,7 @@ def full(after: int = 0) -> Callable[[Path], SimpleNamespace]:
 
 def encoder_file(path: Path, name: str) -> Path:
     mean, std = normalisation(name)
-    write_encoder_file(path, random_state(name, 0), Card(encoder=name, method="simclr", mean=mean, std=std))
+    write_encoder_file(path, random_state(name, 0), EncoderCard(encoder=name, method="simclr", mean=mean, std=std))
     return path
 
 
@@ -307,7 +307,7 @@ def test_a_run_folder_that_holds_a_run_is_refused_with_the_remedy(
         run(config)
     where = folder.relative_to(workplace)
     assert str(standing.value) == (
-        f"{where}: this very run stands there already, unfinished; add --resume {where} to continue"
+        f"{where}: a run with these very options is there already, unfinished; add --resume {where} to continue it"
     )
     with pytest.raises(UserError, match=r"holds another run \(lr is \S+ there and 0\.5 here\)"):
         run(replace(config, resume=folder, lr=0.5))

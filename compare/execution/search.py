@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
 from dermssl.files import short_hash
-from dermssl.runs.folder import Run, held, read_result
+from dermssl.runs.folder import Run, locked_run, read_result
 from finetune.options.config import FinetuneConfig
 from finetune.run import run as finetune
 
@@ -38,7 +38,7 @@ def search_learning_rate(config: SearchConfig, tune: Tune | None = None) -> Path
     """
     folder = config.folder / short_hash(run_identity(config))
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder, wait=True):
+    with locked_run(folder, wait=True):
         if read_result(folder) is None:
             trials: list[Trial] = []
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
 from dermssl.errors import UserError
-from dermssl.weights.hub import HUB, OFFLINE, hub_is_near, something_was_fetched
+from dermssl.weights.hub import HUB, OFFLINE, has_cached_weights, hub_is_near
 from pretrain.config import PretrainConfig
 
 
@@ -20,7 +20,7 @@ def refuse_unreachable(study: StudyConfig) -> None:
     except ValueError:
         return
     needed = encoders_from_imagenet(tasks) - {OFFLINE}
-    if needed and not hub_is_near() and not something_was_fetched():
+    if needed and not hub_is_near() and not has_cached_weights():
         raise UserError(missing_weights(study, tasks, needed))
 
 

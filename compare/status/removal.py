@@ -16,7 +16,7 @@ from compare.study.config import StudyConfig
 from compare.study.plan import Task, tasks_of
 from compare.text import megabytes, text_table
 from dermssl.errors import UserError
-from dermssl.runs.folder import LOCK, held, remove_held
+from dermssl.runs.folder import LOCK, locked_run, remove_held
 from dermssl.runs.lock import is_locked
 from dermssl.runs.seal import broken
 from dermssl.wording import counted
@@ -120,7 +120,7 @@ def is_run_locked(folder: Path) -> bool:
 def remove_if_free(folder: Path) -> bool:
     """Removes a run folder that nobody is at; False where somebody came to it meanwhile."""
     try:
-        with held(folder) as is_ours:
+        with locked_run(folder) as is_ours:
             if is_ours:
                 remove_held(folder)
             return is_ours

@@ -9,7 +9,7 @@ from compare.tables.ranks import weights_of
 from compare.tables.run_files import finished_runs
 from compare.tables.study import Study, run_result
 from dermssl.errors import UserError
-from dermssl.weights.encoder_file import Card, read_card
+from dermssl.weights.encoder_file import EncoderCard, read_card
 
 LINEAGE = [
     "arm", "method", "encoder", "sha256", "parents", "epochs", "images_seen", "image_size", "images", "manifest",
@@ -43,7 +43,7 @@ def lineage_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=LINEAGE)
 
 
-def ancestry(card: Card) -> Iterator[str]:
+def ancestry(card: EncoderCard) -> Iterator[str]:
     """What an encoder continued from, nearest first, as far as the files are there: the last is imagenet or random."""
     while card.parent not in ("imagenet", "random"):
         parent = Path(str(card.config.get("init") or ""))

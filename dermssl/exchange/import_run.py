@@ -20,7 +20,14 @@ from dermssl.files import sha256_of
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing
 from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Three, build_encoder, load_strictly, normalisation
-from dermssl.weights.encoder_file import Card, card_from, read_card, read_seen, sha256_of_tensors, write_encoder_file
+from dermssl.weights.encoder_file import (
+    EncoderCard,
+    card_from_fields,
+    read_card,
+    read_seen,
+    sha256_of_tensors,
+    write_encoder_file,
+)
 
 TOLERANCE = 1e-5  # of a map's largest value
 UNKNOWN = "imported"  # the method on the card where neither the file nor the user says one
@@ -141,14 +148,14 @@ def comparison(encoder: nn.Module, match: EncoderMatch, source: SourceModel, nam
     return f"equal to those of {source.title}: largest difference {difference:.1g}"
 
 
-def imported_card(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> Card:
+def imported_card(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> EncoderCard:
     """What the encoder file says of itself: what an export of ours says where the file is one, else what is known."""
     own = checkpoint.card
     if own.get("encoder") == config.encoder and {"method", "mean", "std"} <= own.keys():
-        card = card_from(config.file, own)
+        card = card_from_fields(config.file, own)
     else:
         mean, std = pixel_statistics(config.encoder, match.dialect, own)
-        card = Card(encoder=config.encoder, method=origin_of(match.prefix).method or UNKNOWN, mean=mean, std=std)
+        card = EncoderCard(encoder=config.encoder, method=origin_of(match.prefix).method or UNKNOWN, mean=mean, std=std)
     source = {
         "file": config.file.name, "sha256": sha256_of(config.file), "prefix": ".".join(match.prefix),
         "names": str(match.dialect), "architecture": checkpoint.architecture,

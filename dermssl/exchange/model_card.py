@@ -9,12 +9,12 @@ from typing import Any
 import timm
 
 from dermssl.exchange.forms import TimmCall
-from dermssl.weights.encoder_file import Card
+from dermssl.weights.encoder_file import EncoderCard
 
 SIDE = 224  # pixels; timm's usual one
 
 
-def public(card: Card) -> dict[str, Any]:
+def public(card: EncoderCard) -> dict[str, Any]:
     """The card without the paths of the machine that it was made on."""
     return without_paths(dataclasses.asdict(card))
 
@@ -25,12 +25,12 @@ def without_paths(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in inner.items() if not (isinstance(value, str) and os.sep in value)}
 
 
-def card_text(card: Card) -> dict[str, str]:
+def card_text(card: EncoderCard) -> dict[str, str]:
     """The card as texts for a file's header. `format` is what readers of safetensors files ask for."""
     return {"format": "pt", "card": json.dumps(public(card))}
 
 
-def timm_config(card: Card, call: TimmCall) -> dict[str, Any]:
+def timm_config(card: EncoderCard, call: TimmCall) -> dict[str, Any]:
     """What `config.json` tells timm: the architecture, its arguments, and how pictures are normalised.
 
     A network of features is filled before it is cut out of the whole, which timm does loosely where the classes differ
@@ -48,7 +48,7 @@ def timm_config(card: Card, call: TimmCall) -> dict[str, Any]:
     return {**config, "model_args": dict(call.options)} if features else {**config, "num_classes": 0}
 
 
-def model_card(card: Card, lines: Sequence[str], remark: str) -> str:
+def model_card(card: EncoderCard, lines: Sequence[str], remark: str) -> str:
     """README.md: what the weights are, where they come from, under which licence, and how to open them."""
     licence = str(card.data.get("licence", "unknown"))
     facts = {

@@ -17,7 +17,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.frozen import FrozenEncoder
-from dermssl.features.ridge import coverage, grid, moment, predict, ridge_by_folds
+from dermssl.features.ridge import at_grid, coverage, moment, predicted_maps, ridge_by_folds
 from dermssl.scores import counts
 
 STRIDE = (
@@ -27,7 +27,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedPictures:
     """The pictures with masks that the probe is fitted on, in the order that smaller fits take, and scored on."""
 
     manifest: Manifest
@@ -59,16 +59,18 @@ class Masked:
         return ""
 
 
-def masked(manifest: Manifest, train: Sequence[str], val: Sequence[str]) -> Masked:
+def masked_pictures(manifest: Manifest, train: Sequence[str], val: Sequence[str]) -> MaskedPictures:
     """The images of either side whose mask is there and whole."""
     table = manifest.table
     whole = (table["mask_path"] != "") & (table["problem"] == "")
     row_of = {image: row for row, image in enumerate(table["image_id"]) if whole.iloc[row]}
-    kept = [tuple(row_of[image] for image in side if image in row_of) for side in (train, val)]
-    return Masked(manifest, kept[0], kept[1])
+    sides = [tuple(row_of[image] for image in side if image in row_of) for side in (train, val)]
+    return MaskedPictures(manifest, sides[0], sides[1])
 
 
-def probe_dense(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> pd.DataFrame:
+def probe_dense(
+    encoder: FrozenEncoder, images: PixelCache, pictures: MaskedPictures, sizes: Sequence[int]
+) -> pd.DataFrame:
     """Fits on the first so many training pictures, for each of `sizes`, and scores every held-out picture.
 
     Args:
@@ -80,20 +82,22 @@ def probe_dense(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, si
     Returns:
         A row a held-out picture and size: image_id, lesion_id, n_train, and `scores_of_counts` at native size.
     """
-    heads = fit(encoder, images, pictures, sizes)
+    heads = fit_heads(encoder, images, pictures, sizes)
     columns = torch.stack([heads[size] for size in sizes], dim=1)  # (C + 1, sizes)
     table = pictures.manifest.table
     rows = []
     for row, stages in zip(pictures.val, encoder.stages(images, pictures.val), strict=True):
         truth = read_mask(pictures.mask(row))
-        maps = predict(stages, encoder.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
+        maps = predicted_maps(stages, encoder.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
         names = {"image_id": table["image_id"].iloc[row], "lesion_id": table["lesion_id"].iloc[row]}
         for size, lesion in zip(sizes, (maps > 0.5).cpu().numpy(), strict=True):
             rows.append(names | {"n_train": size} | counts.scores_of_counts(counts.count(truth, lesion)))
     return pd.DataFrame(rows)
 
 
-def fit(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Sequence[int]) -> Mapping[int, Tensor]:
+def fit_heads(
+    encoder: FrozenEncoder, images: PixelCache, pictures: MaskedPictures, sizes: Sequence[int]
+) -> Mapping[int, Tensor]:
     """Weights and offset, (C + 1,), of the ridge on the first so many pictures, for each of `sizes`.
 
     Picture by picture only sums are kept, one matrix a fold, so memory does not grow with the pictures; a smaller fit
@@ -105,7 +109,7 @@ def fit(encoder: FrozenEncoder, images: PixelCache, pictures: Masked, sizes: Seq
     heads = {}
     side = encoder.image_size // STRIDE
     for count, (row, stages) in enumerate(zip(rows, encoder.stages(images, rows), strict=True), start=1):
-        added = moment(grid(stages, side), coverage(pictures.mask(row), side))
+        added = moment(at_grid(stages, side), coverage(pictures.mask(row), side))
         moments = added.new_zeros(FOLDS, *added.shape) if moments is None else moments
         moments[folds[pictures.lesions([row])[0]]] += added
         if count in sizes:

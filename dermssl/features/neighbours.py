@@ -11,22 +11,22 @@ from dermssl.features.frozen import Features
 
 TEMPERATURE = 0.1  # of Wu et al. 2018; MoCo's and lightly's evaluations took it over
 EXACT = 100_000  # rows of a bank; beyond them a query is compared with the nearest cells of an inverted file alone
-ASKED = 256  # queries that both ways answer, to know the recall
+SAMPLE = 256  # queries that both ways answer, to know the recall
 RECALL = 0.98  # cells are opened until so many of the true neighbours are found
 
 
-class Nearest(NamedTuple):
+class Neighbours(NamedTuple):
     """The nearest rows of a bank to each query, nearest first."""
 
     similarities: NDArray[np.float32]
     """Cosines, (Q, k)."""
     rows: NDArray[np.int64]
-    """Of the bank, (Q, k)."""
+    """Rows of the bank, (Q, k)."""
     recall: float
     """Share of the true neighbours that were found, measured on some of the queries; 1 where the search was exact."""
 
 
-def nearest(bank: Features, queries: Features, k: int, exact_up_to: int = EXACT) -> Nearest:
+def nearest_neighbours(bank: Features, queries: Features, k: int, exact_up_to: int = EXACT) -> Neighbours:
     """The `k` rows of `bank` whose direction is nearest to each query's.
 
     A bank of more than `exact_up_to` rows is sorted into cells (faiss' IVF), as many of which are opened as it takes
@@ -39,21 +39,21 @@ def nearest(bank: Features, queries: Features, k: int, exact_up_to: int = EXACT)
         exact_up_to: Rows up to which every query is compared with all of them.
     """
     faiss.omp_set_num_threads(torch.get_num_threads())
-    known, asked = unit(bank), unit(queries)
+    bank_rows, query_rows = unit(bank), unit(queries)
     flat = faiss.IndexFlatIP(bank.shape[1])
-    flat.add(known)
+    flat.add(bank_rows)
     if len(bank) <= exact_up_to:
-        return Nearest(*flat.search(asked, k), recall=1.0)
-    sample = asked[np.random.default_rng(0).permutation(len(asked))[:ASKED]]
+        return Neighbours(*flat.search(query_rows, k), recall=1.0)
+    sample = query_rows[np.random.default_rng(0).permutation(len(query_rows))[:SAMPLE]]
     truth = flat.search(sample, k)[1]
-    cells = cells_of(known)
+    cells = inverted_file(bank_rows)
     recall, cells.nprobe = 0.0, 4
-    while (recall := share_found(truth, cells.search(sample, k)[1])) < RECALL and cells.nprobe < cells.nlist:
+    while (recall := recall_of(truth, cells.search(sample, k)[1])) < RECALL and cells.nprobe < cells.nlist:
         cells.nprobe = min(2 * cells.nprobe, cells.nlist)
-    return Nearest(*cells.search(asked, k), recall=recall)
+    return Neighbours(*cells.search(query_rows, k), recall=recall)
 
 
-def cells_of(rows: Features) -> "faiss.IndexIVFFlat":
+def inverted_file(rows: Features) -> "faiss.IndexIVFFlat":
     """An inverted file of unit rows (N, C): 4 sqrt(N) cells, learnt from forty rows a cell, as faiss advises."""
     count = max(1, min(len(rows), round(4 * len(rows) ** 0.5)))
     cells = faiss.IndexIVFFlat(faiss.IndexFlatIP(rows.shape[1]), rows.shape[1], count, faiss.METRIC_INNER_PRODUCT)
@@ -62,9 +62,9 @@ def cells_of(rows: Features) -> "faiss.IndexIVFFlat":
     return cells
 
 
-def share_found(truth: NDArray[np.int64], found: NDArray[np.int64]) -> float:
+def recall_of(truth: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
     """The share of the true neighbours, (Q, k), that stand among those found, (Q, k)."""
-    return float(np.mean([np.isin(ours, theirs).mean() for ours, theirs in zip(truth, found, strict=True)]))
+    return float(np.mean([np.isin(ours, theirs).mean() for ours, theirs in zip(truth, answers, strict=True)]))
 
 
 def vote(
@@ -83,16 +83,16 @@ def vote(
     Returns:
         Each class's share of the votes, (Q, count); a neighbour's vote weighs exp(similarity / temperature).
     """
-    return vote_of(nearest(bank, queries, k), classes, count, temperature)
+    return vote_of_neighbours(nearest_neighbours(bank, queries, k), classes, count, temperature)
 
 
-def vote_of(
-    near: Nearest, classes: NDArray[np.int64], count: int, temperature: float = TEMPERATURE
+def vote_of_neighbours(
+    neighbours: Neighbours, classes: NDArray[np.int64], count: int, temperature: float = TEMPERATURE
 ) -> NDArray[np.float64]:
     """The vote of neighbours that were found; see `vote`."""
-    weights = np.exp((near.similarities - near.similarities.max(axis=1, keepdims=True)) / temperature)
-    votes = np.zeros((len(near.rows), count))
-    np.add.at(votes, (np.arange(len(near.rows))[:, None], classes[near.rows]), weights)
+    weights = np.exp((neighbours.similarities - neighbours.similarities.max(axis=1, keepdims=True)) / temperature)
+    votes = np.zeros((len(neighbours.rows), count))
+    np.add.at(votes, (np.arange(len(neighbours.rows))[:, None], classes[neighbours.rows]), weights)
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 

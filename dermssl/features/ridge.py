@@ -14,7 +14,7 @@ from dermssl.data.masks import read_mask
 PENALTIES = tuple(10.0**power for power in range(-6, 3))
 
 
-def grid(stages: Sequence[Tensor], side: int) -> Tensor:
+def at_grid(stages: Sequence[Tensor], side: int) -> Tensor:
     """All stages at `side` x `side` positions, (side * side, C): finer ones averaged, coarser ones interpolated."""
     even = [
         F.adaptive_avg_pool2d(stage, side)
@@ -81,7 +81,7 @@ def ridge(moments: Tensor, penalty: float) -> Tensor:
     return torch.cat([weights, (means[-1] - means[:-2] @ weights)[None]])
 
 
-def predict(stages: Sequence[Tensor], side: int, columns: Tensor, size: tuple[int, ...]) -> Tensor:
+def predicted_maps(stages: Sequence[Tensor], side: int, columns: Tensor, size: tuple[int, ...]) -> Tensor:
     """The regression's maps at a picture's native size, (heads, H, W); above 0.5 is lesion.
 
     Args:
@@ -90,6 +90,6 @@ def predict(stages: Sequence[Tensor], side: int, columns: Tensor, size: tuple[in
         columns: Weights and offset of each head, (C + 1, heads).
         size: Height and width of the mask, pixels.
     """
-    coarse = grid(stages, side) @ columns[:-1] + columns[-1]  # (side * side, heads)
+    coarse = at_grid(stages, side) @ columns[:-1] + columns[-1]  # (side * side, heads)
     maps = coarse.T.reshape(1, -1, side, side)
     return F.interpolate(maps, size=(size[0], size[1]), mode="bilinear", align_corners=False)[0]

@@ -76,7 +76,7 @@ def processors(powercap: Path) -> list[Counter]:
     Of the zones `intel-rapl:N`, which AMD's processors have as well. Their parts, and zones that hold several packages,
     would count the same joules twice. https://docs.kernel.org/power/powercap/powercap.html
     """
-    found = []
+    counters = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:
             name = (zone / "name").read_text().strip()
@@ -86,8 +86,8 @@ def processors(powercap: Path) -> list[Counter]:
         except (OSError, ValueError):
             continue
         if name.startswith("package"):
-            found.append(counter)
-    return found
+            counters.append(counter)
+    return counters
 
 
 def microjoules(file: Path) -> float:
@@ -105,15 +105,15 @@ def gpus() -> list[Counter]:
         return []
     if nvml.nvmlInit_v2():
         return []
-    found = []
+    counters = []
     for index in range(min(local_world(), torch.cuda.device_count())):
         handle = ctypes.c_void_p()
         # By its identity: torch counts the GPUs that it may use, and NVML all.
         uuid = f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode()
         counter = Counter(f"GPU {index}", partial(millijoules, nvml, handle), UNSIGNED_LONG_LONG / 1e3)
         if not nvml.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)) and tells(counter):
-            found.append(counter)
-    return found
+            counters.append(counter)
+    return counters
 
 
 def tells(counter: Counter) -> bool:

@@ -100,14 +100,14 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
 
 @contextmanager
 def open_run(
-    config: Options, label: str, what: Mapping[str, object], *, standing_is_fine: bool = False
+    config: Options, label: str, content: Mapping[str, object], *, standing_is_fine: bool = False
 ) -> Iterator[Run]:
     """Makes the folder `out/label-hash`, or opens it to continue, and holds it against other processes.
 
     Args:
         config: The resolved options, kept as config.yaml.
         label: What a person calls the run.
-        what: The run's identity; its hash ends the folder's name.
+        content: The run's identity; its hash ends the folder's name.
         standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`. One
             that another process is at is then waited for, and is finished afterwards or is continued here: equal work
             is done once. Its seal is not looked at.
@@ -116,7 +116,7 @@ def open_run(
         UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
             another process is at it and nobody asked to wait.
     """
-    folder = config.out / f"{label}-{short_hash(what)}"
+    folder = config.out / f"{label}-{short_hash(content)}"
     if rank() > 0:
         yield Run(folder, first=False)
         return
@@ -124,46 +124,46 @@ def open_run(
         raise UserError(f"--resume {config.resume}: holds another run{differences(config.resume, config)}; "
                         "leave those flags out, or start anew without --resume")  # fmt: skip
     if folder.exists() and config.resume is None and not standing_is_fine:
-        done = read_result(folder) is not None
-        remedy = "its results are there; change an option (--seed 1, say) for another run" if done else (
-            f"unfinished; add --resume {folder} to continue")  # fmt: skip
-        raise UserError(f"{folder}: this very run stands there already, {remedy}")
+        finished = read_result(folder) is not None
+        remedy = "its results are there; change an option (--seed 1, say) for another run" if finished else (
+            f"unfinished; add --resume {folder} to continue it")  # fmt: skip
+        raise UserError(f"{folder}: a run with these very options is there already, {remedy}")
     if config.resume is not None and read_result(folder) is not None:
         print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
     wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
-    with made_or_found(folder, config, wait=wait) as made:
+    with lock_made_run(folder, config, wait=wait) as is_new:
         try:
             yield Run(folder)
         except UserError:
-            if made and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
+            if is_new and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
                 remove_held(folder)
             raise
 
 
 @contextmanager
-def made_or_found(folder: Path, config: Options, *, wait: bool) -> Iterator[bool]:
+def lock_made_run(folder: Path, config: Options, *, wait: bool) -> Iterator[bool]:
     """Holds the run folder, made where it is missing; yields whether this process has made it."""
     while True:
-        made = not folder.exists() and make(folder, config)
-        with held(folder, wait=wait) as ours:
-            if ours:
-                yield made
+        is_new = not folder.exists() and make_run(folder, config)
+        with locked_run(folder, wait=wait) as is_held:
+            if is_held:
+                yield is_new
                 return
 
 
-def make(folder: Path, config: Options) -> bool:
+def make_run(folder: Path, config: Options) -> bool:
     """Makes a run folder with what is known before the run; False where another process was quicker."""
     try:
         with whole_folder(folder) as part:
             flags.write_options(config, part / "config.yaml")
             write_json(part / "environment.json", environment())
-            made = part.stat().st_ino
+            inode = part.stat().st_ino
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         return False
     with suppress(FileNotFoundError):  # the quicker one was refused meanwhile, and has removed its own
-        return folder.stat().st_ino == made
+        return folder.stat().st_ino == inode
     return False
 
 
@@ -176,16 +176,18 @@ def remove_held(folder: Path) -> None:
 
 def differences(resume: Path, config: Options) -> str:
     """The options in which the run in `resume` differs from `config`, in brackets."""
-    there = flags.read_options(resume / "config.yaml")
-    ours = flags.plain_options(config) | {"resume": None}
-    apart = [
-        f"{key} is {there.get(key)} there and {value} here" for key, value in ours.items() if there.get(key) != value
+    options_there = flags.read_options(resume / "config.yaml")
+    options_here = flags.plain_options(config) | {"resume": None}
+    differing = [
+        f"{key} is {options_there.get(key)} there and {value} here"
+        for key, value in options_here.items()
+        if options_there.get(key) != value
     ]
-    return f" ({', '.join(apart)})" if apart else " (its images or its parent encoder have changed)"
+    return f" ({', '.join(differing)})" if differing else " (its images or its parent encoder have changed)"
 
 
 @contextmanager
-def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+def locked_run(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     """Holds a lock on the run folder while the body runs; the system lets go of it however the process ends.
 
     Yields whether it is held: not where the folder is gone, perhaps because the one that was waited for was refused.
@@ -201,8 +203,8 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     with lock:
         if not take_lock(lock):
             if not wait:
-                raise UserError(f"{folder}: another process is at this run; wait for it or stop it")
-            print(f"{folder}: another process is at this run; waiting", flush=True)
+                raise UserError(f"{folder}: another process works on this run; wait for it to end, or stop it")
+            print(f"{folder}: another process works on this run; waiting for it to end", flush=True)
             while not take_lock(lock):
                 time.sleep(POLL)
         with signed_lock(lock):

@@ -51,12 +51,12 @@ def broken(folder: Path) -> list[str]:
         files: dict[str, str] = dict(json.loads((folder / SEAL).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return [SEAL]
-    return sorted(name for name, known in files.items() if not is_whole(folder / name, known))
+    return sorted(name for name, checksum in files.items() if not is_unchanged(folder / name, checksum))
 
 
-def is_whole(path: Path, known: str) -> bool:
+def is_unchanged(path: Path, checksum: str) -> bool:
     """Whether the file is there with this hash."""
     try:
-        return sha256_of(path) == known
+        return sha256_of(path) == checksum
     except OSError:
         return False

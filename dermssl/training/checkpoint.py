@@ -17,7 +17,7 @@ KEPT = 2
 def newest_whole(folder: Path) -> Path | None:
     """The state file of the newest checkpoint in `folder` whose hashes hold, or None; damaged ones are passed over."""
     steps = sorted(folder.glob("step-*"), key=step_of, reverse=True)
-    return next((step / STATE for step in steps if is_whole(step)), None)
+    return next((step / STATE for step in steps if is_whole_checkpoint(step)), None)
 
 
 def context_of(state: Path) -> dict[str, object]:
@@ -30,13 +30,13 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
-def is_whole(step: Path) -> bool:
+def is_whole_checkpoint(step: Path) -> bool:
     """Whether the manifest lists the state, and every file that it lists is there with its size and hash."""
     try:
-        listed = json.loads((step / MANIFEST).read_text())["files"]
-        return STATE in listed and all(
-            (step / name).stat().st_size == known["size"] and sha256_of(step / name) == known["sha256"]
-            for name, known in listed.items()
+        entries = json.loads((step / MANIFEST).read_text())["files"]
+        return STATE in entries and all(
+            (step / name).stat().st_size == entry["size"] and sha256_of(step / name) == entry["sha256"]
+            for name, entry in entries.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -69,7 +69,7 @@ class Checkpoints(Callback):
         if rank() > 0:
             trainer.save_checkpoint(step, weights_only=False)  # writes nothing here, but the first process waits for it
             return
-        if is_whole(step):  # it is the one that this training resumed from
+        if is_whole_checkpoint(step):  # it is the one that this training resumed from
             return
         if step.exists():  # a damaged one: training went on from an older checkpoint
             shutil.rmtree(step)
@@ -86,7 +86,7 @@ def position(state: Path | None) -> int:
     return 0 if state is None else step_of(state.parent)
 
 
-def changes(state: Path, now: dict[str, object]) -> list[str]:
+def context_changes(state: Path, now: dict[str, object]) -> list[str]:
     """What differs from when the state was saved: each of these lets its continuation end with other bits."""
     then = context_of(state)
     return [f"{name} {then[name]} then, {value} now" for name, value in now.items() if then.get(name, value) != value]
@@ -106,6 +106,6 @@ def context_now(device: torch.device, precision: str) -> dict[str, object]:
 
 def resuming(newest: Path, context: dict[str, object]) -> str:
     """Where training goes on, and whether it can end with the bits that an uninterrupted one would have."""
-    apart = changes(newest, context)
-    bits = f"; its last bits will differ from an unbroken run's: {', '.join(apart)}" if apart else ""
+    differing = context_changes(newest, context)
+    bits = f"; its last bits will differ from an unbroken run's: {', '.join(differing)}" if differing else ""
     return f"resuming: after step {position(newest)}{bits}"

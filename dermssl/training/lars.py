@@ -43,9 +43,9 @@ class LARS(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if moved:
-                self.move(moved, group)
+            parameters_moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters_moved:
+                self.move(parameters_moved, group)
         return loss
 
     def move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
@@ -58,18 +58,18 @@ class LARS(Optimizer):
         for parameter, buffer, direction in zip(parameters, buffers, directions, strict=True):
             if buffer is None:  # the first direction is its own past
                 self.state[parameter]["momentum_buffer"] = direction
-        known = [place for place, buffer in enumerate(buffers) if buffer is not None]
-        if known:
-            old = [buffers[place] for place in known]
+        later = [place for place, buffer in enumerate(buffers) if buffer is not None]
+        if later:
+            old = [buffers[place] for place in later]
             torch._foreach_mul_(old, group["momentum"])
-            torch._foreach_add_(old, [directions[place] for place in known])
+            torch._foreach_add_(old, [directions[place] for place in later])
         latest = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_add_(parameters, latest, alpha=-group["lr"])
 
 
 def rates(parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
     """What each parameter's direction is multiplied by; 1 where it or its gradient is nought, without decay there."""
-    own = torch.stack(torch._foreach_norm(parameters))
-    theirs = torch.stack(torch._foreach_norm(gradients))
-    scaled = group["trust"] * own / (theirs + own * group["weight_decay"] + 1e-8)
-    return list(torch.where((own > 0) & (theirs > 0), scaled, 1.0).unbind())
+    weight_norms = torch.stack(torch._foreach_norm(parameters))
+    gradient_norms = torch.stack(torch._foreach_norm(gradients))
+    scaled = group["trust"] * weight_norms / (gradient_norms + weight_norms * group["weight_decay"] + 1e-8)
+    return list(torch.where((weight_norms > 0) & (gradient_norms > 0), scaled, 1.0).unbind())

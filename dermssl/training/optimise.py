@@ -50,14 +50,14 @@ def warmup_and_cosine(optimizer: Optimizer, steps: int, warmup: float) -> Optimi
     total = max(steps, rising + 1)
     begins = [int(group.get("begins", 0)) for group in optimizer.param_groups]
     schedule = (
-        LambdaLR(optimizer, [late(first, rising, total) for first in begins])
+        LambdaLR(optimizer, [late_start(first, rising, total) for first in begins])
         if any(begins)
         else CosineWarmupScheduler(optimizer, warmup_epochs=rising, max_epochs=total, end_value=0.0)
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def late(first: int, rising: int, total: int) -> Callable[[int], float]:
+def late_start(first: int, rising: int, total: int) -> Callable[[int], float]:
     """The factor by step of a group that begins at step `first`: 0 before, then rising once more under the cosine.
 
     Args:

@@ -21,7 +21,7 @@ from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
 
-CHOSEN = [  # what Lightning warns of and is here on purpose
+EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
     ".*does not have many workers.*",  # views are drawn in process: on a CPU a worker takes the core that trains
     ".*number of training batches.*smaller than the logging interval.*",
     ".*GPU available but not used.*",
@@ -98,7 +98,7 @@ class Progress(Callback):
         self.sums, self.steps, self.extra = {}, 0, {}
         if rank() == 0:
             append_row(self.metrics, row)
-            self.say(line(row, int(trainer.max_epochs or 0)))
+            self.say(epoch_line(row, int(trainer.max_epochs or 0)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the bar away."""
@@ -122,12 +122,12 @@ class LastStep(Callback):
         trainer.should_stop = trainer.global_step >= self.steps
 
 
-def line(row: Mapping[str, object], epochs: int) -> str:
+def epoch_line(row: Mapping[str, object], epochs: int) -> str:
     """An epoch in a line: loss, rate, share of waiting, time left."""
-    left = float(str(row["seconds"])) * (epochs - int(str(row["epoch"])) - 1)
+    to_go = float(str(row["seconds"])) * (epochs - int(str(row["epoch"])) - 1)
     return (
         f"epoch {int(str(row['epoch'])) + 1:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
-        f"{row['images_per_second']:.0f} images/s  waiting for data {row['data_wait_share']:.0%}  left {left:.0f} s"
+        f"{row['images_per_second']:.0f} images/s  waiting for data {row['data_wait_share']:.0%}  left {to_go:.0f} s"
     )
 
 
@@ -148,7 +148,7 @@ def fit(
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
     with warnings.catch_warnings():
-        for message in CHOSEN:
+        for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         trainer = Trainer(
             max_epochs=math.ceil(steps / len(loader)),

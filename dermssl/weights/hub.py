@@ -19,7 +19,7 @@ def hub_is_near() -> bool:
     return True
 
 
-def something_was_fetched() -> bool:
+def has_cached_weights() -> bool:
     """Whether any weights were ever fetched here, from the hub or by torch: those wanted may be among them."""
     from huggingface_hub import constants
 

@@ -144,12 +144,12 @@ def canonical(name: str) -> str:
 
 def by_name(theirs: State, ours: State) -> Names | None:
     """Their name -> our name where the names tell, once what wraps ours is taken off; None unless all are found."""
-    named = {canonical(name): name for name in theirs}
+    their_names = {canonical(name): name for name in theirs}
     for wrapper in WRAPPERS:
-        wanted = {canonical(name.removeprefix(wrapper)): name for name in ours if name.startswith(wrapper)}
-        whole = len(named) == len(theirs) and len(wanted) == len(ours)  # no two names became one
-        if whole and wanted.keys() <= named.keys():
-            return checked({named[key]: name for key, name in wanted.items()}, theirs, ours)
+        our_names = {canonical(name.removeprefix(wrapper)): name for name in ours if name.startswith(wrapper)}
+        whole = len(their_names) == len(theirs) and len(our_names) == len(ours)  # no two names became one
+        if whole and our_names.keys() <= their_names.keys():
+            return names_if_complete({their_names[key]: name for key, name in our_names.items()}, theirs, ours)
     return None
 
 
@@ -158,10 +158,10 @@ def by_order(theirs: State, ours: State) -> Names | None:
 
     Two authors of one architecture write its layers down in the order of its forward pass, and the head comes last.
     """
-    return checked(dict(zip(theirs, ours, strict=False)), theirs, ours)
+    return names_if_complete(dict(zip(theirs, ours, strict=False)), theirs, ours)
 
 
-def checked(names: Names, theirs: State, ours: State) -> Names | None:
+def names_if_complete(names: Names, theirs: State, ours: State) -> Names | None:
     """`names` if it gives each of ours a tensor of its kind, else None."""
     alike = all(
         theirs[their].squeeze().shape == ours[our].squeeze().shape and theirs[their].dtype == ours[our].dtype

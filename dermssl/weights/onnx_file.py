@@ -100,21 +100,21 @@ def disagreement(path: Path, module: nn.Module, batch: Tensor) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+    values = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
     with torch.no_grad():
-        wanted = module(batch)
-    outputs = [wanted] if isinstance(wanted, Tensor) else list(wanted)
-    assert len(given) == len(outputs), f"{len(given)} outputs in the file, {len(outputs)} from torch"
-    return max(relative(torch.from_numpy(its), ours) for its, ours in zip(given, outputs, strict=True))
+        reference = module(batch)
+    outputs = [reference] if isinstance(reference, Tensor) else list(reference)
+    assert len(values) == len(outputs), f"{len(values)} outputs in the file, {len(outputs)} from torch"
+    return max(relative_difference(torch.from_numpy(its), ours) for its, ours in zip(values, outputs, strict=True))
 
 
-def relative(given: Tensor, wanted: Tensor) -> float:
+def relative_difference(values: Tensor, reference: Tensor) -> float:
     """The largest difference between two tensors of one shape, relative to the largest value of `wanted`.
 
     0 where both are 0 throughout, infinite where `wanted` alone is, nan where either holds a nan.
     """
-    assert given.shape == wanted.shape, f"{tuple(given.shape)} is not {tuple(wanted.shape)}"
-    gap, scale = (given - wanted).abs().max(), wanted.abs().max()
+    assert values.shape == reference.shape, f"{tuple(values.shape)} is not {tuple(reference.shape)}"
+    gap, scale = (values - reference).abs().max(), reference.abs().max()
     return 0.0 if gap == 0 else float(gap / scale)
 
 

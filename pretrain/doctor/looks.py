@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import PixelCache
-from dermssl.features.dense import Masked, masked, probe_dense
+from dermssl.features.dense import MaskedPictures, masked_pictures, probe_dense
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.features.neighbours import vote
 from dermssl.features.representation import alignment, rankme, spread, uniformity
@@ -120,12 +120,12 @@ def dense_probe(look: Look, device: torch.device) -> dict[str, float]:
     return {"dense_iou": float(table["jaccard"].mean())}
 
 
-def dense_pictures(look: Look) -> Masked:
+def dense_pictures(look: Look) -> MaskedPictures:
     """Up to 50 pictures to fit on, at most half of them all, and up to 100 of other lesions to score."""
     ids = look.manifest.table["image_id"].to_numpy(str)[look.by_lesion()].tolist()
-    whole = masked(look.manifest, ids, [])
+    whole = masked_pictures(look.manifest, ids, [])
     cut = first_of_lesion(whole.lesions(whole.train), min(FITTED, len(whole.train) // 2))
-    return Masked(look.manifest, whole.train[:cut], whole.train[cut : cut + SCORED])
+    return MaskedPictures(look.manifest, whole.train[:cut], whole.train[cut : cut + SCORED])
 
 
 def first_of_lesion(lesions: Sequence[str] | NDArray[np.str_], place: int) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.frozen import Features
-from dermssl.features.neighbours import nearest
+from dermssl.features.neighbours import nearest_neighbours
 from dermssl.scores.plots import thumbnail
 
 SAME, OTHER, UNKNOWN = "#0072B2", "#D55E00", "#999999"  # colours of Okabe and Ito, told apart in colour blindness
@@ -32,7 +32,7 @@ class Album(NamedTuple):
 def strangers_first(features: Features, lesions: NDArray[np.str_], k: int) -> tuple[NDArray[np.int64], Features]:
     """The nearest images of other lesions of each image, (N, k) rows and cosines; -1 and nan where there are none."""
     most = int(np.unique(lesions, return_counts=True)[1].max())  # an image's own lesion may take the first places
-    near = nearest(features, features, min(len(features), k + most))
+    near = nearest_neighbours(features, features, min(len(features), k + most))
     rows = np.full((len(features), k), -1, np.int64)
     cosines = np.full((len(features), k), np.nan, np.float32)
     for image, (others, values) in enumerate(zip(near.rows, near.similarities, strict=True)):

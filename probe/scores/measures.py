@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dermssl.data.pixel_cache import PixelCache
-from dermssl.features.dense import Masked, probe_dense
+from dermssl.features.dense import MaskedPictures, probe_dense
 from dermssl.features.frozen import Features, FrozenEncoder
 from dermssl.weights.encoder import Start
 from probe.config import ProbeConfig
@@ -41,7 +41,7 @@ class ProbeTask:
     images: PixelCache
     """All of them, in the manifest's order."""
     classes: ClassSplit
-    pictures: Masked
+    pictures: MaskedPictures
     pairs: np.ndarray
     """Rows of the held-out images whose two views are compared."""
     lesions: np.ndarray

@@ -11,7 +11,7 @@ from compare.study.factors import FACTORS
 from compare.study.plan import Outcome, Stage, Task
 from dermssl.errors import UserError
 from dermssl.files import short_hash
-from dermssl.runs.folder import Run, held, read_result
+from dermssl.runs.folder import Run, locked_run, read_result
 from finetune.options.config import FinetuneConfig
 
 STEPS = 4
@@ -34,7 +34,7 @@ def count(task: Task, log: Path | None = None, *, trust: bool = False) -> Outcom
     """Goes on counting where the run folder says that it was."""
     folder = task.config.out / f"run-{task.id}"
     folder.mkdir(parents=True, exist_ok=True)
-    with printing_to(log, task.name), held(folder, wait=True):
+    with printing_to(log, task.name), locked_run(folder, wait=True):
         first = not (folder / "begun").exists()
         (folder / "begun").touch()
         try:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from compare.study.factors import FACTORS
 from dermssl.runs.seal import seal
-from dermssl.weights.encoder_file import Card, sha256_of_tensors, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, sha256_of_tensors, write_encoder_file
 
 LIFT = {"ssl": 0.03, "imagenet": 0.015, "random": -0.05}
 ENCODER = "tu-tf_efficientnet_lite0"
@@ -176,7 +176,7 @@ def _pretrain(study: Path, rng: np.random.Generator) -> dict[str, object]:
     metrics = pd.DataFrame({"epoch": epochs, "loss": loss, "lr": 0.1, "seconds": 6.0})
     metrics.assign(images_per_second=64.0, data_wait_share=0.04).to_csv(folder / "metrics.csv", index=False)
     data = {"count": 1000, "manifest": "0123456789ab", "licence": "CC-BY", "folder": "gone"}
-    card = Card(
+    card = EncoderCard(
         encoder=ENCODER, method="simclr", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=96, epochs=10,
         images_seen=10_000, parent="imagenet", data=data, commit=str(ENVIRONMENT["commit"]),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 from counted import STEPS, count, steps_of
 
 from compare.study.plan import Outcome, Task
-from dermssl.runs.folder import held
+from dermssl.runs.folder import locked_run
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 """In bytes; the least that Ray takes is 75 MB."""
@@ -86,7 +86,7 @@ def count_slowly(task: Task, log: Path | None = None, *, trust: bool = False) ->
     """Counts as `count` does, in seconds."""
     folder = task.config.out / f"run-{task.id}"
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder, wait=True):
+    with locked_run(folder, wait=True):
         for step in range(len(steps_of(folder)), STEPS - 1):
             with (folder / "steps").open("a") as steps:
                 steps.write(f"{step}\n")

@@ -247,7 +247,7 @@ def test_a_run_stopped_after_training_ends_as_if_it_had_not_been(
 
 def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
     written = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*") if path.name != ".lock"}
-    with pytest.raises(UserError, match="this very run stands there already, its results are there"):
+    with pytest.raises(UserError, match="a run with these very options is there already, its results are there"):
         run(finished.config)
     assert run(finished.config, standing_is_fine=True) == finished.folder
     assert {path: path.stat().st_mtime_ns for path in written} == written
@@ -346,7 +346,7 @@ def test_an_augmentation_of_ones_own_is_known_by_what_it_says(options: Options, 
         (tmp_path / f"{name}.yaml").write_text(f"- {entry}: {{p: 0.5}}\n")
     one, other = (run(options(augmentation=str(tmp_path / name), steps=2)) for name in ("a.yaml", "c.yaml"))
     assert one != other
-    with pytest.raises(UserError, match="this very run stands there already"):
+    with pytest.raises(UserError, match="a run with these very options is there already"):
         run(options(augmentation=str(tmp_path / "b.yaml"), steps=2))
 
 

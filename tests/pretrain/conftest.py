@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.flags import option_names
 from dermssl.weights.encoder import Start, start_from
-from dermssl.weights.encoder_file import Card
+from dermssl.weights.encoder_file import EncoderCard
 from pretrain.config import PretrainConfig
 from pretrain.methods.method import Method
 from pretrain.recipes import recipe_of
@@ -44,7 +44,7 @@ def tiny_start() -> Callable[..., Start]:
 
     def start(seed: int = 0, norm: bool = True) -> Start:
         torch.manual_seed(seed)
-        card = Card(encoder="tiny", method="random", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+        card = EncoderCard(encoder="tiny", method="random", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
         return Start(Tiny(norm), card, "0")
 
     return start

@@ -31,7 +31,7 @@ from dermssl.training.checkpoint import newest_whole, position
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import Card, read_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, read_encoder_file
 from pretrain.config import PretrainConfig
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import card_of_pretraining, run
@@ -206,7 +206,7 @@ def test_the_written_config_gives_the_same_config_back(finished: Finished) -> No
 @two_methods
 def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
     written = {path: path.stat().st_mtime_ns for path in finished.file.parent.rglob("*") if path.name != ".lock"}
-    with pytest.raises(UserError, match="this very run stands there already, its results are there"):
+    with pytest.raises(UserError, match="a run with these very options is there already, its results are there"):
         run(finished.config)
     assert run(finished.config, standing_is_fine=True) == finished.file
     assert {path: path.stat().st_mtime_ns for path in written} == written
@@ -335,7 +335,7 @@ def test_another_run_is_not_continued(photographs: Path, tmp_path: Path) -> None
 def test_an_unfinished_run_says_how_to_go_on(photographs: Path, tmp_path: Path) -> None:
     config = options("simclr", tmp_path, photographs, epochs=2)
     folder = stop(config, step=STEPS + 1)
-    with pytest.raises(UserError, match=f"unfinished; add --resume {folder} to continue"):
+    with pytest.raises(UserError, match=f"unfinished; add --resume {folder} to continue it"):
         run(config)
 
 
@@ -375,7 +375,7 @@ def test_the_licence_of_the_images_stands_on_the_card(photographs: Path) -> None
     manifest = read_manifest(photographs)
     manifest.table["licence"] = ["CC-0"] * 6 + ["CC-BY-NC"] * 6
     card = card_of_pretraining(SimCLRConfig(encoder=ENCODER), start_from("random", ENCODER, 0), manifest)
-    assert isinstance(card, Card)
+    assert isinstance(card, EncoderCard)
     assert card.data["licence"] == "CC-0, CC-BY-NC"
 
 

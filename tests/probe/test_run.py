@@ -9,7 +9,7 @@ from dermssl.errors import UserError
 from dermssl.runs.seal import broken
 from dermssl.splits.drawn import Split
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import Card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from probe.config import ProbeConfig
 from probe.run import limited_split, run
 
@@ -131,7 +131,7 @@ def test_too_many_neighbours_are_clamped_and_said_to_be(
 
 def test_an_encoder_file_is_measured_and_known_as_ssl(draw: Draw, tmp_path: Path) -> None:
     start = start_from("random", "tu-tf_efficientnet_lite0", seed=0)
-    card = Card(encoder=start.card.encoder, method="simclr", mean=start.card.mean, std=start.card.std)
+    card = EncoderCard(encoder=start.card.encoder, method="simclr", mean=start.card.mean, std=start.card.std)
     write_encoder_file(tmp_path / "checkpoints" / "simclr.safetensors", start.encoder.state_dict(), card)
     folder = run(options(draw(), tmp_path, init="ssl", checkpoints=tmp_path / "checkpoints", dense_images=(4,)))
     assert result_of(folder)["init"] == "ssl"

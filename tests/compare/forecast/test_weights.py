@@ -23,7 +23,7 @@ BOTH = StudyConfig(encoder=(OFFLINE, "resnet18"))
 def away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Neither a network nor weights that were fetched before."""
     monkeypatch.setattr(compare.forecast.weights, "hub_is_near", lambda: False)
-    monkeypatch.setattr(compare.forecast.weights, "something_was_fetched", lambda: False)
+    monkeypatch.setattr(compare.forecast.weights, "has_cached_weights", lambda: False)
     return monkeypatch
 
 
@@ -60,9 +60,9 @@ def test_nothing_is_refused_that_is_near_or_may_have_been_fetched_or_comes_with_
     away: pytest.MonkeyPatch,
 ) -> None:
     refuse_unreachable(replace(BOTH, encoder=(OFFLINE,)))
-    away.setattr(compare.forecast.weights, "something_was_fetched", lambda: True)
+    away.setattr(compare.forecast.weights, "has_cached_weights", lambda: True)
     refuse_unreachable(BOTH)
-    away.setattr(compare.forecast.weights, "something_was_fetched", lambda: False)
+    away.setattr(compare.forecast.weights, "has_cached_weights", lambda: False)
     away.setattr(compare.forecast.weights, "hub_is_near", lambda: True)
     refuse_unreachable(BOTH)
 

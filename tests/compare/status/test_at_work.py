@@ -16,7 +16,7 @@ from compare.status.at_work import CommandState, RunAtWork, StudyPlace, command_
 from compare.status.status import PATIENCE, rows_of, status_text
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
-from dermssl.runs.folder import held
+from dermssl.runs.folder import locked_run
 from dermssl.runs.lock import Process
 
 
@@ -254,5 +254,5 @@ def test_a_look_at_a_study_leaves_its_locks_as_they_are(tmp_path: Path) -> None:
         status_text(study.folder)
         assert [(lock.read_bytes(), lock.stat().st_mtime_ns) for lock in locks] == before
     status_text(study.folder)
-    with locked_study(study.folder), held(folder) as ours:
+    with locked_study(study.folder), locked_run(folder) as ours:
         assert ours

@@ -13,7 +13,7 @@ from compare.status.removal import remove_failed_runs
 from compare.study.config import StudyConfig
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
-from dermssl.runs.folder import held
+from dermssl.runs.folder import locked_run
 
 FilesIn = Callable[[Path], dict[str, bytes]]
 
@@ -77,7 +77,7 @@ def test_a_run_that_another_study_has_as_done_stays(study: StudyConfig, capsys: 
 
 def test_a_run_that_a_process_is_at_stays(study: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, _, broken = drawn(study)
-    with held(broken):
+    with locked_run(broken):
         remove_failed_runs(study)
     assert broken.exists()
     assert "another process works on it" in capsys.readouterr().out

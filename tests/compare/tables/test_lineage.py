@@ -7,9 +7,9 @@ from drawn_study import Design, draw_study, sha256_of
 
 from compare.tables.lineage import LINEAGE, ancestry, lineage_table
 from compare.tables.study import Study, read_study
-from dermssl.weights.encoder_file import Card, read_card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, read_card, write_encoder_file
 
-CARD = Card(encoder="e", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), parent="imagenet")
+CARD = EncoderCard(encoder="e", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), parent="imagenet")
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from dermssl.exchange.model_card import public
 from dermssl.exchange.proof import largest_difference, readings_of, tensors_in
 from dermssl.flags import parse
 from dermssl.weights.encoder import build_encoder, feature_maps, from_state, start_from
-from dermssl.weights.encoder_file import Card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 
-CARD = Card(
+CARD = EncoderCard(
     encoder="resnet18", method="simclr", mean=(0.7, 0.6, 0.5), std=(0.1, 0.2, 0.3), image_size=64, epochs=3,
     images_seen=30, parent="imagenet", config={"lr": 0.1, "data": "/home/me/pictures"},
     data={"count": 10, "licence": "CC-0, CC-BY", "folder": "/home/me/pictures"},

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
-from dermssl.features.neighbours import nearest, share_found, vote
+from dermssl.features.neighbours import nearest_neighbours, recall_of, vote
 
 
 def vote_by_double_loop(
@@ -54,7 +54,7 @@ def clouds(count: int, seed: int = 0) -> Features:
 
 def test_the_nearest_are_those_of_the_largest_cosines() -> None:
     bank, queries = clouds(50), clouds(5, seed=1)
-    found = nearest(bank, queries, k=7)
+    found = nearest_neighbours(bank, queries, k=7)
     cosines = (queries / np.linalg.norm(queries, axis=1)[:, None]) @ (bank / np.linalg.norm(bank, axis=1)[:, None]).T
     assert (found.rows == np.argsort(-cosines, axis=1)[:, :7]).all()
     assert found.similarities == pytest.approx(-np.sort(-cosines, axis=1)[:, :7], abs=1e-6)
@@ -63,8 +63,8 @@ def test_the_nearest_are_those_of_the_largest_cosines() -> None:
 
 def test_a_large_bank_is_searched_in_part_and_the_recall_is_told() -> None:
     bank, queries = clouds(5000), clouds(400, seed=1)
-    exact, part = nearest(bank, queries, 10), nearest(bank, queries, 10, exact_up_to=1000)
-    found = share_found(exact.rows, part.rows)
+    exact, part = nearest_neighbours(bank, queries, 10), nearest_neighbours(bank, queries, 10, exact_up_to=1000)
+    found = recall_of(exact.rows, part.rows)
     assert 0.97 < found <= 1
     assert part.recall == pytest.approx(found, abs=0.01)
     assert part.similarities[:, 0] == pytest.approx(exact.similarities[:, 0], abs=0.05)
@@ -73,4 +73,4 @@ def test_a_large_bank_is_searched_in_part_and_the_recall_is_told() -> None:
 def test_rows_without_any_order_are_searched_until_enough_is_found() -> None:
     rng = np.random.default_rng(0)
     bank, queries = rng.normal(size=(3000, 64)).astype(np.float32), rng.normal(size=(50, 64)).astype(np.float32)
-    assert nearest(bank, queries, 10, exact_up_to=100).recall >= 0.98
+    assert nearest_neighbours(bank, queries, 10, exact_up_to=100).recall >= 0.98

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dermssl.features.ridge import PENALTIES, grid, moment, predict, ridge, ridge_by_folds
+from dermssl.features.ridge import PENALTIES, at_grid, moment, predicted_maps, ridge, ridge_by_folds
 
 
 def positions(count: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -59,11 +59,13 @@ def test_a_feature_that_never_changes_gets_no_weight() -> None:
 
 def test_the_grid_averages_fine_stages_and_interpolates_coarse_ones() -> None:
     fine = torch.arange(16.0).reshape(1, 1, 4, 4)
-    found = grid([fine, torch.full((1, 2, 1, 1), 5.0)], side=2)
+    found = at_grid([fine, torch.full((1, 2, 1, 1), 5.0)], side=2)
     assert found.tolist() == [[2.5, 5, 5], [4.5, 5, 5], [10.5, 5, 5], [12.5, 5, 5]]
 
 
 def test_maps_have_the_native_size_of_the_mask() -> None:
-    maps = predict([torch.ones(1, 2, 4, 4)], 4, torch.tensor([[1.0], [2.0], [0.5]], dtype=torch.float64), (30, 50))
+    maps = predicted_maps(
+        [torch.ones(1, 2, 4, 4)], 4, torch.tensor([[1.0], [2.0], [0.5]], dtype=torch.float64), (30, 50)
+    )
     assert maps.shape == (1, 30, 50)
     assert maps.mean().item() == pytest.approx(3.5)

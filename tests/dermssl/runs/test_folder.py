@@ -166,14 +166,14 @@ def test_a_run_is_finished_when_its_result_stands(config: FinetuneConfig) -> Non
 def test_an_unfinished_run_is_refused_with_the_option_that_continues_it(config: FinetuneConfig) -> None:
     folder = start(config)
     assert refusal(config) == (
-        f"{folder}: this very run stands there already, unfinished; add --resume {folder} to continue"
+        f"{folder}: a run with these very options is there already, unfinished; add --resume {folder} to continue it"
     )
 
 
 def test_a_finished_run_is_refused_with_the_way_to_another(config: FinetuneConfig) -> None:
     folder = finish(config)
     assert refusal(config) == (
-        f"{folder}: this very run stands there already, its results are there; "
+        f"{folder}: a run with these very options is there already, its results are there; "
         "change an option (--seed 1, say) for another run"
     )
 
@@ -215,7 +215,7 @@ def test_resuming_on_other_images_says_that_these_have_changed(config: FinetuneC
 def test_a_run_that_another_holds_is_refused(config: FinetuneConfig) -> None:
     with open_run(config, "unet-ssl", what(config)) as work:
         assert refusal(replace(config, resume=work.folder)) == (
-            f"{work.folder}: another process is at this run; wait for it or stop it"
+            f"{work.folder}: another process works on this run; wait for it to end, or stop it"
         )
     assert start(config, standing_is_fine=True) == work.folder
 
@@ -229,7 +229,7 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_found_finished(
         open_run(config, "unet-ssl", what(config), standing_is_fine=True) as work,
     ):
         assert work.result == {"jaccard": 0.25}
-    assert capsys.readouterr().out == f"{folder}: another process is at this run; waiting\n"
+    assert capsys.readouterr().out == f"{folder}: another process works on this run; waiting for it to end\n"
 
 
 def test_a_run_that_another_process_left_unfinished_is_continued(
@@ -256,7 +256,7 @@ def test_a_run_that_another_process_removed_meanwhile_is_begun_anew(
     ):
         assert (work.folder / "config.yaml").exists()
         assert not (folder / "mark").exists()
-        assert "another process is at this run" in refusal(replace(config, resume=folder))  # the new folder is held
+        assert "another process works on this run" in refusal(replace(config, resume=folder))  # the new folder is held
 
 
 def test_many_at_once_do_equal_work_once_though_the_first_are_refused(
@@ -305,7 +305,7 @@ def test_a_run_that_several_processes_train_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with open_run(config, "unet-ssl", what(config)):
-        assert "another process is at this run" in refusal(config, standing_is_fine=True)
+        assert "another process works on this run" in refusal(config, standing_is_fine=True)
 
 
 def test_a_run_is_free_again_when_its_process_is_killed(config: FinetuneConfig) -> None:
@@ -313,7 +313,7 @@ def test_a_run_is_free_again_when_its_process_is_killed(config: FinetuneConfig) 
     with subprocess.Popen([sys.executable, "-c", HOLDER, folder / ".lock"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        assert "another process is at this run" in refusal(replace(config, resume=folder))
+        assert "another process works on this run" in refusal(replace(config, resume=folder))
         process.kill()
     start(config, standing_is_fine=True)
 

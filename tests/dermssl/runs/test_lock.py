@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dermssl.errors import UserError
-from dermssl.runs.folder import LOCK, held
+from dermssl.runs.folder import LOCK, locked_run
 from dermssl.runs.lock import Process, is_locked, signature, signed_lock, take_lock
 
 HOLDS = (
@@ -62,7 +62,7 @@ def test_a_holder_that_ends_by_itself_leaves_no_word(tmp_path: Path) -> None:
 
 def test_who_is_refused_leaves_the_word_of_the_holder(tmp_path: Path) -> None:
     with holder_of(tmp_path) as process:
-        with pytest.raises(UserError, match="another process is at this run"), held(tmp_path):
+        with pytest.raises(UserError, match="another process works on this run"), locked_run(tmp_path):
             pass
         word = signature(tmp_path / LOCK)
         assert word is not None
@@ -73,7 +73,7 @@ def test_a_new_holder_signs_in_place_of_one_that_was_killed(tmp_path: Path) -> N
     with holder_of(tmp_path) as process:
         process.kill()
         process.wait()
-    with held(tmp_path) as ours:
+    with locked_run(tmp_path) as ours:
         word = signature(tmp_path / LOCK)
         assert ours
         assert word is not None

@@ -28,13 +28,13 @@ from dermssl.splits.leaks import (
     seen_rows,
 )
 from dermssl.synthetic.dataset import draw_image
-from dermssl.weights.encoder_file import Card, packed, read_seen, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, packed, read_seen, write_encoder_file
 
 pytestmark = pytest.mark.usefixtures("apart")
 
 Leak = tuple[str, str, str]
 
-CARD = Card(encoder="resnet18", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+CARD = EncoderCard(encoder="resnet18", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
 TENSORS = {"weight": torch.ones(3)}
 
 

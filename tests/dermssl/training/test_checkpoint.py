@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dermssl.training.checkpoint import MANIFEST, STATE, Checkpoints, changes, newest_whole, position
+from dermssl.training.checkpoint import MANIFEST, STATE, Checkpoints, context_changes, newest_whole, position
 
 
 def save(folder: Path, step: int, state: bytes = b"state", error: Exception | None = None) -> None:
@@ -137,5 +137,5 @@ def test_what_has_changed_since_a_checkpoint_is_named(tmp_path: Path) -> None:
     save(tmp_path, 20)
     state = newest_whole(tmp_path)
     assert state is not None
-    assert changes(state, {"precision": "32-true", "threads": 2}) == []
-    assert changes(state, {"precision": "bf16-mixed"}) == ["precision 32-true then, bf16-mixed now"]
+    assert context_changes(state, {"precision": "32-true", "threads": 2}) == []
+    assert context_changes(state, {"precision": "bf16-mixed"}) == ["precision 32-true then, bf16-mixed now"]

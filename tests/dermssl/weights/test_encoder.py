@@ -35,8 +35,8 @@ from dermssl.weights.encoder import (
     random_state,
     start_from,
 )
-from dermssl.weights.encoder_file import Card, sha256_of_tensors, write_encoder_file
-from dermssl.weights.hub import OFFLINE, hub_is_near, something_was_fetched
+from dermssl.weights.encoder_file import EncoderCard, sha256_of_tensors, write_encoder_file
+from dermssl.weights.hub import OFFLINE, has_cached_weights, hub_is_near
 
 CATS = {281, 282, 283, 284, 285}  # tabby, tiger cat, Persian, Siamese, Egyptian
 ESPRESSO, MISSILE = 967, 657
@@ -100,7 +100,7 @@ def write(path: Path, name: str = "resnet18", seed: int = 0, age: int = 0, state
     """An encoder file that was written `age` seconds ago."""
     tensors = dict(random_state(name, seed)) if state is None else state
     mean, std = normalisation(name)
-    write_encoder_file(path, tensors, Card(encoder=name, method="simclr", mean=mean, std=std))
+    write_encoder_file(path, tensors, EncoderCard(encoder=name, method="simclr", mean=mean, std=std))
     os.utime(path, (1_700_000_000 - age, 1_700_000_000 - age))
     return tensors
 
@@ -387,12 +387,12 @@ def test_what_was_fetched_by_either_library_is_seen(
     monkeypatch: pytest.MonkeyPatch, no_network: None, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert not something_was_fetched()
+    assert not has_cached_weights()
     (tmp_path / "hub" / "models--timm--resnet18").mkdir(parents=True)
-    assert something_was_fetched()
+    assert has_cached_weights()
     (tmp_path / "hub" / "models--timm--resnet18").rmdir()
     (tmp_path / "torch" / "hub" / "checkpoints" / "resnet18.pth").mkdir(parents=True)
-    assert something_was_fetched()
+    assert has_cached_weights()
 
 
 def test_equal_weights_are_known_as_such_wherever_they_came_from(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dermssl.errors import UserError
 from dermssl.weights import encoder_file
 from dermssl.weights.encoder_file import (
-    Card,
+    EncoderCard,
     read_card,
     read_encoder_file,
     read_tensors,
@@ -24,7 +24,7 @@ from dermssl.weights.encoder_file import (
     write_tensors,
 )
 
-CARD = Card(
+CARD = EncoderCard(
     encoder="resnet18",
     method="moco",
     mean=(0.1 + 0.2, 0.4, 0.5),
@@ -75,7 +75,7 @@ def test_card_and_tensors_come_back_as_they_went_in(path: Path) -> None:
     assert found.keys() == tensors().keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors().items())
     assert all(found[name].dtype == tensor.dtype for name, tensor in tensors().items())
-    assert card == Card(**{**vars(CARD), "sha256": sha256_of_tensors(tensors())})
+    assert card == EncoderCard(**{**vars(CARD), "sha256": sha256_of_tensors(tensors())})
 
 
 def test_writing_returns_the_card_that_is_read(tmp_path: Path) -> None:

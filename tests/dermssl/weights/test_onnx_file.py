@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dermssl.errors import UserError
 from dermssl.weights import onnx_file
-from dermssl.weights.onnx_file import relative, write_onnx
+from dermssl.weights.onnx_file import relative_difference, write_onnx
 
 
 class Two(nn.Module):
@@ -93,8 +93,8 @@ def test_weights_beyond_what_a_protobuf_holds_are_refused_first(tmp_path: Path, 
 def test_differences_are_relative_to_the_largest_value(
     given: list[float], wanted: list[float], difference: float
 ) -> None:
-    assert relative(torch.tensor(given), torch.tensor(wanted)) == difference
+    assert relative_difference(torch.tensor(given), torch.tensor(wanted)) == difference
 
 
 def test_nan_is_no_agreement(tmp_path: Path) -> None:
-    assert not relative(torch.tensor([torch.nan]), torch.tensor([torch.nan])) <= 1e-5
+    assert not relative_difference(torch.tensor([torch.nan]), torch.tensor([torch.nan])) <= 1e-5

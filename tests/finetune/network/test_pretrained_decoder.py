@@ -8,7 +8,7 @@ import torch
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, build_encoder, start_from
-from dermssl.weights.encoder_file import Card, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from finetune.network.build import build_model, build_network
 from finetune.options.config import FinetuneConfig
 
@@ -20,7 +20,7 @@ def pretrained(tmp_path: Path) -> Start:
     torch.manual_seed(3)
     model = build_model(ENCODER, "unet")
     tensors = {f"decoder.{name}": tensor for name, tensor in model.decoder.state_dict().items()}
-    card = Card(encoder=ENCODER, method="decoder", mean=(0.5,) * 3, std=(0.2,) * 3, decoder="unet")
+    card = EncoderCard(encoder=ENCODER, method="decoder", mean=(0.5,) * 3, std=(0.2,) * 3, decoder="unet")
     write_encoder_file(tmp_path / "encoder.safetensors", {**build_encoder(ENCODER).state_dict(), **tensors}, card)
     return start_from(str(tmp_path / "encoder.safetensors"), ENCODER, 0)
 

@@ -23,7 +23,7 @@ from dermssl.training.device import channels_last
 from dermssl.training.randomness import CountedRandomness, Order
 from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Start
-from dermssl.weights.encoder_file import Card
+from dermssl.weights.encoder_file import EncoderCard
 from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look, Rows
@@ -133,7 +133,7 @@ def look_at(method: Method, views: Album) -> Look:
     """Views alone: no labels and no masks."""
     ids = [f"picture_{row}" for row in range(IMAGES)]
     table = pd.DataFrame({"image_id": ids, "lesion_id": ids, "label": "", "mask_path": "", "problem": ""})
-    card = Card(encoder="small", method="random", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    card = EncoderCard(encoder="small", method="random", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     nothing = PixelCache(np.zeros(0, np.uint8), np.zeros(IMAGES, np.int64), np.zeros((IMAGES, 3), np.int64))
     return Look(Start(method.encoder, card, "0"), nothing, Manifest(Path(), table, ()), views.draw, 32, 0)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
 from dermssl.weights.encoder import Start
-from dermssl.weights.encoder_file import Card
+from dermssl.weights.encoder_file import EncoderCard
 from pretrain.doctor.looks import (
     Look,
     Rows,
@@ -51,7 +51,7 @@ def look(draw_photographs: Callable[..., Path], tmp_path: Path) -> Callable[...,
         if classes:
             lesions = manifest.table["lesion_id"].str.removeprefix("lesion_").astype(int)
             manifest.table["label"] = np.where(lesions % 2 == 1, "mel", "nv")
-        card = Card(encoder="colours", method="random", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        card = EncoderCard(encoder="colours", method="random", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         return Look(Start(Colours(), card, "0"), pictures, manifest, views_of(count), 64, 0)
 
     return made
