@@ -164,7 +164,7 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def write_table(path: Path, rows: Sequence[Row]) -> None:
+def write_catalogue_table(path: Path, rows: Sequence[Row]) -> None:
     """Writes the rows whole, the columns being those of the first."""
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dermssl.download.archives import is_there, now, read_receipt, write_receipt
-from dermssl.download.catalogue import ARCHIVE_CITATION, ARCHIVE_LICENCE, Row, archive_rows, write_table
+from dermssl.download.catalogue import ARCHIVE_CITATION, ARCHIVE_LICENCE, Row, archive_rows, write_catalogue_table
 from dermssl.download.config import IsicArchiveConfig
 from dermssl.download.consent import agreed, in_words, show_licences
 from dermssl.errors import UserError, first_ten
@@ -43,7 +43,7 @@ def fetch_archive(config: IsicArchiveConfig) -> bool:
     with locked_folder(part, "download"):
         call_isic(program, config, part)
         rows = complete_rows(part)
-        write_table(part / "metadata.csv", rows)
+        write_catalogue_table(part / "metadata.csv", rows)
         write_receipt(part, {**wanted, "date": now()})
         for path in part.rglob("*"):
             flush(path)

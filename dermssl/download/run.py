@@ -16,7 +16,7 @@ from dermssl.download.catalogue import (
     RemoteFile,
     address_of,
     ham10000_rows,
-    write_table,
+    write_catalogue_table,
 )
 from dermssl.download.config import DownloadConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig
 from dermssl.download.consent import agreed, in_words, show_licences
@@ -119,4 +119,4 @@ def write_ham10000_metadata(out: Path) -> None:
     """Writes metadata.csv from the challenge's two tables, unless it is there."""
     if not (out / "metadata.csv").exists():
         rows = list(ham10000_rows(out / HAM_CLASSES / f"{HAM_CLASSES}.csv", out / HAM_LESIONS))
-        write_table(out / "metadata.csv", rows)
+        write_catalogue_table(out / "metadata.csv", rows)

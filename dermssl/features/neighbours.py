@@ -15,7 +15,7 @@ SAMPLE = 256  # queries that both ways answer, to know the recall
 RECALL = 0.98  # cells are opened until so many of the true neighbours are found
 
 
-class Neighbours(NamedTuple):
+class NearestNeighbours(NamedTuple):
     """The nearest rows of a bank to each query, nearest first."""
 
     similarities: NDArray[np.float32]
@@ -26,7 +26,7 @@ class Neighbours(NamedTuple):
     """Share of the true neighbours that were found, measured on some of the queries; 1 where the search was exact."""
 
 
-def nearest_neighbours(bank: Features, queries: Features, k: int, exact_up_to: int = EXACT) -> Neighbours:
+def nearest_neighbours(bank: Features, queries: Features, k: int, exact_up_to: int = EXACT) -> NearestNeighbours:
     """The `k` rows of `bank` whose direction is nearest to each query's.
 
     A bank of more than `exact_up_to` rows is sorted into cells (faiss' IVF), as many of which are opened as it takes
@@ -43,14 +43,14 @@ def nearest_neighbours(bank: Features, queries: Features, k: int, exact_up_to: i
     flat = faiss.IndexFlatIP(bank.shape[1])
     flat.add(bank_rows)
     if len(bank) <= exact_up_to:
-        return Neighbours(*flat.search(query_rows, k), recall=1.0)
+        return NearestNeighbours(*flat.search(query_rows, k), recall=1.0)
     sample = query_rows[np.random.default_rng(0).permutation(len(query_rows))[:SAMPLE]]
     truth = flat.search(sample, k)[1]
     cells = inverted_file(bank_rows)
     recall, cells.nprobe = 0.0, 4
     while (recall := recall_of(truth, cells.search(sample, k)[1])) < RECALL and cells.nprobe < cells.nlist:
         cells.nprobe = min(2 * cells.nprobe, cells.nlist)
-    return Neighbours(*cells.search(query_rows, k), recall=recall)
+    return NearestNeighbours(*cells.search(query_rows, k), recall=recall)
 
 
 def inverted_file(rows: Features) -> "faiss.IndexIVFFlat":
@@ -83,11 +83,11 @@ def vote(
     Returns:
         Each class's share of the votes, (Q, count); a neighbour's vote weighs exp(similarity / temperature).
     """
-    return vote_of_neighbours(nearest_neighbours(bank, queries, k), classes, count, temperature)
+    return weighted_vote(nearest_neighbours(bank, queries, k), classes, count, temperature)
 
 
-def vote_of_neighbours(
-    neighbours: Neighbours, classes: NDArray[np.int64], count: int, temperature: float = TEMPERATURE
+def weighted_vote(
+    neighbours: NearestNeighbours, classes: NDArray[np.int64], count: int, temperature: float = TEMPERATURE
 ) -> NDArray[np.float64]:
     """The vote of neighbours that were found; see `vote`."""
     weights = np.exp((neighbours.similarities - neighbours.similarities.max(axis=1, keepdims=True)) / temperature)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
-from dermssl.features.neighbours import nearest_neighbours, vote_of_neighbours
+from dermssl.features.neighbours import nearest_neighbours, weighted_vote
 from probe.scores.intervals import ScoreInterval, class_mean
 from probe.scores.labels import ClassSplit
 
@@ -37,7 +37,7 @@ def probe_neighbours(features: Features, images: ClassSplit, k: int, seed: int) 
     """
     k = min(k, len(images.train))
     near = nearest_neighbours(features[images.train.rows], features[images.val.rows], k)
-    voted = vote_of_neighbours(near, images.train.classes, len(images.names)).argmax(axis=1)
+    voted = weighted_vote(near, images.train.classes, len(images.names)).argmax(axis=1)
     hits = voted == images.val.classes
     accuracy = class_mean(hits, images.val.classes, images.val.lesions, seed)
     return Neighbours(accuracy, k, near.recall, confusion(images.val.classes, voted, images.names))
