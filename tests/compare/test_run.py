@@ -337,7 +337,7 @@ def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"decoder": ("unet", "pan")}, "--image_size 32: tu-test_efficientnet under pan takes none so small"),
+        ({"decoder": ("unet", "pan")}, "--image_size 32: tu-test_efficientnet under pan takes no image so small"),
         ({"init": ("random", "there.safetensors"), "contrast": ("random", "there")}, "there.safetensors: no such file"),
         ({"augmentation": ("none", "absent.yaml")}, "absent.yaml"),
         (

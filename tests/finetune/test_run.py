@@ -324,7 +324,7 @@ def test_init_ssl_takes_the_file_that_pretraining_left(options: Options) -> None
 
 def test_what_does_not_fit_is_refused_without_a_trace(options: Options) -> None:
     config = options(decoder="pan")
-    with pytest.raises(UserError, match=r"--image_size 32: .* under pan takes none so small; the next is 128"):
+    with pytest.raises(UserError, match=r"--image_size 32: .* under pan takes no image so small; the next size is 128"):
         run(config)
     assert not list(config.out.iterdir())
 

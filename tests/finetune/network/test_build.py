@@ -157,7 +157,7 @@ def test_what_shapes_say_of_a_size_is_what_happens_to_images(encoder: str, decod
         (RESNET, "unet", 100, "multiples of 32; the next are 96 and 128"),
         (RESNET, "pspnet", 100, "multiples of 8; the next are 96 and 104"),
         (RESNET, "deeplabv3", 100, "multiples of 8; the next are 96 and 104"),
-        (RESNET, "pan", 64, "none so small; the next is 128"),
+        (RESNET, "pan", 64, "no image so small; the next size is 128"),
         ("tu-test_vit", "dpt", 80, "multiples of 32; the next are 64 and 96"),
         (WINDOWED, "unet", 192, "multiples of 160; the next are 160 and 320"),
     ],

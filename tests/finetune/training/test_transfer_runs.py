@@ -110,7 +110,7 @@ def test_early_stopping_never_looks_at_held_out_images_and_says_what_it_did(
     assert result["inner_iou"] == metrics["inner_iou"].max()
     assert result["stopped_at_step"] is not None
     assert result["best_step"] < result["stopped_at_step"] < 40
-    assert "training ended there" in (folder / "log.txt").read_text()
+    assert "training ended early" in (folder / "log.txt").read_text()
     best = torch.load(newest_whole(folder / "checkpoints"), weights_only=True)["callbacks"]["EarlyStopping"]["weights"]
     assert [name for name, tensor in tensors_of(folder).items() if not torch.equal(best[name], tensor)] == []
     split = json.loads((folder / "split.json").read_text())
