@@ -28,7 +28,7 @@ KINDS = (0, stat.S_IFREG, stat.S_IFDIR)  # 0 where the archive was not made on U
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, ValueError)
 LICENCE = re.compile(r"(licen[sc]e|attribution)[^/]*\Z", re.IGNORECASE)
 RECEIPT = ".dermssl-download.json"
-SHOWN = 10  # lines
+LICENCE_LINES = 10  # lines
 WIDTH = 120  # characters
 
 
@@ -39,7 +39,7 @@ class BadArchiveError(UserError):
     """An archive that is damaged, or that unpacking it would harm; nothing of it was unpacked."""
 
 
-def unpack(archive: Path, folder: Path, told: Mapping[str, object]) -> None:
+def unpack(archive: Path, folder: Path, origin: Mapping[str, object]) -> None:
     """Makes `folder` from a zip archive, whole or not at all.
 
     A top folder of the same name as `folder` is not made twice; what systems strew in (`__MACOSX`, `.DS_Store`) is
@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: Path, told: Mapping[str, object]) -> None:
     Args:
         archive: The zip file; it stays.
         folder: What to make; must not exist.
-        told: What the folder's receipt is to say of the archive.
+        origin: What the folder's receipt is to say of the archive.
 
     Raises:
         BadArchiveError: If the archive is damaged, encrypted, a bomb, or would write anywhere else.
@@ -58,25 +58,25 @@ def unpack(archive: Path, folder: Path, told: Mapping[str, object]) -> None:
         raise UserError(f"{folder}: exists; move it elsewhere, and the same command unpacks {archive.name}")
     try:
         with ZipFile(archive) as opened:
-            members = named(archive, opened.infolist(), folder.name)
+            members = members_by_path(archive, opened.infolist(), folder.name)
             refuse_unsafe(archive, members)
             total = sum(info.file_size for info in members.values())
             need_room(folder, total, f"what {archive.name} holds")
             with whole_folder(folder) as part:
                 write_members(opened, members, part)
-                write_receipt(part, told)  # it appears with the folder: where there is one, the folder was made whole
+                write_receipt(part, origin)  # it appears with the folder: where there is one, the folder was made whole
     except DAMAGE as error:
         raise BadArchiveError(f"{archive}: damaged, or no zip archive ({error}); fetch it anew") from error
 
 
-def named(archive: Path, infos: Sequence[ZipInfo], top: str) -> dict[str, ZipInfo]:
+def members_by_path(archive: Path, infos: Sequence[ZipInfo], top: str) -> dict[str, ZipInfo]:
     """The members that are files and no junk, by the path that each is to have.
 
     Raises:
         BadArchiveError: If a name leads out of the folder, or two are the same on some file system.
     """
     members: dict[str, ZipInfo] = {}
-    leaving, twice, known = [], [], set[str]()
+    leaving, twice, names = [], [], set[str]()
     for info in infos:
         path = PurePosixPath(info.orig_filename)
         if leads_out(info.orig_filename):
@@ -84,13 +84,13 @@ def named(archive: Path, infos: Sequence[ZipInfo], top: str) -> dict[str, ZipInf
         elif not info.is_dir() and not is_junk(path):
             inside = str(path.relative_to(top)) if path.parts[0] == top and len(path.parts) > 1 else str(path)
             folded = unicodedata.normalize("NFC", inside).casefold()
-            twice += [repr(inside)] * (folded in known)
-            known.add(folded)
+            twice += [repr(inside)] * (folded in names)
+            names.add(folded)
             members[inside] = info
     if leaving:
         raise BadArchiveError(f"{archive}: members {first_ten(leaving)} would leave the folder; {REMEDY}")
-    parents = {str(parent) for name in known for parent in PurePosixPath(name).parents}
-    twice += [repr(name) for name in sorted(known & parents)]
+    parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    twice += [repr(name) for name in sorted(names & parents)]
     if twice:
         raise BadArchiveError(f"{archive}: members {first_ten(twice)} are there twice; {REMEDY}")
     return members
@@ -176,18 +176,18 @@ def write_member(opened: ZipFile, info: ZipInfo, target: Path) -> None:
         raise zipfile.BadZipFile(f"'{info.filename}' gives {less} than the {info.file_size} bytes that it announces")
 
 
-def write_receipt(folder: Path, told: Mapping[str, object]) -> None:
+def write_receipt(folder: Path, origin: Mapping[str, object]) -> None:
     """Writes down where the folder came from and how many files it held then."""
-    write_json(folder / RECEIPT, {**told, "files": count_files(folder)})
+    write_json(folder / RECEIPT, {**origin, "files": count_files(folder)})
 
 
 def read_receipt(folder: Path) -> dict[str, object] | None:
     """The receipt of a folder that was made whole; None where there is none that can be read."""
     try:
-        told = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+        receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return told if isinstance(told, dict) and isinstance(told.get("files"), int) else None
+    return receipt if isinstance(receipt, dict) and isinstance(receipt.get("files"), int) else None
 
 
 def is_there(place: Path) -> bool:
@@ -203,13 +203,15 @@ def is_there(place: Path) -> bool:
         raise UserError(
             f"{place}: is there, but this command did not make it; move it elsewhere, or give another --out"
         )
-    count, wanted = count_files(place), int(str(receipt["files"]))
-    if count < wanted:
-        raise UserError(f"{place}: {count} of its {wanted} files are left; remove it, and the same command fetches it")
+    count, complete = count_files(place), int(str(receipt["files"]))
+    if count < complete:
+        raise UserError(
+            f"{place}: {count} of its {complete} files are left; remove it, and the same command fetches it"
+        )
     return True
 
 
-def now() -> str:
+def utc_now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -232,6 +234,6 @@ def licence_texts(folder: Path) -> list[Path]:
 def first_lines(path: Path) -> list[str]:
     """The first lines of a text as a terminal may show them: no control characters, and none too wide."""
     with path.open("rb") as file:
-        text = file.read(SHOWN * 4096).decode("utf-8", "replace")
+        text = file.read(LICENCE_LINES * 4096).decode("utf-8", "replace")
     lines = ["".join(letter for letter in line if letter.isprintable())[:WIDTH] for line in text.splitlines()]
-    return [line for line in lines if line.strip()][:SHOWN]
+    return [line for line in lines if line.strip()][:LICENCE_LINES]

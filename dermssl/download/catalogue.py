@@ -12,7 +12,7 @@ from dermssl.files import whole_file
 CHALLENGE_2018 = "https://isic-archive.s3.amazonaws.com/challenges/2018/"
 MIRROR = "DERMSSL_MIRROR"
 
-Row = Mapping[str, str]
+MetadataRow = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RemoteFile:
 
     name: str
     sha256: str | None = None
-    """Of the file; None where nobody published it, so that only its length can be verified."""
+    """The file's checksum; None where nobody published it, so that only its length can be verified."""
 
     @property
     def makes(self) -> str:
@@ -110,16 +110,16 @@ def address_of(file: RemoteFile, base: str) -> str:
     return f"{(os.environ.get(MIRROR) or base).rstrip('/')}/{file.name}"
 
 
-def ham10000_rows(classes: Path, lesions: Path) -> Iterator[Row]:
+def ham10000_rows(classes: Path, lesions: Path) -> Iterator[MetadataRow]:
     """HAM10000's metadata from the challenge's two tables: one-hot classes, and lesions with their confirmation.
 
     Raises:
         UserError: If an image has no class or no lesion.
     """
-    groups = {row["image"]: row for row in table(lesions, ("image", "lesion_id", "diagnosis_confirm_type"))}
-    rows = table(classes, ("image", *CLASSES))
+    groups = {row["image"]: row for row in csv_rows(lesions, ("image", "lesion_id", "diagnosis_confirm_type"))}
+    rows = csv_rows(classes, ("image", *CLASSES))
     names = {row["image"]: [column.lower() for column in CLASSES if is_one(row[column])] for row in rows}
-    unknown = sorted(image for image, found in names.items() if len(found) != 1 or image not in groups)
+    unknown = sorted(image for image, classes_of in names.items() if len(classes_of) != 1 or image not in groups)
     if unknown:
         raise UserError(f"{classes}: {first_ten(unknown)} without one class and a lesion in {lesions}; fetch both anew")
     for image, (dx,) in names.items():
@@ -133,20 +133,20 @@ def is_one(value: str) -> bool:
     return value.replace(".", "", 1).isdigit() and float(value) == 1
 
 
-def archive_rows(metadata: Path) -> Iterator[Row]:
+def archive_rows(metadata: Path) -> Iterator[MetadataRow]:
     """What isic-cli wrote, with the columns that the manifest reads in front; none of its own is lost."""
-    for row in table(metadata, ("isic_id", "copyright_license")):
-        ours = {
+    for row in csv_rows(metadata, ("isic_id", "copyright_license")):
+        columns = {
             "image_id": row["isic_id"],
             "lesion_id": row.get("lesion_id", ""),
             "patient_id": row.get("patient_id", ""),
             "dx": next((row[column] for column in DIAGNOSES if row.get(column)), ""),
             "licence": row["copyright_license"],
         }
-        yield ours | {column: value for column, value in row.items() if column not in ours}
+        yield columns | {column: value for column, value in row.items() if column not in columns}
 
 
-def table(path: Path, columns: Sequence[str]) -> list[Row]:
+def csv_rows(path: Path, columns: Sequence[str]) -> list[MetadataRow]:
     """The rows of a CSV file.
 
     Raises:
@@ -155,7 +155,7 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
-            rows: list[Row] = [{key: value for key, value in row.items() if key is not None} for row in reader]
+            rows: list[MetadataRow] = [{key: value for key, value in row.items() if key is not None} for row in reader]
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: no CSV table in UTF-8 ({error}); remove its folder and fetch it anew") from error
@@ -164,7 +164,7 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def write_catalogue_table(path: Path, rows: Sequence[Row]) -> None:
+def write_catalogue_table(path: Path, rows: Sequence[MetadataRow]) -> None:
     """Writes the rows whole, the columns being those of the first."""
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

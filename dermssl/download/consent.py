@@ -9,7 +9,7 @@ from dermssl.errors import UserError
 ASK_ABOVE = 10**9  # bytes
 
 
-def agreed(left: int, *, yes: bool) -> bool:
+def user_agrees(left: int, *, yes: bool) -> bool:
     """Whether the user wants to fetch this many bytes; asks where it is more than 1 GB.
 
     Raises:
@@ -18,9 +18,12 @@ def agreed(left: int, *, yes: bool) -> bool:
     if yes or left <= ASK_ABOVE:
         return True
     if not os.isatty(0):
-        raise UserError(f"{in_words(left)} are left to fetch, and there is nobody to ask; give --yes")
+        raise UserError(
+            f"{size_in_words(left)} are left to fetch, and nobody is at a terminal to agree; "
+            "give --yes to agree beforehand"
+        )
     try:
-        return input(f"Fetch {in_words(left)}? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"Fetch {size_in_words(left)}? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
@@ -31,10 +34,10 @@ def show_licences(folder: Path, otherwise: str) -> None:
     for text in texts:
         print(f"{text} begins:", *first_lines(text), sep="\n    ")
     if not texts:
-        print(f"{folder.name} brings no licence of its own; the catalogue says: {otherwise}")
+        print(f"{folder.name} came without a text of its licence; by its publisher it is: {otherwise}")
 
 
-def in_words(size: int | None) -> str:
+def size_in_words(size: int | None) -> str:
     """A size for people."""
     if size is None:
         return "?"

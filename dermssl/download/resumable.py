@@ -9,13 +9,23 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-from dermssl.download.web import PIECE, TRIES, Announced, BrokenOffError, announced, answer, first_byte, persist, pieces
+from dermssl.download.web import (
+    PIECE,
+    TRIES,
+    Announcement,
+    BrokenOffError,
+    announcement_of,
+    first_byte,
+    open_address,
+    persist,
+    pieces,
+)
 from dermssl.errors import UserError
 from dermssl.files import flush, room_or_sentence, sha256_of, write_json
 from dermssl.runs.lock import take_lock_or_refuse
 
 
-class Part:
+class PartialFile:
     """What has come of a file so far, in NAME.part; NAME.part.json says which version of the file it is of.
 
     Only one process has it at a time. On leaving it keeps what came, for a later command.
@@ -84,13 +94,13 @@ class Part:
         self.file.close()
 
 
-def fetch(address: str, target: Path, told: Announced, sha256: str | None) -> str:
+def fetch(address: str, target: Path, announcement: Announcement, sha256: str | None) -> str:
     """Brings `target` here whole and verified, from where an earlier attempt broke off.
 
     Args:
         address: Its http or https address.
         target: File to make; one that is there is verified and kept.
-        told: What `ask` learnt of it.
+        announcement: What `ask_server` gave.
         sha256: Hex digest that the content must have; None where nobody knows, which leaves the length.
 
     Returns:
@@ -101,58 +111,67 @@ def fetch(address: str, target: Path, told: Announced, sha256: str | None) -> st
             else than expected (which is removed).
     """
     if target.exists():
-        found = sha256_of(target)
-        wrong = mismatch(target.stat().st_size, told.size, found, sha256)
-        if wrong:
-            raise UserError(f"{target}: {wrong}; remove it, and the same command fetches it anew")
-        return found
-    part = Part(target)
+        digest = sha256_of(target)
+        difference = mismatch(target.stat().st_size, announcement.size, digest, sha256)
+        if difference:
+            raise UserError(f"{target}: {difference}; remove it, and the same command fetches it anew")
+        return digest
+    part = PartialFile(target)
     try:
         with room_or_sentence(target):
-            return take(address, target, told, sha256, part)
+            return transfer(address, target, announcement, sha256, part)
     finally:
         part.close()
 
 
-def take(address: str, target: Path, told: Announced, sha256: str | None, part: Part) -> str:
+def transfer(address: str, target: Path, announcement: Announcement, sha256: str | None, part: PartialFile) -> str:
     """The transfer of `fetch` into an open part."""
     with tqdm(
-        total=told.size, initial=part.size, desc=target.name, unit="B", unit_scale=True, leave=False, disable=None
+        total=announcement.size,
+        initial=part.size,
+        desc=target.name,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
     ) as bar:
         try:
-            now = persist(lambda: stream(address, part, bar), address, part.gained)
+            latest = persist(lambda: stream(address, part, bar), address, part.gained)
         except BrokenOffError as error:
             raise UserError(
                 f"{address}: {error}, {TRIES} times in a row; the same command goes on from {part.path}"
             ) from error
-    size = now.size if now.tag != told.tag else told.size  # of another version by now its own length holds
-    found = part.digest.hexdigest()
-    wrong = mismatch(part.size, size, found, sha256)
-    if wrong:
+    size = (
+        latest.size if latest.tag != announcement.tag else announcement.size
+    )  # of another version by now its own length holds
+    digest = part.digest.hexdigest()
+    difference = mismatch(part.size, size, digest, sha256)
+    if difference:
         part.remove()
         raise UserError(
-            f"{address}: {wrong}; the file was removed: fetch it again, and if that ends alike, the server has another"
+            f"{address}: {difference}; it was removed, and the same command fetches it again; "
+            "if that ends in the same way, the server has another file than the published one"
         )
     part.become(target)
-    return found
+    return digest
 
 
-def stream(address: str, part: Part, bar: "tqdm[Never]") -> Announced:
+def stream(address: str, part: PartialFile, bar: "tqdm[Never]") -> Announcement:
     """One connection's worth of the file; what the server said of it if that was all."""
     if part.size and not part.tag:
         part.clear()  # without a version there is no telling whether a rest would fit
     headers = {"Range": f"bytes={part.size}-", "If-Range": part.tag} if part.size else {}
     try:
-        with answer(address, headers=headers) as response:
-            told = announced(response)
+        with open_address(address, headers=headers) as response:
+            announcement = announcement_of(response)
             if response.status == 206:
-                if first_byte(response) != part.size or told.tag not in ("", part.tag):
+                if first_byte(response) != part.size or announcement.tag not in ("", part.tag):
                     part.clear()
                     raise BrokenOffError("the file has changed at the server")
-                told = Announced(told.size, part.tag)
+                announcement = Announcement(announcement.size, part.tag)
             else:
-                part.clear(told.tag)
-            bar.total = told.size
+                part.clear(announcement.tag)
+            bar.total = announcement.size
             for piece in pieces(response):
                 part.append(piece)
                 bar.update(part.size - bar.n)
@@ -160,24 +179,24 @@ def stream(address: str, part: Part, bar: "tqdm[Never]") -> Announced:
         if error.code != 416:
             raise
         return beyond_the_end(error, part)
-    if told.size is not None and part.size < told.size:
-        raise BrokenOffError(f"the connection closed after {part.size} of {told.size} bytes")
-    return told
+    if announcement.size is not None and part.size < announcement.size:
+        raise BrokenOffError(f"the connection closed after {part.size} of {announcement.size} bytes")
+    return announcement
 
 
-def beyond_the_end(error: HTTPError, part: Part) -> Announced:
+def beyond_the_end(error: HTTPError, part: PartialFile) -> Announcement:
     """What to make of '416 range not satisfiable': the part is whole, as after a kill before its renaming, or wrong."""
     total = str(error.headers.get("Content-Range", "")).rpartition("/")[2]
     if total != str(part.size):
         part.clear()
         raise BrokenOffError("the server has no bytes where the part ends")
-    return Announced(part.size, part.tag)
+    return Announcement(part.size, part.tag)
 
 
-def mismatch(size: int, wanted_size: int | None, sha256: str, wanted_sha256: str | None) -> str:
+def mismatch(size: int, expected_size: int | None, sha256: str, expected_sha256: str | None) -> str:
     """What differs, in words; nothing where all that is known agrees."""
-    if wanted_size is not None and size != wanted_size:
-        return f"wrong length, expected {wanted_size} bytes and got {size}"
-    if wanted_sha256 is not None and sha256 != wanted_sha256:
-        return f"wrong content, expected sha256 {wanted_sha256} and got {sha256}"
+    if expected_size is not None and size != expected_size:
+        return f"wrong length, expected {expected_size} bytes and got {size}"
+    if expected_sha256 is not None and sha256 != expected_sha256:
+        return f"wrong content, expected sha256 {expected_sha256} and got {sha256}"
     return ""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dermssl.download.archives import BadArchiveError, count_files, is_there, now, unpack
+from dermssl.download.archives import BadArchiveError, count_files, is_there, unpack, utc_now
 from dermssl.download.catalogue import (
     HAM10000,
     HAM_CLASSES,
@@ -19,10 +19,10 @@ from dermssl.download.catalogue import (
     write_catalogue_table,
 )
 from dermssl.download.config import DownloadConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig
-from dermssl.download.consent import agreed, in_words, show_licences
+from dermssl.download.consent import show_licences, size_in_words, user_agrees
 from dermssl.download.isic_archive import fetch_archive
 from dermssl.download.resumable import fetch
-from dermssl.download.web import Announced, ask
+from dermssl.download.web import Announcement, ask_server
 from dermssl.files import need_room
 from dermssl.runs.lock import locked_folder
 
@@ -49,7 +49,7 @@ def run(config: DownloadConfig) -> None:
         print(f"\nwhat came is kept beside or in {config.out}; the same command goes on from there", flush=True)
         raise
     if not done:
-        print("nothing was fetched")
+        print("nothing was fetched, as you wished")
         return
     print(f"results: {config.out} ({count_files(config.out)} files)")
     print(f"next:    python -m dermssl check {shlex.quote(str(config.out))}")
@@ -58,17 +58,19 @@ def run(config: DownloadConfig) -> None:
 def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool) -> bool:
     """Fetches what is not there yet of these parts; False where the user does not want to."""
     files = data_set.files(parts)
-    told = {file: ask(address_of(file, data_set.base)) for file in files if not is_there(out / file.makes)}
-    show_plan(data_set, files, told, out)
-    left = sum(max(0, (of.size or 0) - bytes_here(out / file.name)) for file, of in told.items())
-    sizes = [of.size or 0 for of in told.values()]
-    if told:
+    announcements = {
+        file: ask_server(address_of(file, data_set.base)) for file in files if not is_there(out / file.makes)
+    }
+    show_plan(data_set, files, announcements, out)
+    left = sum(max(0, (of.size or 0) - bytes_here(out / file.name)) for file, of in announcements.items())
+    sizes = [of.size or 0 for of in announcements.values()]
+    if announcements:
         need_room(out, round(sum(sizes) * SWELL) + max(sizes) - (sum(sizes) - left), "the download, unpacked,")
-        if not agreed(left, yes=yes):
+        if not user_agrees(left, yes=yes):
             return False
     with locked_folder(out, "download"):
-        for file, of in told.items():
-            bring(file, data_set, of, out)
+        for file, of in announcements.items():
+            fetch_and_unpack(file, data_set, of, out)
         for file in files:
             if file.makes != file.name:  # left where an earlier command was killed right after unpacking
                 (out / file.name).unlink(missing_ok=True)
@@ -77,35 +79,39 @@ def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool
 
 def bytes_here(target: Path) -> int:
     """How much of an archive is there from earlier attempts."""
-    found = next((path for path in (target, Path(f"{target}.part")) if path.is_file()), None)
-    return found.stat().st_size if found else 0
+    file = next((path for path in (target, Path(f"{target}.part")) if path.is_file()), None)
+    return file.stat().st_size if file else 0
 
 
-def show_plan(data_set: DataSet, files: Sequence[RemoteFile], told: Mapping[RemoteFile, Announced], out: Path) -> None:
+def show_plan(
+    data_set: DataSet, files: Sequence[RemoteFile], announcements: Mapping[RemoteFile, Announcement], out: Path
+) -> None:
     """Prints what is there and what is to come, from where, and under which licence."""
     print(f"{data_set.title}, from {address_of(RemoteFile(''), data_set.base)}")
     for file in files:
-        size, here = told[file].size if file in told else None, bytes_here(out / file.name)
-        state = "there already" if file not in told else f"{in_words(here)} of it here" if here else "to fetch"
-        print(f"  {file.name:<44} {'' if file not in told else in_words(size):>9}  {state}")
+        if file not in announcements:
+            print(f"  {file.name:<54}  here already")
+            continue
+        part, size = bytes_here(out / file.name), size_in_words(announcements[file].size)
+        print(f"  {file.name:<44} {size:>9}  to fetch{f', {size_in_words(part)} of it here' if part else ''}")
     print(f"licence: {data_set.licence}")
     print(f"cite:    {data_set.citation}")
     print(f"place:   {out}", flush=True)
 
 
-def bring(file: RemoteFile, data_set: DataSet, told: Announced, out: Path) -> None:
+def fetch_and_unpack(file: RemoteFile, data_set: DataSet, announcement: Announcement, out: Path) -> None:
     """Fetches one file, and unpacks it where it is an archive."""
     address, target = address_of(file, data_set.base), out / file.name
     began, here = time.perf_counter(), bytes_here(target)
-    sha256 = fetch(address, target, told, file.sha256)
+    sha256 = fetch(address, target, announcement, file.sha256)
     size, seconds = target.stat().st_size, time.perf_counter() - began
-    how = "its sha256 is the published one" if file.sha256 else "its length is the announced one"
-    print(f"fetched {file.name}: {in_words(size - here)} in {seconds:.0f} s; {how}", flush=True)
+    how = "its sha256 is the published one" if file.sha256 else "its length is what the server announced"
+    print(f"fetched {file.name}: {size_in_words(size - here)} in {seconds:.0f} s; {how}", flush=True)
     if file.makes == file.name:
         return
     for stale in out.glob(f".part-{file.makes}-*"):  # of a command that was killed while unpacking
         shutil.rmtree(stale)
-    receipt = {"name": file.name, "address": address, "sha256": sha256, "bytes": size, "date": now()}
+    receipt = {"name": file.name, "address": address, "sha256": sha256, "bytes": size, "date": utc_now()}
     try:
         unpack(target, out / file.makes, receipt)
     except BadArchiveError:

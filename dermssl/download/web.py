@@ -31,7 +31,7 @@ class BrokenOffError(Exception):
 
 
 @dataclass(frozen=True)
-class Announced:
+class Announcement:
     """What a server says of a file before sending it."""
 
     size: int | None
@@ -66,26 +66,26 @@ def web_opener() -> urllib.OpenerDirector:
     return opener
 
 
-def ask(address: str) -> Announced:
+def ask_server(address: str) -> Announcement:
     """Size and version of a file by HEAD, or where a server refuses HEAD by a request for the first byte."""
 
-    def attempt() -> Announced:
+    def attempt() -> Announcement:
         try:
-            with answer(address, "HEAD") as response:
-                found = announced(response)
+            with open_address(address, "HEAD") as response:
+                announcement = announcement_of(response)
         except HTTPError as error:
             if error.code in (404, 410):
                 raise
-            found = Announced(None, "")
-        if found.size is not None:
-            return found
-        with answer(address, headers={"Range": "bytes=0-0"}) as response:
-            return announced(response)
+            announcement = Announcement(None, "")
+        if announcement.size is not None:
+            return announcement
+        with open_address(address, headers={"Range": "bytes=0-0"}) as response:
+            return announcement_of(response)
 
     try:
         return persist(attempt, address)
     except BrokenOffError as error:
-        raise UserError(f"{address}: {error}, {TRIES} times in a row; look at the network or try later") from error
+        raise UserError(f"{address}: {error}, {TRIES} times in a row; check the network, or try later") from error
 
 
 def persist(attempt: Callable[[], T], address: str, gained: Callable[[], bool] = lambda: False) -> T:
@@ -107,22 +107,20 @@ def persist(attempt: Callable[[], T], address: str, gained: Callable[[], bool] =
             tqdm.write(f"{address}: {error}; trying again in {pause:.0f} s", file=sys.stderr)
             time.sleep(pause)
         except HTTPError as error:
-            raise UserError(refusal(address, error)) from error
+            raise UserError(refusal_sentence(address, error)) from error
 
 
-def refusal(address: str, error: HTTPError) -> str:
+def refusal_sentence(address: str, error: HTTPError) -> str:
     """The sentence for an answer that no other try will change."""
     if 300 <= error.code < 400:
-        away = f"{address}: the server sends us on to '{error.url}'"
+        away = f"{address}: the server redirects to '{error.url}'"
         return f"{away}, which is not followed (no web address, not encrypted any more, or a circle)"
     meaning = {403: " (forbidden, or no such file)", 404: " (no such file)"}.get(error.code, "")
-    return (
-        f"{address}: the server answers {error.code}{meaning}; look at the address, or at DERMSSL_MIRROR if it is set"
-    )
+    return f"{address}: the server answers {error.code}{meaning}; check the address, or DERMSSL_MIRROR if it is set"
 
 
 @contextmanager
-def answer(address: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Iterator[HTTPResponse]:
+def open_address(address: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Iterator[HTTPResponse]:
     """The server's answer to one request.
 
     Raises:
@@ -131,22 +129,25 @@ def answer(address: str, method: str = "GET", headers: Mapping[str, str] | None 
         UserError: If the address is none of the web, or the server's certificate is wrong.
     """
     if not address.startswith(("http://", "https://")):
-        raise UserError(f"{address}: not an http or https address; give one that is")
+        raise UserError(f"{address}: not an http or https address; correct DERMSSL_MIRROR, or leave it unset")
     try:
-        asked = urllib.Request(address, method=method, headers={"User-Agent": "dermssl", **(headers or {})})
-        response = web_opener().open(asked, timeout=STALL)
+        request = urllib.Request(address, method=method, headers={"User-Agent": "dermssl", **(headers or {})})
+        response = web_opener().open(request, timeout=STALL)
     except HTTPError as error:
         error.close()
         if error.code in PASSING:
             raise BrokenOffError(f"the server answers {error.code}") from error
         raise
     except (InvalidURL, ValueError) as error:
-        raise UserError(f"{address}: not an address that can be asked ({error}); mend it") from error
+        raise UserError(
+            f"{address}: not an address of the web ({error}); correct it, or DERMSSL_MIRROR if it is set"
+        ) from error
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise UserError(
-                f"{address}: its certificate cannot be trusted ({reason.verify_message}); look at clock and proxy"
+                f"{address}: its certificate cannot be trusted ({reason.verify_message}); "
+                "check the clock of this computer and its proxy"
             ) from error
         raise BrokenOffError(getattr(reason, "strerror", None) or reason or type(error).__name__) from error
     with cast(HTTPResponse, response) as opened:
@@ -165,7 +166,7 @@ def pieces(response: HTTPResponse) -> Iterator[bytes]:
         yield piece
 
 
-def announced(response: HTTPResponse) -> Announced:
+def announcement_of(response: HTTPResponse) -> Announcement:
     """Length of the whole file and its version, from the headers of an answer."""
     ranged = response.status == 206
     length = (
@@ -176,10 +177,10 @@ def announced(response: HTTPResponse) -> Announced:
     tag = response.headers.get("ETag", "")
     if not tag or tag.startswith("W/"):  # a weak one says 'equal in meaning', which is no promise about bytes
         tag = response.headers.get("Last-Modified", "")
-    return Announced(int(length) if length.isdigit() else None, tag)
+    return Announcement(int(length) if length.isdigit() else None, tag)
 
 
 def first_byte(response: HTTPResponse) -> int:
     """Where the bytes of a 206 answer begin; -1 where it does not say so."""
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
-    return int(found[1]) if found else -1
+    begins = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
+    return int(begins[1]) if begins else -1

@@ -104,7 +104,7 @@ def test_a_program_that_does_not_reach_its_end_is_gone_on_with(
 ) -> None:
     monkeypatch.setenv("ISIC_MODE", mode)
     said = told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert said.endswith("before its end, see above; what came is kept, and the same command goes on")
+    assert said.endswith("before its end, see its words above; what came is kept, and the same command goes on")
     assert not (tmp_path / "pool").exists()
     monkeypatch.setenv("ISIC_MODE", "")
     run(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
@@ -116,7 +116,7 @@ def test_an_image_that_the_program_lost_without_a_word_is_named(
 ) -> None:
     monkeypatch.setenv("ISIC_MODE", "lost")
     said = told_off(IsicArchiveConfig(limit=3, out=tmp_path / "pool"))
-    assert said == "ISIC_2: isic did not bring these of 3 images; the same command goes on"
+    assert said == "ISIC_2: the program isic did not fetch these of 3 images; the same command goes on"
     assert not (tmp_path / "pool").exists()
 
 
@@ -153,5 +153,5 @@ def test_many_images_are_asked_for(isic_cli: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "isatty", lambda _: False)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**12))
     said = told_off(IsicArchiveConfig(limit=10_000, out=tmp_path / "pool"))
-    assert said == "3.0 GB are left to fetch, and there is nobody to ask; give --yes"
+    assert said == "3.0 GB are left to fetch, and nobody is at a terminal to agree; give --yes to agree beforehand"
     assert not isic_cli.exists()

@@ -14,7 +14,7 @@ import pytest
 
 from dermssl.download import resumable, web
 from dermssl.download.resumable import fetch
-from dermssl.download.web import ask
+from dermssl.download.web import ask_server
 from dermssl.errors import UserError
 
 Server = Any  # of conftest.py, as are its turns
@@ -26,7 +26,7 @@ def names(folder: Path) -> list[str]:
 
 def bring(server: Server, folder: Path) -> Path:
     """Asks and fetches, with the hash that the content has now; what was there of the file is gone on."""
-    fetch(server.address, folder / "file.bin", ask(server.address), server.sha256)
+    fetch(server.address, folder / "file.bin", ask_server(server.address), server.sha256)
     return folder / "file.bin"
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_changes_midway_begins_anew(server: Server, tmp_path: Path, 
     def change() -> None:
         server.content, server.tag = random.Random(1).randbytes(150_000), '"two"'
 
-    told = ask(server.address)
+    told = ask_server(server.address)
     server.turns = [server.turn(stop=70_000), server.turn(before=change, if_range=if_range)]
     fetch(server.address, tmp_path / "file.bin", told, None)
     assert (tmp_path / "file.bin").read_bytes() == random.Random(1).randbytes(150_000)
@@ -138,20 +138,21 @@ def test_a_damaged_part_is_seen_by_the_hash_and_removed(server: Server, tmp_path
 
 
 def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
-    told, wanted = ask(server.address), "0" * 64
+    told, wanted = ask_server(server.address), "0" * 64
     said = told_off(lambda: fetch(server.address, tmp_path / "file.bin", told, wanted))
     assert said == (
         f"{server.address}: wrong content, expected sha256 {wanted} and got {server.sha256}; "
-        "the file was removed: fetch it again, and if that ends alike, the server has another"
+        "it was removed, and the same command fetches it again; "
+        "if that ends in the same way, the server has another file than the published one"
     )
     assert names(tmp_path) == []
 
 
 def test_a_body_shorter_than_the_file_was_announced_to_be_is_removed(server: Server, tmp_path: Path) -> None:
     server.always = server.turn(surplus=-500)
-    told = ask(server.address)
+    told = ask_server(server.address)
     said = told_off(lambda: fetch(server.address, tmp_path / "file.bin", told, None))
-    assert "wrong length, expected 200000 bytes and got 199500; the file was removed" in said
+    assert "wrong length, expected 200000 bytes and got 199500; it was removed" in said
     assert names(tmp_path) == []
 
 
@@ -180,7 +181,7 @@ def test_a_wrong_file_that_is_there_is_named_and_left(server: Server, tmp_path: 
 
 def test_two_processes_do_not_write_one_part(server: Server, tmp_path: Path) -> None:
     leave_part(server, tmp_path, 1000)
-    first = resumable.Part(tmp_path / "file.bin")
+    first = resumable.PartialFile(tmp_path / "file.bin")
     said = told_off(lambda: bring(server, tmp_path))
     first.close()
     assert said == f"{tmp_path / 'file.bin.part'}: another process is fetching it; wait for that one to end"
@@ -189,11 +190,11 @@ def test_two_processes_do_not_write_one_part(server: Server, tmp_path: Path) -> 
 def test_a_full_disk_is_one_sentence_and_keeps_what_came(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(part: resumable.Part, piece: bytes) -> None:
+    def full(part: resumable.PartialFile, piece: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     leave_part(server, tmp_path, 1000)
-    monkeypatch.setattr(resumable.Part, "append", full)
+    monkeypatch.setattr(resumable.PartialFile, "append", full)
     assert "no room left on the disk" in told_off(lambda: bring(server, tmp_path))
     assert names(tmp_path) == ["file.bin.part", "file.bin.part.json"]
 
@@ -202,8 +203,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from dermssl.download.resumable import fetch
-from dermssl.download.web import ask
-fetch(sys.argv[1], Path(sys.argv[2]), ask(sys.argv[1]), None)
+from dermssl.download.web import ask_server
+fetch(sys.argv[1], Path(sys.argv[2]), ask_server(sys.argv[1]), None)
 """
 
 

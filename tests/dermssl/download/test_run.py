@@ -102,7 +102,7 @@ def test_isic2018_comes_in_its_own_folders_and_is_read(isic: Server, tmp_path: P
     assert said.endswith(f"results: {out} (13 files)\nnext:    python -m dermssl check {out}\n")
     assert "licence: CC BY-NC 4.0 or CC-0" in said
     assert f"{out / IMAGES / 'LICENSE.txt'} begins:\n    CC-0 1.0 Universal\n    No copyright.\n" in said
-    assert f"{MASKS} brings no licence of its own; the catalogue says: CC BY-NC 4.0 or CC-0" in said
+    assert f"{MASKS} came without a text of its licence; by its publisher it is: CC BY-NC 4.0 or CC-0" in said
 
 
 def test_the_receipt_tells_archive_hash_size_and_day(isic: Server, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_what_is_there_is_not_even_asked_for(isic: Server, tmp_path: Path, capsy
     (tmp_path / "set" / f"{MASKS}.zip").write_bytes(b"left by a kill right after unpacking")
     run(Isic2018Config(out=tmp_path / "set"))
     assert isic.asked == []
-    assert capsys.readouterr().out.count("there already") == 2
+    assert capsys.readouterr().out.count("here already") == 2
     assert tree(tmp_path / "set") == WHOLE
 
 
@@ -214,7 +214,7 @@ def test_much_is_not_fetched_unasked_where_nobody_can_be_asked(
     large(isic, monkeypatch)
     monkeypatch.setattr(os, "isatty", lambda _: False)
     said = told_off(Isic2018Config(out=tmp_path / "set"))
-    assert said.endswith(" are left to fetch, and there is nobody to ask; give --yes")
+    assert said.endswith(" are left to fetch, and nobody is at a terminal to agree; give --yes to agree beforehand")
     assert not (tmp_path / "set").exists()
 
 

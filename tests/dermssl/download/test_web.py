@@ -12,7 +12,7 @@ import pytest
 
 from dermssl.download import web
 from dermssl.download.resumable import fetch
-from dermssl.download.web import Announced, WebOnly, ask
+from dermssl.download.web import Announcement, WebOnly, ask_server
 from dermssl.errors import UserError
 
 Server = Any  # of conftest.py, as are its turns
@@ -23,7 +23,7 @@ def names(folder: Path) -> list[str]:
 
 
 def brought(address: str, folder: Path) -> bytes:
-    fetch(address, folder / "file.bin", ask(address), None)
+    fetch(address, folder / "file.bin", ask_server(address), None)
     return (folder / "file.bin").read_bytes()
 
 
@@ -40,8 +40,8 @@ def test_a_file_that_the_server_refuses_is_a_sentence_with_its_address(
     server: Server, tmp_path: Path, status: int
 ) -> None:
     server.head, server.always = status, server.turn(status=status)
-    assert f"{server.address}: the server answers {status} (" in told_off(lambda: ask(server.address))
-    told = Announced(None, "")
+    assert f"{server.address}: the server answers {status} (" in told_off(lambda: ask_server(server.address))
+    told = Announcement(None, "")
     said = told_off(lambda: fetch(server.address, tmp_path / "file.bin", told, None))
     assert said.startswith(f"{server.address}: the server answers {status} (")
     assert names(tmp_path) == []
@@ -54,7 +54,7 @@ def test_a_server_in_trouble_is_asked_again(server: Server, tmp_path: Path, stat
 
 
 def test_a_server_that_stays_in_trouble_is_given_up(server: Server, tmp_path: Path) -> None:
-    told, server.always = ask(server.address), server.turn(status=500)
+    told, server.always = ask_server(server.address), server.turn(status=500)
     said = told_off(lambda: fetch(server.address, tmp_path / "file.bin", told, None))
     assert said.startswith(f"{server.address}: the server answers 500, 5 times in a row; the same command goes on")
     assert names(tmp_path) == []
@@ -62,9 +62,9 @@ def test_a_server_that_stays_in_trouble_is_given_up(server: Server, tmp_path: Pa
 
 def test_nobody_there_is_a_sentence(server: Server, tmp_path: Path) -> None:
     server.server_close()
-    said = told_off(lambda: ask(server.address))
+    said = told_off(lambda: ask_server(server.address))
     assert said.startswith(f"{server.address}: ")
-    assert said.endswith("5 times in a row; look at the network or try later")
+    assert said.endswith("5 times in a row; check the network, or try later")
 
 
 def test_silence_is_a_broken_connection(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_redirects_are_followed_and_keep_the_range(server: Server, tmp_path: Pat
 @pytest.mark.parametrize("to", ["file:///etc/hostname", "ftp://127.0.0.1/x", "/file.bin"], ids=["file", "ftp", "loop"])
 def test_redirects_lead_neither_out_of_the_web_nor_in_circles(server: Server, tmp_path: Path, to: str) -> None:
     server.always = server.turn(to=to)
-    told = Announced(None, "")
+    told = Announcement(None, "")
     said = told_off(lambda: fetch(server.address, tmp_path / "file.bin", told, None))
     assert "which is not followed (no web address, not encrypted any more, or a circle)" in said
     assert names(tmp_path) == []
@@ -100,16 +100,16 @@ def test_redirects_do_not_lead_out_of_encryption() -> None:
 
 @pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://a/b", "data:,x", "a/b", "http://[", "http://a b/"])
 def test_what_is_no_address_of_the_web_is_not_asked(address: str) -> None:
-    assert told_off(lambda: ask(address)).startswith(f"{address}: not an ")
+    assert told_off(lambda: ask_server(address)).startswith(f"{address}: not an ")
 
 
 @pytest.mark.parametrize("refusal", [403, 405, 501])
 def test_where_head_is_refused_one_byte_tells_the_size(server: Server, refusal: int) -> None:
     server.head = refusal
-    assert ask(server.address) == Announced(200_000, '"one"')
+    assert ask_server(server.address) == Announcement(200_000, '"one"')
     assert server.ranges == ["bytes=0-0"]
 
 
 def test_a_weak_etag_is_no_version(server: Server) -> None:
     server.tag = 'W/"one"'
-    assert ask(server.address) == Announced(200_000, "")
+    assert ask_server(server.address) == Announcement(200_000, "")
