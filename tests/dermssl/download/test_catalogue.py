@@ -14,7 +14,7 @@ from dermssl.download.catalogue import (
     address_of,
     archive_rows,
     ham10000_rows,
-    write_csv,
+    write_catalogue_table,
 )
 from dermssl.download.config import PARTS
 from dermssl.errors import UserError
@@ -114,6 +114,6 @@ def test_the_archives_table_gets_our_columns_and_loses_none(tmp_path: Path) -> N
 
 
 def test_a_table_is_written_as_it_is_read(tmp_path: Path) -> None:
-    write_csv(tmp_path / "x.csv", [{"isic_id": 'a "b", c', "copyright_license": "ü"}])
+    write_catalogue_table(tmp_path / "x.csv", [{"isic_id": 'a "b", c', "copyright_license": "ü"}])
     row = next(archive_rows(tmp_path / "x.csv"))
     assert (row["image_id"], row["licence"]) == ('a "b", c', "ü")
