@@ -150,5 +150,5 @@ def build_decoder(encoder: str, name: str) -> tuple[nn.Module, int]:
     try:
         network = smp.create_model(name, encoder, encoder_weights=None, **options)
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
-        raise UserError(f"--decoder {name}: does not go with --encoder {encoder}: {error}") from error
+        raise UserError(f"--decoder {name} does not go with --encoder {encoder}: {error}") from error
     return network.decoder, network.segmentation_head[0].in_channels
