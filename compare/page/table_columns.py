@@ -140,7 +140,7 @@ COLUMNS: dict[str, list[Column]] = {
         number_column("images_per_second", "Images/s", whole_number),
         number_column("memory_mb", "Memory, GB", gigabytes),
         number_column("gpu_memory_mb", "GPU memory, GB", gigabytes), number_column("energy_wh", "Energy, Wh"),
-        number_column("hosts", "Machines"),
+        number_column("machines", "Machines"),
     ],
     "lineage": [
         word_column("arm", "Arm", "arm"), word_column("method", "Method"), word_column("encoder", "Encoder"),
@@ -153,7 +153,7 @@ COLUMNS: dict[str, list[Column]] = {
         word_column("fact", "Fact"), word_column("labelled", "With masks"), word_column("unlabelled", "To pretrain on"),
     ],
     "leaks": [
-        word_column("stage", "Stage"), word_column("arm", "Arm"), word_column("side", "Side"),
+        word_column("stage", "Stage"), word_column("side", "Side"),
         number_column("runs", "Runs"), word_column("action", "Done"), number_column("held_out", "Held out"),
         number_column("leaking_held_out", "Held out, leaking"),
         number_column("leaking_training", "Trained on, leaking"), number_column("same_file", "Same file"),
