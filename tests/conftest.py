@@ -1,5 +1,6 @@
 """What tests of several packages draw on: a small data set in ISIC's layout, and a place where nothing else stands."""
 
+import gc
 import os
 import sys
 import zipfile
@@ -19,6 +20,15 @@ from dermssl.runs.folder import Run
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
+
+
+def pytest_collection_finish() -> None:
+    """Takes the libraries and all tests out of the sight of the garbage collector.
+
+    Every run of the product collects garbage before it measures memory, and would look through them all each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import pytorch_lightning
 
+import finetune.training.loop
 from compare import run as study_of
 from compare.study.config import StudyConfig
 from dermssl.errors import UserError
@@ -26,7 +27,7 @@ from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from finetune.predict.run import predict_masks
-from finetune.run import run as finetune
+from finetune.run import run as run_finetune
 from pretrain.recipes import METHODS, SimCLRConfig
 from pretrain.run import run as pretrain
 
@@ -61,7 +62,7 @@ class Refused:
 
     def tuning(self, **options: object) -> str:
         small: dict[str, object] = {"init": "random", "encoder": "resnet18", "image_size": 64, "threads": 1}
-        return self(lambda: finetune(FinetuneConfig(**(small | options))))  # type: ignore[arg-type]
+        return self(lambda: run_finetune(FinetuneConfig(**(small | options))))  # type: ignore[arg-type]
 
     def pretraining(self, **options: object) -> str:
         small: dict[str, object] = {
@@ -77,6 +78,7 @@ def refused(workplace: Path, files_in: Files, monkeypatch: pytest.MonkeyPatch) -
         raise TrainingReachedError
 
     monkeypatch.setattr(pytorch_lightning.Trainer, "fit", fit)
+    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})  # drawn before it, for seconds
     return Refused(workplace, files_in)
 
 
@@ -298,7 +300,7 @@ def test_a_run_folder_that_holds_a_run_is_refused_with_the_remedy(
     )
 
     def run(config: FinetuneConfig | SimCLRConfig) -> object:
-        return finetune(config) if isinstance(config, FinetuneConfig) else pretrain(config)
+        return run_finetune(config) if isinstance(config, FinetuneConfig) else pretrain(config)
 
     with pytest.raises(TrainingReachedError):
         run(config)

@@ -67,6 +67,7 @@ SPECIAL: dict[str, list[Any]] = {  # options of words that only some words are a
     "augmentation": ["none", "strong", "my own: 1.yaml"],
     "loss": ["dice", "0.5*focal + tversky", "lovasz+boundary"],
     "submission": [Path("a b.zip")],
+    "folds": [2, 5],  # each of a million would be checked, which takes seconds
 }
 OF_SOME = {*ARGUMENTS, "focal_gamma", "focal_alpha", "tversky_alpha", "tversky_beta", "freeze", "thaw_after"}
 """Options that go with some decoders, losses or other options only; tests/finetune has tests of their own."""

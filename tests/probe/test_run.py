@@ -1,6 +1,8 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -14,6 +16,13 @@ from probe.config import ProbeConfig
 from probe.run import limited_split, run
 
 Draw = Callable[..., Path]
+
+
+class Finished(NamedTuple):
+    """A probe that is done, for tests that read it."""
+
+    config: ProbeConfig
+    folder: Path
 
 
 def options(data: Path, tmp_path: Path, **more: object) -> ProbeConfig:
@@ -63,13 +72,22 @@ def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
     assert f"results: {folder}\nnext:    python -m finetune" in said
 
 
+@pytest.fixture(scope="module")
+def finished(dozen: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A probe of twelve images."""
+    config = options(dozen, tmp_path_factory.mktemp("finished"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DERMSSL_CACHE", raising=False)
+        return Finished(config, run(config))
+
+
 def without_costs(result: dict[str, object]) -> dict[str, object]:
     costs = {"seconds", "images_per_second", "memory_mb", "gpu_memory_mb", "energy_wh", "energy_of", "host"}
     return {name: value for name, value in result.items() if name not in costs}
 
 
-def test_a_finished_run_is_sealed_and_tells_its_costs(draw: Draw, tmp_path: Path) -> None:
-    folder = run(options(draw(), tmp_path))
+def test_a_finished_run_is_sealed_and_tells_its_costs(finished: Finished) -> None:
+    folder = finished.folder
     assert broken(folder) == []
     assert {"scores.parquet", "tables/knn_confusion.csv", "result.json"} < hashes_in_seal(folder)
     result = result_of(folder)
@@ -82,17 +100,15 @@ def hashes_in_seal(folder: Path) -> set[str]:
     return set(json.loads((folder / "seal.json").read_text())["files"])
 
 
-def test_two_runs_find_the_same_but_for_their_costs(draw: Draw, tmp_path: Path) -> None:
-    data = draw()
-    one, two = (run(options(data, tmp_path, out=tmp_path / name)) for name in ("one", "two"))
+def test_two_runs_find_the_same_but_for_their_costs(finished: Finished, tmp_path: Path) -> None:
+    one, two = finished.folder, run(replace(finished.config, out=tmp_path / "runs"))
     assert one.name == two.name
     assert without_costs(result_of(one)) == without_costs(result_of(two))
     assert pd.read_parquet(one / "scores.parquet").equals(pd.read_parquet(two / "scores.parquet"))
 
 
-def test_a_run_that_stands_is_refused_or_returned(draw: Draw, tmp_path: Path) -> None:
-    config = options(draw(), tmp_path)
-    folder = run(config)
+def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
+    config, folder = finished
     written = (folder / "result.json").stat().st_mtime_ns
     with pytest.raises(UserError, match="stands there already"):
         run(config)
