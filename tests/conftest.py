@@ -6,7 +6,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and BLAS read it as they load: a test process works on one core
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from dermssl.runs import costs
 from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
@@ -22,13 +23,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 
 
-def pytest_collection_finish() -> None:
-    """Takes the libraries and all tests out of the sight of the garbage collector.
-
-    Every run of the product collects garbage before it measures memory, and would look through them all each time.
-    """
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(scope="session", autouse=True)
+def _young_garbage_alone() -> Iterator[None]:
+    """A run collects garbage before it measures memory, and would look through all libraries and tests each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "gc", SimpleNamespace(collect=lambda: gc.collect(1)))
+        yield
 
 
 @pytest.fixture(scope="session")

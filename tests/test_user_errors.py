@@ -365,7 +365,7 @@ def test_a_study_checks_its_images_before_its_first_run(
 def test_a_study_of_options_that_no_run_takes_is_refused_by_the_options() -> None:
     with pytest.raises(UserError, match=r"--label_fraction is a share in \(0, 1\], got 5.0"):
         parse(StudyConfig, "test", ["--label_fraction", "0.1", "5"])
-    with pytest.raises(UserError, match=r"--seed must not be negative, got \[-1\]"):
+    with pytest.raises(UserError, match=r"--seed must not be negative, got -1"):
         parse(StudyConfig, "test", ["--seed", "-1"])
 
 

@@ -110,7 +110,7 @@ def test_two_runs_find_the_same_but_for_their_costs(finished: Finished, tmp_path
 def test_a_run_that_stands_is_refused_or_returned(finished: Finished) -> None:
     config, folder = finished
     written = (folder / "result.json").stat().st_mtime_ns
-    with pytest.raises(UserError, match="stands there already"):
+    with pytest.raises(UserError, match="is there already"):
         run(config)
     assert run(config, standing_is_fine=True) == folder
     assert (folder / "result.json").stat().st_mtime_ns == written
