@@ -277,7 +277,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished: Finished, tmp_path: Path)
 
 
 @two_methods
-@pytest.mark.parametrize("chapter", ["write_encoder_file", "publish"])
+@pytest.mark.parametrize("chapter", ["write_encoder_file", "copy_to_checkpoints"])
 def test_a_run_stopped_after_training_ends_as_if_it_had_not_been(
     finished: Finished, tmp_path: Path, chapter: str
 ) -> None:

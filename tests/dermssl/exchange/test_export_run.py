@@ -199,12 +199,12 @@ def test_a_library_without_the_network_is_told_with_those_that_have_it(encoder_f
 
 
 def test_what_stands_is_not_written_over(encoder_file: Encoder, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="stands already"):
+    with pytest.raises(UserError, match="is there already"):
         run(ExportConfig(file=encoder_file("resnet18"), to="timm", out=tmp_path))
 
 
 def test_a_file_that_is_no_encoder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file; export takes"):
+    with pytest.raises(UserError, match="no such file; give the encoder file of a pretraining"):
         run(ExportConfig(file=tmp_path / "none.safetensors", to="timm", out=tmp_path / "a"))
     (tmp_path / "note.safetensors").write_text("not weights")
     with pytest.raises(UserError, match="damaged, or no file of"):
