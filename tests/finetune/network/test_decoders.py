@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -39,7 +40,6 @@ OTHER: dict[str, list[Any]] = {  # values that are nobody's default, for the dec
 }
 TUPLES = ("decoder_channels", "atrous_rates", "encoder_blocks")
 HAD = [(option, decoder) for option in ARGUMENTS for decoder in ARGUMENTS[option]]
-NOT_HAD = [(option, decoder) for option in ARGUMENTS for decoder in DECODERS if decoder not in ARGUMENTS[option]]
 
 
 def signature(decoder: str) -> dict[str, inspect.Parameter]:
@@ -103,20 +103,33 @@ def test_a_depth_that_is_not_given_is_the_architectures_own(decoder: str) -> Non
     assert configured(decoder).depth == signature(decoder)["encoder_depth"].default
 
 
-@pytest.mark.parametrize(("option", "decoder"), HAD)
-def test_an_option_changes_the_network(option: str, decoder: str) -> None:
-    (own, before), (other, after) = own_picture(decoder), picture_of(built(changed(option, decoder)))
-    assert own != other or not torch.equal(before, after)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_an_option_changes_the_network(decoder: str) -> None:
+    own, before = own_picture(decoder)
+    without_effect = []
+    for option in (option for option in ARGUMENTS if decoder in ARGUMENTS[option]):
+        other, after = picture_of(built(changed(option, decoder)))
+        if own == other and torch.equal(before, after):
+            without_effect.append(option)
+    assert without_effect == []
 
 
-@pytest.mark.parametrize(("option", "decoder"), NOT_HAD)
-def test_an_option_that_the_decoder_ignores_is_refused_with_the_decoders_that_have_it(
-    option: str, decoder: str
-) -> None:
+@pytest.mark.parametrize("option", ARGUMENTS)
+def test_an_option_that_the_decoder_ignores_is_refused_with_the_decoders_that_have_it(option: str) -> None:
     value = (64,) if option == "decoder_channels" else OTHER[option][0]
     having = " or ".join(ARGUMENTS[option])
-    with pytest.raises(ValueError, match=rf"--{option} \S.*: {decoder} has no such option; take --decoder {having}, "):
+    answers = {decoder: refusal(decoder, option, value) for decoder in DECODERS if decoder not in ARGUMENTS[option]}
+    sentence = rf"--{option} \S.*: {{}} has no such option; take --decoder {having}, "
+    assert {name: said for name, said in answers.items() if not re.match(sentence.format(name), said)} == {}
+
+
+def refusal(decoder: str, option: str, value: Any) -> str:
+    """What is said to an option of a decoder, or nothing."""
+    try:
         configured(decoder, **{option: value})
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
@@ -179,18 +192,13 @@ def test_options_come_from_flags(words: list[str]) -> None:
     assert given in ({"decoder_channels": [64, 32, 16, 16, 8]}, {"decoder_dropout": 0.0})
 
 
-@pytest.mark.parametrize("depth", [None, 3, 4, 5])
-@pytest.mark.parametrize("decoder", [decoder for decoder in DECODERS if decoder != "dpt"])
-def test_every_decoder_gives_a_mask_of_the_input_size_at_every_depth(decoder: str, depth: int | None) -> None:
-    picture_of(built(configured(decoder, encoder_depth=depth)))
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_gives_a_mask_of_the_input_size_at_every_depth(decoder: str) -> None:
+    for depth in (1, 2, 3, 4) if decoder == "dpt" else (3, 4, 5):
+        picture_of(built(configured(decoder, encoder_depth=depth)))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_dpt_gives_a_mask_of_the_input_size_at_every_depth(depth: int) -> None:
-    picture_of(built(configured("dpt", encoder_depth=depth)))
-
-
-@pytest.mark.parametrize("depth", [3, 4, 5])
+@pytest.mark.parametrize("depth", [3, 5])
 @pytest.mark.parametrize(
     ("decoder", "stride"), [("deeplabv3", 8), ("deeplabv3", 16), ("deeplabv3plus", 8), ("deeplabv3plus", 16),
                             ("pan", 16), ("pan", 32)],

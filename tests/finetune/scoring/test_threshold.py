@@ -40,7 +40,7 @@ def lesion(*values: int) -> Mask:
     return np.array([values], bool)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_curve_equals_cutting_every_image_at_every_threshold(seed: int) -> None:
     probabilities, truths = of_network(seed)
     expected = by_trying(probabilities, truths)
@@ -50,7 +50,7 @@ def test_the_curve_equals_cutting_every_image_at_every_threshold(seed: int) -> N
     assert set(curve["images"]) == {4}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_best_threshold_is_the_one_that_trying_finds(seed: int) -> None:
     probabilities, truths = of_network(seed)
     expected = by_trying(probabilities, truths)
@@ -63,11 +63,15 @@ def test_thresholds_are_the_hundredths_between_0_and_1() -> None:
     assert THRESHOLDS.tolist() == [number / 100 for number in range(1, 100)]
 
 
-@pytest.mark.parametrize("threshold", THRESHOLDS.tolist())
-def test_a_probability_just_at_a_threshold_is_skin_as_in_a_mask(threshold: float) -> None:
-    at = one(threshold, np.nextafter(np.float32(threshold), np.float32(1)))
-    curve = threshold_curve([at], [lesion(1, 1)])
-    assert curve.loc[curve["threshold"] == threshold, "jaccard"].item() == (at > threshold).mean() == 1 / 2
+def test_a_probability_just_at_a_threshold_is_skin_as_in_a_mask() -> None:
+    off = {}
+    for threshold in THRESHOLDS.tolist():
+        at = one(threshold, np.nextafter(np.float32(threshold), np.float32(1)))
+        curve = threshold_curve([at], [lesion(1, 1)])
+        jaccards = curve.loc[curve["threshold"] == threshold, "jaccard"].item(), (at > threshold).mean()
+        if jaccards != (1 / 2, 1 / 2):
+            off[threshold] = jaccards
+    assert off == {}
 
 
 def test_every_image_counts_the_same_however_large_it_is() -> None:
