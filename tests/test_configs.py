@@ -64,9 +64,8 @@ def test_a_command_has_quick_options_for_the_synthetic_set(command: str) -> None
     assert f"configs/{command}/synthetic.yaml" in SHIPPED
 
 
-@pytest.mark.parametrize("path", SHIPPED)
-def test_a_config_says_first_what_it_is(path: str) -> None:
-    assert (ROOT / path).read_text().startswith("# ")
+def test_a_config_says_first_what_it_is() -> None:
+    assert [path for path in SHIPPED if not (ROOT / path).read_text().startswith("# ")] == []
 
 
 def test_the_lock_names_no_host() -> None:
@@ -74,11 +73,13 @@ def test_the_lock_names_no_host() -> None:
     assert "--index" not in LOCK
 
 
-@pytest.mark.parametrize("requirement", wanted(), ids=lambda requirement: requirement.name)
-def test_a_dependency_is_locked_to_a_version_that_it_allows_with_hashes(requirement: Requirement) -> None:
-    version, rest = locked()[canonicalize_name(requirement.name)]
-    assert version in requirement.specifier
-    assert "--hash=sha256:" in rest
+def test_a_dependency_is_locked_to_a_version_that_it_allows_with_hashes() -> None:
+    lock, off = locked(), {}
+    for requirement in wanted():
+        version, rest = lock.get(canonicalize_name(requirement.name), ("not locked", ""))
+        if "--hash=sha256:" not in rest or version not in requirement.specifier:
+            off[str(requirement)] = version
+    assert off == {}
 
 
 def test_everything_that_is_locked_has_hashes() -> None:

@@ -184,13 +184,13 @@ def test_a_stray_pixel_in_forty_does_not_move_hd95() -> None:
     assert surface_scores(line, stray)["surface_dice"] == 80 / 81
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_surface_scores_equal_looking_at_all_pairs_of_pixels(seed: int) -> None:
-    truth, prediction = random_masks(seed)
-    assert surface_scores(truth, prediction) == pytest.approx(by_loop(truth, prediction), rel=1e-12)
+def test_surface_scores_equal_looking_at_all_pairs_of_pixels() -> None:
+    for seed in range(60):
+        truth, prediction = random_masks(seed)
+        assert surface_scores(truth, prediction) == pytest.approx(by_loop(truth, prediction), rel=1e-12), seed
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_boundaries_and_distances_equal_erosion_and_the_exact_distance_transform(seed: int) -> None:
     truth, prediction = blobs(seed)
     edges = [mask & ~binary_erosion(mask) for mask in (truth, prediction)]
