@@ -32,15 +32,16 @@ from dermssl.errors import UserError
 from dermssl.runs.folder import Run, read_result
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.official import split_of
-from dermssl.weights.hub import OFFLINE
 from finetune.training.loop import TrainingMaterial
 
 Make = Callable[..., StudyConfig]
 
 
 def do_it_here(patch: pytest.MonkeyPatch) -> None:
-    """Lets studies go without processes, whose start takes longer than the runs of this module."""
+    """Lets studies go without processes, whose start takes longer than the runs of this module, and without figures."""
     patch.setattr(compare.run, "executor_of", lambda _: Here())
+    patch.setattr(finetune.run, "draw_figures", lambda *_: None)  # half of a run's time
+    patch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,8 +57,6 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     do_it_here(monkeypatch)
-    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)  # half of a run's time
-    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +259,8 @@ def assert_same_scores(folder: Path, other: Path) -> None:
 def test_a_run_that_was_changed_by_hand_stops_the_study_unless_it_is_trusted(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = make(tmp_path, init=("random", "imagenet"), contrast=("random", "imagenet"), seed=(0,), encoder=(OFFLINE,))
+    arms = {"arms": "loss", "loss": ("dice", "bce"), "contrast": ("dice", "bce")}
+    study = make(tmp_path, init=("random",), seed=(0,), **arms)
     run(study)
     [folder, _] = plan_of(study)["folder"]
     scores = pd.read_parquet(Path(folder) / "scores.parquet")
@@ -295,7 +295,7 @@ def test_the_rate_is_searched_for_on_inner_images_and_used(make: Make, tmp_path:
 
 @pytest.mark.usefixtures("_in_this_process")
 def test_folds_score_every_image_once_a_seed(make: Make, tmp_path: Path, photographs: Path) -> None:
-    study = make(tmp_path, init=("random",), arms="loss", loss=("dice", "bce"), contrast=("dice", "bce"), folds=3)
+    study = make(tmp_path, init=("random",), arms="loss", loss=("dice", "bce"), contrast=("dice", "bce"), folds=2)
     run(study)
     scores = pd.read_parquet(study.folder / "scores.parquet")
     images = set(read_manifest(photographs).table["image_id"])
@@ -307,7 +307,7 @@ def test_folds_score_every_image_once_a_seed(make: Make, tmp_path: Path, photogr
 
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_spent_budget_leaves_runs_for_the_next_call_and_seeds_balanced(make: Make, tmp_path: Path) -> None:
-    study = make(tmp_path)
+    study = make(tmp_path, seed=(0,))
     report = run(replace(study, budget=1e-9))
     assert set(plan_of(study)["state"]) == {"planned"}
     assert report.verdict == "undecided"

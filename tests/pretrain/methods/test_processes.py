@@ -118,11 +118,11 @@ def train_together(folder: Path, rank: int, world: int) -> None:
     dist.destroy_process_group()
 
 
-def start_processes(folder: Path) -> None:
+def start_processes(folder: Path, worlds: tuple[int, ...]) -> None:
     """Has as many processes as the largest world run this file, and waits for them."""
     context = multiprocessing.get_context("forkserver")  # a fork of this process would inherit what torch has running
     context.set_forkserver_preload(["pytest", "torch.nn.parallel", *MODULES])
-    given = [{"folder": folder, "rank": rank} for rank in range(max(WORLDS))]
+    given = [{"folder": folder, "rank": rank, "worlds": worlds} for rank in range(max(worlds))]
     processes = [context.Process(target=runpy.run_path, args=(__file__, names, "process")) for names in given]
     for process in processes:
         process.start()
@@ -180,7 +180,9 @@ def table(found: Found) -> str:
     return "\n".join(lines) + "\n"
 
 
-def distances(folder: Path, small_method: Callable[..., Method], draw_batch: Callable[..., Batch]) -> Found:
+def distances(
+    folder: Path, worlds: tuple[int, ...], small_method: Callable[..., Method], draw_batch: Callable[..., Batch]
+) -> Found:
     """How far the processes are from one, by method and number of processes, or the error that stopped them."""
     methods, alone = {}, {}
     for name in METHODS:
@@ -191,22 +193,24 @@ def distances(folder: Path, small_method: Callable[..., Method], draw_batch: Cal
         torch.save((method, batch), folder / f"{name}.method")
         with in_doubles():
             alone[name] = outcome(method, Steps(method), batch)
-    start_processes(folder)
+    start_processes(folder, worlds)
     return {
         (name, world): compare(folder, method, name, world, alone[name])
         for name, method in methods.items()
-        for world in WORLDS
+        for world in worlds
     }
 
 
+# Of four processes no two neighbours are the same one; what two show is a part of that.
+@pytest.mark.parametrize("worlds", [(4,), pytest.param(WORLDS, marks=pytest.mark.slow)])
 def test_processes_together_are_one_process_with_the_whole_batch(
-    small_method: Callable[..., Method], draw_batch: Callable[..., Batch], tmp_path: Path
+    worlds: tuple[int, ...], small_method: Callable[..., Method], draw_batch: Callable[..., Batch], tmp_path: Path
 ) -> None:
     """One test for all methods, so that the processes are started once however the tests are shared out."""
-    found = distances(tmp_path, small_method, draw_batch)
+    found = distances(tmp_path, worlds, small_method, draw_batch)
     if "DERMSSL_PARALLEL_TABLE" in os.environ:
         Path(os.environ["DERMSSL_PARALLEL_TABLE"]).write_text(table(found))
-    assert len(found) == len(METHODS) * len(WORLDS)
+    assert len(found) == len(METHODS) * len(worlds)
     assert {pair: gaps for pair, gaps in found.items() if isinstance(gaps, str) or not max(gaps) < 1e-8} == {}
 
 
@@ -220,9 +224,9 @@ def test_processes_that_do_not_look_at_each_other_are_noticed(
     assert min(differences(outcome(whole, Steps(whole), batch), apart)) > 1e-3
 
 
-if __name__ == "process":  # `folder` and `rank` are given by start_processes
+if __name__ == "process":  # `folder`, `rank` and `worlds` are given by start_processes
     torch.set_num_threads(1)
-    for world in WORLDS:
+    for world in worlds:  # type: ignore[name-defined]  # noqa: F821
         if rank < world:  # type: ignore[name-defined]  # noqa: F821
             with in_doubles():
                 train_together(folder, rank, world)  # type: ignore[name-defined]  # noqa: F821
