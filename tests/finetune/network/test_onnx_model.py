@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from dermssl.errors import UserError
 from finetune.export.config import ModelExportConfig
@@ -38,7 +39,7 @@ def run_of(folder: Path, **fields: object) -> Path:
     card = ModelCard(**FIELDS | fields)  # type: ignore[arg-type]
     model = build_model(card.encoder, card.decoder, card.options)
     with torch.no_grad():
-        model.segmentation_head[0].weight.mul_(10)
+        [*(part for part in model.segmentation_head.modules() if isinstance(part, nn.Conv2d))][-1].weight.mul_(10)
     write_model(folder / "model.safetensors", model, card)
     return folder
 
