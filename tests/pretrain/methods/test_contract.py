@@ -105,9 +105,9 @@ def test_every_scalar_is_finite_and_the_loss_asks_for_a_gradient(method: Method,
 def test_the_loss_falls_on_images_that_are_seen_again_and_again(
     name: str, small_method: Builds, draw_batch: Draws
 ) -> None:
-    """By a tenth: the mean of the last five of thirty steps against that of the first five that find the queue full."""
-    method = small_method(name, steps=30, **BRISK)
-    losses = [scalars["loss"] for scalars in train(method, [draw_batch(method.recipe)] * 30)]
+    """By a tenth: the mean of the last five of twenty steps against that of the first five that find the queue full."""
+    method = small_method(name, steps=20, **BRISK)
+    losses = [scalars["loss"] for scalars in train(method, [draw_batch(method.recipe)] * 20)]
     before, after = sum(losses[2:7]) / 5, sum(losses[-5:]) / 5
     assert after < before - 0.1 * abs(before), losses
 
