@@ -16,6 +16,7 @@ from probe.config import ProbeConfig
 from probe.run import limited_split, run
 
 Draw = Callable[..., Path]
+SMALLEST, WITH_WEIGHTS = "tu-test_efficientnet", "tu-tf_efficientnet_lite0"
 
 
 class Finished(NamedTuple):
@@ -28,6 +29,7 @@ class Finished(NamedTuple):
 def options(data: Path, tmp_path: Path, **more: object) -> ProbeConfig:
     small = {
         "init": "random",
+        "encoder": SMALLEST,
         "image_size": 64,
         "k": 3,
         "dense_images": (4, 50),
@@ -146,7 +148,7 @@ def test_too_many_neighbours_are_clamped_and_said_to_be(
 
 
 def test_an_encoder_file_is_measured_and_known_as_ssl(draw: Draw, tmp_path: Path) -> None:
-    start = start_from("random", "tu-tf_efficientnet_lite0", seed=0)
+    start = start_from("random", SMALLEST, seed=0)
     card = EncoderCard(encoder=start.card.encoder, method="simclr", mean=start.card.mean, std=start.card.std)
     write_encoder_file(tmp_path / "checkpoints" / "simclr.safetensors", start.encoder.state_dict(), card)
     folder = run(options(draw(), tmp_path, init="ssl", checkpoints=tmp_path / "checkpoints", dense_images=(4,)))
@@ -178,8 +180,8 @@ def test_a_limit_takes_from_both_sides_and_moves_no_image_across() -> None:
 
 
 def test_encoders_side_by_side_are_measured_alike_and_compared(draw: Draw, tmp_path: Path) -> None:
-    data = draw()
-    folder = run(options(data, tmp_path, init="imagenet", against="random", sheets=True, dense_images=(4,)))
+    data, alike = draw(), {"encoder": WITH_WEIGHTS, "dense_images": (4,)}
+    folder = run(options(data, tmp_path, init="imagenet", against="random", sheets=True, **alike))
     result = result_of(folder)
     first, second = result["encoders"]
     assert (first["init"], second["init"]) == ("imagenet", "random")
@@ -195,7 +197,7 @@ def test_encoders_side_by_side_are_measured_alike_and_compared(draw: Draw, tmp_p
         "nearest_strangers.csv",
     } <= tables
     assert {"neighbours.png", "neighbours_random.png", "where_it_looks.png", "cka_imagenet_random.png"} <= figures
-    alone = result_of(run(options(data, tmp_path, out=tmp_path / "alone", dense_images=(4,))))
+    alone = result_of(run(options(data, tmp_path, out=tmp_path / "alone", **alike)))
     assert alone["knn"] == second["knn"]  # beside another or alone: the same
     assert alone["invariance"] == second["invariance"]
 
