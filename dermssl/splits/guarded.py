@@ -77,7 +77,7 @@ def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Ver
     folder = Path(str(start.card.data.get("folder", "")))
     remedy = (
         f"pretrain it anew with --protect {held.root} and the same split options, which leaves held-out images out "
-        "(--on-leak drop, near-duplicates as well)"
+        "(--on_leak drop, near-duplicates as well)"
     )
     pairs = leaking_pairs(start.seen, folder, held)
     if not len(pairs) and not start.card.seen_whole:

@@ -59,8 +59,8 @@ class Verdict:
                     f"is among {training}")  # fmt: skip
         counts = self.summary
         outcome = {
-            "dropped": "the former were left out (--on-leak drop)",
-            "allowed": "the former were trained on all the same (--on-leak allow)",
+            "dropped": "the former were left out (--on_leak drop)",
+            "allowed": "the former were trained on all the same (--on_leak allow)",
         }
         return (f"{counts['leaking_training']} of {training} and {counts['leaking_held_out']} of the {self.held_out} "
                 f"held-out images share a file, a lesion or a patient, or are near-duplicates; "
@@ -92,7 +92,7 @@ def guard(pairs: pd.DataFrame, held_out: int, on_leak: OnLeak, where: str, remed
     raise UserError(
         f"{where}: {pairs['trained_on'].nunique()} training images show what {pairs['held_out'].nunique()} of the "
         f"{held_out} held-out images show (the pairs and why are listed above); "
-        f"{remedy or '--on-leak drop leaves them out of training'}, and --on-leak allow trains on them all the same"
+        f"{remedy or '--on_leak drop leaves them out of training'}, and --on_leak allow trains on them all the same"
     )
 
 

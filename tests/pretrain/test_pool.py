@@ -140,8 +140,8 @@ def test_a_near_duplicate_of_a_held_out_image_stops(labelled: Path, planted: Cal
     with pytest.raises(UserError) as caught:
         pool(folder, protect=labelled)
     assert str(caught.value).startswith(f"{folder}: 1 training images show what 1 of the {held} held-out images show")
-    assert "--on-leak drop" in str(caught.value)
-    assert "--on-leak allow" in str(caught.value)
+    assert "--on_leak drop" in str(caught.value)
+    assert "--on_leak allow" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -158,7 +158,7 @@ def test_drop_leaves_out_exactly_the_near_duplicate(
 def test_allow_keeps_the_near_duplicate_and_says_so(labelled: Path, planted: Callable[..., Path]) -> None:
     found = pool(planted(), protect=labelled, on_leak="allow")
     assert ids(found.manifest) == {*STRANGERS, "twin_of_held_out"}
-    assert found.sentence.endswith("trained on all the same (--on-leak allow)")
+    assert found.sentence.endswith("trained on all the same (--on_leak allow)")
 
 
 def test_what_a_split_file_holds_out_is_protected(labelled: Path, unlabelled: Path, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_stop_prints_the_pairs_and_says_what_may_be_done(capsys: pytest.CaptureF
         guard(TWO, 5, "stop", "set")
     assert str(caught.value) == (
         "set: 2 training images show what 2 of the 5 held-out images show (the pairs and why are listed above); "
-        "--on-leak drop leaves them out of training, and --on-leak allow trains on them all the same"
+        "--on_leak drop leaves them out of training, and --on_leak allow trains on them all the same"
     )
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split() == COLUMNS
@@ -260,7 +260,7 @@ def test_drop_returns_the_images_to_leave_out(capsys: pytest.CaptureFixture[str]
     assert verdict.dropped == ("t1", "t2")
     assert verdict.sentence("the 9 images that train") == (
         "2 of the 9 images that train and 2 of the 5 held-out images share a file, a lesion or a patient, "
-        "or are near-duplicates; the former were left out (--on-leak drop)"
+        "or are near-duplicates; the former were left out (--on_leak drop)"
     )
     assert capsys.readouterr().out == ""
 
@@ -268,7 +268,7 @@ def test_drop_returns_the_images_to_leave_out(capsys: pytest.CaptureFixture[str]
 def test_allow_drops_nothing_and_still_counts() -> None:
     verdict = guard(TWO, 5, "allow", "set")
     assert verdict.dropped == ()
-    assert verdict.sentence("the 9 images that train").endswith("trained on all the same (--on-leak allow)")
+    assert verdict.sentence("the 9 images that train").endswith("trained on all the same (--on_leak allow)")
     assert verdict.summary == {
         "action": "allowed", "held_out": 5, "leaking_held_out": 2, "leaking_training": 2,
         "pairs": {"same file": 1, "same lesion": 2},
@@ -279,7 +279,7 @@ def test_allow_drops_nothing_and_still_counts() -> None:
 def test_where_nothing_can_be_dropped_any_more_the_remedy_is_another(on_leak: leaks.OnLeak) -> None:
     with pytest.raises(UserError) as caught:
         guard(TWO, 5, on_leak, "the encoder", "pretrain it anew")
-    assert "(the pairs and why are listed above); pretrain it anew, and --on-leak allow" in str(caught.value)
+    assert "(the pairs and why are listed above); pretrain it anew, and --on_leak allow" in str(caught.value)
     assert "drop leaves them out" not in str(caught.value)
 
 
