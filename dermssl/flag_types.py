@@ -80,7 +80,7 @@ def print_help(config: type[Any], prog: str, note: str) -> None:
         )
     text = page.getvalue()
     for switch in twofold:
-        text = text.replace(f"--no_{switch}", f"--no-{switch}")
+        text = text.replace(f"--no_{switch}", f"--no-{switch}").replace(f"[--{switch} ]", f"[--{switch}]")
     print(text, end="")
 
 

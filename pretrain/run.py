@@ -24,6 +24,7 @@ from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
 from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
+from dermssl.wording import counted
 from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look
@@ -96,8 +97,9 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         seed_everything(config.seed, verbose=False)
         steps = config.epochs * steps_an_epoch
         together = f" in each of {world()} processes" if world() > 1 else ""
-        work.say(f"training: {config.method}, {config.epochs} epochs of {steps_an_epoch} steps, precision {precision}, "
-                 f"{torch.get_num_threads()} threads on {device.type}{together}")  # fmt: skip
+        length = f"{counted(config.epochs, 'epoch')} of {counted(steps_an_epoch, 'step')}"
+        threads = f"{counted(torch.get_num_threads(), 'thread')} on {device.type}{together}"
+        work.say(f"training: {config.method}, {length}, precision {precision}, {threads}")
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
         look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed)

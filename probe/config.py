@@ -77,7 +77,7 @@ class ProbeConfig(SplitConfig):
         if not self.dense_images or min(self.dense_images) < 2:
             raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
         at_least(self, 2, "limit", why="an image on either side of the split")
-        at_least(self, 0, "pairs", "seed")
+        at_least(self, 0, "pairs", "seed", "threads")
         inits = self.inits
         if len(set(inits)) < len(inits):
             raise ValueError(f"--against {self.against}: names an init twice, or --init {self.init} itself")

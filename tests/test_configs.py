@@ -20,7 +20,7 @@ CONFIGS = {"finetune": FinetuneConfig, "probe": ProbeConfig, "compare": StudyCon
 SHIPPED = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "configs").rglob("*.yaml")
-    if path.parent.name != "augmentation"  # lists of transforms and not of options: tests/finetune/test_presets.py
+    if path.parent.name != "augmentation"  # lists of transforms: finetune/augmentation/test_preset_transforms.py
 )
 LOCK = (ROOT / "requirements.lock").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

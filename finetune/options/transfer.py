@@ -49,8 +49,7 @@ class TransferConfig:
 
     def refuse_what_a_frozen_encoder_ignores(self) -> None:
         """Options of an encoder's training must not be given where it is never trained, nor a thaw without frost."""
-        if self.encoder_lr is not None and not self.encoder_lr > 0:
-            raise ValueError(f"--encoder_lr must be above 0, got {self.encoder_lr}")
+        above_zero(self, "encoder_lr")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"--layer_decay is a factor in (0, 1], got {self.layer_decay}")
         if self.thaw_after is not None and self.thaw_after < 1:

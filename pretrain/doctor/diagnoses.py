@@ -1,7 +1,7 @@
 """What is wrong with a training, by its signs: each failure's name, its evidence in numbers, and what to do.
 
 A sign is a number of an epoch: a column of metrics.csv. A threshold says where it is from; every one is far from what
-healthy trainings of all methods show (tests/pretrain/test_doctor.py).
+healthy trainings of all methods show (tests/pretrain/doctor/test_diagnoses.py).
 """
 
 import math

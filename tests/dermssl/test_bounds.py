@@ -73,3 +73,8 @@ def test_no_option_of_any_command_takes_a_number_that_is_none(options: type) -> 
             value = (nan,) if "tuple" in str(field.type) else nan
             with pytest.raises(ValueError, match="nan"):
                 options(**needed.get(options, {}), **{field.name: value})
+
+
+def test_a_rate_of_the_encoder_is_finite() -> None:
+    with pytest.raises(ValueError, match="--encoder_lr must be above 0, got inf"):
+        FinetuneConfig(encoder_lr=inf)

@@ -73,7 +73,7 @@ SPECIAL: dict[str, list[Any]] = {  # options of words that only some words are a
 OF_SOME = {*ARGUMENTS, "focal_gamma", "focal_alpha", "tversky_alpha", "tversky_beta", "freeze", "thaw_after"}
 """Options that go with some decoders, losses or other options only; tests/finetune has tests of their own."""
 OF_STUDIES = {"init", "arms", "exclude", "fold", "pretrainings", "search"}
-"""Options of a study whose values must suit one another; tests/compare/test_grid.py has tests of their own."""
+"""Options of a study whose values must suit one another; tests/compare/study/test_grid.py has tests of their own."""
 
 
 def candidates(kind: Any, default: Any) -> list[Any]:

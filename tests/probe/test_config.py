@@ -20,6 +20,7 @@ from probe.config import ProbeConfig
         ("limit", 1, "at least 2"),
         ("seed", -1, "negative"),
         ("pairs", -1, "negative"),
+        ("threads", -1, "negative"),
         ("against", "imagenet,imagenet", "names an init twice"),
         ("against", "imagenet,ssl", "or --init ssl itself"),
     ],
