@@ -67,7 +67,9 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         if work.result is not None:
             return work.folder
         net = build_network(start, config)
-        report_start(work, config, net, f"{sentence_of(parts)} and {len(split.val)} held out, from {source.why}")
+        limited = f" (--limit {config.limit})" if config.limit else ""
+        images = f"{sentence_of(parts)} and {len(split.val)} held out{limited}, from {source.why}"
+        report_start(work, config, net, images)
         work.say(str(guarded))
         split.write(work.folder / "split.json")
         keep_augmentation(work, config)

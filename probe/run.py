@@ -58,9 +58,10 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     with open_run(config, f"{first.init}-{config.encoder}", what, standing_is_fine=standing_is_fine) as work:
         if work.result is not None:
             return work.folder
+        limited = f" (--limit {config.limit})" if config.limit else ""
         work.say(
             f"images: {len(manifest)} from {source.why}; "
-            f"{len(split.train)} to fit probes on, {len(split.val)} held out to score"
+            f"{len(split.train)} to fit probes on, {len(split.val)} held out to score{limited}"
         )
         for init, guard in guards.items():
             work.say(f"{init}: {guard}" if len(guards) > 1 else str(guard))

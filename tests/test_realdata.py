@@ -38,6 +38,7 @@ def test_every_isic_2018_image_has_its_mask_and_none_has_a_problem() -> None:
     assert manifest.table["mask_area"].between(0.001, 1).all()
 
 
+@pytest.mark.slow
 def test_photographs_of_a_ham10000_lesion_stay_on_one_side_of_the_split() -> None:
     manifest = read_manifest(DATA / "ham10000" / "images")
     split = split_of(manifest, SplitConfig())
@@ -56,6 +57,7 @@ def test_near_duplicates_of_isic_2018_are_those_that_the_eye_confirmed() -> None
     assert len(found - confirmed) <= 0.15 * len(found)
 
 
+@pytest.mark.slow
 def test_no_image_of_ham10000_leaks_into_isic_2018() -> None:
     pool, held = read_manifest(DATA / "ham10000" / "images"), read_manifest(DATA / "isic2018")
     assert leaking_pairs(pool.table, pool.root, held).empty

@@ -11,6 +11,7 @@ from dermssl.splits.drawn import Split
 from dermssl.splits.leaks import COLUMNS, Verdict, guard, leaking_pairs
 from dermssl.splits.official import AS_GIVEN, split_of
 from dermssl.weights.encoder import Start
+from dermssl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Guarded:
         return pd.concat([pairs.assign(side=side) for side, pairs in sides.items()], ignore_index=True)
 
     def __str__(self) -> str:
-        training = self.training.sentence(f"the {len(self.split.train)} images that train")
+        training = self.training.sentence(f"the {counted(len(self.split.train), 'image')} of the training side")
         encoder = self.encoder.sentence("the images that the encoder was pretrained on")
         return f"split: {split_sentence(self.split)}\nleaks: {training}\nleaks: {encoder}"
 

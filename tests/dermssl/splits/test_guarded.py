@@ -208,7 +208,7 @@ def test_the_report_says_how_the_split_came_to_be(twins: Manifest, beginner: Sta
     assert str(guarded).splitlines() == [
         f"split: mine.csv, 5 images on neither side, hash {guarded.split.hash}",
         "leaks: none of the 2 held-out images, and no near-duplicate, lesion or patient of theirs, "
-        "is among the 1 images that train",
+        "is among the 1 image of the training side",
         "leaks: none of the 2 held-out images, and no near-duplicate, lesion or patient of theirs, "
         "is among the images that the encoder was pretrained on",
     ]
