@@ -68,8 +68,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             return work.folder
         net = build_network(start, config)
         limited = f" (--limit {config.limit})" if config.limit else ""
-        images = f"{sentence_of(parts)} and {len(split.val)} held out{limited}, from {source.why}"
-        report_start(work, config, net, images)
+        counts = f"{sentence_of(parts)} and {len(split.val)} held out{limited}"
+        report_start(work, config, net, f"{counts}, from {source.why}")
         work.say(str(guarded))
         split.write(work.folder / "split.json")
         keep_augmentation(work, config)

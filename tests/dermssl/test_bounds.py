@@ -69,9 +69,9 @@ COMMANDS = [*map(recipe_of, METHODS), FinetuneConfig, ProbeConfig, PredictConfig
 def test_no_option_of_any_command_takes_a_number_that_is_none(options: type) -> None:
     needed = {PredictConfig: {"model": "m", "images": "i", "out": "o"}, FinetuneConfig: {"loss": "focal+tversky"}}
     for field in fields(options):
-        if "float" in str(field.type):
-            value = (nan,) if "tuple" in str(field.type) else nan
-            with pytest.raises(ValueError, match="nan"):
+        for number in (nan, inf) if "float" in str(field.type) else ():
+            value = (number,) if "tuple" in str(field.type) else number
+            with pytest.raises(ValueError, match=str(number)):
                 options(**needed.get(options, {}), **{field.name: value})
 
 
