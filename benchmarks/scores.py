@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from benchmarks.timing import alternate, conditions, one_core, ratio, table
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import read_lesion
 from dermssl.scores.counts import count, measures, scores_of_counts, summary
 from dermssl.synthetic.dataset import draw_image
 
@@ -91,7 +91,7 @@ def grey(mask: Mask) -> NDArray[np.uint8]:
 def read(places: tuple[Path, Path]) -> Iterator[Pair]:
     """The pairs of two folders."""
     for path in sorted(places[0].iterdir()):
-        yield read_mask(path), read_mask(places[1] / path.name)
+        yield read_lesion(path), read_lesion(places[1] / path.name)
 
 
 def comparisons(

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.files import need_room, short_hash, write_text
@@ -50,7 +49,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     device = prepare(config.threads)
     forget_peak()
     draw_if_absent(source, workers=torch.get_num_threads())
-    manifest = read_manifest(source.folder)
+    manifest = read_manifest(source.folder, config)
     refuse_problems(manifest, masks=True)
 
     # Weights to start from, and images that neither they nor the training have seen.
@@ -70,6 +69,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         limited = f" (--limit {config.limit})" if config.limit else ""
         counts = f"{sentence_of(parts)} and {len(split.val)} held out{limited}"
         report_start(work, config, net, f"{counts}, from {source.why}")
+        for sentence in manifest.sentences():
+            work.say(sentence)
         work.say(str(guarded))
         split.write(work.folder / "split.json")
         keep_augmentation(work, config)
@@ -183,9 +184,7 @@ def threshold_of(work: Run, material: TrainingMaterial, trained: TrainedNetwork,
     images, pixels = material.subset(parts.inner)
     sizes = list(zip(images.table["height"].tolist(), images.table["width"].tolist(), strict=True))
     probabilities = material.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
-    curve = threshold_curve(
-        (probability for _, probability in probabilities), map(read_mask, images.paths("mask_path"))
-    )
+    curve = threshold_curve((probability for _, probability in probabilities), map(images.lesion, range(len(images))))
     write_table(work.folder / "tables" / "threshold.csv", curve)
     best = best_on_curve(curve)
     work.say(

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.sources import ImageSource, labelled_source
+from dermssl.data.sources import ImageSource, is_data_set, labelled_source
 from dermssl.errors import UserError
+from dermssl.splits.drawn import Split
+from dermssl.splits.guarded import split_sentence
 from dermssl.splits.leaks import Verdict, guard, leaking_pairs
 from dermssl.splits.official import split_of
 from pretrain.config import PretrainConfig
@@ -22,6 +24,14 @@ class Pool:
     """None where no labelled images are known that anything could leak into."""
     left_out: int
     """Held-out images of the very set that is trained on."""
+    split: Split | None = None
+    """Of the labelled images, whose held-out part is not trained on."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is held out and how that was drawn, and what leaks."""
+        held_out = (f"held out: {split_sentence(self.split)}",) if self.split is not None else ()
+        return (*held_out, self.sentence)
 
     @property
     def sentence(self) -> str:
@@ -46,25 +56,27 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     folder = protected(everything, source, config)
     if folder is None:
         return Pool(at_most_limit(everything, config), None, 0)
-    same = folder.resolve() == everything.root.resolve()
-    labels = everything if same else read_manifest(folder)
+    same = folder.resolve() == everything.place.resolve()
+    labels = everything if same else read_manifest(folder, config)
     split = split_of(labels, config)
     held_out = labels.take(sorted(split.val + split.aside))
     own_ids = set(held_out.table["image_id"]) if same and config.on_leak != "allow" else set()
     candidates = without_images(everything, own_ids)
     leaks = leaking_pairs(candidates.table, candidates.root, held_out)
     verdict = guard(leaks, len(held_out), config.on_leak, str(source.folder))
-    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own_ids))
+    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own_ids), split)
 
 
 def protected(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Path | None:
     """The labelled images whose held-out part is not to be trained on; None where there are none."""
     if config.protect is not None:
-        if not config.protect.is_dir():
-            raise UserError(f"--protect {config.protect}: no such folder; give a folder of images with masks")
+        if not is_data_set(config.protect):
+            raise UserError(
+                f"--protect {config.protect}: no such folder or list; give a folder of images with masks, or their CSV"
+            )
         return config.protect
     if everything.has_masks:
-        return everything.root
+        return everything.place
     default = labelled_source(None)
     return default.folder if default.folder.is_dir() and default.synthetic == source.synthetic else None
 

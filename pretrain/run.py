@@ -50,7 +50,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     meet()
     with first_alone():
         draw_if_absent(source, workers=torch.get_num_threads())
-        everything = read_manifest(source.folder)
+        everything = read_manifest(source.folder, config)
         refuse_problems(everything, masks=False)
         refuse_what_does_not_fit(everything, config)
         pool = pool_of(everything, source, config)
@@ -67,7 +67,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         if work.result is not None:
             return encoder_file
         work.say(f"images: {len(manifest)} from {source.why}")
-        work.say(pool.sentence)
+        for sentence in (*everything.sentences(masks=False), *pool.sentences):
+            work.say(sentence)
         if pool.verdict is not None and len(pool.verdict.pairs) and work.first:
             write_table(work.folder / "leaks.csv", pool.verdict.pairs)
         tensors = len(start.encoder.state_dict())
@@ -145,7 +146,7 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     if count < batch_size:
         fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
         raise UserError(
-            f"{manifest.root}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
+            f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
         )
     if batch_size % world() or batch_size // world() < 2:
         raise UserError(
@@ -154,7 +155,7 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
         )
     if config.queue_size > count:
         raise UserError(
-            f"--queue_size {config.queue_size}: {manifest.root} has only {count} images, so an image would meet "
+            f"--queue_size {config.queue_size}: {manifest.place} has only {count} images, so an image would meet "
             f"itself in the queue; give --queue_size {count // batch_size * batch_size}"
         )
 

@@ -19,7 +19,7 @@ class ProbeConfig(SplitConfig):
 
     # Where a run lies and how fast it goes is no part of it; hashes stand for images, classes, split and weights.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
-        "init", "against", "checkpoints", "data", "masks", "predictions", "labels", "limit", "batch_size", "threads",
+        "init", "against", "checkpoints", "data", "predictions", "labels", "limit", "batch_size", "threads",
         "out", "resume",
     }  # fmt: skip
 
@@ -33,8 +33,6 @@ class ProbeConfig(SplitConfig):
     """Folder that `--init ssl` looks in."""
     data: Path | None = None
     """Folder of images, with or without masks. By default data/isic2018, or the synthetic set."""
-    masks: Path | None = None
-    """Folder of masks that lie elsewhere than the images, under their names."""
     labels: str | None = None
     """Classes as CSV:COLUMN, the CSV having a column image_id. By default the `dx` of the data set's own metadata."""
     limit: int | None = None

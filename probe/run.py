@@ -41,7 +41,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     forget_peak()
     spent = Spent()
     draw_if_absent(source, workers=torch.get_num_threads())
-    everything = read_manifest(source.folder, masks_in=config.masks)
+    everything = read_manifest(source.folder, config)
     refuse_problems(everything, masks=False)
     labels = labels_of(everything, config.labels)
 
@@ -63,6 +63,8 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             f"images: {len(manifest)} from {source.why}; "
             f"{len(split.train)} to fit probes on, {len(split.val)} held out to score{limited}"
         )
+        for sentence in everything.sentences():
+            work.say(sentence)
         for init, guard in guards.items():
             work.say(f"{init}: {guard}" if len(guards) > 1 else str(guard))
 

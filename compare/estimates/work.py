@@ -28,12 +28,12 @@ class Workload:
     @cached_property
     def labelled(self) -> Manifest:
         """Those with masks."""
-        return read_manifest(labelled_source(self.study.data).folder)
+        return read_manifest(labelled_source(self.study.data).folder, self.study)
 
     @cached_property
     def unlabelled(self) -> Manifest:
         """Those that pretraining looks at."""
-        return read_manifest(unlabelled_source(self.study.unlabelled).folder)
+        return read_manifest(unlabelled_source(self.study.unlabelled).folder, self.study)
 
     def split(self, config: SplitConfig, limit: int | None) -> Split:
         """The split of a run, each drawn once; leaks that are dropped from training are still in it."""

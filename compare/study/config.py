@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from compare.study.factors import FACTORS, Arms, Level, level
 from compare.study.rules import ExclusionRule, exclusion_rule
 from dermssl.bounds import above_zero, at_least, share
+from dermssl.data.config import Reading
 from dermssl.flags import spelling_hint
 from dermssl.splits.config import OnLeak
 from finetune.options.augment import Padding
@@ -157,7 +158,7 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
+class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
     """Every level of every factor on the same images, and what follows from it.
 
     Runs are named by their content: what was done is never done again, here or in another study.
@@ -165,7 +166,8 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
 
     # Where a study lies and how fast it goes is no part of what it is.
     ELSEWHERE: ClassVar[frozenset[str]] = frozenset({
-        "out", "runs", "data", "unlabelled", "executor", "address", "jobs", "threads", "per_gpu", "memory", "budget",
+        "out", "runs", "data", "masks", "lesion_value", "unlabelled",
+        "executor", "address", "jobs", "threads", "per_gpu", "memory", "budget",
         "trust", "timed", "yes", "changed", "once", "sbatch",
     })  # fmt: skip
 
@@ -197,7 +199,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig):
     """Folder of the run folders of every command."""
 
     def __post_init__(self) -> None:
-        for group in (GridConfig, SearchOptions, ExecutionConfig):
+        for group in (GridConfig, SearchOptions, ExecutionConfig, Reading):
             group.__post_init__(self)
         known = self.compared
         absent = [name for name in self.contrast if contrast_level(self.arms, name) not in known]

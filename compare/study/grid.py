@@ -17,14 +17,14 @@ SETTING = ("encoder", "decoder", "loss", "lr", "image_size", "padding", "augment
 
 def fixed_options(study: StudyConfig) -> FinetuneConfig:
     """What holds for every fine-tuning of the study."""
-    return _fixed(study.finetune, study.data, study.on_leak, study.folds)
+    return _fixed(study.finetune, study.data, study.on_leak, study.folds, study.masks, study.lesion_value)
 
 
 @cache
-def _fixed(path: Any, data: Any, on_leak: Any, folds: int) -> FinetuneConfig:
+def _fixed(path: Any, data: Any, on_leak: Any, folds: int, masks: Any, lesion_value: Any) -> FinetuneConfig:
     options = parse(FinetuneConfig, "python -m finetune", [] if path is None else ["--config", str(path)])
     cross: dict[str, Any] = {"folds": folds} if folds else {}
-    return replace(options, data=data, on_leak=on_leak, **cross)
+    return replace(options, data=data, masks=masks, lesion_value=lesion_value, on_leak=on_leak, **cross)
 
 
 def combinations(study: StudyConfig) -> list[Factors]:

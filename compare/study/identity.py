@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from dermssl.data.config import READING_OPTIONS
 from dermssl.files import short_hash
 from dermssl.flags import plain_value
 from finetune.options.config import FinetuneConfig
 
-PLACE = frozenset({"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"})
+PLACE = READING_OPTIONS | {"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"}
 FILES = (".yaml", ".yml", ".json", ".csv", ".safetensors")
 
 

@@ -24,7 +24,8 @@ class StudyImages:
         return short_hash([self.manifest.hash, self.unlabelled_manifest.hash])
 
     def __str__(self) -> str:
-        return f"images: {self.labelled.why}; to pretrain on: {self.unlabelled.why}"
+        lines = [f"images: {self.labelled.why}; to pretrain on: {self.unlabelled.why}", *self.manifest.sentences()]
+        return "\n".join([*lines, *self.unlabelled_manifest.sentences(masks=False)])
 
 
 def study_images(study: StudyConfig, workers: int) -> StudyImages:
@@ -37,7 +38,7 @@ def study_images(study: StudyConfig, workers: int) -> StudyImages:
     manifests = []
     for source, masks in zip(sources, (True, False), strict=True):
         draw_if_absent(source, workers=workers)
-        manifest = read_manifest(source.folder)
+        manifest = read_manifest(source.folder, study)
         refuse_problems(manifest, masks=masks)
         manifests.append(manifest)
     return StudyImages(*sources, *manifests)

@@ -38,7 +38,7 @@ def refuse_another_study(study: StudyConfig) -> list[str]:
     if not path.is_file():
         return []
     declared, options = flags.read_options(path), flags.plain_options(study)
-    places = {"data", "unlabelled"}
+    places = {"data", "masks", "lesion_value", "unlabelled"}
     compared = [key for key in options if key not in StudyConfig.ELSEWHERE - places | {"name"}]
     differing = [key for key in compared if key in declared and declared[key] != options[key]]
     fixed = [key for key in differing if key not in GROWS | {"contrast", "margin"}]

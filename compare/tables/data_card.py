@@ -12,6 +12,7 @@ from compare.tables.run_files import finished_runs, run_options
 from compare.tables.study import Study, run_result
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SPLIT_OPTIONS
+from dermssl.splits.drawn import together
 from dermssl.weights.encoder_file import read_card
 
 CARD = ["fact", "labelled", "unlabelled"]
@@ -23,7 +24,7 @@ LEAKS = [
 PAIRS = ["stage", "side", "trained_on", "held_out", "why", "runs"]
 FACTS = (
     "name", "folder", "images", "trained on", "held out", "split", "licence", "lesions", "patients", "classes",
-    "size", "lesion area", "problems", "manifest", "as the runs saw it",
+    "size", "lesion area", "read", "problems", "manifest", "as the runs saw it",
 )  # fmt: skip
 MANY = 8  # classes that are named
 
@@ -56,7 +57,10 @@ def split_facts(study: Study) -> dict[str, str]:
     if not splits:
         return {}
     first = next(iter(splits.values()))
-    grouped = f"together by {first['grouped_by']}, split seed {first['seed']}"
+    count = len(first["train"]) + len(first["val"])
+    groups = int(str(first.get("groups") or 0))  # 0 in splits of others, and of runs that did not count them yet
+    kept = together(str(first["grouped_by"]), groups, count) if groups else f"together by {first['grouped_by']}"
+    grouped = f"{kept}, split seed {first['seed']}"
     return {
         "trained on": ", ".join(dict.fromkeys(str(len(split["train"])) for split in splits.values())),
         "held out": ", ".join(dict.fromkeys(str(len(split["val"])) for split in splits.values())),
@@ -128,6 +132,7 @@ def _facts(manifest: Manifest, hashes: frozenset[str]) -> dict[str, str]:
         "size": _sizes(sides),
         "lesion area": "quartiles " + ", ".join(f"{100 * share:.0f} %" for share in area.quantile([0.25, 0.5, 0.75]))
         if len(area) else "no masks",
+        "read": "; ".join(manifest.sentences()) or "every file",
         "problems": f"{int((table['problem'] != '').sum())} files",
         "manifest": manifest.hash,
         "as the runs saw it": ("yes" if hashes == {manifest.hash} else "no") if hashes else "not told",

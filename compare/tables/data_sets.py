@@ -5,8 +5,9 @@ from pathlib import Path
 
 from compare.tables.run_files import finished_runs, run_options
 from compare.tables.study import Study
+from dermssl.data.config import Reading
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED
+from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED, is_data_set
 from dermssl.weights.encoder_file import read_card, read_fields
 
 
@@ -45,8 +46,8 @@ def labelled_set(study: Study) -> Manifest | None:
     declared = study.options.get("data") or run_options(first).get("data")
     usual = (LABELLED, SYNTHETIC_LABELLED) if len(study.scores) else ()  # where it lies when nobody says
     for folder in (declared,) if declared else usual:
-        if Path(str(folder)).is_dir():
-            manifest = read_manifest(Path(str(folder)))
+        if is_data_set(Path(str(folder))):
+            manifest = read_manifest(Path(str(folder)), reading_of(study))
             if set(study.lesions.index) <= set(manifest.table["image_id"]):
                 return manifest
     return None
@@ -56,9 +57,15 @@ def unlabelled_set(study: Study) -> Manifest | None:
     """The images that the study pretrained on."""
     for file in encoder_files(study):
         folder = read_card(file).data.get("folder") or study.options.get("unlabelled")
-        if folder and Path(str(folder)).is_dir():
-            return read_manifest(Path(str(folder)))
+        if folder and is_data_set(Path(str(folder))):
+            return read_manifest(Path(str(folder)), reading_of(study))
     return None
+
+
+def reading_of(study: Study) -> Reading:
+    """What the study was told of how its masks are named and which of their values is lesion."""
+    masks, value = study.options.get("masks"), study.options.get("lesion_value")
+    return Reading(masks=str(masks) if masks else None, lesion_value=str(value) if value is not None else None)
 
 
 def encoder_files(study: Study) -> list[Path]:

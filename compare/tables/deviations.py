@@ -127,7 +127,7 @@ def data_rows(study: Study, sets: DataSets) -> Iterator[Row]:
     if len(hashes) > 1:
         yield "data", f"runs saw {len(hashes)} states of the labelled images: {', '.join(sorted(hashes))}", ""
     if manifest is not None and hashes and manifest.hash not in hashes:
-        yield "data", f"{manifest.root} has changed since the runs: {manifest.hash} now", ""
+        yield "data", f"{manifest.place} has changed since the runs: {manifest.hash} now", ""
 
 
 def leak_rows(study: Study) -> Iterator[Row]:

@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from dermssl.appearance.covariates import SHORT_SIDE, covariates
 from dermssl.appearance.hair import hair_score
 from dermssl.appearance.skin_tone import typology_angle
-from dermssl.data.images import read_rgb, reduction, shrink
+from dermssl.data.images import read_rgb
 from dermssl.data.manifest import Manifest, kept_folder
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import Lesion
 from dermssl.files import short_hash, whole_file
 
 FORMAT = 1  # raised when the same pictures give other numbers
@@ -32,17 +31,14 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
     hashes = manifest.table[["image_id", "sha256", "mask_sha256"]].to_numpy().tolist()
     kept = kept_folder(manifest.root) / f"appearance-{short_hash([FORMAT, hashes])}.parquet"
     if not kept.is_file():
-        paths, masks = manifest.paths(), manifest.paths("mask_path")
-        sides, whole = (
-            manifest.table[["width", "height"]].min(axis=1).tolist(),
-            (manifest.table["problem"] == "").tolist(),
-        )
+        paths, masks = manifest.paths(), manifest.table["mask_path"].tolist()
+        whole = (manifest.table["problem"] == "").tolist()
 
         def look(row: int) -> dict[str, float]:
             if not whole[row]:
                 return {}
-            small = shrink(read_rgb(paths[row], reduction(sides[row], SHORT_SIDE)), SHORT_SIDE)
-            return appearance_of_picture(small, lesion_of(masks[row], small.shape) if masks[row].is_file() else None)
+            small = read_rgb(paths[row], SHORT_SIDE)
+            return appearance_of_picture(small, at_size(manifest.lesion(row), small.shape) if masks[row] else None)
 
         if len(manifest) >= LONG:
             print(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}", flush=True)
@@ -63,7 +59,7 @@ def appearance_of_picture(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_] |
     return scores | {"hair": hair_score(pixels, lesion), "angle": typology_angle(pixels, lesion)}
 
 
-def lesion_of(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def at_size(lesion: Lesion, shape: tuple[int, ...]) -> Lesion:
     """A mask at the size of a shrunk picture, (H, W); half-covered pixels are lesion."""
-    whole = read_mask(path).astype(np.uint8) * 255
+    whole = lesion.astype(np.uint8) * 255
     return np.asarray(cv2.resize(whole, (shape[1], shape[0]), interpolation=cv2.INTER_AREA) > 127)

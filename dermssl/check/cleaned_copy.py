@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from dermssl.data.images import Pixels, read_rgb, verify
+from dermssl.data.decoding import EIGHT_BITS, WITH_ALPHA, StoredPicture, decode, rgb, turned
+from dermssl.data.images import Pixels, read_rgb
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import image_id_of, mask_problem, read_values
+from dermssl.data.masks import Labels, Lesion, lesion_of, mask_problem, stored_labels
 from dermssl.data.measurements import grey
+from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
 
@@ -60,7 +61,7 @@ def write_cleaned_copy(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> 
     need_room(place, int(2 * (table["size"].sum() + table["mask_size"].sum())), "the cleaned copy")
     kept, actions = images_to_keep(table)
     if kept.empty:
-        raise UserError(f"--fix {place}: none of the {len(table)} images can be read; fetch {manifest.root} again")
+        raise UserError(f"--fix {place}: none of the {len(table)} images can be read; fetch {manifest.place} again")
     with whole_folder(place) as part:
         for _, row in kept.iterrows():
             actions += write_image(part, manifest, row)
@@ -91,17 +92,14 @@ def images_to_keep(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
 
 def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[Action]:
     """Writes one image with its mask, or among the unlabelled where the set has masks and it has no usable one."""
-    mended = mended_mask(manifest.root, row) if row["mask_path"] else MendedMask(None)
+    mended = mended_mask(manifest, row) if row["mask_path"] else MendedMask(None)
     unlabelled = manifest.has_masks and mended.mask is None
     name = flat_name(row["image_id"])
     actions = copy_image(manifest.root / row["path"], part / (UNLABELLED if unlabelled else "images") / name, row)
     if mended.mask is not None:
         target = part / "masks" / f"{name}_segmentation.png"
         target.parent.mkdir(exist_ok=True)
-        if mended.kind or not row["mask_path"].lower().endswith(".png"):
-            write_png(target, mended.mask)
-        else:
-            shutil.copyfile(manifest.root / row["mask_path"], target)
+        write_png(target, mended.mask)
     if mended.kind:
         actions.append((row["image_id"], mended.kind, mended.action))
     elif unlabelled:
@@ -115,49 +113,45 @@ def flat_name(image_id: str) -> str:
 
 
 def copy_image(source: Path, target: Path, row: "pd.Series[str]") -> list[Action]:
-    """Copies an image byte for byte where it lies upright in RGB, else writes it anew so."""
+    """Copies an image byte for byte where it lies upright in RGB, else writes the same pixels anew, as PNG."""
     target.parent.mkdir(exist_ok=True)
     kinds = ["EXIF-rotated"] * (int(row["orientation"]) != 1) + ["wrong mode"] * (row["mode"] != "RGB")
-    target = target.parent / (target.name + source.suffix.lower())
     if not kinds:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, target.parent / (target.name + source.suffix.lower()))
         return []
-    lossless = source.suffix.lower() != ".jpg" and source.suffix.lower() != ".jpeg"
-    upright = upright_rgb(source)
-    if lossless:
-        write_png(target.with_name(target.stem + ".png"), np.ascontiguousarray(upright[..., ::-1]))
-    else:
-        Image.fromarray(upright).save(target, quality=95, subsampling=0)
-    return [(row["image_id"], kind, f"written upright in RGB as {'PNG' if lossless else 'JPEG'}") for kind in kinds]
+    write_png(target.parent / f"{target.name}.png", np.ascontiguousarray(read_rgb(source)[..., ::-1]))
+    return [(row["image_id"], kind, "written upright in RGB as PNG, the same pixels") for kind in kinds]
 
 
-def upright_rgb(path: Path) -> Pixels:
-    """The picture as other commands see it; 16 bits are shifted down, which OpenCV and PIL would do differently."""
-    stored, picture = verify(path.read_bytes())
-    if stored.mode.startswith("I"):
-        return np.repeat(grey(picture)[..., None], 3, axis=2)
-    return read_rgb(path) if stored.mode in ("L", "RGB") else np.asarray(picture.convert("RGB"), np.uint8)
-
-
-def mended_mask(root: Path, row: "pd.Series[str]") -> MendedMask:
+def mended_mask(manifest: Manifest, row: "pd.Series[str]") -> MendedMask:
     """The image's mask as 0 and 255, mended where it can be."""
     fault = row["fault"]
-    values = None if fault == "mask unreadable" else read_values(root / row["mask_path"])
-    if values is None or fault == "mask size":
+    if fault in ("mask unreadable", "mask size"):
         return MendedMask(None, fault, f"image moved to {UNLABELLED}")
-    turned = fault == "mask transposed"
-    values = np.ascontiguousarray(values.T) if turned else values
-    if mask_problem(values) is None:
-        lesion = values > 0
-        rewritten = "" if set(np.unique(values)) <= {0, 255} else "written as 0 and 255"
-    elif is_blurred(values):
-        lesion, rewritten = values > THRESHOLD, f"thresholded above {THRESHOLD}"
-    else:
-        return MendedMask(None, fault, f"more than two classes; image moved to {UNLABELLED}")
+    stored = decode((manifest.root / row["mask_path"]).read_bytes())
+    lesion, rewritten = lesion_or_edges(stored, stored_labels(stored), manifest.lesion_value)
+    if lesion is None:
+        return MendedMask(None, fault or "mask values", f"{rewritten}; image moved to {UNLABELLED}")
+    turn = {"mask transposed": "transposed back, which is a guess: look at it",
+            "mask unturned": f"turned as EXIF turns its image ({row['orientation']})"}.get(fault, "")  # fmt: skip
+    if turn:
+        lesion = lesion.T if fault == "mask transposed" else turned(lesion, int(row["orientation"])).astype(np.bool_)
     coloured = "" if row["mask_mode"] in GREY_MODES else f"mask written as grey, was {row['mask_mode']}"
-    action = ", ".join(filter(None, ["transposed back" * turned, rewritten, coloured]))
+    action = ", ".join(filter(None, [turn, rewritten, coloured]))
     kind = fault or ("mask values" if rewritten else "wrong mode" if coloured else "")
-    return MendedMask(lesion.astype(np.uint8) * 255, kind, action)
+    return MendedMask(np.ascontiguousarray(lesion.astype(np.uint8) * 255), kind, action)
+
+
+def lesion_or_edges(stored: StoredPicture, labels: Labels, lesion_value: float | None) -> tuple[Lesion | None, str]:
+    """The lesion, thresholded where only its edges are soft, and what was done to it; or None, and why."""
+    problem = mask_problem(labels, lesion_value)
+    if not problem:
+        is_plain = labels.kind == "values" and set(labels.distinct.tolist()) <= {0, 255}
+        return lesion_of(labels, lesion_value), "" if is_plain else "written as 0 and 255"
+    shades = grey(rgb(stored)) if stored.mode in (*EIGHT_BITS, *WITH_ALPHA) else None
+    if len(labels.distinct) > 2 and shades is not None and is_blurred(shades):
+        return shades > THRESHOLD, f"thresholded above {THRESHOLD}"
+    return None, problem
 
 
 def is_blurred(values: Pixels) -> bool:

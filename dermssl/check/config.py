@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.bounds import at_least
+from dermssl.data.config import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckConfig:
+class CheckConfig(Reading):
     """Look a data set over: a table of findings, a JSON file, and a page with a thumbnail of each."""
 
     data: Path
-    """Folder of images, with or without masks."""
+    """Folder of images, with or without masks, or a CSV of their paths."""
     split: Path | None = None
     """Split file to look for lesions on both sides of; the parts that the folders name by default."""
     fix: Path | None = None
@@ -22,4 +23,6 @@ class CheckConfig:
     """Folder of reports."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        super().__post_init__()
         at_least(self, 0, "thumbnails")

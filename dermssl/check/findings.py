@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from dermssl.appearance.covariates import THRESHOLDS
-from dermssl.data.manifest import Manifest
-from dermssl.data.masks import image_id_of
+from dermssl.data.manifest import Manifest, mostly_empty
+from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
-from dermssl.splits.official import sides_in
+from dermssl.splits.official import sides_of_images
 
 TINY = 64  # pixels of the shorter side
 FULL = 0.98  # share of the picture
+DARK, FLAT = 24, 2  # grey values of 64 fields: the lightest, and from the darkest to the lightest
 COLUMNS = ["kind", "severity", "image_id", "path", "detail", "beside"]
 
 Severity = Literal["error", "warning", "note"]
@@ -36,7 +38,9 @@ SEVERITY_AND_WHY: Mapping[str, tuple[Severity, str]] = {
     "mask unreadable": ("error", "Without its mask an image teaches a segmentation nothing; fetch the mask again."),
     "mask size": ("error", "A mask of another size marks other pixels than the lesion's; export it anew."),
     "mask transposed": ("error", "Height and width are swapped, so the outline lies across the lesion; turn it."),
-    "mask values": ("error", "A mask says lesion or skin; grey values between leave open which, so threshold it."),
+    "mask unturned": ("error", "EXIF turns the image and the mask was drawn before, so it lies elsewhere; turn it."),
+    "mask values": ("error", "A mask says lesion or skin; other values leave open which: threshold it, or name one."),
+    "empty masks": ("error", "All masks, or all but a few, are empty, so nothing can be learnt; export them anew."),
     "image without mask": ("error", "The set has masks, this image has none; move it to a pool for pretraining."),
     "mask without image": ("error", "Nothing belongs to this mask, often a name misspelt; rename or remove it."),
     "lesion across split": ("error", "What is trained on shows up again in the score; draw the split by lesion."),
@@ -45,6 +49,8 @@ SEVERITY_AND_WHY: Mapping[str, tuple[Severity, str]] = {
     "near-duplicate": ("warning", "One photograph or one lesion twice; keep such pairs on one side of a split."),
     "wrong mode": ("warning", "Not RGB (or a mask not grey): programs convert it in different ways; re-encode it."),
     "EXIF-rotated": ("warning", "Programs that ignore EXIF see it turned against its mask; store it upright."),
+    "turned unlike its mask": ("warning", "The mask fits better once turned as EXIF turns the image; look at it."),
+    "dark or flat": ("warning", "Nearly black, or of one shade: 12 bits stored in 16, or a failed export; look at it."),
     "tiny": ("warning", f"The shorter side has under {TINY} pixels, mostly a thumbnail; look for the original."),
     "empty mask": ("warning", "No pixel is lesion: right for plain skin, an export that failed everywhere else."),
     "full mask": ("warning", "All is lesion: right for a close-up, else an inverted mask; look at it."),
@@ -73,7 +79,10 @@ RULES = [
     FindingRule("mask unreadable", lambda table: table["fault"] == "mask unreadable", "{problem}"),
     FindingRule("mask size", lambda table: table["fault"] == "mask size", "{problem}"),
     FindingRule("mask transposed", lambda table: table["fault"] == "mask transposed", "{problem}"),
+    FindingRule("mask unturned", lambda table: table["fault"] == "mask unturned", "{problem}"),
     FindingRule("mask values", lambda table: table["fault"] == "mask values", "{problem}"),
+    FindingRule("turned unlike its mask", lambda table: table["mask_unturned"] == 1, "EXIF orientation {orientation}"),
+    FindingRule("dark or flat", lambda table: darkness(table).notna(), "{width} x {height} pixels, mode {mode}"),
     FindingRule("wrong mode", lambda table: ~table["mode"].isin(["RGB", ""]), "image is {mode}"),
     FindingRule("wrong mode", lambda table: ~table["mask_mode"].isin(["L", "1", "P", ""]), "mask is {mask_mode}"),
     FindingRule("EXIF-rotated", lambda table: table["orientation"] != 1, "EXIF orientation {orientation}"),
@@ -86,6 +95,13 @@ RULES = [
         "mask at the border", lambda table: table["mask_border"] > 0, "{mask_border:.0%} of the frame is lesion"
     ),
 ]
+
+
+def darkness(table: Table) -> "pd.Series[float]":
+    """The lightest of 64 fields of each picture that is nearly black or of one shade, grey values; nan for others."""
+    tones = [np.frombuffer(bytes.fromhex(digits), np.uint8).astype(int) for digits in table["tones"]]
+    lightest = [grey.max() if len(grey) and (grey.max() < DARK or np.ptp(grey) < FLAT) else np.nan for grey in tones]
+    return pd.Series(lightest, index=table.index, dtype=float)
 
 
 def shorter(table: Table) -> "pd.Series[int]":
@@ -108,7 +124,12 @@ def findings_of(manifest: Manifest, pairs: Table, scores: Table, split: Mapping[
     for name, least in THRESHOLDS.items():
         present = (scores[name] >= least).to_numpy()
         findings.append(finding_rows(name, table[present].join(scores[name]), f"score {{{name}:.2f}}"))
-    findings += [unpaired_findings(manifest), duplicate_findings(table), near_duplicate_findings(table, pairs)]
+    findings += [
+        unpaired_findings(manifest),
+        empty_findings(manifest),
+        duplicate_findings(table),
+        near_duplicate_findings(table, pairs),
+    ]
     findings += [leak_findings(table, pairs, sides, "lesion across parts" if split is None else "lesion across split")]
     order = {name: place for place, name in enumerate(KINDS)}
     whole = pd.concat([part for part in findings if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
@@ -140,6 +161,13 @@ def unpaired_findings(manifest: Manifest) -> Table:
         finding_rows("image without mask", bare, "no mask has the image's name"),
         finding_rows("mask without image", alone, "no image without a mask has the mask's name"),
     ])  # fmt: skip
+
+
+def empty_findings(manifest: Manifest) -> Table:
+    """The empty masks of a set in which there is next to nothing else."""
+    empty = manifest.table["mask_area"] == 0
+    rows = manifest.table[empty] if mostly_empty(manifest) else manifest.table[:0]
+    return finding_rows("empty masks", rows, f"{int(empty.sum())} of {len(manifest)} are empty")
 
 
 def duplicate_findings(table: Table) -> Table:
@@ -199,9 +227,10 @@ def read_sides(path: Path, manifest: Manifest) -> dict[str, str]:
     Raises:
         UserError: If it is no split file, or names no image of this set.
     """
-    sides = {image: side for side, images in sides_in(path).items() for image in images}
-    if not set(sides) & set(manifest.table["image_id"]):
+    images_by_side, _ = sides_of_images(path, manifest)
+    sides = {image: side for side, images in images_by_side.items() for image in images}
+    if not sides:
         raise UserError(
-            f"--split {path}: none of its ids is an image of {manifest.root}; give the split of this data set"
+            f"--split {path}: none of its ids is an image of {manifest.place}; give the split of this data set"
         )
     return sides

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dermssl.check.findings import KINDS
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import read_values
+from dermssl.data.masks import Lesion, lesion_of, read_labels
 from dermssl.errors import UserError
 from dermssl.files import write_text
 
@@ -99,31 +99,34 @@ def pictures_of_kind(manifest: Manifest, findings: pd.DataFrame, most: int) -> t
     by_id = {row["image_id"]: row for row in manifest.table.to_dict("records")}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         first = [row for _, row in once.head(most).iterrows()]
-        pictures = list(pool.map(lambda row: finding_picture(manifest.root, by_id, row), first))
+        pictures = list(pool.map(lambda row: finding_picture(manifest, by_id, row), first))
     return pictures, max(0, len(once) - most)
 
 
-def finding_picture(root: Path, by_id: Mapping[str, TableRow], finding: TableRow) -> FindingPicture:
+def finding_picture(manifest: Manifest, by_id: Mapping[str, TableRow], finding: TableRow) -> FindingPicture:
     """The picture of a finding with the one that stands beside it; `by_id` holds the manifest's rows."""
     ids = [finding["image_id"]] + [finding["beside"]] * bool(finding["beside"])
     thumbnails = []
     for image_id in ids:
         if finding["kind"] == "mask without image":
-            thumbnails.append(Thumbnail(jpeg_thumbnail(root / finding["path"], None), Path(finding["path"]).name))
+            thumbnails.append(
+                Thumbnail(jpeg_thumbnail(manifest.root / finding["path"], None), Path(finding["path"]).name)
+            )
         else:
-            thumbnails.append(Thumbnail(thumbnail_of(root, by_id[image_id]), image_id))
+            thumbnails.append(Thumbnail(thumbnail_of(manifest, by_id[image_id]), image_id))
     return FindingPicture(thumbnails, finding["detail"])
 
 
-def thumbnail_of(root: Path, row: TableRow) -> str:
+def thumbnail_of(manifest: Manifest, row: TableRow) -> str:
     """The thumbnail of a manifest's row, with its mask's outline where there is one."""
     if row["fault"] in CLOSED:
         return ""
     masked = row["mask_path"] and row["fault"] != "mask unreadable"
-    return jpeg_thumbnail(root / row["path"], root / row["mask_path"] if masked else None)
+    lesion = lesion_of(read_labels(manifest.root / row["mask_path"]), manifest.lesion_value) if masked else None
+    return jpeg_thumbnail(manifest.root / row["path"], lesion)
 
 
-def jpeg_thumbnail(path: Path, mask: Path | None) -> str:
+def jpeg_thumbnail(path: Path, lesion: Lesion | None) -> str:
     """A small JPEG as a data address, the mask's outline in cyan; nothing where the file cannot be read."""
     try:
         pixels = read_rgb(path)
@@ -132,10 +135,9 @@ def jpeg_thumbnail(path: Path, mask: Path | None) -> str:
     scale = min(1.0, LONGEST / max(pixels.shape[:2]))
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    values = read_values(mask) if mask is not None else None
-    if values is not None:
-        lesion = cv2.resize((values > 0).astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
-        outlines, _ = cv2.findContours(lesion.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if lesion is not None:
+        shrunk = cv2.resize(lesion.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+        outlines, _ = cv2.findContours(shrunk.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(small, outlines, -1, CYAN, 1)
     return data_address(np.asarray(small, np.uint8))
 

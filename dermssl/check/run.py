@@ -19,6 +19,7 @@ from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import closing, write_table
+from dermssl.splits.drawn import groups_in_words
 from dermssl.splits.near_duplicates import near_pairs
 
 EXAMPLES = 3  # on the terminal
@@ -33,26 +34,33 @@ def run(config: CheckConfig) -> None:
         SystemExit: With code 1 where there are errors, once all is written.
     """
     began = time.perf_counter()
-    if config.out.resolve().is_relative_to(config.data.resolve()):
+    place = config.data.resolve()
+    if config.out.resolve().is_relative_to(place):
         raise UserError(f"--out {config.out}: lies inside the data set, which is never written to; give another folder")
     if config.fix is not None:
         refuse_place(config.fix, config.data)
 
     # What there is, and what is wrong with it.
-    manifest = read_manifest(config.data)
+    manifest = read_manifest(config.data, config)
     split = None if config.split is None else read_sides(config.split, manifest)
     pairs, scores = near_pairs(manifest), covariate_scores(manifest)
+    sentences = (*manifest.sentences(), f"splits keep {groups_in_words(manifest.table, pairs)}")
     findings = findings_of(manifest, pairs, scores, split)
 
     # The report.
-    folder = config.out / config.data.resolve().name
-    facts = set_summary(manifest, findings) | {"seconds": round(time.perf_counter() - began, 1), **environment()}
+    folder = config.out / (place.name if place.is_dir() else place.stem)
+    facts = set_summary(manifest, findings) | {
+        "read": list(sentences),
+        "seconds": round(time.perf_counter() - began, 1),
+        **environment(),
+    }
     write_table(folder / "findings.csv", findings)
     write_table(folder / "covariates.csv", covariate_table(manifest, scores))
     write_json(folder / "check.json", facts)
     write_page(folder / "check.html", manifest, findings, facts, config.thumbnails)
 
     # What a person reads, and does next.
+    print("\n".join(sentences))
     print(terminal_table(findings, len(manifest)))
     errors = int((findings["severity"] == "error").sum())
     print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
@@ -106,6 +114,7 @@ def set_summary(manifest: Manifest, findings: pd.DataFrame) -> dict[str, object]
     severities = findings["severity"].value_counts()
     return {
         "data": str(manifest.root),
+        "read": list(manifest.sentences()),
         "manifest": manifest.hash,
         "images": len(table),
         "masks": int((table["mask_path"] != "").sum()) + len(manifest.orphans),

@@ -1,90 +1,41 @@
-"""Reading pictures: which files are pictures, and one rule for how their pixels lie."""
+"""Pictures as networks take them: uint8 RGB, upright, shrunk; and the hashes by which they are compared."""
 
-import io
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dermssl.data.decoding import decode, rgb
 from dermssl.errors import UserError
-
-ORIENTATION = 0x0112  # of EXIF
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W) for a mask
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Every picture file in `folder` and below, hidden ones left out, in the order of their names.
+def read_rgb(path: Path, short_side: int | None = None) -> Pixels:
+    """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are.
+
+    Args:
+        path: The file.
+        short_side: Pixels that its shorter side is brought down to; None leaves the picture as it is.
 
     Raises:
-        UserError: If the folder is missing or holds no picture.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give one that holds images")
-    pictures = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_dir()
-    )
-    if not pictures:
-        raise UserError(f"{folder}: no images (no file here or in a folder below ends in {' '.join(SUFFIXES)})")
-    return pictures
-
-
-class StoredForm(NamedTuple):
-    """How a picture lies in its file."""
-
-    mode: str
-    """PIL's: RGB, L for grey, CMYK, P for a palette, I;16 for 16 bits, ..."""
-    orientation: int
-    """EXIF's, 1 to 8; 1 is upright."""
-
-
-def verify(data: bytes) -> tuple[StoredForm, Image.Image]:
-    """How the picture in `data` is stored, and the picture upright, decoded to its last byte.
-
-    PIL and not OpenCV: OpenCV fills the missing part of a truncated file with grey and says nothing.
-
-    Raises:
-        OSError: If the picture is truncated or is none.
+        UserError: If it cannot be read.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            stored = StoredForm(picture.mode, int(picture.getexif().get(ORIENTATION) or 1))
-            return stored, ImageOps.exif_transpose(picture)
-    except UnidentifiedImageError as error:
-        raise OSError("not a picture") from error  # PIL tells an address in memory instead
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:  # its other ways to say it
-        raise OSError(str(error)) from error
+        return pixels_of(path.read_bytes(), short_side)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}; replace or remove it") from error
 
 
-DECODING = {  # the sides' divisor -> OpenCV's flag
-    1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8,
-}  # fmt: skip
+def pixels_of(data: bytes, short_side: int | None = None) -> Pixels:
+    """The picture in a file's bytes, as `read_rgb`.
 
-
-def read_rgb(path: Path, divisor: int = 1) -> Pixels:
-    """The picture as (H, W, 3) RGB, upright by its EXIF orientation, as masks are; its sides divided by `divisor`."""
-    data = np.fromfile(path, np.uint8)
-    pixels = cv2.imdecode(data, DECODING[divisor]) if len(data) else None  # OpenCV stops at an empty file
-    if pixels is None:
-        raise UserError(f"{path}: not a picture that can be read; replace or remove it")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-
-
-def reduction(side: int, short_side: int) -> int:
-    """The divisor at which a JPEG is decoded in a fraction of the time and can still be shrunk to `short_side`.
-
-    Twice that side is kept for the averaging that follows, so that the result differs by a grey value or two.
+    Raises:
+        UndecodableError: If it cannot be read.
     """
-    return max((divisor for divisor in DECODING if side >= 2 * divisor * short_side), default=1)
+    pixels = rgb(decode(data, short_side))
+    return pixels if short_side is None else shrink(pixels, short_side)
 
 
 def shrink(pixels: Pixels, short_side: int) -> Pixels:

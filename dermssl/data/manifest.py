@@ -3,18 +3,22 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from dermssl.data.folders import ids_of, pair_masks, part_of
-from dermssl.data.images import find_pictures
-from dermssl.data.masks import OTHER_ENDING, is_mask
+from dermssl.data.config import AS_NAMED, Reading
+from dermssl.data.folders import part_of
+from dermssl.data.listing import NOTHING, PassedOver
+from dermssl.data.masks import Lesion, read_lesion
 from dermssl.data.measurements import ManifestRow, measure_files
 from dermssl.data.metadata import with_metadata
+from dermssl.data.roles import below
+from dermssl.data.set_files import set_files_of
 from dermssl.errors import UserError, first_ten
 from dermssl.files import short_hash, whole_file
+from dermssl.wording import counted
 
 COLUMNS = {  # column -> type
     "image_id": "str", "path": "str", "size": "int64", "mtime": "int64", "sha256": "str",
@@ -23,9 +27,20 @@ COLUMNS = {  # column -> type
     "lesion_id": "str", "patient_id": "str", "label": "str", "source": "str", "licence": "str",
     "mask_path": "str", "mask_size": "int64", "mask_mtime": "int64", "mask_sha256": "str", "mask_mode": "str",
     "mask_values": "int64", "mask_area": "float64", "mask_components": "int64", "mask_holes": "int64",
-    "mask_border": "float64", "fault": "str", "problem": "str",
+    "mask_border": "float64", "mask_unturned": "int64", "lesion_value": "str", "fault": "str", "problem": "str",
 }  # fmt: skip
-KEY = ["path", "size", "mtime", "mask_path", "mask_size", "mask_mtime"]
+KEY = ["path", "size", "mtime", "mask_path", "mask_size", "mask_mtime", "lesion_value"]
+EMPTY = 0.95  # share of empty masks from which a set teaches nothing
+
+REMEDIES = (  # faults -> what they are, and what helps
+    (("unreadable", "truncated"), "a file that cannot be used", "fetch it again, or move it elsewhere"),
+    (("mask unreadable",), "a mask that cannot be used", "fetch it again, or move image and mask elsewhere"),
+    (("mask size",), "a mask of another size", "export it anew, or move image and mask elsewhere"),
+    (("mask unturned", "mask transposed"), "a mask that is turned",
+     "`check --fix FOLDER` writes a copy with it turned back"),
+    (("mask values",), "a mask that does not say which pixels are lesion",
+     "`check --fix FOLDER` writes a copy with soft edges thresholded, `--lesion_value N` names the lesion's value"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,14 @@ class Manifest:
     table: pd.DataFrame
     orphans: tuple[str, ...]
     """Masks without an image of their own, as paths below `root`."""
+    passed_over: PassedOver = NOTHING
+    """Files that are no images of the set."""
+    notes: tuple[str, ...] = ()
+    """What every command says of how the set was read: tables that were joined, ids that are none."""
+    lesion_value: float | None = None
+    """The value of masks that means lesion; None for all but 0."""
+    listed: Path | None = None
+    """The list that names the files; None for a folder."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -43,8 +66,13 @@ class Manifest:
     @property
     def hash(self) -> str:
         """Twelve hex digits that change with any image, mask or id, and with nothing else."""
-        content = self.table[["image_id", "lesion_id", "sha256", "mask_sha256"]]
-        return short_hash(content.values.tolist(), 12)
+        content = self.table[["image_id", "lesion_id", "sha256", "mask_sha256"]].values.tolist()
+        return short_hash(content if self.lesion_value is None else [self.lesion_value, content], 12)
+
+    @property
+    def place(self) -> Path:
+        """What a person gives to have this set read: its folder, or its list."""
+        return self.listed or self.root
 
     @property
     def has_masks(self) -> bool:
@@ -63,41 +91,44 @@ class Manifest:
     def take(self, image_ids: Sequence[str]) -> "Manifest":
         """The rows of these images, in the order given."""
         taken = self.table.set_index("image_id", drop=False).loc[list(image_ids)]
-        return Manifest(self.root, taken.reset_index(drop=True), ())
+        return replace(self, table=taken.reset_index(drop=True), orphans=(), passed_over=NOTHING, notes=())
+
+    def lesion(self, row: int) -> Lesion:
+        """The lesion of the image in this row, (H, W) booleans, of the image's native size."""
+        return read_lesion(self.root / str(self.table["mask_path"].iat[row]), self.lesion_value)
+
+    def sentences(self, *, masks: bool = True) -> tuple[str, ...]:
+        """What a person is told of how the set was read; without `masks`, those are among the files passed over."""
+        taken = [*self.table.loc[self.table["mask_path"] != "", "mask_path"], *self.orphans] if not masks else []
+        passed_over = self.passed_over.also("taken for masks", sorted(taken))
+        return tuple(filter(None, (passed_over.sentence, *self.notes)))
 
 
-def read_manifest(root: Path, keep_in: Path | None = None, masks_in: Path | None = None) -> Manifest:
-    """The manifest of the data set in `root`, from what was kept where files have not changed since.
-
-    Layouts: ISIC challenge folders, HAM10000, `images/` and `masks/`, or images at any depth; a mask is known by its
-    folder (`masks`, `..._GroundTruth`, `..._segmentations`) or its ending (`_segmentation`, `_mask`). A `metadata.csv`
-    (or any other CSV with a column of image ids) in `root` or beside it gives lesion ids, patient ids and classes.
+def read_manifest(place: Path, reading: Reading = AS_NAMED, *, keep_in: Path | None = None) -> Manifest:
+    """The manifest of a data set, from what was kept where files have not changed since.
 
     Args:
-        root: Folder of the data set.
+        place: Its folder, in one of the layouts of docs/data.md; or a CSV of paths.
+        reading: What a person says of it: how masks are named, which of their values is lesion.
         keep_in: Folder that keeps the table; `kept_folder(root)` by default.
-        masks_in: Folder of masks that lie elsewhere; every picture in it is one, and those in `root` are left alone.
 
     Raises:
-        UserError: If the folder is missing or empty, or two files have the same path as id.
+        UserError: If it is missing or empty, two files have the same path as id, or a table does not fit its images.
     """
-    files = find_pictures(root)
-    images = [path for path in files if not is_mask(path, root) and not OTHER_ENDING.search(path.stem)]
-    if not images:
-        raise UserError(f"{root}: {len(files)} masks and no image; give the folder that holds images and masks")
-    inside = [path for path in files if is_mask(path, root)]
-    mask_files = inside if masks_in is None else find_pictures(masks_in.resolve())
-    masks, strays = pair_masks(images, [path for path in mask_files if not OTHER_ENDING.search(path.stem)])
-    file = (keep_in or kept_folder(root)) / "manifest.parquet"
-    rows = [row_of(image, masks.get(image), root) for image in images]
-    table = pd.DataFrame(complete(rows, kept_rows(file), root))
-    table["image_id"] = ids_of(images, root)
-    table["part"] = [part_of(image, root) for image in images]
-    table = with_metadata(table, root).sort_values("image_id", ignore_index=True)
-    table = table[list(COLUMNS)].astype(COLUMNS)
+    files = set_files_of(place, reading)
+    file = (keep_in or kept_folder(files.root)) / files.kept_as
+    rows = [row_of(image, files.mask_of.get(image), files.root) for image in files.images]
+    rows = [row | {"lesion_value": reading.lesion_value or ""} for row in rows]
+    table = pd.DataFrame(complete(rows, kept_rows(file), files.root, reading.lesion))
+    table["image_id"] = list(files.ids)
+    table["part"] = [part_of(path) for path in table["path"]]
+    notes = files.notes + with_metadata(table, files.root, files.listed)
+    table = table.sort_values("image_id", ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
     with whole_file(file) as part:
         table.to_parquet(part)
-    return Manifest(root, table, tuple(below(path, root) for path in strays))
+    orphans = tuple(below(path, files.root) for path in files.orphans)
+    listed = place if files.listed else None
+    return Manifest(files.root, table, orphans, files.passed_over, notes, reading.lesion, listed)
 
 
 def kept_folder(root: Path) -> Path:
@@ -116,23 +147,21 @@ def kept_folder(root: Path) -> Path:
 
 def row_of(image: Path, mask: Path | None, root: Path) -> ManifestRow:
     """What a look at the directory tells of an image and its mask."""
-    stat = stat_of(image)
-    row: ManifestRow = {"path": str(image.relative_to(root)), "size": stat.st_size, "mtime": stat.st_mtime_ns}
+    size, mtime = size_and_time(image)
+    row: ManifestRow = {"path": below(image, root), "size": size, "mtime": mtime}
     row |= {"mask_path": "", "mask_size": 0, "mask_mtime": 0}
     if mask is not None:
-        stat = stat_of(mask)
-        row |= {"mask_path": below(mask, root), "mask_size": stat.st_size, "mask_mtime": stat.st_mtime_ns}
+        size, mtime = size_and_time(mask)
+        row |= {"mask_path": below(mask, root), "mask_size": size, "mask_mtime": mtime}
     return row
 
 
-def below(path: Path, root: Path) -> str:
-    """The path below `root`, or as it is where it lies elsewhere: joined to `root`, either leads to the file."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def stat_of(path: Path) -> os.stat_result:
-    """Size and time of a file; those of the link itself where it points to nothing, which reading then tells."""
-    return path.stat() if path.exists() else path.lstat()
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds of a file; zeros where there is none, or a link to nothing, which reading then tells."""
+    if not path.exists():
+        return 0, 0
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def kept_rows(file: Path) -> Mapping[tuple[object, ...], ManifestRow]:
@@ -152,16 +181,19 @@ def kept_rows(file: Path) -> Mapping[tuple[object, ...], ManifestRow]:
 
 
 def complete(
-    rows: list[ManifestRow], earlier: Mapping[tuple[object, ...], ManifestRow], root: Path
+    rows: list[ManifestRow],
+    earlier: Mapping[tuple[object, ...], ManifestRow],
+    root: Path,
+    lesion_value: float | None,
 ) -> list[ManifestRow]:
     """The rows with everything that takes reading the files, which is done once a file, on all cores."""
+
+    def completed(row: ManifestRow) -> ManifestRow:
+        kept = earlier.get(tuple(row[key] for key in KEY))
+        return kept or row | measure_files(root, str(row["path"]), str(row["mask_path"]), lesion_value)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda row: earlier.get(tuple(row[key] for key in KEY)) or measured_row(row, root), rows))
-
-
-def measured_row(row: ManifestRow, root: Path) -> ManifestRow:
-    """A row with what reading its files tells."""
-    return row | measure_files(root, str(row["path"]), str(row["mask_path"]))
+        return list(pool.map(completed, rows))
 
 
 def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
@@ -170,24 +202,46 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
     Args:
         manifest: The data set.
         masks: Whether every image needs a mask, and every mask an image.
+
+    Raises:
+        UserError: With what to do about each kind.
     """
-    table, findings = manifest.table, []
-    broken = table[table["problem"] != ""]
-    if not masks:
-        broken = broken[broken["width"] == 0]
-    if len(broken):
-        culprits = [f"{row.path}: {row.problem}" for row in broken.itertuples()]
-        findings.append(f"{len(broken)} images with a file that cannot be used ({first_ten(culprits)})")
+    table = manifest.table
+    broken = table[table["problem"] != ""] if masks else table[table["width"] == 0]
+    culprits = {
+        fault: [f"{row.path}: {row.problem}" for row in rows.itertuples()] for fault, rows in broken.groupby("fault")
+    }
+    findings = [
+        f"{counted(len(rows), 'image')} with {what} ({first_ten(rows)}; {remedy})"
+        for faults, what, remedy in REMEDIES
+        if (rows := [culprit for fault in faults for culprit in culprits.get(fault, [])])
+    ]
     if masks:
-        bare = table.loc[table["mask_path"] == "", "path"].tolist()
-        if bare:
-            findings.append(f"{len(bare)} images without a mask ({first_ten(bare)})")
-        if manifest.orphans:
+        findings += unpaired(manifest)
+        if mostly_empty(manifest):
+            empty = int((table["mask_area"] == 0).sum())
             findings.append(
-                f"{len(manifest.orphans)} masks without an image of their own ({first_ten(manifest.orphans)})"
+                f"{empty} of {len(table)} masks are empty, so that there is nothing to learn (export them anew)"
             )
     if findings:
         raise UserError(
-            f"{manifest.root}: {'; '.join(findings)}; mend or remove these files "
-            f"(python -m dermssl check {manifest.root} lists them all)"
+            f"{manifest.place}: {'; '.join(findings)}; python -m dermssl check {manifest.place} lists them all"
         )
+
+
+def unpaired(manifest: Manifest) -> list[str]:
+    """What is wrong with images without a mask and masks without an image."""
+    bare, orphans = manifest.table.loc[manifest.table["mask_path"] == "", "path"].tolist(), manifest.orphans
+    findings = []
+    if bare:
+        remedy = "move them elsewhere, or say with `--masks` how masks are named"
+        findings.append(f"{counted(len(bare), 'image')} without a mask ({first_ten(bare)}; {remedy})")
+    if orphans:
+        findings.append(f"{counted(len(orphans), 'mask')} without an image ({first_ten(orphans)}; rename or move them)")
+    return findings
+
+
+def mostly_empty(manifest: Manifest) -> bool:
+    """Whether all masks that can be read are empty, or all but a few."""
+    areas = manifest.table["mask_area"].dropna()
+    return len(areas) > 0 and bool((areas == 0).mean() >= EMPTY)

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dermssl.data.images import Pixels, read_rgb, reduction, shrink
+from dermssl.data.images import Pixels, read_rgb, shrink
 from dermssl.data.manifest import Manifest, kept_folder
-from dermssl.data.masks import read_mask
 from dermssl.files import need_room, short_hash, whole_folder
 from dermssl.runs.lock import lock_to_make
 
 CHUNK = 256
 LONG = 2000  # images; fewer are decoded before a bar could be read
-FORMAT = 2  # raised when the same files give other pixels
+FORMAT = 3  # raised when the same files give other pixels
 
 
 @dataclass(frozen=True)
@@ -48,20 +47,19 @@ def cached_images(manifest: Manifest, short_side: int) -> PixelCache:
 
     Give it the whole data set and `take` from it: one cache then serves every split, fraction and fold.
     """
-    paths, sides = manifest.paths(), manifest.table[["width", "height"]].min(axis=1).tolist()
+    paths = manifest.paths()
 
     def small(index: int) -> Pixels:
-        return shrink(read_rgb(paths[index], reduction(sides[index], short_side)), short_side)
+        return read_rgb(paths[index], short_side)
 
     return cached("images", manifest, short_side, small)
 
 
 def cached_masks(manifest: Manifest, short_side: int) -> PixelCache:
     """The masks of `manifest` in its order, 0 or 1, in the sizes of `cached_images`; half-covered pixels are lesion."""
-    paths = manifest.paths("mask_path")
 
     def small(index: int) -> Pixels:
-        whole = read_mask(paths[index]).astype(np.uint8) * 255
+        whole = manifest.lesion(index).astype(np.uint8) * 255
         return (shrink(whole, short_side) > 127).astype(np.uint8)
 
     return cached("masks", manifest, short_side, small)
@@ -70,7 +68,12 @@ def cached_masks(manifest: Manifest, short_side: int) -> PixelCache:
 def cached(kind: str, manifest: Manifest, short_side: int, picture: Callable[[int], Pixels]) -> PixelCache:
     """Opens the cache of these files at this size; builds it first where nobody has, and waits where somebody does."""
     hashes = manifest.table["sha256" if kind == "images" else "mask_sha256"].tolist()
-    folder = kept_folder(manifest.root) / f"{kind}-{short_side}-{short_hash([FORMAT, *hashes])}"
+    content = [
+        FORMAT,
+        *hashes,
+        *([manifest.lesion_value] if kind == "masks" and manifest.lesion_value is not None else []),
+    ]
+    folder = kept_folder(manifest.root) / f"{kind}-{short_side}-{short_hash(content)}"
     if not folder.is_dir():
         with lock_to_make(folder):
             if not folder.is_dir():

@@ -10,6 +10,7 @@ LABELLED = Path("data/isic2018")
 UNLABELLED = Path("data/unlabelled")
 SYNTHETIC_LABELLED = Path("data/synthetic/labelled")
 SYNTHETIC_UNLABELLED = Path("data/synthetic/unlabelled")
+LIST_ENDINGS = (".csv", ".tsv")  # of a list of paths
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
@@ -35,13 +36,21 @@ def unlabelled_source(folder: Path | None, flag: str = "--data") -> ImageSource:
     return choose_source(folder, [UNLABELLED, LABELLED], SYNTHETIC_UNLABELLED, flag)
 
 
+def is_data_set(place: Path) -> bool:
+    """Whether something is there to be read as a data set: a folder, or a list of paths."""
+    return place.is_dir() or (place.suffix.lower() in LIST_ENDINGS and place.is_file())
+
+
 def choose_source(folder: Path | None, defaults: list[Path], synthetic: Path, flag: str = "--data") -> ImageSource:
     """`folder` where it is given, else the first of `defaults` that exists, else the synthetic set; with the reason."""
     if folder == synthetic:
         return ImageSource(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
     if folder is not None:
-        if not folder.is_dir():
-            raise UserError(f"{flag} {folder}: no such folder; give a folder of images, or leave {flag} out")
+        if not is_data_set(folder):
+            raise UserError(
+                f"{flag} {folder}: no such folder or list; give a folder of images or a CSV of their paths, "
+                f"or leave {flag} out"
+            )
         return ImageSource(folder, f"{folder} ({flag})", synthetic=False)
     for default in defaults:
         if default.is_dir():

@@ -7,14 +7,13 @@ but the features differs between two encoders.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import Lesion
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.features.ridge import at_grid, coverage, moment, predicted_maps, ridge_by_folds
@@ -39,9 +38,9 @@ class MaskedPictures:
         """How many pictures have no mask, or one that is broken."""
         return len(self.manifest) - len(self.train) - len(self.val)
 
-    def mask(self, row: int) -> Path:
-        """The file of a row's mask."""
-        return self.manifest.root / str(self.manifest.table["mask_path"].iloc[row])
+    def mask(self, row: int) -> Lesion:
+        """The mask of a row, (H, W)."""
+        return self.manifest.lesion(row)
 
     def lesions(self, rows: Sequence[int]) -> list[str]:
         """The lesion of each of these rows."""
@@ -87,7 +86,7 @@ def probe_dense(
     table = pictures.manifest.table
     rows = []
     for row, stages in zip(pictures.val, encoder.stages(images, pictures.val), strict=True):
-        truth = read_mask(pictures.mask(row))
+        truth = pictures.mask(row)
         maps = predicted_maps(stages, encoder.image_size // STRIDE, columns, truth.shape)  # (sizes, H, W)
         names = {"image_id": table["image_id"].iloc[row], "lesion_id": table["lesion_id"].iloc[row]}
         for size, lesion in zip(sizes, (maps > 0.5).cpu().numpy(), strict=True):

@@ -1,7 +1,6 @@
 """Ridge regression from feature maps to masks: its sums picture by picture, its closed form, its maps."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import Lesion
 
 PENALTIES = tuple(10.0**power for power in range(-6, 3))
 
@@ -25,9 +24,9 @@ def at_grid(stages: Sequence[Tensor], side: int) -> Tensor:
     return torch.cat(even, dim=1)[0].flatten(1).T.double()
 
 
-def coverage(mask: Path, side: int) -> Tensor:
+def coverage(mask: Lesion, side: int) -> Tensor:
     """The share of each grid cell that is lesion, in [0, 1], (side * side,)."""
-    whole = read_mask(mask).astype(np.float32)
+    whole = mask.astype(np.float32)
     return torch.from_numpy(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA)).double().flatten()
 
 

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dermssl.bounds import at_least, share
+from dermssl.data.config import READING_OPTIONS, Reading
 
 OnLeak = Literal["stop", "drop", "allow"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class SplitConfig(Reading):
     """Which images are held out, and what happens if one of them leaks into training."""
 
     split: str = "drawn"
-    """drawn, a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501
+    """drawn, folders (train, val, test), a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501
     val_fraction: float = 0.2
     """Share of the images to hold out and score; patients, lesions and near-duplicates are never on both sides."""
     folds: int = 0
@@ -26,6 +27,7 @@ class SplitConfig:
     """If held-out images, or near-duplicates of them, are trained on: stop, drop them from training, or allow it."""
 
     def __post_init__(self) -> None:
+        Reading.__post_init__(self)
         share(self, "val_fraction", interval="(0, 1)")
         at_least(self, 0, "split_seed")
         if self.folds < 0 or self.folds == 1:
@@ -35,4 +37,4 @@ class SplitConfig:
 
 
 # What stands for these in a run's name is the split that comes of them.
-SPLIT_OPTIONS = frozenset({"split", "val_fraction", "folds", "fold", "split_seed", "on_leak"})
+SPLIT_OPTIONS = READING_OPTIONS | {"split", "val_fraction", "folds", "fold", "split_seed", "on_leak"}

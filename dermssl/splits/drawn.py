@@ -20,6 +20,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.errors import UserError
 from dermssl.files import short_hash, write_json
 from dermssl.splits.config import SplitConfig
+from dermssl.wording import counted
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 AREAS = 5  # classes of lesion area, with equally many groups each
@@ -42,6 +43,8 @@ class Split:
     """Neither: the official validation and test images of a set whose training images are split."""
     origin: str = ""
     """How it came to be: drawn, a fold, an official one, or a file."""
+    groups: int = 0
+    """How many groups the images are in that stay together; 0 where somebody else has drawn the split."""
 
     @property
     def hash(self) -> str:
@@ -134,15 +137,16 @@ def draw_split(manifest: Manifest, options: SplitConfig, pairs: pd.DataFrame) ->
         lesions = f"{len(stacks)} lesion{'s' if len(stacks) != 1 else ''}"
         remedy = "give a data set with more lesions" + (", or fewer --folds" if options.folds > 2 else "")
         raise UserError(
-            f"{manifest.root}: {lesions} cannot be split into {parts} parts of training and held-out images; {remedy}"
+            f"{manifest.place}: {lesions} cannot be split into {parts} parts of training and held-out images; {remedy}"
         )
     first, last = held_out_stretch([len(stack) for stack in stacks], options)
     val = tuple(image for stack in stacks[first:last] for image in stack)
     train = tuple(image for stack in [*stacks[last:], *stacks[:first]] for image in stack)
     how = f"fold {options.fold} of {options.folds}" if options.folds else f"hold-out of {options.val_fraction:.0%}"
     return Split(
-        options.split_seed, grouped_by(candidates, inside), train, val, tuple(table.loc[official, "image_id"]), how
-    )
+        options.split_seed, grouped_by(candidates, inside), train, val, tuple(table.loc[official, "image_id"]), how,
+        len(stacks),
+    )  # fmt: skip
 
 
 def held_out_stretch(sizes: Sequence[int], options: SplitConfig) -> tuple[int, int]:
@@ -173,6 +177,18 @@ def grouped_by(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
         ("near-duplicate", len(pairs) > 0),
     ]
     return ", ".join(kind for kind, applies in kinds if applies) or "image"
+
+
+def groups_in_words(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """What keeps the images of a manifest's table together, and in how many groups."""
+    return together(grouped_by(table, pairs), len(set(groups_of(table, pairs).tolist())), len(table))
+
+
+def together(kinds: str, groups: int, images: int) -> str:
+    """By what images are kept together, and in how many groups: the words of every log and report."""
+    if kinds == "image":
+        return "every image by itself, for no lesion, patient or near-duplicate links any two"
+    return f"images of one {kinds.replace(', ', ' or ')} together ({groups:,} groups of {counted(images, 'image')})"
 
 
 def limited_split(split: Split, limit: int | None) -> Split:

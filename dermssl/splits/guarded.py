@@ -7,7 +7,7 @@ import pandas as pd
 
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SplitConfig
-from dermssl.splits.drawn import Split
+from dermssl.splits.drawn import Split, together
 from dermssl.splits.leaks import COLUMNS, Verdict, guard, leaking_pairs
 from dermssl.splits.official import AS_GIVEN, split_of
 from dermssl.weights.encoder import Start
@@ -41,11 +41,10 @@ class Guarded:
 
 def split_sentence(split: Split) -> str:
     """How a split came to be, what it keeps together, and its hash, as the log says it."""
-    together = (
-        "" if split.grouped_by == AS_GIVEN else f"images of one {split.grouped_by.replace(', ', ' or ')} together"
-    )
+    count = len(split.train) + len(split.val)
+    kept = "" if split.grouped_by == AS_GIVEN else together(split.grouped_by, split.groups, count)
     aside = f"{len(split.aside)} images on neither side" if split.aside else ""
-    return ", ".join(filter(None, [split.origin, together, aside, f"hash {split.hash}"]))
+    return ", ".join(filter(None, [split.origin, kept, aside, f"hash {split.hash}"]))
 
 
 def guarded_split(manifest: Manifest, config: SplitConfig, start: Start) -> Guarded:
@@ -77,7 +76,7 @@ def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Ver
         return Verdict(nothing, len(held), "unknown")
     folder = Path(str(start.card.data.get("folder", "")))
     remedy = (
-        f"pretrain it anew with --protect {held.root} and the same split options, which leaves held-out images out "
+        f"pretrain it anew with --protect {held.place} and the same split options, which leaves held-out images out "
         "(--on_leak drop, near-duplicates as well)"
     )
     pairs = leaking_pairs(start.seen, folder, held)

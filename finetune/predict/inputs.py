@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-
+from dermssl.data.decoding import decode, rgb
 from dermssl.data.folders import ids_of
-from dermssl.data.images import SUFFIXES, Pixels, find_pictures, read_rgb, reduction, shrink, verify
-from dermssl.data.masks import OTHER_ENDING, is_mask
+from dermssl.data.images import Pixels, shrink
+from dermssl.data.listing import NOTHING, SUFFIXES, PassedOver, list_folder
+from dermssl.data.roles import below, roles_of
 from dermssl.errors import UserError
 from finetune.augmentation.fit import Fit
 
@@ -50,8 +50,18 @@ class DamagedPicture:
     reason: str
 
 
-def pictures_in(images: Path, out: Path) -> list[InputPicture]:
-    """The pictures of a folder at any depth, masks and what lies in `out` left aside, or the single one.
+@dataclass(frozen=True)
+class InputPictures:
+    """The pictures to predict, and the files that are passed over."""
+
+    pictures: tuple[InputPicture, ...]
+    passed_over: PassedOver
+
+
+def pictures_in(images: Path, out: Path) -> InputPictures:
+    """The pictures of a folder at any depth, or the single one; what lies in `out` is left aside.
+
+    No name alone makes a file a mask here: those are passed over that are the mask of a picture beside them.
 
     Raises:
         UserError: If there is none, or two would have one mask's name.
@@ -61,44 +71,43 @@ def pictures_in(images: Path, out: Path) -> list[InputPicture]:
             raise UserError(
                 f"--images {images}: its name does not end as a picture's; give a folder, or a {' '.join(SUFFIXES)}"
             )
-        return [InputPicture(images, images.stem)]
+        return InputPictures((InputPicture(images, images.stem),), NOTHING)
     if out.resolve() == images.resolve():
         raise UserError(f"--out {out}: this is the folder of the images; give the masks a folder of their own")
-    inside = out.resolve().is_relative_to(images.resolve())
-    paths = [
-        path
-        for path in find_pictures(images)
-        if not (is_mask(path, images) or OTHER_ENDING.search(path.stem))
-        and not (inside and path.resolve().is_relative_to(out.resolve()))
-    ]
+    listing = list_folder(images)
+    files = [path for path in listing.pictures if not path.resolve().is_relative_to(out.resolve())]
+    roles = roles_of(files, images)
+    paths = sorted([*roles.images, *roles.orphans])
     if not paths:
-        raise UserError(f"--images {images}: holds no images, only masks; give a folder of images")
-    return [InputPicture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
+        raise UserError(f"--images {images}: holds no images but those in --out {out}; give a folder of images")
+    aside = sorted([*roles.mask_of.values(), *roles.neither])
+    passed_over = listing.passed_over.also("masks of pictures here", [below(path, images) for path in aside])
+    pictures = [InputPicture(path, name) for path, name in zip(paths, ids_of(paths, images), strict=True)]
+    return InputPictures(tuple(pictures), passed_over)
 
 
 def read_squares(picture: InputPicture, preprocessings: Sequence[Preprocessing]) -> InputSquares | DamagedPicture:
     """The picture as each network's square, decoded as for training; or what is wrong with it."""
+    sizes = sorted({preprocessing.cache_size or 0 for preprocessing in preprocessings})
     try:
-        _, upright = verify(picture.path.read_bytes())
-        height, width = upright.height, upright.width
-        del upright  # 50 megapixels are 150 MB
-        sizes = {preprocessing.cache_size for preprocessing in preprocessings}
-        shrunk = {size: read_shrunk(picture.path, min(height, width), size) for size in sizes}
-    except (OSError, UserError, cv2.error) as error:
-        return DamagedPicture(picture, read_failure(error, picture.path))
-    return InputSquares(
-        picture, height, width, tuple(view.fit.square(shrunk[view.cache_size]) for view in preprocessings)
-    )
+        data = picture.path.read_bytes()
+        shrunk = {size: shrunk_picture(data, size or None) for size in sizes}
+    except OSError as error:
+        return DamagedPicture(picture, error.strerror or str(error))
+    squares = tuple(view.fit.square(shrunk[view.cache_size or 0].pixels) for view in preprocessings)
+    return InputSquares(picture, shrunk[sizes[0]].height, shrunk[sizes[0]].width, squares)
 
 
-def read_shrunk(path: Path, short_side: int, cache_size: int | None) -> Pixels:
-    """The picture (H, W, 3), its shorter side at most `cache_size`: the pixels that a cache holds of it."""
-    if cache_size is None:
-        return read_rgb(path)
-    return shrink(read_rgb(path, reduction(short_side, cache_size)), cache_size)
+class ShrunkPicture(NamedTuple):
+    """A picture as a cache holds it, and its size before."""
+
+    pixels: Pixels
+    height: int
+    width: int
 
 
-def read_failure(error: Exception, path: Path) -> str:
-    """What is wrong, in a few words."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(text.removeprefix(f"{path}: ").split())
+def shrunk_picture(data: bytes, short_side: int | None) -> ShrunkPicture:
+    """The picture (H, W, 3), its shorter side at most `short_side`: the pixels that a cache holds of it."""
+    stored = decode(data, short_side)
+    pixels = rgb(stored)
+    return ShrunkPicture(pixels if short_side is None else shrink(pixels, short_side), stored.height, stored.width)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from dermssl.data.listing import PassedOver
 from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
 from dermssl.runs.folder import closing
@@ -37,11 +38,12 @@ class PredictionOutcome:
     stood: int
     """Pictures whose files stood already."""
     damaged: Sequence[DamagedPicture]
+    passed_over: PassedOver
 
     @property
     def exit_code(self) -> int:
-        """1 where pictures were left out, else 0."""
-        return int(bool(self.damaged))
+        """1 where a picture got no mask, for it is damaged or of a kind that is not read; else 0."""
+        return int(bool(self.damaged or self.passed_over.unread))
 
 
 def predict_masks(config: PredictConfig) -> PredictionOutcome:
@@ -87,7 +89,8 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
         command: What the user typed as far as the images, for the next command.
     """
     cut = cut_of(members, options)
-    pictures = pictures_in(options.images, options.out)
+    inputs = pictures_in(options.images, options.out)
+    pictures = inputs.pictures
     files = MaskFiles(options.out, options.overlay, options.probability)
     if options.submission is not None:
         refuse_names(pictures, options.submission)
@@ -101,7 +104,9 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
         damaged = run_behind_bar(pipeline, pictures, remaining, options)
         if options.submission is not None and not damaged:
             write_submission(options.submission, options.out, [picture.name for picture in pictures])
-    outcome = PredictionOutcome(options.out, len(remaining) - len(damaged), len(pictures) - len(remaining), damaged)
+    outcome = PredictionOutcome(
+        options.out, len(remaining) - len(damaged), len(pictures) - len(remaining), damaged, inputs.passed_over
+    )
     print_outcome(outcome, options, command)
     return outcome
 
@@ -226,6 +231,8 @@ def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: 
         print(f"{len(outcome.damaged)} damaged images were left out:", file=sys.stderr)
         for damaged in outcome.damaged:
             print(f"  {damaged.picture.path}: {damaged.reason}", file=sys.stderr)
+    if outcome.passed_over.files:
+        print(outcome.passed_over.sentence, file=sys.stderr if outcome.passed_over.unread else sys.stdout)
     if options.submission is not None:
         packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
         print(f"{options.submission}: {packed}")

@@ -11,8 +11,8 @@ from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from dermssl.data.images import verify
-from dermssl.data.masks import distinct, image_id_of
+from dermssl.data.decoding import decode
+from dermssl.data.roles import image_id_of
 from dermssl.download.archives import DAMAGE, is_junk
 from dermssl.errors import UserError, first_ten
 from dermssl.files import whole_file
@@ -143,16 +143,16 @@ def fault_of(member: SubmissionFile, size: Size | None = None) -> str:
     """What keeps a file from being a mask of the challenge, in a sentence with its name; empty where nothing does."""
     try:
         data = member.read()
-        stored, picture = verify(data)
+        stored = decode(data)
     except (OSError, RuntimeError, *DAMAGE) as error:
         return f"{member.name} cannot be decoded ({error})"
     if stored.mode not in ("1", "L"):
         return f"{member.name} is {stored.mode} and not a single channel of 8 bits"
     if stored.orientation != 1:
         return f"{member.name} is turned by its EXIF orientation, which the scorer does not see"
-    if size is not None and (picture.height, picture.width) != size:
-        return f"{member.name} is {picture.width} x {picture.height} and its image {size[1]} x {size[0]}"
-    values = distinct(np.asarray(picture.convert("L"), np.uint8))
+    if size is not None and (stored.height, stored.width) != size:
+        return f"{member.name} is {stored.width} x {stored.height} and its image {size[1]} x {size[0]}"
+    values = np.unique(np.asarray(stored.picture.convert("L"))).tolist()
     if not {0, 255} >= set(values):
         return f"{member.name} has other values than 0 and 255 ({first_ten(values)})"
     return ""

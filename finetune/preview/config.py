@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dermssl.bounds import at_least
+from dermssl.data.config import Reading
 from finetune.options.augment import AugmentConfig, FitName, Padding
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreviewConfig:
+class PreviewConfig(Reading):
     """What training would see of a data set, drawn without training, and how much lesion the padding invents."""
 
     data: Path | None = None
@@ -32,6 +33,7 @@ class PreviewConfig:
     """Seed of the draws: the pictures are those of a training with this seed on all of these images."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.augmentation_under("skin")
         at_least(self, 1, "draws")
         at_least(self, 0, "seed")

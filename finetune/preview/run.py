@@ -27,8 +27,9 @@ def preview(config: PreviewConfig) -> Path:
     source = labelled_source(config.data)
     prepare(1)  # the pictures are too small for two
     draw_if_absent(source, workers=1)
-    manifest = read_manifest(source.folder)
+    manifest = read_manifest(source.folder, config)
     refuse_problems(manifest, masks=True)
+    print("\n".join(manifest.sentences()))
     images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
     by_padding = {
         padding: AugmentedImages(

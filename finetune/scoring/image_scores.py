@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.scores.counts import measures
 from dermssl.scores.plots import thumbnail
@@ -50,12 +49,12 @@ def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, thr
         pixels: Pictures of these images, in the same order.
         threads: Images that are measured side by side, while the network waits; so many are in memory at native size.
     """
-    table, paths = val.table, val.paths("mask_path")
+    table = val.table
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
 
     def scores_of(prediction: tuple[int, Probability]) -> tuple[dict[str, float], BinShares, MaskThumbnails]:
         index, probability = prediction
-        truth, mask = read_mask(paths[index]), cut(probability)
+        truth, mask = val.lesion(index), cut(probability)
         return (
             measures(truth, mask),
             bin_shares(probability, truth),

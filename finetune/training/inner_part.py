@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import read_mask
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.errors import UserError
 from dermssl.scores.counts import count, jaccard
@@ -74,9 +73,9 @@ def mean_iou(predictor: Predictor, cut: Cut, images: Manifest, pixels: PixelCach
         images: With masks, at least one.
         pixels: The same images in the same order.
     """
-    table, masks = images.table, images.paths("mask_path")
+    table = images.table
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
     probabilities = predictor.probabilities(lambda index: np.asarray(pixels[index]), sizes)
     return float(
-        np.mean([jaccard(count(read_mask(masks[index]), cut(probability))) for index, probability in probabilities])
+        np.mean([jaccard(count(images.lesion(index), cut(probability))) for index, probability in probabilities])
     )

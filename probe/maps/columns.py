@@ -6,15 +6,10 @@ import numpy as np
 import pandas as pd
 
 from dermssl.data.manifest import Manifest
-from dermssl.data.metadata import id_column, metadata_files, read_csv
+from dermssl.data.metadata import BESIDE, joined_words, joins_of
 from dermssl.data.pixel_cache import PixelCache
 
 CLASS = "class"
-METADATA_NAMES = {  # our name -> what data sets call it
-    "site": ("localization", "anatom_site_general", "anatom_site_1", "site"),
-    "age": ("age", "age_approx"),
-    "sex": ("sex",),
-}
 NUMBERS = ("age", "lesion area")
 COLOUR = "mean colour"
 
@@ -49,17 +44,10 @@ def columns_of(manifest: Manifest, images: PixelCache, labels: Mapping[str, str]
 
 
 def metadata_columns(manifest: Manifest) -> dict[str, list[str]]:
-    """What the data set's own CSV files say of each image; '' where they say nothing."""
-    ids = manifest.table["image_id"]
-    columns = {name: [""] * len(ids) for name in METADATA_NAMES}
-    for path in metadata_files(manifest.root):
-        rows = read_csv(path)
-        rows = rows.drop_duplicates(id_column(rows)).set_index(id_column(rows))
-        for name, spellings in METADATA_NAMES.items():
-            column = next((column for column in spellings if column in rows), None)
-            if column is not None:
-                columns[name] = ids.map(rows[column]).fillna(pd.Series(columns[name])).astype(str).tolist()
-    return columns
+    """What the data set's own tables say of each image; '' where they say nothing."""
+    ids = manifest.table["image_id"].tolist()
+    words_by_name = {name: joined_words(joins_of(manifest.place, ids), name) for name in BESIDE}
+    return {name: [words.get(image, "") for image in ids] for name, words in words_by_name.items()}
 
 
 def sources(table: pd.DataFrame) -> list[str]:

@@ -22,8 +22,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dermssl.appearance.outlines import svg_outline
 from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest
-from dermssl.data.masks import image_id_of, read_mask
+from dermssl.data.masks import Lesion, read_lesion
 from dermssl.data.pixel_cache import PixelCache
+from dermssl.data.roles import image_id_of
 from dermssl.files import whole_file
 from dermssl.scores.plots import thumbnail
 from probe.maps.columns import COLOUR, NUMBERS
@@ -118,8 +119,8 @@ def contents(data: ExplorerData) -> dict[str, object]:
             column_of(name, data.columns[name].tolist()) for name in data.columns.columns if name != "image_id"
         ],
         "views": [{"name": view.name, "neighbours": view.neighbours.tolist()} for view in data.views],
-        "truth": [outline(path) for path in masks_of(data.manifest)],
-        "prediction": [outline(path) for path in predictions_of(data)],
+        "truth": [outline(mask) for mask in masks_of(data.manifest)],
+        "prediction": [outline(mask) for mask in predictions_of(data)],
     }
 
 
@@ -146,26 +147,26 @@ def webp_bytes(picture: Pixels, side: int) -> bytes:
     return cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
 
 
-def masks_of(manifest: Manifest) -> Iterator[Path | None]:
-    """The mask file of each image that has a usable one."""
+def masks_of(manifest: Manifest) -> Iterator[Lesion | None]:
+    """The mask of each image that has a usable one."""
     table = manifest.table
-    for path, problem in zip(table["mask_path"], table["problem"], strict=True):
-        yield manifest.root / path if path and not problem else None
+    for index, (path, problem) in enumerate(zip(table["mask_path"], table["problem"], strict=True)):
+        yield manifest.lesion(index) if path and not problem else None
 
 
-def predictions_of(data: ExplorerData) -> Iterator[Path | None]:
+def predictions_of(data: ExplorerData) -> Iterator[Lesion | None]:
     """The predicted mask of each image that has one."""
     folder = data.predictions
     path_of = {} if folder is None else {image_id_of(path): path for path in sorted(folder.rglob("*_segmentation.png"))}
     for image in data.manifest.table["image_id"]:
-        yield path_of.get(image)
+        yield read_lesion(path_of[image]) if image in path_of else None
 
 
-def outline(path: Path | None) -> str:
+def outline(lesion: Lesion | None) -> str:
     """A mask's outline as SVG path data in thousandths of its sides; '' where there is no mask."""
-    if path is None:
+    if lesion is None:
         return ""
-    mask = thumbnail(read_mask(path), OUTLINED) > 0
+    mask = thumbnail(lesion, OUTLINED) > 0
     return svg_outline(mask, 1000 / mask.shape[1], 1000 / mask.shape[0])
 
 

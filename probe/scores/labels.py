@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermssl.data.manifest import Manifest
-from dermssl.errors import UserError, first_ten
-from dermssl.flags import spelling_hint
+from dermssl.data.metadata import refuse_stranger
+from dermssl.data.tables import Join, column_name, is_placeholder, joined, needed_column, read_table
+from dermssl.errors import UserError
 from dermssl.splits.drawn import Split
 
 
@@ -50,14 +51,14 @@ class ClassSplit:
 
 
 def labels_of(manifest: Manifest, option: str | None) -> dict[str, str]:
-    """The class of every image that has one.
+    """The class of every image that has one; says of a file which of its rows are of images here.
 
     Args:
         manifest: The whole data set.
-        option: `CSV:COLUMN` of --labels, a file with a column `image_id`; None takes the classes of the manifest.
+        option: `CSV:COLUMN` of --labels, a table with a column of image ids; None takes the classes of the manifest.
 
     Raises:
-        UserError: If the file or its column is missing, or it names images that the data set has not.
+        UserError: If the file or its column is missing, no row is of an image, or two say different things of one.
     """
     if option is None:
         own = dict(zip(manifest.table["image_id"], manifest.table["label"], strict=True))
@@ -67,37 +68,36 @@ def labels_of(manifest: Manifest, option: str | None) -> dict[str, str]:
         raise UserError(
             f"--labels {option}: expected a file and one of its columns, FILE:COLUMN, such as metadata.csv:dx"
         )
-    table = read_table(Path(path), column)
-    strangers = sorted(set(table["image_id"]) - set(manifest.table["image_id"]))
-    if strangers:
-        raise UserError(
-            f"--labels {path}: {len(strangers)} ids have no image in {manifest.root} ({first_ten(strangers)}); "
-            "remove these rows, or give --data the folder that holds them"
-        )
-    return dict(zip(table["image_id"], table[column], strict=True))
+    join = joined_classes(Path(path), column, manifest)
+    print(f"classes: {join.sentence}", flush=True)
+    words = join.table.frame[column_name(column)]
+    return one_class_each(join, words)
 
 
-def read_table(path: Path, column: str) -> pd.DataFrame:
-    """The columns `image_id` and `column` of a CSV as words, rows without a class left out."""
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise UserError(f"--labels {path}: no such file; give a CSV with columns image_id and {column}") from None
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(
-            f"--labels {path}: cannot be read as CSV ({error}); give a CSV with columns image_id and {column}"
-        ) from error
-    columns = [str(name) for name in table.columns]
-    for needed in ("image_id", column):
-        if needed not in columns:
-            hint = spelling_hint(needed, columns) or f"; it has {first_ten(columns)}"
-            raise UserError(f"--labels {path}: has no column '{needed}'{hint}")
-    twice = table.loc[table["image_id"].duplicated(), "image_id"].tolist()
-    if twice:
-        raise UserError(
-            f"--labels {path}: image ids with more than one row: {len(twice)} ({first_ten(twice)}); keep one row each"
-        )
-    return table[["image_id", column]].dropna()
+def joined_classes(path: Path, column: str, manifest: Manifest) -> Join:
+    """The rows of a table of classes, each with its image."""
+    if not path.is_file():
+        raise UserError(f"--labels {path}: no such file; give a CSV with columns image_id and {column}")
+    table = read_table(path, "--labels")
+    needed_column(table, column, "--labels")
+    if not table.column("image_id"):
+        needed_column(table, "image_id", "--labels")
+    join = joined(table, manifest.table["image_id"].tolist())
+    if not (join.image_of != "").any():
+        refuse_stranger(join, manifest.table["image_id"].tolist())
+    return join
+
+
+def one_class_each(join: Join, words: "pd.Series[str]") -> dict[str, str]:
+    """Image -> class, where the rows that are its own say one."""
+    labels: dict[str, str] = {}
+    for image, word in zip(join.image_of, words, strict=True):
+        if image and not is_placeholder(word) and labels.setdefault(image, word) != word:
+            raise UserError(
+                f"--labels {join.table.path}: says that image {image} is {labels[image]}, and in another row {word}; "
+                "keep one row"
+            )
+    return labels
 
 
 def class_split(manifest: Manifest, split: Split, labels: Mapping[str, str]) -> ClassSplit:

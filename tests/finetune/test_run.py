@@ -18,7 +18,7 @@ from torch import Tensor
 import finetune.run
 import finetune.training.loop
 from dermssl.data.manifest import read_manifest
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import read_lesion
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.errors import UserError
 from dermssl.runs.seal import broken, hashes
@@ -153,7 +153,7 @@ def test_the_model_file_predicts_what_was_scored(finished: Finished) -> None:
     sizes = list(zip(val.table["height"], val.table["width"], strict=True))
     pixels = cached_images(val, finished.config.cache_size)
     for index, probability in predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes):
-        found = vars(count(read_mask(val.paths("mask_path")[index]), card.cut(probability)))
+        found = vars(count(read_lesion(val.paths("mask_path")[index]), card.cut(probability)))
         assert found == scores.loc[index, ["tp", "fp", "fn", "tn"]].to_dict()
     assert (scores["tp"] + scores["fp"]).sum() > 0  # something was called lesion
 

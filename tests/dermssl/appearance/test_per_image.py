@@ -9,8 +9,9 @@ from PIL import Image
 
 from dermssl.appearance import per_image as module
 from dermssl.appearance.hair import THRESHOLD, hair_score
-from dermssl.appearance.per_image import COLUMNS, appearance, lesion_of
+from dermssl.appearance.per_image import COLUMNS, appearance, at_size
 from dermssl.data.manifest import read_manifest
+from dermssl.data.masks import read_lesion
 
 SKIN, HAIR, LESION = (222, 190, 170), (70, 50, 40), (110, 70, 50)
 SIZE = (192, 256)
@@ -108,4 +109,4 @@ def test_a_mask_is_brought_to_the_size_of_its_shrunk_picture(tmp_path: Path) -> 
     mask = np.zeros((8, 8), np.uint8)
     mask[:4] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    assert lesion_of(tmp_path / "mask.png", (4, 4, 3)).tolist() == [[True] * 4] * 2 + [[False] * 4] * 2
+    assert at_size(read_lesion(tmp_path / "mask.png"), (4, 4, 3)).tolist() == [[True] * 4] * 2 + [[False] * 4] * 2

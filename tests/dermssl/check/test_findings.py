@@ -163,9 +163,9 @@ def test_a_split_file_gives_the_side_of_each_image(clean: Manifest, tmp_path: Pa
     ("text", "said"),
     [
         (None, "no such file; give a split file"),
-        ("{", "not a split"),
-        ("[]", "not a split"),
-        ('{"train": ["a"]}', "not a split"),
+        ("{", "no JSON"),
+        ("[]", "has no list of image ids under train and val"),
+        ('{"train": ["a"]}', "has no list of image ids under val"),
         ('{"train": ["a"], "val": ["b"]}', "none of its ids is an image of"),
     ],
 )

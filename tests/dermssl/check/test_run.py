@@ -53,7 +53,8 @@ def page_of(data: Path) -> str:
 def test_a_clean_set_ends_well_and_names_the_training(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(CheckConfig(data=data))
     said = capsys.readouterr().out
-    assert said.startswith("4 images and no finding\n")
+    alone = "splits keep every image by itself, for no lesion, patient or near-duplicate links any two"
+    assert said.startswith(f"{alone}\n4 images and no finding\n")
     assert said.endswith(
         "nothing here would stop a training\n"
         f"results: runs/check/isic/check.html\nnext:    python -m finetune --data {data}\n"
@@ -115,7 +116,7 @@ def test_the_page_shows_a_thumbnail_with_the_outline_and_the_sentence_of_what_is
     ended(CheckConfig(data=data))
     page = page_of(data)
     assert page.count('<img src="data:image/jpeg;base64,') == 2  # two regions, and at the border
-    assert '<div class="missing">unreadable or truncated (not a picture)</div>' in page
+    assert '<div class="missing">cannot be read: no picture that is read, or its first bytes are damaged</div>' in page
     assert 'href="#several-regions"' in page
     assert 'id="several-regions"' in page
 

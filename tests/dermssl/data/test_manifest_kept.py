@@ -29,13 +29,13 @@ def picture(path: Path, size: tuple[int, int] = (20, 30), seed: int = 0) -> Path
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every file that is decoded from here on."""
     seen: list[bytes] = []
-    verify = measurements.verify
+    decode = measurements.decode
 
-    def seeing(data: bytes) -> object:
+    def seeing(data: bytes, **options: int) -> object:
         seen.append(data)
-        return verify(data)
+        return decode(data, **options)
 
-    monkeypatch.setattr(measurements, "verify", seeing)
+    monkeypatch.setattr(measurements, "decode", seeing)
     return seen
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     picture(tmp_path / "set" / "a.jpg")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-        assert column(read_manifest(tmp_path / "set"), "problem") == ["unreadable or truncated (Permission denied)"]
+        assert column(read_manifest(tmp_path / "set"), "problem") == ["cannot be read: Permission denied"]
     assert column(read_manifest(tmp_path / "set"), "problem") == [""]
     assert len(decoded) == 1
 

@@ -1,4 +1,4 @@
-"""Which files are masks, whose they are, and that they hold two values."""
+"""What a mask's stored labels are, whatever the mode, and that two of them, one being 0, make a mask."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from dermssl.data.masks import image_id_of, is_mask, mask_problem, read_mask, read_values, regions
+from dermssl.data.masks import Labels, distinct, lesion_of, mask_problem, read_labels, read_lesion, regions
 
 
 def squares() -> NDArray[np.uint8]:
@@ -18,91 +19,128 @@ def squares() -> NDArray[np.uint8]:
     return mask
 
 
+LESION = squares() > 0
+
+
+def labels(*values: float, kind: str = "values") -> Labels:
+    shaped = np.resize(np.array(values), (4, 6))
+    return Labels(shaped, kind, distinct(shaped))
+
+
+def stored(path: Path, samples: NDArray[np.generic], palette: list[int] | None = None) -> Path:
+    picture = Image.fromarray(samples)
+    if palette is not None:
+        picture = picture.convert("P") if picture.mode != "L" else picture
+        picture.putpalette(palette)
+    picture.save(path)
+    return path
+
+
+def channels(*values: object) -> NDArray[np.uint8]:
+    return np.stack([np.broadcast_to(np.asarray(value, np.uint8), LESION.shape) for value in values], axis=2)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1), (0, 7), (0, 65535), (0, 0.5), (0,), (255,)], ids=str)
+def test_skin_and_one_other_label_make_a_mask(values: tuple[float, ...]) -> None:
+    assert mask_problem(labels(*values)) == ""
+    assert np.array_equal(lesion_of(labels(*values)), labels(*values).values != 0)
+
+
 @pytest.mark.parametrize(
-    "path",
+    ("made", "said"),
     [
-        "ISIC2018_Task1_Training_GroundTruth/ISIC_0000000_segmentation.png",
-        "HAM10000_segmentations_lesion_tschandl/ISIC_0024306_segmentation.png",
-        "masks/a.png",
-        "train/mask/a.png",
-        "train_masks/a.png",
-        "Ground Truth/a.png",
-        "ground_truth/a.png",
-        "flat/a_mask.png",
-        "a_Segmentation.PNG",
+        (labels(0, 128, 255), "mask has 3 values (0, 128, 255), as of classes, or edges that are not sharp"),
+        (labels(*range(24)), "mask has 24 values (0, 1, 2, 3, ...), as of soft edges or a JPEG"),
+        (labels(1, 2), "mask has the values 1 and 2, neither of which is 0, so which is lesion is unclear"),
+        (labels(0xFF0000, 0xFFFFFF, kind="colours"), "mask has the colours 0xff0000 and 0xffffff, neither of which"),
+        (labels(0.25, 0.5), "mask has the values 0.25 and 0.5, neither"),
+        (labels(0, float("nan")), "mask holds values that are no finite numbers"),
     ],
 )
-def test_a_mask_is_known_by_its_folder_or_its_ending(path: str) -> None:
-    assert is_mask(Path("root") / path, Path("root"))
+def test_other_labels_are_named(made: Labels, said: str) -> None:
+    assert mask_problem(made).startswith(said)
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 128])
+def test_a_label_that_is_named_is_the_lesion_and_all_else_is_skin(value: int) -> None:
+    made = labels(0, 1, 2, 128)
+    assert mask_problem(made, value) == ""
+    assert np.array_equal(lesion_of(made, value), made.values == value)
+
+
+DEEP = LESION.astype(np.uint16)
+STORED = {
+    "1": LESION,
+    "L of 1": LESION.astype(np.uint8),
+    "L of 255": squares(),
+    "16 bits of 1": DEEP,
+    "16 bits of 256": DEEP * 256,
+    "RGB of 1": channels(LESION, LESION, LESION),
+    "one in red": channels(LESION, 0, 0),
+    "one in green": channels(0, LESION, 0),
+    "one in blue": channels(0, 0, LESION),
+    "two channels": channels(LESION, LESION * 9, 0),
+    "opaque": channels(squares(), squares(), squares(), 255),
+    "alpha over black": channels(0, 0, 0, squares()),
+    "alpha over white": channels(255, 255, 255, squares()),
+    "alpha and colour": channels(squares(), squares(), squares(), squares()),
+    "grey, alpha over white": channels(255, squares()),
+    "grey, alpha over black": channels(0, LESION),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_mask_reads_alike_however_it_is_stored(name: str, suffix: str, tmp_path: Path) -> None:
+    assert np.array_equal(read_lesion(stored(tmp_path / f"a{suffix}", STORED[name])), LESION)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_numbers_of_32_bits_in_a_tiff_are_labels(dtype: type[np.generic], tmp_path: Path) -> None:
+    assert np.array_equal(read_lesion(stored(tmp_path / "a.tif", LESION.astype(dtype))), LESION)
+
+
+def test_sixteen_bits_in_a_colour_keep_their_lower_eight(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([DEEP * 0, DEEP * 0, DEEP]))
+    assert np.array_equal(read_lesion(tmp_path / "a.png"), LESION)
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "ISIC2018_Task1-2_Training_Input/ISIC_0000000.jpg",
-        "HAM10000_images_part_1/ISIC_0024306.jpg",
-        "images/a.png",
-        "unmasked/a.png",
-        "a_masked.png",
-        "maskara/a.png",
-    ],
+    "entry",
+    [(0, 0, 1), (0, 0, 0), (128, 0, 0), (255, 255, 255), (29, 0, 0)],
+    ids=["dark", "equal", "red", "white", "grey"],
 )
-def test_an_image_is_no_mask(path: str) -> None:
-    assert not is_mask(Path("root") / path, Path("root"))
+def test_a_palette_is_read_by_its_indices_whatever_their_colours(entry: tuple[int, int, int], tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.png", LESION.astype(np.uint8), [0, 0, 0, *entry])
+    assert np.array_equal(read_lesion(path), LESION)
+    assert read_labels(path).kind == "indices of a palette"
 
 
-def test_the_folder_of_the_data_set_itself_may_be_called_masks() -> None:
-    assert not is_mask(Path("masks/images/a.png"), Path("masks"))
+def test_of_more_than_two_indices_those_of_one_colour_are_one_label(tmp_path: Path) -> None:
+    indices = np.arange(48, dtype=np.uint8).reshape(6, 8) % 3
+    path = stored(tmp_path / "a.png", indices, [0, 0, 0, 255, 255, 255, 255, 255, 255])
+    assert np.array_equal(read_lesion(path), indices > 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "image"),
-    [("ISIC_0000000_segmentation.png", "ISIC_0000000"), ("a_mask.png", "a"), ("a_Mask.bmp", "a"), ("a.png", "a")],
-)
-def test_the_name_of_a_mask_without_its_ending_is_its_image(name: str, image: str) -> None:
-    assert image_id_of(Path("masks") / name) == image
+def test_a_palette_that_says_by_colour_the_opposite_of_its_indices_is_refused(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.png", LESION.astype(np.uint8), [255, 255, 255, 0, 0, 0])
+    assert "--lesion_value 0 or 1 says it" in mask_problem(read_labels(path))
+    assert np.array_equal(read_lesion(path, 0), ~LESION)
 
 
-@pytest.mark.parametrize(
-    "values", [[0, 255], [0, 1], [0, 7], [0], [255]], ids=["255", "1", "7", "no lesion", "all lesion"]
-)
-def test_skin_and_one_other_value_make_a_mask(values: list[int]) -> None:
-    assert mask_problem(np.resize(np.array(values, np.uint8), (4, 4))) is None
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ([0, 128, 255], "mask has 3 values (0, 128, 255)"),
-        ([1, 2], "mask has 2 values (1, 2)"),
-        (list(range(9)), "mask has 9 values (0, 1, 2, 3, ...)"),
-    ],
-    ids=str,
-)
-def test_other_values_are_counted_and_shown(values: list[int], said: str) -> None:
-    found = mask_problem(np.resize(np.array(values, np.uint8), (4, 4)))
-    assert found == f"{said}; a mask has two, 0 for skin and 255 for lesion"
-
-
-@pytest.mark.parametrize("lesion", [1, 255])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_mask_reads_alike_however_it_is_stored(lesion: int, channels: int, tmp_path: Path) -> None:
-    stored = np.minimum(squares(), lesion)
-    if channels > 1:
-        stored = np.dstack([stored] * 3 + [np.full_like(stored, 255)] * (channels - 3))
-    cv2.imwrite(str(tmp_path / "a.png"), stored)
-    assert np.array_equal(read_mask(tmp_path / "a.png"), squares() > 0)
+def test_a_wholly_transparent_mask_is_empty_and_an_opaque_white_one_full(tmp_path: Path) -> None:
+    assert not read_lesion(stored(tmp_path / "a.png", channels(255, 255, 255, 0))).any()
+    assert read_lesion(stored(tmp_path / "b.png", channels(255, 255, 255, 255))).all()
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture"], ids=["empty", "text"])
-def test_a_file_that_is_no_picture_has_no_values(data: bytes, tmp_path: Path) -> None:
+def test_a_mask_that_changed_after_it_was_checked_is_named(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data)
-    assert read_values(tmp_path / "a.png") is None
     with pytest.raises(OSError, match=r"a\.png: the mask was readable when"):
-        read_mask(tmp_path / "a.png")
+        read_lesion(tmp_path / "a.png")
 
 
 def test_pixels_that_touch_by_a_corner_are_one_component() -> None:
-    assert regions(squares() > 0) == 2
+    assert regions(LESION) == 2
     assert regions(np.zeros((4, 4), bool)) == 0
     assert regions(np.ones((4, 4), bool)) == 1

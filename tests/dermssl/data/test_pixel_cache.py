@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.data import pixel_cache
-from dermssl.data.images import read_rgb, reduction, shrink
+from dermssl.data.decoding import reduction
+from dermssl.data.images import read_rgb, shrink
 from dermssl.data.manifest import Manifest, kept_folder, read_manifest
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import read_lesion
 from dermssl.data.pixel_cache import PixelCache, build, cached_images, cached_masks
 from dermssl.errors import UserError
 
@@ -64,7 +65,7 @@ def test_a_large_picture_is_reduced_while_it_is_decoded_and_looks_the_same(suffi
     cv2.imwrite(str(tmp_path / f"a{suffix}"), smooth.clip(0, 255).astype(np.uint8))
     assert reduction(400, 64) == 2
     whole = shrink(read_rgb(tmp_path / f"a{suffix}"), 64)
-    reduced = shrink(read_rgb(tmp_path / f"a{suffix}", 2), 64)
+    reduced = read_rgb(tmp_path / f"a{suffix}", 64)
     assert reduced.shape == whole.shape
     assert np.abs(reduced.astype(int) - whole).mean() < 2
 
@@ -75,7 +76,7 @@ def test_a_mask_has_the_size_of_its_image_and_is_lesion_where_more_than_half_was
 ) -> None:
     images, masks = cached_images(photographs, side), cached_masks(photographs, side)
     for index, path in enumerate(photographs.paths("mask_path")):
-        share = shrink(read_mask(path).astype(np.uint8) * 255, side)
+        share = shrink(read_lesion(path).astype(np.uint8) * 255, side)
         assert masks[index].shape == images[index].shape[:2]
         assert np.array_equal(masks[index], share >= 128)
 

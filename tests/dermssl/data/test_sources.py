@@ -44,7 +44,8 @@ def test_a_folder_that_is_not_there_is_refused(choose: object, tmp_path: Path) -
         with pytest.raises(UserError) as caught:
             choose(tmp_path / name)  # type: ignore[operator]
         assert str(caught.value) == (
-            f"--data {tmp_path / name}: no such folder; give a folder of images, or leave --data out"
+            f"--data {tmp_path / name}: no such folder or list; give a folder of images or a CSV of their paths, "
+            "or leave --data out"
         )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import read_lesion
 from dermssl.scores.counts import measures, summary
 
 Mask = NDArray[np.bool_]
@@ -99,7 +99,8 @@ def pack(folder: Path) -> Path:
 def read(truths: Path, predictions: Path) -> list[dict[str, float]]:
     """Our scores of every pair of files."""
     return [
-        measures(*(read_mask(place) for place in (path, predictions / path.name))) for path in sorted(truths.iterdir())
+        measures(*(read_lesion(place) for place in (path, predictions / path.name)))
+        for path in sorted(truths.iterdir())
     ]
 
 
@@ -165,7 +166,7 @@ def areas(official_scorer: ModuleType, folder: Path, value: int) -> tuple[float,
     (truths := folder / "t").mkdir()
     cv2.imwrite(str(truths / "ISIC_0000000_segmentation.png"), SQUARE * np.uint8(value))
     full = write(folder / "p", [FULL])
-    ours = float(read_mask(truths / "ISIC_0000000_segmentation.png").mean())
+    ours = float(read_lesion(truths / "ISIC_0000000_segmentation.png").mean())
     return ours, ours_named(official_scorer.SegmentationScore.from_dir(truths, full))["jaccard"]
 
 
@@ -188,7 +189,7 @@ def test_real_pairs_have_the_official_scores_one_by_one_and_on_average(
 ) -> None:
     from isic_challenge_scoring.load_image import iter_image_pairs  # once the fixture has made it importable
 
-    chosen = [read_mask(path) for path in sorted(MASKS.glob("*_segmentation.png"))[::12][:200]]
+    chosen = [read_lesion(path) for path in sorted(MASKS.glob("*_segmentation.png"))[::12][:200]]
     truths, predictions = write(tmp_path / "t", chosen), write(tmp_path / "p", altered(chosen))
     ours, score = read(truths, predictions), official_scorer.SegmentationScore
     assert len(ours) == 200

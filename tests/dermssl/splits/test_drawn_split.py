@@ -80,7 +80,7 @@ def test_the_split_file_holds_the_ids_and_how_many_each_fraction_takes(tmp_path:
     found.write(tmp_path / "split.json", (0.5, 1.0))
     held = json.loads((tmp_path / "split.json").read_text())
     sides = {name: tuple(held[name]) for name in ("train", "val", "aside")}
-    assert Split(held["seed"], held["grouped_by"], **sides, origin=held["origin"]) == found
+    assert Split(held["seed"], held["grouped_by"], **sides, origin=held["origin"], groups=held["groups"]) == found
     assert held["hash"] == found.hash
     assert held["label_fractions"] == {"0.5": 4, "1.0": 8}
 

@@ -14,7 +14,7 @@ from dermssl.errors import UserError
 from dermssl.splits import official
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.drawn import Split
-from dermssl.splits.official import isic2017, read_split, split_of
+from dermssl.splits.official import SPLIT_FILE, isic2017, read_split, split_of
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -187,7 +187,10 @@ def test_a_csv_may_have_more_columns_in_any_order(five: Manifest, tmp_path: Path
 @BOTH_FORMATS
 def test_ids_without_an_image_are_named(suffix: str, five: Manifest, tmp_path: Path) -> None:
     path = written(tmp_path / f"split.{suffix}", ["a", "z"], ["b", "y"])
-    assert "2 of its ids have no image in set (y, z); remove them from it, or give --data" in refusal(path, five)
+    assert (
+        "2 of its ids have no image in set, or could be several (y, z); remove them from it, or give --data"
+        in refusal(path, five)
+    )
 
 
 @BOTH_FORMATS
@@ -206,7 +209,7 @@ def test_an_empty_side_is_named(
 
 
 def test_a_name_that_is_neither_a_split_nor_a_file_gets_the_list_of_splits(five: Manifest) -> None:
-    names = "drawn, isic2018, isic2018-validation, isic2017, isic2017-validation"
+    names = "drawn, folders, isic2018, isic2018-validation, isic2017, isic2017-validation"
     assert refusal("isic2019", five) == f"--split isic2019: no such file; give a split file, or one of {names}"
 
 
@@ -234,10 +237,9 @@ def test_junk_is_told_in_a_sentence_that_says_what_a_split_file_is(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     said = refusal(tmp_path / name, five)
-    assert (
-        "it is JSON with lists of image ids under train and val, or a CSV with the columns image_id and split" in said
-    )
+    assert said.startswith(f"--split {tmp_path / name}: ")
+    assert any(part in said for part in (SPLIT_FILE, "cannot be read as a table", "no image under train"))
 
 
 def test_a_folder_is_no_split_file(five: Manifest, tmp_path: Path) -> None:
-    assert "not a split (IsADirectoryError" in refusal(tmp_path, five)
+    assert refusal(tmp_path, five) == f"--split {tmp_path}: a folder; {SPLIT_FILE}"

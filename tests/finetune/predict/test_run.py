@@ -72,7 +72,7 @@ def test_masks_are_those_of_the_run_whose_pictures_came_from_its_cache(
 ) -> None:
     path = made(fit="letterbox", padding="edge", cache_size=30, threshold=0.45, largest=True, symmetries=True)
     model, card = read_model(path)
-    manifest = read_manifest(images, tmp_path / "kept")
+    manifest = read_manifest(images, keep_in=tmp_path / "kept")
     cache = cached_images(manifest, 30)
     predictor = Predictor(TorchSegmenter(model, card.normalise), card.fitted, 2, symmetries=True)
     sizes = list(zip(manifest.table["height"], manifest.table["width"], strict=True))

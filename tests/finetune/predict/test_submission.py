@@ -106,8 +106,11 @@ BROKEN = {  # what is done to a submission -> what we say of it
         add(FIRST, encoded(Image.fromarray(np.zeros((4, 6), np.uint16)))),
         f"masks that do not fit: 1 ({FIRST} is I;16 and not a single channel of 8 bits)",
     ),
-    "no picture": (add(FIRST, b"lesion"), f"masks that do not fit: 1 ({FIRST} cannot be decoded (not a picture))"),
-    "nothing": (add(FIRST, b""), f"masks that do not fit: 1 ({FIRST} cannot be decoded (not a picture))"),
+    "no picture": (
+        add(FIRST, b"lesion"),
+        f"masks that do not fit: 1 ({FIRST} cannot be decoded (no picture that is read",
+    ),
+    "nothing": (add(FIRST, b""), f"masks that do not fit: 1 ({FIRST} cannot be decoded (empty, a file of 0 bytes))"),
     "half": (add(FIRST, png(64, 64)[:-30]), f"masks that do not fit: 1 ({FIRST} cannot be decoded ("),
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.data.masks import read_mask
+from dermssl.data.masks import read_lesion
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.scores.counts import measures
 from finetune.augmentation.fit import Fit
@@ -57,7 +57,7 @@ def test_every_image_has_a_row_with_its_ids_its_size_and_all_measures(held_out: 
 def test_the_scores_are_those_of_the_cut_probabilities_at_native_size(held_out: Manifest, pixels: PixelCache) -> None:
     table, fit = scored(held_out, pixels).table, Fit("resize", 64, "black")
     for i in (0, 3, 15):
-        truth = read_mask(held_out.paths("mask_path")[i])
+        truth = read_lesion(held_out.paths("mask_path")[i])
         probability = fit.native(Darkness()(fit.square(np.asarray(pixels[i]))[None])[0], *truth.shape)
         expected = measures(truth, probability > 0.45)
         assert table.iloc[i][list(expected)].to_dict() == expected
@@ -65,7 +65,7 @@ def test_the_scores_are_those_of_the_cut_probabilities_at_native_size(held_out: 
 
 def test_the_calibration_is_the_mean_over_images_of_all_their_pixels(held_out: Manifest, pixels: PixelCache) -> None:
     table = scored(held_out, pixels).calibration
-    lesion = np.mean([read_mask(path).mean() for path in held_out.paths("mask_path")])
+    lesion = np.mean([read_lesion(path).mean() for path in held_out.paths("mask_path")])
     assert table["pixels"].sum() == pytest.approx(1)
     assert (table["pixels"] * table["lesion"]).sum() == pytest.approx(lesion)
 
@@ -79,7 +79,7 @@ def test_the_number_of_threads_changes_nothing(held_out: Manifest, pixels: Pixel
 
 def test_what_is_kept_of_a_mask_is_its_picture_in_few_bytes(held_out: Manifest, pixels: PixelCache) -> None:
     for path, kept in zip(held_out.paths("mask_path"), scored(held_out, pixels).masks, strict=True):
-        assert np.array_equal(mask_from_png(kept.truth), read_mask(path) * np.uint8(255))
+        assert np.array_equal(mask_from_png(kept.truth), read_lesion(path) * np.uint8(255))
         assert mask_from_png(kept.prediction).shape == mask_from_png(kept.truth).shape
         assert len(kept.truth) < 1000
 

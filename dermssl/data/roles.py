@@ -1,0 +1,140 @@
+"""Which picture file is an image, which one is a mask and whose, and which is neither. By names alone."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dermssl.data.config import ID
+
+# Names that masks alone have ...
+MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segmentations?($|[_\- ])", re.IGNORECASE)
+MASK_ENDING = re.compile(r"[_\-](segmentation|mask)$", re.IGNORECASE)
+# ... and names that a photograph can have as well: masks only where an image has the name that is left of them.
+LIKELY_FOLDER = re.compile(r"^(gt|labels?|annotations?|lesions?)$", re.IGNORECASE)
+LIKELY_ENDING = re.compile(r"^(?:mask[_\-](?P<behind>.+)|(?P<before>.+)[_\-](lesion|seg|gt|label))$", re.IGNORECASE)
+# What ISIC's and PH2's archives hold beside them.
+NEITHER = re.compile(r"^(?P<image>.+?)_(superpixels|attribute_\w+|R\d+_Label\d+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The picture files of a folder, each in its role."""
+
+    images: tuple[Path, ...]
+    mask_of: Mapping[Path, Path]
+    """Image -> its mask."""
+    orphans: tuple[Path, ...]
+    """Masks without an image of their own."""
+    neither: tuple[Path, ...]
+    """Superpixels, dermoscopic attributes, regions of interest; masks by their names that are not those asked for."""
+
+
+def roles_of(pictures: Sequence[Path], root: Path, masks: str | None = None) -> Roles:
+    """The role of each picture file of a folder.
+
+    Args:
+        pictures: The files.
+        root: The folder.
+        masks: How masks are named: a pattern with `{id}`, of the name or of the end of the path. Names that masks
+            alone have then say that a file is no image, and no more.
+    """
+    if masks is not None:
+        named = named_masks(pictures, root, masks)
+        images = [path for path in pictures if path not in named and not is_mask(path, root)]
+        others = [path for path in pictures if path not in named and is_mask(path, root)]
+        mask_of, orphans = pair_masks(images, named)
+        return Roles(tuple(images), mask_of, tuple(orphans), tuple(others))
+    sure = [path for path in pictures if is_mask(path, root)]
+    unsure = [path for path in pictures if not is_mask(path, root)]
+    plain = NameIndex(path for path in unsure if not (is_likely_mask(path, root) or NEITHER.match(path.stem)))
+    neither = [path for path in unsure if (match := NEITHER.match(path.stem)) and plain.named(match["image"])]
+    likely = [path for path in unsure if is_likely_mask(path, root) and any(map(plain.named, image_names(path)))]
+    aside = {*neither, *likely}
+    images = [path for path in unsure if path not in aside]
+    wholly = [path for path in sure if not NEITHER.match(path.stem)]
+    neither += [path for path in sure if NEITHER.match(path.stem)]
+    mask_of, orphans = pair_masks(images, {path: image_names(path) for path in [*wholly, *likely]})
+    return Roles(tuple(images), mask_of, tuple(orphans), tuple(neither))
+
+
+def is_mask(path: Path, root: Path) -> bool:
+    """Whether a picture file has a name that masks alone have: its folder's below `root`, or its own ending."""
+    folders = path.relative_to(root).parts[:-1]
+    return any(MASK_FOLDER.search(folder) for folder in folders) or bool(MASK_ENDING.search(path.stem))
+
+
+def is_likely_mask(path: Path, root: Path) -> bool:
+    """Whether a picture file has a name that masks have, and photographs can have as well."""
+    folders = path.relative_to(root).parts[:-1]
+    return any(LIKELY_FOLDER.match(folder) for folder in folders) or bool(LIKELY_ENDING.match(path.stem))
+
+
+def image_id_of(mask: Path) -> str:
+    """The id of the image that a mask file belongs to: `ISIC_0000000_segmentation.png` is that of `ISIC_0000000`."""
+    return MASK_ENDING.sub("", mask.stem)
+
+
+def image_names(mask: Path) -> tuple[str, ...]:
+    """What the image of a mask file may be called, the likeliest first: its own name, and without what marks a mask."""
+    names = [image_id_of(mask), mask.stem]
+    match = LIKELY_ENDING.match(mask.stem)
+    return (*names, match["behind"] or match["before"]) if match else tuple(names)
+
+
+def named_masks(pictures: Sequence[Path], root: Path, pattern: str) -> Mapping[Path, Sequence[str]]:
+    """The files that the pattern fits, each with the id that stands in it."""
+    before, after = (re.escape(part) for part in pattern.replace("\\", "/").split(ID, 1))
+    form = re.compile(rf"(?:^|/){before}(?P<id>[^/]+){after}$", re.IGNORECASE)
+    matches = {path: form.search(path.relative_to(root).as_posix()) for path in pictures}
+    return {path: (match["id"],) for path, match in matches.items() if match}
+
+
+class NameIndex:
+    """Images by their names without suffix: as they are, else whatever their case."""
+
+    def __init__(self, images: Iterable[Path]) -> None:
+        self.exact: defaultdict[str, list[Path]] = defaultdict(list)
+        self.folded: defaultdict[str, list[Path]] = defaultdict(list)
+        for image in images:
+            self.exact[image.stem].append(image)
+            self.folded[image.stem.casefold()].append(image)
+
+    def named(self, name: str) -> Sequence[Path]:
+        """The images of this name."""
+        return self.exact.get(name) or self.folded.get(name.casefold(), [])
+
+
+def pair_masks(images: Iterable[Path], masks: Mapping[Path, Sequence[str]]) -> tuple[dict[Path, Path], list[Path]]:
+    """The mask of each image that has one, and the masks that are left over.
+
+    By name; where several images have it, the mask is that of the one nearest in the tree: `a/masks/1.png` belongs to
+    `a/images/1.jpg` and not to `b/images/1.jpg`.
+
+    Args:
+        images: The images.
+        masks: Mask -> what its image may be called, the likeliest first.
+    """
+    index = NameIndex(images)
+    pairs: dict[Path, Path] = {}
+    strays = []
+    for mask, names in sorted(masks.items()):
+        candidates = next(filter(None, map(index.named, names)), [])
+        nearest = max(candidates, key=lambda image: kinship(image, mask), default=None)
+        if nearest is None or nearest in pairs:
+            strays.append(mask)
+        else:
+            pairs[nearest] = mask
+    return pairs, strays
+
+
+def kinship(image: Path, mask: Path) -> tuple[int, int]:
+    """How near two files lie in the tree: by the path that they share, then by folders of one name."""
+    return len(os.path.commonpath([image.absolute(), mask.absolute()])), len(set(image.parts) & set(mask.parts))
+
+
+def below(path: Path, root: Path) -> str:
+    """The path below `root`, or as it is where it lies elsewhere: joined to `root`, either leads to the file."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
