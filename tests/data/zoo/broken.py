@@ -70,13 +70,12 @@ def strange_depths() -> list[Exhibit]:
 
 
 def truncated_pictures() -> list[Exhibit]:
-    """Files whose second half is missing."""
-    kinds = {
-        ".jpg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP", ".gif": "GIF"
-    }  # fmt: skip
-    exhibits = []
-    for suffix, kind in kinds.items():
-        whole = saved(Image.fromarray(photo_of("truncated")), kind)
-        name = f"truncated_{suffix[1:]}"
-        exhibits.append(refused_picture(name, suffix, whole[: len(whole) // 2], "truncated", fault="truncated"))
-    return exhibits
+    """Files whose end is missing: a fifth of them, and of one so much that nothing is left but its tables."""
+    kinds = {".jpg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP", ".gif": "GIF"}
+    whole = {suffix: saved(Image.fromarray(photo_of("truncated")), kind) for suffix, kind in kinds.items()}
+    cuts = {f"truncated_{suffix[1:]}": (suffix, content[: len(content) * 4 // 5]) for suffix, content in whole.items()}
+    cuts["truncated_jpg_in_its_tables"] = (".jpg", whole[".jpg"][:400])
+    return [
+        refused_picture(name, suffix, content, "(?i)truncated", fault="truncated")
+        for name, (suffix, content) in cuts.items()
+    ]

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -59,6 +60,11 @@ def saved(picture: Image.Image | NDArray[np.generic], kind: str = "PNG", **optio
     return file.getvalue()
 
 
+def file_of(kind: str = "PNG", **options: object) -> Callable[[Image.Image | NDArray[np.generic]], bytes]:
+    """A writer of files of this kind, with these options of PIL's."""
+    return lambda picture: saved(picture, kind, **options)
+
+
 @cache
 def photo_file(name: str) -> bytes:
     """An ordinary picture of that name: PNG."""
@@ -88,7 +94,7 @@ def reread(content: bytes) -> Pixels:
 def read_labels(content: bytes) -> NDArray[np.generic]:
     """What other programs find stored in a mask, (H, W, C): PIL, OpenCV where PIL cuts 16 bits, else tifffile."""
     if content.startswith(b"\x89PNG") and content[24] == 16:  # the depth stands there
-        values: NDArray[np.generic] = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        values = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
     else:
         try:
             values = np.asarray(opened(content))

@@ -1,104 +1,60 @@
 """Odd pictures that are read: every container, mode and depth."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from data.zoo.containers import bmp_runs, bmp_top_down, png, tiff
-from data.zoo.drawing import grey_of, photo_of, read_picture, reread, saved, seed_of, three
+from data.zoo.drawing import file_of, grey_of, photo_of, read_picture, reread, saved, seed_of, three
 from data.zoo.exhibit import Exhibit, Pixels
 
+Write = Callable[[Pixels], bytes]  # makes a file of a photograph, (H, W, 3), or of its grey, (H, W)
+
 GREYS = [(value, value, value) for value in range(256)]
+SECOND = Image.fromarray(photo_of("second"))
 
 
 def pictures() -> list[Exhibit]:
     """All exhibits of this file."""
-    return [
-        *suffixes(), *jpegs(), *pngs(), *deep_pngs(), *tiffs(), *other_tiffs(), *bmps(), *others(), *misnamed(), *dull()
-    ]  # fmt: skip
+    return [*suffixes(), *jpegs(), *pngs(), *few_bits(), *deep_pngs(), *tiffs(), *other_tiffs(), *bmps(), *others(),
+            *misnamed(), *dull()]  # fmt: skip
 
 
-def exact(name: str, suffix: str, content: bytes, pixels: Pixels | None = None) -> Exhibit:
-    """A picture from which every grey value comes back as it was drawn."""
-    return read_picture(name, suffix, content, photo_of(name) if pixels is None else pixels)
+def exact(name: str, suffix: str, write: Write) -> Exhibit:
+    """A picture from which every value comes back as it was drawn."""
+    return read_picture(name, suffix, write(photo_of(name)), photo_of(name))
 
 
-def lossy(name: str, suffix: str, content: bytes) -> Exhibit:
+def grey(name: str, suffix: str, write: Write) -> Exhibit:
+    """A picture that is grey, and read as RGB."""
+    return read_picture(name, suffix, write(grey_of(name)), three(grey_of(name)))
+
+
+def lossy(name: str, suffix: str, write: Write) -> Exhibit:
     """A picture that has changed as it was written: PIL says what it is now."""
+    content = write(photo_of(name))
     return read_picture(name, suffix, content, reread(content), near=3)
 
 
-def image(name: str) -> Image.Image:
-    """The photograph of an exhibit, as PIL has it."""
-    return Image.fromarray(photo_of(name))
+def converted(
+    name: str, suffix: str, convert: Callable[[Image.Image], Image.Image], write: Callable[[Image.Image], bytes]
+) -> Exhibit:
+    """A picture that PIL has converted, and that is written without any further loss."""
+    picture = convert(Image.fromarray(photo_of(name)))
+    pixels = np.array(picture.convert("RGBA" if picture.mode == "PA" else "RGB"))[..., :3]
+    return read_picture(name, suffix, write(picture), pixels)
 
 
-def transparency(name: str) -> NDArray[np.uint8]:
-    """Alpha that says nothing of the lesion, (H, W)."""
-    return seed_of(name + " alpha").integers(0, 256, photo_of(name).shape[:2], dtype=np.uint8)
+def alpha_of(picture: Pixels) -> NDArray[np.uint8]:
+    """Transparency that says nothing of the lesion, (H, W)."""
+    return seed_of("alpha").integers(0, 256, picture.shape[:2], dtype=np.uint8)
 
 
-def with_alpha(name: str) -> NDArray[np.uint8]:
-    """The photograph with that alpha, (H, W, 4)."""
-    return np.dstack([photo_of(name), transparency(name)])
-
-
-def suffixes() -> list[Exhibit]:
-    """Every ending that is read, and some in another case."""
-    kinds = {
-        ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".JPG": "JPEG", ".JpEg": "JPEG",
-        ".gif": "GIF", ".GIF": "GIF",
-    }  # fmt: skip
-    whole = {
-        ".PNG": "PNG", ".bmp": "BMP", ".BMP": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".TIF": "TIFF",
-        ".jp2": "JPEG2000",
-    }  # fmt: skip
-    names = {suffix: f"suffix_{suffix[1:]}" for suffix in {**kinds, **whole, ".webp": "", ".WEBP": ""}}
-    return [
-        *(lossy(names[suffix], suffix, saved(image(names[suffix]), kind)) for suffix, kind in kinds.items()),
-        *(exact(names[suffix], suffix, saved(image(names[suffix]), kind)) for suffix, kind in whole.items()),
-        *(lossy(names[suffix], suffix, saved(image(names[suffix]), "WEBP")) for suffix in (".webp", ".WEBP")),
-    ]
-
-
-def jpegs() -> list[Exhibit]:
-    """The kinds of JPEG."""
-    cmyk, grey, second = image("jpeg_cmyk").convert("CMYK"), grey_of("jpeg_grey"), image("jpeg_mpo second")
-    trailing = saved(image("jpeg_with_bytes_behind_its_end"), "JPEG") + b"\0" * 50
-    return [
-        lossy("jpeg_progressive", ".jpg", saved(image("jpeg_progressive"), "JPEG", progressive=True)),
-        lossy("jpeg_full_colour", ".jpg", saved(image("jpeg_full_colour"), "JPEG", subsampling=0, quality=95)),
-        lossy("jpeg_coarse", ".jpg", saved(image("jpeg_coarse"), "JPEG", quality=15)),
-        lossy("jpeg_grey", ".jpg", saved(grey, "JPEG")),
-        lossy("jpeg_cmyk", ".jpg", saved(cmyk, "JPEG", quality=95)),
-        lossy("jpeg_rgb_stored", ".jpg", saved(image("jpeg_rgb_stored"), "JPEG", keep_rgb=True)),
-        lossy("jpeg_mpo", ".jpg", saved(image("jpeg_mpo"), "MPO", save_all=True, append_images=[second])),
-        lossy("jpeg_with_bytes_behind_its_end", ".jpg", trailing),
-    ]
-
-
-def pngs() -> list[Exhibit]:
-    """PNG of 8 bits or fewer."""
-    few = image("png_palette").quantize(200)
-    with_tint, two = image("png_palette_transparent").quantize(16), lambda name: (grey_of(name) > 150).astype(np.uint8)
-    quarter, half = grey_of("png_2_bits") // 64, grey_of("png_4_bits") // 16
-    key = b"".join(b"\0" + bytes([value]) for value in photo_of("png_transparent_colour")[0, 0].tolist())
-    return [
-        exact("png_grey", ".png", saved(grey_of("png_grey")), three(grey_of("png_grey"))),
-        exact("png_grey_alpha", ".png", png(np.dstack([grey_of("png_grey_alpha"), transparency("png_grey_alpha")])),
-              three(grey_of("png_grey_alpha"))),
-        exact("png_alpha", ".png", saved(with_alpha("png_alpha"))),
-        exact("png_palette", ".png", saved(few), np.array(few.convert("RGB"))),
-        exact("png_palette_transparent", ".png", saved(with_tint, transparency=bytes(range(0, 256, 16))),
-              np.array(with_tint.convert("RGB"))),
-        exact("png_transparent_colour", ".png", png(photo_of("png_transparent_colour"), transparent=key)),
-        exact("png_1_bit", ".png", png(two("png_1_bit"), 1), three(two("png_1_bit") * np.uint8(255))),
-        exact("png_2_bits", ".png", png(quarter, 2), three(quarter * np.uint8(85))),
-        exact("png_4_bits", ".png", png(half, 4), three(half * np.uint8(17))),
-        exact("png_interlaced", ".png", png(photo_of("png_interlaced"), interlaced=True)),
-        exact("png_interlaced_grey", ".png", png(grey_of("png_interlaced_grey"), interlaced=True),
-              three(grey_of("png_interlaced_grey"))),
-    ]  # fmt: skip
+def with_alpha(picture: Pixels) -> NDArray[np.uint8]:
+    """The picture and that transparency: RGBA of RGB, LA of grey."""
+    return np.dstack([picture, alpha_of(picture)])
 
 
 def deep(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -107,110 +63,161 @@ def deep(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return (picture.astype(np.uint16) * 256 + noise).astype(np.uint16)
 
 
+def suffixes() -> list[Exhibit]:
+    """Every ending that is read, and some in other letters."""
+    changed = {
+        ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".JPG": "JPEG", ".JpEg": "JPEG",
+        ".gif": "GIF", ".GIF": "GIF", ".webp": "WEBP", ".WEBP": "WEBP",
+    }  # fmt: skip
+    whole = {
+        ".PNG": "PNG", ".bmp": "BMP", ".BMP": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".TIF": "TIFF",
+        ".jp2": "JPEG2000",
+    }  # fmt: skip
+    return [
+        *(lossy(f"suffix_{suffix[1:]}", suffix, file_of(kind)) for suffix, kind in changed.items()),
+        *(exact(f"suffix_{suffix[1:]}", suffix, file_of(kind)) for suffix, kind in whole.items()),
+    ]
+
+
+def jpegs() -> list[Exhibit]:
+    """The kinds of JPEG."""
+    cmyk, behind = file_of("JPEG", quality=95), file_of("JPEG")
+    return [
+        lossy("jpeg_progressive", ".jpg", file_of("JPEG", progressive=True)),
+        lossy("jpeg_full_colour", ".jpg", file_of("JPEG", subsampling=0, quality=95)),
+        lossy("jpeg_coarse", ".jpg", file_of("JPEG", quality=15)),
+        lossy("jpeg_grey", ".jpg", lambda photo: saved(photo[..., 1], "JPEG")),
+        lossy("jpeg_cmyk", ".jpg", lambda photo: cmyk(Image.fromarray(photo).convert("CMYK"))),
+        lossy("jpeg_rgb_stored", ".jpg", file_of("JPEG", keep_rgb=True)),
+        lossy("jpeg_mpo", ".jpg", file_of("MPO", save_all=True, append_images=[SECOND])),
+        lossy("jpeg_with_bytes_behind_its_end", ".jpg", lambda photo: behind(photo) + bytes(50)),
+    ]
+
+
+def pngs() -> list[Exhibit]:
+    """PNG of 8 bits."""
+    tints = bytes(range(0, 256, 16))
+    return [
+        grey("png_grey", ".png", saved),
+        grey("png_grey_alpha", ".png", lambda photo: png(with_alpha(photo))),
+        exact("png_alpha", ".png", lambda photo: png(with_alpha(photo))),
+        exact("png_transparent_colour", ".png", lambda photo: png(photo, transparent=key_of(photo[0, 0]))),
+        grey("png_transparent_grey", ".png", lambda photo: png(photo, transparent=key_of(photo[0, :1]))),
+        converted("png_palette", ".png", lambda photo: photo.quantize(200), saved),
+        converted("png_palette_transparent", ".png", lambda photo: photo.quantize(16), file_of(transparency=tints)),
+        exact("png_interlaced", ".png", lambda photo: png(photo, interlaced=True)),
+        grey("png_interlaced_grey", ".png", lambda photo: png(photo, interlaced=True)),
+    ]
+
+
+def key_of(colour: NDArray[np.uint8]) -> bytes:
+    """A colour as PNG names the one that is transparent."""
+    return colour.astype(">u2").tobytes()
+
+
+def few_bits() -> list[Exhibit]:
+    """PNG of 1, 2 and 4 bits."""
+    exhibits = []
+    for depth in (1, 2, 4):
+        name = f"png_{depth}_bits"
+        levels = grey_of(name) >> np.uint8(8 - depth)
+        pixels = three(levels * np.uint8(255 // (2**depth - 1)))
+        exhibits.append(read_picture(name, ".png", png(levels, depth), pixels))
+    return exhibits
+
+
 def deep_pngs() -> list[Exhibit]:
     """PNG of 16 bits."""
-    grey, alpha = grey_of("png_16_bits_grey"), with_alpha("png_16_bits_alpha")
-    pair = np.dstack([grey_of("png_16_bits_grey_alpha"), transparency("png_16_bits_grey_alpha")])
     return [
-        exact("png_16_bits_grey", ".png", png(deep(grey), 16), three(grey)),
-        exact("png_16_bits_grey_alpha", ".png", png(deep(pair), 16), three(np.ascontiguousarray(pair[..., 0]))),
-        exact("png_16_bits_rgb", ".png", png(deep(photo_of("png_16_bits_rgb")), 16)),
-        exact("png_16_bits_alpha", ".png", png(deep(alpha), 16)),
-        exact("png_16_bits_interlaced", ".png", png(deep(photo_of("png_16_bits_interlaced")), 16, interlaced=True)),
+        grey("png_16_bits_grey", ".png", lambda photo: png(deep(photo), 16)),
+        grey("png_16_bits_grey_alpha", ".png", lambda photo: png(deep(with_alpha(photo)), 16)),
+        exact("png_16_bits_rgb", ".png", lambda photo: png(deep(photo), 16)),
+        exact("png_16_bits_alpha", ".png", lambda photo: png(deep(with_alpha(photo)), 16)),
+        exact("png_16_bits_interlaced", ".png", lambda photo: png(deep(photo), 16, interlaced=True)),
     ]
 
 
 def tiffs() -> list[Exhibit]:
     """TIFF as PIL writes it: compressions and modes."""
-    packed = {"lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits"}
-    cmyk, ycbcr = image("tiff_cmyk").convert("CMYK"), image("tiff_ycbcr").convert("YCbCr")
-    palette, paired = image("tiff_palette").quantize(64), palette_alpha("tiff_palette_alpha")
     return [
-        *(
-            exact(f"tiff_{kind}", ".tif", saved(image(f"tiff_{kind}"), "TIFF", compression=packing))
-            for kind, packing in packed.items()
-        ),
-        lossy("tiff_jpeg", ".tif", saved(image("tiff_jpeg"), "TIFF", compression="jpeg")),
-        exact("tiff_alpha", ".tif", saved(with_alpha("tiff_alpha"), "TIFF")),
-        exact("tiff_cmyk", ".tif", saved(cmyk, "TIFF"), np.array(cmyk.convert("RGB"))),
-        lossy("tiff_ycbcr", ".tif", saved(ycbcr, "TIFF")),
-        exact("tiff_palette", ".tif", saved(palette, "TIFF"), np.array(palette.convert("RGB"))),
-        exact("tiff_palette_alpha", ".tif", saved(paired, "TIFF"), np.array(paired.convert("RGBA"))[..., :3]),
+        exact("tiff_lzw", ".tif", file_of("TIFF", compression="tiff_lzw")),
+        exact("tiff_deflate", ".tif", file_of("TIFF", compression="tiff_adobe_deflate")),
+        exact("tiff_packbits", ".tif", file_of("TIFF", compression="packbits")),
+        lossy("tiff_jpeg", ".tif", file_of("TIFF", compression="jpeg")),
+        exact("tiff_alpha", ".tif", lambda photo: saved(with_alpha(photo), "TIFF")),
+        converted("tiff_cmyk", ".tif", lambda photo: photo.convert("CMYK"), file_of("TIFF")),
+        converted("tiff_ycbcr", ".tif", lambda photo: photo.convert("YCbCr"), file_of("TIFF")),
+        converted("tiff_palette", ".tif", lambda photo: photo.quantize(64), file_of("TIFF")),
+        converted("tiff_palette_alpha", ".tif", palette_alpha, file_of("TIFF")),
     ]
 
 
-def palette_alpha(name: str) -> Image.Image:
-    """The photograph in 64 colours with alpha, mode PA."""
-    paired = image(name).quantize(64).convert("PA")
-    paired.putalpha(Image.fromarray(transparency(name)))
+def palette_alpha(photo: Image.Image) -> Image.Image:
+    """The photograph in 64 colours with transparency, mode PA."""
+    paired = photo.quantize(64).convert("PA")
+    paired.putalpha(Image.fromarray(alpha_of(np.asarray(photo))))
     return paired
 
 
 def other_tiffs() -> list[Exhibit]:
     """TIFF as tifffile writes it: tiles, strips, byte orders, depths."""
-    black_is_full = 255 - grey_of("tiff_min_is_white")
-    grey = {name: grey_of(name) for name in ("tiff_16_bits_grey", "tiff_16_bits_big_endian")}
-    small = photo_of("tiff_with_a_thumbnail")[::4, ::4]
     return [
-        exact("tiff_tiled", ".tif", tiff(photo_of("tiff_tiled"), tile=(16, 16))),
-        exact("tiff_of_strips", ".tif", tiff(photo_of("tiff_of_strips"), rows_per_strip=7)),
-        exact("tiff_big_endian", ".tif", tiff(photo_of("tiff_big_endian"), big_endian=True)),
-        exact("tiff_planes", ".tif", tiff(np.moveaxis(photo_of("tiff_planes"), 2, 0), planes=True)),
-        exact("tiff_grey", ".tif", tiff(grey_of("tiff_grey")), three(grey_of("tiff_grey"))),
-        exact("tiff_min_is_white", ".tif", tiff(black_is_full, white_is_0=True),
-              three(grey_of("tiff_min_is_white"))),
-        exact("tiff_16_bits_grey", ".tif", tiff(deep(grey["tiff_16_bits_grey"])),
-              three(grey["tiff_16_bits_grey"])),
-        exact("tiff_16_bits_big_endian", ".tif", tiff(deep(grey["tiff_16_bits_big_endian"]), big_endian=True), three(grey["tiff_16_bits_big_endian"])),
-        exact("tiff_16_bits_rgb", ".tif", tiff(deep(photo_of("tiff_16_bits_rgb")))),
-        exact("tiff_with_a_thumbnail", ".tif", tiff(photo_of("tiff_with_a_thumbnail"), small)),
-    ]  # fmt: skip
+        exact("tiff_tiled", ".tif", lambda photo: tiff(photo, tile=(16, 16))),
+        exact("tiff_of_strips", ".tif", lambda photo: tiff(photo, rows_per_strip=7)),
+        exact("tiff_big_endian", ".tif", lambda photo: tiff(photo, big_endian=True)),
+        exact("tiff_planes", ".tif", lambda photo: tiff(np.moveaxis(photo, 2, 0), planes=True)),
+        exact("tiff_16_bits_rgb", ".tif", lambda photo: tiff(deep(photo))),
+        exact("tiff_with_a_thumbnail", ".tif", lambda photo: tiff(photo, photo[::4, ::4])),
+        grey("tiff_grey", ".tif", tiff),
+        grey("tiff_white_is_0", ".tif", lambda photo: tiff(255 - photo, white_is_0=True)),
+        grey("tiff_16_bits_grey", ".tif", lambda photo: tiff(deep(photo))),
+        grey("tiff_16_bits_big_endian", ".tif", lambda photo: tiff(deep(photo), big_endian=True)),
+    ]
 
 
 def bmps() -> list[Exhibit]:
     """The kinds of BMP."""
-    palette, grey = image("bmp_palette").quantize(200), grey_of("bmp_runs")
     return [
-        exact("bmp_palette", ".bmp", saved(palette, "BMP"), np.array(palette.convert("RGB"))),
-        exact("bmp_grey", ".bmp", saved(grey_of("bmp_grey"), "BMP"), three(grey_of("bmp_grey"))),
-        exact("bmp_runs", ".bmp", bmp_runs(grey, GREYS), three(grey)),
-        exact("bmp_top_down", ".bmp", bmp_top_down(photo_of("bmp_top_down"))),
-        exact("bmp_32_bits", ".bmp", saved(with_alpha("bmp_32_bits"), "BMP")),
+        converted("bmp_palette", ".bmp", lambda photo: photo.quantize(200), file_of("BMP")),
+        grey("bmp_grey", ".bmp", file_of("BMP")),
+        grey("bmp_runs", ".bmp", lambda photo: bmp_runs(photo, GREYS)),
+        exact("bmp_top_down", ".bmp", bmp_top_down),
+        exact("bmp_32_bits", ".bmp", lambda photo: saved(with_alpha(photo), "BMP")),
     ]
 
 
 def others() -> list[Exhibit]:
     """webp, gif and JPEG 2000."""
+    clear = file_of("WEBP", lossless=True, exact=True)
     return [
-        exact("webp_lossless", ".webp", saved(image("webp_lossless"), "WEBP", lossless=True)),
-        exact("webp_alpha", ".webp", saved(with_alpha("webp_alpha"), "WEBP", lossless=True, exact=True)),
-        exact("gif_grey", ".gif", saved(grey_of("gif_grey"), "GIF"), three(grey_of("gif_grey"))),
-        lossy("gif_interlaced", ".gif", saved(image("gif_interlaced"), "GIF", interlace=1)),
-        exact("jp2_grey", ".jp2", saved(grey_of("jp2_grey"), "JPEG2000"), three(grey_of("jp2_grey"))),
-        lossy("jp2_lossy", ".jp2", saved(image("jp2_lossy"), "JPEG2000", irreversible=True, quality_layers=[8])),
+        exact("webp_lossless", ".webp", file_of("WEBP", lossless=True)),
+        exact("webp_alpha", ".webp", lambda photo: clear(with_alpha(photo))),
+        grey("gif_grey", ".gif", file_of("GIF")),
+        lossy("gif_interlaced", ".gif", file_of("GIF", interlace=1)),
+        grey("jp2_grey", ".jp2", file_of("JPEG2000")),
+        lossy("jp2_lossy", ".jp2", file_of("JPEG2000", irreversible=True, quality_layers=[8])),
     ]
 
 
 def misnamed() -> list[Exhibit]:
     """Pictures under the ending of another kind."""
     return [
-        exact("png_called_jpg", ".jpg", saved(image("png_called_jpg"))),
-        lossy("jpeg_called_png", ".png", saved(image("jpeg_called_png"), "JPEG")),
-        exact("tiff_called_jpg", ".jpg", saved(image("tiff_called_jpg"), "TIFF")),
-        exact("bmp_called_jpg", ".jpg", saved(image("bmp_called_jpg"), "BMP")),
-        lossy("webp_called_jpg", ".jpg", saved(image("webp_called_jpg"), "WEBP")),
+        exact("png_called_jpg", ".jpg", saved),
+        lossy("jpeg_called_png", ".png", file_of("JPEG")),
+        exact("tiff_called_jpg", ".jpg", file_of("TIFF")),
+        exact("bmp_called_jpg", ".jpg", file_of("BMP")),
+        lossy("webp_called_jpg", ".jpg", file_of("WEBP")),
     ]
 
 
 def dull() -> list[Exhibit]:
     """Pictures that are read, and in which there is nothing to be seen."""
     twelve = (deep(grey_of("dull_12_bits_in_16")) >> 4).astype(np.uint16)
+    kept = three((twelve >> 8).astype(np.uint8))
     dark, one = photo_of("dull_nearly_black") // 40, np.full_like(photo_of("dull_one_colour"), 140)
     kind = ("dark or flat",)
     return [
-        read_picture(
-            "dull_12_bits_in_16", ".png", png(twelve, 16), three((twelve >> 8).astype(np.uint8)), findings=kind
-        ),
+        read_picture("dull_12_bits_in_16", ".png", png(twelve, 16), kept, findings=kind),
         read_picture("dull_nearly_black", ".png", saved(dark), dark, findings=kind),
         read_picture("dull_one_colour", ".png", saved(one), one, findings=kind),
     ]

@@ -51,16 +51,15 @@ def several_values() -> list[Exhibit]:
     name = "unclear"
     three = ones(name) * np.uint8(2)
     three[:5] = 1
-    thirds = (three / np.float32(2)).astype(np.float32)
-    unknown = thirds.copy()
+    greys, halves, unknown = three * np.uint8(100), three.astype(np.float32) / 2, ones(name).astype(np.float32)
     unknown[0, 0] = np.nan
     colours = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0]], np.uint8)
     palette = bytes([0, 0, 0, 0, 200, 0, 200, 0, 0])
     return [
-        refused_mask("mask_three_values", ".png", saved(three * np.uint8(100)), r"\b3\b", "0, 100, 200", r"\bL\b", CHOICE),
+        refused_mask("mask_three_values", ".png", saved(greys), r"\b3\b", "0, 100, 200", r"\bL\b", CHOICE),
         refused_mask("mask_three_indices", ".png", png(three, palette=palette), r"\b3\b", "0, 1, 2", r"\bP\b|palette"),
         refused_mask("mask_three_colours", ".png", saved(colours[three]), r"\b3\b", "RGB"),
-        refused_mask("mask_three_fractions", ".tif", tiff(thirds), r"\b3\b", r"0\.5"),
+        refused_mask("mask_three_fractions", ".tif", tiff(halves), r"\b3\b", r"0\.5"),
         refused_mask("mask_three_values_16_bits", ".png", png(three.astype(np.uint16) * 500, 16), "0, 500, 1000", "16"),
         refused_mask("mask_with_nan", ".tif", tiff(unknown), "(?i)nan"),
     ]  # fmt: skip
@@ -112,4 +111,5 @@ def empty_sets() -> list[Exhibit]:
     return [
         Exhibit("masks_all_empty", all_empty, refusal),
         Exhibit("masks_95_percent_empty", all_but_one, refusal),
+        Exhibit("masks_without_the_chosen_value", pairs(), refusal, lesion_value=7),
     ]
