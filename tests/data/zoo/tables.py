@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from data.zoo.drawing import ORDINARY, lesions, pairs, photos
+from data.zoo.drawing import ORDINARY, lesions, mask_file, pairs, photo_file, photos
 from data.zoo.exhibit import Exhibit, Read, Refused
 
 LESIONS = dict(zip(ORDINARY, ("HAM_1", "HAM_1", "HAM_2", "HAM_3"), strict=True))
@@ -178,12 +178,17 @@ def placeholders() -> list[Exhibit]:
         lines = [(name, word if index < 3 else "HAM_9", "nevus") for index, name in enumerate(ORDINARY)]
         known = {name: {"lesion_id": name} for name in ORDINARY[:3]} | {ORDINARY[3]: {"lesion_id": "HAM_9"}}
         kind = {"": "nothing", "N/A": "n_slash_a", "-": "dash"}.get(word, word)
-        exhibits.append(table(f"table_lesion_{kind}", text(HEAD, *lines), known, r"\b3\b.*lesion"))
+        exhibits.append(table(f"table_lesion_{kind}", text(HEAD, *lines), known, r"\b3\b.*lesion|lesion.*\b3\b"))
     patients = [(name, "unknown" if index < 2 else "P1") for index, name in enumerate(ORDINARY)]
     known = {name: {"patient_id": ""} for name in ORDINARY[:2]} | {ORDINARY[2]: {"patient_id": "P1"}}
     return [
         *exhibits,
-        table("table_patient_unknown", text(("image_id", "patient_id"), *patients), known, r"\b2\b.*patient"),
+        table(
+            "table_patient_unknown",
+            text(("image_id", "patient_id"), *patients),
+            known,
+            r"\b2\b.*patient|patient.*\b2\b",
+        ),
     ]
 
 
@@ -225,8 +230,21 @@ def other_files() -> list[Exhibit]:
         "Thumbs.db": b"\xd0\xcf\x11\xe0", "LICENSE": b"CC0\n",
     }  # fmt: skip
     head = pairs() | {"metadata.csv": text(HEAD).encode()}
+    beside = pairs() | {"metadata.csv": text(HEAD, *rows()).encode()}
     return [
         Exhibit("table_two_of_them", two, Read(photos(), lesions(), said, KNOWN)),
         Exhibit("table_of_something_else", stray, Read(photos(), lesions(), metadata=alone)),
+        Exhibit("table_beside_the_folder_of_images", beside, Read(photos(), metadata=KNOWN), data="images"),
+        table_of_paths(),
         Exhibit("table_of_a_head_alone", head, Read(photos(), lesions(), metadata=alone)),
     ]
+
+
+def table_of_paths() -> Exhibit:
+    """Paths as ids where names alone do not tell the images apart."""
+    ids = tuple(f"{folder}/images/{number}" for number in (1, 2) for folder in ("north", "south"))
+    known = {name: {"lesion_id": f"L{index}"} for index, name in enumerate(ids)}
+    files = {f"{name}.png": photo_file(name) for name in ids}
+    files |= {f"{name.replace('images', 'masks')}.png": mask_file(name) for name in ids}
+    files["metadata.csv"] = text(HEAD[:2], *[(f"{name}.png", f"L{index}") for index, name in enumerate(ids)]).encode()
+    return Exhibit("table_of_paths", files, Read(photos(*ids), lesions(*ids), metadata=known))
