@@ -1,12 +1,14 @@
 """Pictures that are refused: each with the word for what it is."""
 
 import io
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 from PIL import Image
 
-from data.zoo.containers import tiff
+from data.zoo.containers import chunk, tiff
 from data.zoo.drawing import grey_of, photo_file, photo_of, refused_picture, saved
 from data.zoo.exhibit import Exhibit
 
@@ -18,7 +20,7 @@ DICOM = bytes(128) + b"DICM" + bytes(100)
 
 def broken_pictures() -> list[Exhibit]:
     """All exhibits of this file."""
-    return [*no_pictures(), *moving_pictures(), *strange_depths(), *truncated_pictures()]
+    return [*no_pictures(), *moving_pictures(), *strange_depths(), *truncated_pictures(), *damaged_pictures()]
 
 
 def zipped() -> bytes:
@@ -78,4 +80,16 @@ def truncated_pictures() -> list[Exhibit]:
     return [
         refused_picture(name, suffix, content, "(?i)truncated", fault="truncated")
         for name, (suffix, content) in cuts.items()
+    ]
+
+
+def damaged_pictures() -> list[Exhibit]:
+    """Files of full length that do not hold what they say: a wrong byte, and a size that no memory has."""
+    whole = bytearray(saved(photo_of("damaged")))
+    whole[len(whole) // 2] ^= 0xFF
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    huge = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return [
+        refused_picture("damaged_png", ".png", bytes(whole), "(?i)damaged|broken|checksum|unreadable"),
+        refused_picture("damaged_by_its_size", ".png", huge, "pixels"),
     ]

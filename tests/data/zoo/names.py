@@ -93,12 +93,15 @@ def same_names() -> list[Exhibit]:
     deep = pairs(images="a/b/c/d/e/f/g/h/i/j/images/{}.png", masks="a/b/c/d/e/f/g/h/i/j/masks/{}.png")
     cased = {f"images/{name}.PNG": photo_file(name) for name in ORDINARY}
     cased |= {f"masks/{name.lower()}_Segmentation.Png": mask_file(name) for name in ORDINARY}
+    second = pairs() | {"masks/ISIC_0000001_segmentation.png": mask_file("another reader")}
     twice = pairs() | {"images/ISIC_0000001.bmp": saved(photo_of("other"), "BMP")}
     return [
         plain("ids_that_differ_in_case", pairs("a", "A", "mole", "Mole"), "a", "A", "mole", "Mole"),
         plain("two_folders_with_the_same_names", files, *twins),
         plain("folders_in_folders", deep),
         plain("masks_in_lower_case", cased),
+        plain("folder_called_like_a_picture", pairs() | {"images/scan.png/readme.txt": b"See the other disk."}),
+        Exhibit("two_masks_of_one_image", second, Refused(("ISIC_0000001",), "set", masks_only=True)),
         Exhibit("one_name_and_two_endings", twice, Refused(("ISIC_0000001", "same name"), "set")),
     ]
 

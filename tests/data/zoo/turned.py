@@ -34,7 +34,7 @@ KINDS = {"jpeg": ("JPEG", ".jpg"), "png": ("PNG", ".png"), "tiff": ("TIFF", ".ti
 
 def turned(upright: Stored, orientation: int, kind: str = "JPEG", **options: object) -> bytes:
     """A file that shows this picture once it is turned as its EXIF says."""
-    picture = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    picture = Image.fromarray(np.ascontiguousarray(STORED.get(orientation, STORED[1])(upright)))
     if kind == "TIFF":
         return saved(picture, kind, tiffinfo={0x0112: orientation}, **options)
     exif = Image.Exif()
@@ -48,8 +48,9 @@ def turned_pictures_and_masks() -> list[Exhibit]:
 
 
 def upright_masks() -> list[Exhibit]:
-    """Pictures that EXIF turns upright, where their masks are: each orientation in each container that has EXIF."""
-    return [picture(kind, orientation) for kind in KINDS for orientation in STORED]
+    """Pictures that EXIF turns upright, where their masks are: each way in each container, and two that do not exist."""
+    unknown = [picture("jpeg", orientation) for orientation in (0, 9)]
+    return [*(picture(kind, orientation) for kind in KINDS for orientation in STORED), *unknown]
 
 
 def picture(kind: str, orientation: int) -> Exhibit:
