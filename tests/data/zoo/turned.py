@@ -48,7 +48,7 @@ def turned_pictures_and_masks() -> list[Exhibit]:
 
 
 def upright_masks() -> list[Exhibit]:
-    """Pictures that EXIF turns upright, where their masks are: each way in each container, and two that do not exist."""
+    """Pictures that EXIF turns upright, where their masks are: each way in each container, and two that are none."""
     unknown = [picture("jpeg", orientation) for orientation in (0, 9)]
     return [*(picture(kind, orientation) for kind in KINDS for orientation in STORED), *unknown]
 
