@@ -1,0 +1,1 @@
+"""What tests draw for themselves: data sets."""
