@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dermssl.data.reading import Reading
 
 from data.zoo import draw_zoo, zoo
 from data.zoo.drawing import read_labels, reread
 from data.zoo.exhibit import Exhibit, Read, Refused, gather_pairs
 from dermssl.check.config import CheckConfig
 from dermssl.check.run import run
+from dermssl.data.config import Reading
 from dermssl.data.images import read_rgb
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.errors import UserError
@@ -36,7 +36,9 @@ def outcome_of(name: str) -> Read:
 
 
 def reading_of(exhibit: Exhibit) -> Reading:
-    return Reading(masks=exhibit.masks, lesion_value=exhibit.lesion_value)
+    return Reading(
+        masks=exhibit.masks, lesion_value=None if exhibit.lesion_value is None else str(exhibit.lesion_value)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_what_can_be_read_is_not_refused(name: str, opened: Open) -> None:
 
 @pytest.mark.parametrize("name", [name for name in READ if outcome_of(name).notes])
 def test_what_was_left_out_or_added_is_said(name: str, opened: Open) -> None:
-    notes = opened(name).notes
+    notes = opened(name).sentences()
     for pattern in outcome_of(name).notes:
         assert any(re.search(pattern, note) for note in notes), (pattern, notes)
 
