@@ -14,6 +14,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + ('es' if noun.endswith('s') else 's')}"
 
 
+def interval_in_words(low: float, high: float) -> str:
+    """The 95 % interval of a mean over lesions: `0.512 to 0.634`; of a single lesion there is none."""
+    return f"{low:.3f} to {high:.3f}" if isfinite(low) and isfinite(high) else "none: one lesion"
+
+
 def duration(seconds: float | None, absent: str = "-") -> str:
     """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`, `4 d 6 h`.
 

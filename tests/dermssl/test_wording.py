@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from dermssl.wording import counted, duration
+from dermssl.wording import counted, duration, interval_in_words
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_counts_have_their_nouns() -> None:
         "1 run", "0 runs", "2 losses", "2,594 images",
     ]  # fmt: skip
     assert counted(2, "search", "searches") == "2 searches"
+
+
+def test_an_interval_that_there_is_none_of_is_said_so() -> None:
+    assert interval_in_words(0.1234, 0.5) == "0.123 to 0.500"
+    assert interval_in_words(nan, nan) == "none: one lesion"
