@@ -121,6 +121,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             f"at native size, seed {config.seed}, "
             f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
+        if trained.divergence:
+            work.say(trained.divergence)
         work.say(closing(work.folder, command_after_training(work.folder, config)))
     return work.folder
 

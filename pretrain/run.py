@@ -20,6 +20,7 @@ from dermssl.runs.folder import closing, identity, open_run, write_table
 from dermssl.splits.leaks import seen_rows
 from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
+from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
@@ -118,6 +119,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         if rank() > 0:
             return encoder_file
         spent = costs(spending.spent, usual_rate(progress.metrics))
+        course = loss_course(progress.first_loss, progress.metrics)
 
         # The encoder, with a card that says what it is.
         seen_images = seen_rows([manifest.table, *([] if start.seen is None else [start.seen])])
@@ -130,9 +132,12 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
                 "images": len(manifest),
                 "leaks": None if pool.verdict is None else pool.verdict.summary,
                 "diagnoses": doctor.reported,
+                "diverged": course.diverged,
                 **spent,
             }
         )
+        if course.diverged:
+            work.say(course.sentence(f"--lr {lower_rate(config.lr, type(config).lr):g}"))
         init = "ssl" if published != encoder_file else encoder_file
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
