@@ -1,6 +1,8 @@
 """The story of a pretraining, from a folder of images to an encoder file."""
 
 import shutil
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -138,7 +140,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         )
         if course.diverged:
             work.say(course.sentence(f"--lr {lower_rate(config.lr, type(config).lr):g}"))
-        init = "ssl" if published != encoder_file else encoder_file
+        init = f"ssl{flags.as_typed_flags(config, 'checkpoints')}" if published != encoder_file else encoder_file
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
     return encoder_file
@@ -148,7 +150,8 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     """Stops where the images do not fill a single batch, the processes do not share it, or a queue outgrows them."""
     count, batch_size = len(manifest), config.batch_size
     if count < batch_size:
-        fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
+        smaller = largest_batch(config, count // 2)
+        fitting = f" or --batch_size {smaller}" if smaller else ""
         raise UserError(
             f"{manifest.root}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
         )
@@ -159,9 +162,17 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
         )
     if config.queue_size > count:
         raise UserError(
-            f"--queue_size {config.queue_size}: {manifest.root} has only {count} images, so an image would meet "
-            f"itself in the queue; give --queue_size {count // batch_size * batch_size}"
+            f"--queue_size {config.queue_size}: {manifest.root} has only {counted(count, 'image')}, so an image would "
+            f"meet itself in the queue; give --queue_size {count // batch_size * batch_size}"
         )
+
+
+def largest_batch(config: PretrainConfig, most: int) -> int:
+    """The largest batch of up to `most` images that the other options and the processes take; 0 where there is none."""
+    for size in range(most - most % world(), 2 * world() - 1, -world()):
+        with suppress(ValueError):
+            return replace(config, batch_size=size).batch_size
+    return 0
 
 
 def precision_of(config: PretrainConfig, start: Start, device: torch.device, newest: Path | None) -> str:

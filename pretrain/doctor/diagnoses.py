@@ -5,9 +5,11 @@ healthy trainings of all methods show (tests/pretrain/doctor/test_diagnoses.py).
 """
 
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from dermssl.data.sources import unlabelled_source
 from dermssl.training.divergence import is_blown_up
 from pretrain.config import PretrainConfig
 
@@ -65,12 +67,12 @@ def diagnose(course: Course) -> list[Diagnosis]:
 def constant_images(course: Course) -> Iterator[Diagnosis]:
     """Pictures of one colour, of which there is nothing to learn."""
     share = course.now.get("constant_views", 0.0)
-    folder = "" if course.config.data is None else f" --data {course.config.data}"
+    folder = shlex.quote(str(unlabelled_source(course.config.data).folder))
     if share > CONSTANT:
         yield Diagnosis(
             "constant images",
             f"{share:.0%} of the views show a single colour",
-            f"look at the pictures with `python -m dermssl check{folder}` and remove the empty ones",
+            f"look at the pictures with `python -m dermssl check {folder}` and remove the empty ones",
             fatal=share > REPEATED,
         )
 
