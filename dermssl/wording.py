@@ -19,6 +19,14 @@ def interval_in_words(low: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}" if isfinite(low) and isfinite(high) else "none: one lesion"
 
 
+def percentage(share: float) -> str:
+    """A share in whole percent; nothing but 0 is `0%`, and nothing but all is `100%`."""
+    words = f"{share:.0%}"
+    if words == "0%" and share > 0:
+        return "under 1%"
+    return "over 99%" if words == "100%" and share < 1 else words
+
+
 def duration(seconds: float | None, absent: str = "-") -> str:
     """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`, `4 d 6 h`.
 

@@ -17,7 +17,7 @@ from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value
 from dermssl.runs.seal import RESULT, broken
 from dermssl.weights.encoder_file import read_card
-from dermssl.wording import counted, duration, interval_in_words
+from dermssl.wording import counted, duration, interval_in_words, percentage
 
 # What is said elsewhere in the text, or is not the run's own.
 SAID_ELSEWHERE = frozenset(
@@ -157,7 +157,7 @@ def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
         inner = result.get("scored") == "inner"
         count = result.get("n_inner") if inner else result.get("n_val")
         rows = [[words, f"{float(result[key]):.3f}"] for key, words in SCORES.items() if key in result]
-        rows.append(["failed", f"{float(result.get('failure_rate', 0)):.0%}"])
+        rows.append(["failed", percentage(float(result.get("failure_rate", 0)))])
         yield f"scores of {count} {'inner' if inner else 'held-out'} images, each at its native size"
         yield text_table(rows, right=[1])
     for name in ("knn", "linear", "dense"):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -152,7 +153,7 @@ def standing_run(folder: Path, seed: int) -> str:
     remedy = (
         f"its results are there; change an option (--seed {seed + 1}, say) for another run"
         if read_result(folder) is not None
-        else f"unfinished; add --resume {folder} to continue it"
+        else f"unfinished; add --resume {shlex.quote(str(folder))} to continue it"
     )
     return f"{folder}: a run with these very options is there already, {remedy}"
 

@@ -1,6 +1,7 @@
 """Whether a folder holds the run that is to be continued, wherever it lies; what differs where it holds another."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,7 +133,7 @@ def unknown_run(folder: Path, content: Parts) -> str:
 
 def anew(folder: Path) -> str:
     """How a run of the same options is begun."""
-    return f"start anew with --config {folder / 'config.yaml'} in place of --resume {folder}"
+    return f"start anew with --config {shlex.quote(str(folder / 'config.yaml'))} in place of --resume"
 
 
 def commits_of(folder: Path) -> tuple[str, str] | None:

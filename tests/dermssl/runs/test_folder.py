@@ -207,7 +207,7 @@ def test_resuming_with_other_options_names_the_difference(config: FinetuneConfig
     folder = start(config)
     assert refusal(replace(config, resume=folder, lr=0.5, seed=3)) == (
         f"--resume {folder}: holds another run (lr is 0.0003 there and 0.5 here, seed is 0 there and 3 here); "
-        f"leave those flags out, or start anew with --config {folder}/config.yaml in place of --resume {folder}"
+        f"leave those flags out, or start anew with --config {folder}/config.yaml in place of --resume"
     )
     assert [path.name for path in config.out.iterdir()] == [folder.name]
 

@@ -99,7 +99,7 @@ def test_content_that_has_changed_is_named(part: str, words: str, config: Finetu
     folder = begin(config)
     assert refusal(replace(config, resume=folder), **{part: "other"}) == (
         f"--resume {folder}: holds another run ({words} than it was begun with); put back what it was begun with, "
-        f"or start anew with --config {folder}/config.yaml in place of --resume {folder}"
+        f"or start anew with --config {folder}/config.yaml in place of --resume"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_flag_that_changes_the_content_is_named_with_it(config: FinetuneConfig
     assert refusal(replace(config, resume=folder, data=Path("b"), split_seed=7), data="other", split="other") == (
         f"--resume {folder}: holds another run (other images than it was begun with, another split into training and "
         "held-out images than it was begun with, data is None there and b here, split_seed is 0 there and 7 here); "
-        f"leave those flags out, or start anew with --config {folder}/config.yaml in place of --resume {folder}"
+        f"leave those flags out, or start anew with --config {folder}/config.yaml in place of --resume"
     )
 
 
@@ -123,7 +123,7 @@ def test_a_run_of_another_format_is_to_be_started_anew(config: FinetuneConfig) -
     assert refusal(replace(config, resume=folder)) == (
         f"--resume {folder}: holds another run (runs of format 3 there and 4 here, by another version of this code, "
         "other images than it was begun with); "
-        f"start anew with --config {folder}/config.yaml in place of --resume {folder}"
+        f"start anew with --config {folder}/config.yaml in place of --resume"
     )
 
 
@@ -182,7 +182,7 @@ def test_of_a_run_without_an_identity_and_its_name_what_cannot_be_known_is_said(
         f"-{folder.name.rpartition('-')[2]}, and it has no identity.json to say whether it was renamed or there are "
         "now other weights to start from, other images, another split into training and held-out images, another "
         "augmentation, other training images set aside or runs of another format; give the folder back the name that "
-        f"it had, or start anew with --config {moved}/config.yaml in place of --resume {moved}"
+        f"it had, or start anew with --config {moved}/config.yaml in place of --resume"
     )
 
 
