@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -214,6 +215,15 @@ def as_words(value: object) -> list[str]:
 def write_options(config: object, path: Path) -> None:
     """Writes a config as a file that `--config` reads back to the same values."""
     path.write_text(as_yaml(config))
+
+
+def as_typed_flags(config: Any, *names: str) -> str:
+    """Those of the named options that are not as by default, as they are typed behind a command: ` --data photos`."""
+    chosen = [field for field in dataclasses.fields(config) if field.name in names]
+    values = {
+        field.name: getattr(config, field.name) for field in chosen if getattr(config, field.name) != field.default
+    }
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in values.items())
 
 
 def as_yaml(config: object) -> str:

@@ -1,5 +1,6 @@
 """Numbers as a person says them, alike in what commands print and in what reports show."""
 
+import unicodedata
 from math import isfinite
 
 
@@ -12,6 +13,19 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: Its plural where that takes more than an s, or es behind an s: `searches`.
     """
     return f"{count:,} {noun if count == 1 else plural or noun + ('es' if noun.endswith('s') else 's')}"
+
+
+def interval_in_words(low: float, high: float) -> str:
+    """The 95 % interval of a mean over lesions: `0.512 to 0.634`; of a single lesion there is none."""
+    return f"{low:.3f} to {high:.3f}" if isfinite(low) and isfinite(high) else "none: one lesion"
+
+
+def percentage(share: float) -> str:
+    """A share in whole percent; nothing but 0 is `0%`, and nothing but all is `100%`."""
+    words = f"{share:.0%}"
+    if words == "0%" and share > 0:
+        return "under 1%"
+    return "over 99%" if words == "100%" and share < 1 else words
 
 
 def duration(seconds: float | None, absent: str = "-") -> str:
@@ -32,3 +46,8 @@ def duration(seconds: float | None, absent: str = "-") -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3600)
     return f"{hours // 24} d {hours % 24} h"
+
+
+def folded(name: str) -> str:
+    """A name as one compares it: in one case, and with its umlauts composed, which file systems do not agree on."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -17,6 +17,7 @@ from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
 from dermssl.weights.encoder import Start, start_from
+from dermssl.wording import counted, percentage
 from finetune.augmentation.recipe import augmentation_of
 from finetune.network.build import Network, build_network
 from finetune.network.model_file import ModelCard, write_model
@@ -118,10 +119,12 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(
             f"{'inner images' if inner else 'held-out images'}: mean IoU {result['jaccard']:.3f}, "
             f"ISIC threshold Jaccard {result['isic_jaccard']:.3f}, Dice {result['dice']:.3f}, "
-            f"{result['failure_rate']:.0%} failed, with an IoU below {ISIC_THRESHOLD} (n = {len(scored_images)} images "
-            f"at native size, seed {config.seed}, "
+            f"{percentage(result['failure_rate'])} failed, with an IoU below {ISIC_THRESHOLD} "
+            f"(n = {counted(len(scored_images), 'image')} at native size, seed {config.seed}, "
             f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
+        if trained.divergence:
+            work.say(trained.divergence)
         work.say(closing(work.folder, command_after_training(work.folder, config)))
     return work.folder
 
@@ -167,7 +170,7 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     work.say(f"images: {images}")
     work.say(
         f"network: {config.decoder} on {config.encoder}; all {net.tensors_compared} tensors of the encoder equal those "
-        f"of --init {config.init}; the decoder uses {net.share_used:.0%} of the encoder's parameters"
+        f"of --init {config.init}; the decoder uses {percentage(net.share_used)} of the encoder's parameters"
         + (f" and starts from its pretraining, all {net.decoder_compared} tensors equal" * bool(net.decoder_compared))
     )
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4

@@ -1,6 +1,8 @@
 """The story of a pretraining, from a folder of images to an encoder file."""
 
 import shutil
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -20,6 +22,7 @@ from dermssl.runs.folder import closing, identity, open_run, write_table
 from dermssl.splits.leaks import seen_rows
 from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
+from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
@@ -119,6 +122,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         if rank() > 0:
             return encoder_file
         spent = costs(spending.spent, usual_rate(progress.metrics))
+        course = loss_course(progress.first_loss, progress.metrics)
 
         # The encoder, with a card that says what it is.
         seen_images = seen_rows([manifest.table, *([] if start.seen is None else [start.seen])])
@@ -131,10 +135,13 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
                 "images": len(manifest),
                 "leaks": None if pool.verdict is None else pool.verdict.summary,
                 "diagnoses": doctor.reported,
+                "diverged": course.diverged,
                 **spent,
             }
         )
-        init = "ssl" if published != encoder_file else encoder_file
+        if course.diverged:
+            work.say(course.sentence(f"--lr {lower_rate(config.lr, type(config).lr):g}"))
+        init = f"ssl{flags.as_typed_flags(config, 'checkpoints')}" if published != encoder_file else encoder_file
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
     return encoder_file
@@ -144,7 +151,8 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     """Stops where the images do not fill a single batch, the processes do not share it, or a queue outgrows them."""
     count, batch_size = len(manifest), config.batch_size
     if count < batch_size:
-        fitting = f" or --batch_size {count // 2}" if count >= 4 else ""
+        smaller = largest_batch(config, count // 2)
+        fitting = f" or --batch_size {smaller}" if smaller else ""
         raise UserError(
             f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
         )
@@ -155,9 +163,17 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
         )
     if config.queue_size > count:
         raise UserError(
-            f"--queue_size {config.queue_size}: {manifest.place} has only {count} images, so an image would meet "
-            f"itself in the queue; give --queue_size {count // batch_size * batch_size}"
+            f"--queue_size {config.queue_size}: {manifest.place} has only {counted(count, 'image')}, so an image would "
+            f"meet itself in the queue; give --queue_size {count // batch_size * batch_size}"
         )
+
+
+def largest_batch(config: PretrainConfig, most: int) -> int:
+    """The largest batch of up to `most` images that the other options and the processes take; 0 where there is none."""
+    for size in range(most - most % world(), 2 * world() - 1, -world()):
+        with suppress(ValueError):
+            return replace(config, batch_size=size).batch_size
+    return 0
 
 
 def precision_of(config: PretrainConfig, start: Start, device: torch.device, newest: Path | None) -> str:

@@ -11,6 +11,7 @@ from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.features.dense import masked_pictures
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
+from dermssl.flags import as_typed_flags
 from dermssl.runs.costs import Spent, costs, forget_peak
 from dermssl.runs.folder import closing, identity, open_run, write_table
 from dermssl.splits.drawn import limited_split
@@ -115,5 +116,6 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             }
         )  # fmt: skip
         work.say(f"time: the probe took {seconds:.0f} s")
-        work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}"))
+        places = as_typed_flags(config, "data", "checkpoints")
+        work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}{places}"))
     return work.folder

@@ -376,7 +376,7 @@ def test_predicting_without_a_network_or_images_is_refused(refused: Refused, isi
         return refused(lambda: predict_masks(PredictConfig(model=model, images=isic, out=tmp_path / "out", threads=1)))
 
     assert predicting(tmp_path / "none") == (
-        f"--model {tmp_path / 'none'}: no such file; give the run folder of a finished `python -m finetune`"
+        f"--model {tmp_path / 'none'}: no such file; give the run folder of a `python -m finetune` that is finished"
     )
     assert predicting(isic).startswith(f"--model {isic / 'model.safetensors'}: no such file")
     weights = encoder_file(tmp_path / "encoder.safetensors", "resnet18")

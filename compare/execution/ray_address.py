@@ -24,7 +24,7 @@ def connected(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise UserError('--executor ray: Ray is not installed; pip install "dermssl[ray]"') from None
+        raise UserError('--executor ray: Ray is not installed; python -m pip install "ray>=2.60"') from None
     refuse_silence(address)
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     return ray

@@ -24,16 +24,16 @@ ROW_OPTIONS = {
     ),
     "probe": ("encoder",),
 }  # fmt: skip
-EPOCH = re.compile(r"^epoch +(\d+)/(\d+) ", re.MULTILINE)
+POSITION = re.compile(r"^(?:epoch|step) +(\d+)/(\d+) ", re.MULTILINE)
 
 
 class TrainingProgress(NamedTuple):
     """How far a training is."""
 
     done: int
-    """Rows of metrics.csv that are written."""
+    """Epochs of a pretraining, steps of a fine-tuning."""
     total: int
-    """Rows that there will be."""
+    """Those of the whole training."""
     images_per_second: float
 
     @property
@@ -126,7 +126,7 @@ def training_progress(folder: Path) -> TrainingProgress | None:
     metrics, log = folder / METRICS, folder / "log.txt"
     if not metrics.is_file() or not log.is_file():
         return None
-    lines = EPOCH.findall(log.read_text(encoding="utf-8", errors="replace"))
+    lines = POSITION.findall(log.read_text(encoding="utf-8", errors="replace"))
     table = pd.read_csv(metrics)
     if not lines or table.empty:
         return None

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value
 from dermssl.runs.seal import RESULT, broken
 from dermssl.weights.encoder_file import read_card
-from dermssl.wording import counted, duration
+from dermssl.wording import counted, duration, interval_in_words, percentage
 
 # What is said elsewhere in the text, or is not the run's own.
 SAID_ELSEWHERE = frozenset(
@@ -107,7 +108,9 @@ def start_in_words(options: Mapping[str, Any]) -> str:
         return f"{init}, which cannot be read ({error})"
     parent = card.parent if card.parent in ("imagenet", "random") else f"weights {card.parent[:10]}"
     images = f"{card.data.get('count')} images" if isinstance(card.data, dict) else "images"
-    return f"{init}: {card.method}, {card.epochs} epochs on {images}, from {parent}, weights {card.sha256[:10]}"
+    return (
+        f"{init}: {card.method}, {counted(card.epochs, 'epoch')} on {images}, from {parent}, weights {card.sha256[:10]}"
+    )
 
 
 def own_options(folder: Path, options: Mapping[str, Any]) -> str:
@@ -154,7 +157,7 @@ def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
         inner = result.get("scored") == "inner"
         count = result.get("n_inner") if inner else result.get("n_val")
         rows = [[words, f"{float(result[key]):.3f}"] for key, words in SCORES.items() if key in result]
-        rows.append(["failed", f"{float(result.get('failure_rate', 0)):.0%}"])
+        rows.append(["failed", percentage(float(result.get("failure_rate", 0)))])
         yield f"scores of {count} {'inner' if inner else 'held-out'} images, each at its native size"
         yield text_table(rows, right=[1])
     for name in ("knn", "linear", "dense"):
@@ -162,8 +165,11 @@ def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(measures, dict) and measures:
             key = "balanced_accuracy" if "balanced_accuracy" in measures else "jaccard"
             if key in measures:
-                yield (f"{name}: {key.replace('_', ' ')} {measures[key]:.3f} ({measures.get('low', 0):.3f} to "
-                       f"{measures.get('high', 0):.3f}, n = {measures.get('n')})")  # fmt: skip
+                ends = interval_in_words(measures.get("low", nan), measures.get("high", nan))
+                yield (
+                    f"{name}: {key.replace('_', ' ')} {measures[key]:.3f} "
+                    f"(95 % interval {ends}, n = {counted(int(measures.get('n', 0)), 'image')})"
+                )
     for words in result.get("diagnoses") or []:
         yield wrapped(f"doctor: {words}", 2)
 

@@ -153,13 +153,13 @@ def begun_runs_table(state: str, begun: Sequence[RunAtWork], rows: Sequence[Row]
     cells = []
     for run in begun:
         progress = training_progress(run.folder) if run.folder else None
-        epochs = f"{progress.done}/{progress.total}" if progress else "begins" if state == "running" else "-"
+        done = f"{progress.done}/{progress.total}" if progress else "begins" if state == "running" else "-"
         rate = f"{progress.images_per_second:.0f}" if progress else "-"
         clock = run.silent if state != "running" else time.time() - run.began
         cells.append(
-            [duration(clock), epochs, rate, run.host or "-", run.row.get("id") or "-", short_name(run.row, rows)]
+            [duration(clock), done, rate, run.host or "-", run.row.get("id") or "-", short_name(run.row, rows)]
         )
-    head = ["for" if state == "running" else "silent", "epoch", "images/s", "host", "id", "run"]
+    head = ["for" if state == "running" else "silent", "done", "images/s", "host", "id", "run"]
     return f"{wrapped(STATE_WORDS[state])}\n{text_table(cells, head, right=[0, 1, 2])}" if cells else ""
 
 

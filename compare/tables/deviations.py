@@ -10,7 +10,7 @@ from compare.statistics.pairs import complete_pairs
 from compare.tables.data_card import leak_table
 from compare.tables.data_sets import DataSets, data_sets
 from compare.tables.run_files import finished_runs, run_environment, run_options
-from compare.tables.study import Study
+from compare.tables.study import Study, run_result
 from dermssl.errors import SHOWN, first_ten
 from dermssl.runs.seal import broken
 from dermssl.wording import counted
@@ -25,12 +25,13 @@ def deviation_table(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
 
     Returns:
         `kind`: an event of the history (extended, changed, retried, trusted, budget, lost, cleaned), or what the
-        folders show: failed, missing, files, code, versions, machines, images, data, leaks. `what` is a sentence,
-        `when` UTC or ''.
+        folders show: failed, missing, diverged, files, code, versions, machines, images, data, leaks. `what` is a
+        sentence, `when` UTC or ''.
     """
     rows = [
         *event_rows(study),
         *unfinished_rows(study),
+        *diverged_rows(study),
         *changed_file_rows(study),
         *code_rows(study),
         *image_rows(study),
@@ -57,6 +58,14 @@ def unfinished_rows(study: Study) -> Iterator[Row]:
         if names:
             verb = {"failed": "failed", "planned": "not begun", "running": "not finished"}[state]
             yield kind, f"{len(names)} of {len(study.plan)} runs {verb}: {_named(names)}", ""
+
+
+def diverged_rows(study: Study) -> Iterator[Row]:
+    """Finished runs whose loss has blown up."""
+    runs = finished_runs(study.plan)[["name", "folder"]].to_numpy()
+    names = [name for name, folder in runs if run_result(folder).get("diverged")]
+    if names:
+        yield "diverged", f"the loss of {len(names)} of {len(runs)} finished runs has blown up: {_named(names)}", ""
 
 
 def _named(runs: list[str]) -> str:

@@ -7,9 +7,11 @@ Pillow keeps eight.
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,11 +41,14 @@ FORMATS = tuple(  # no other reader is ever asked
 MEGAPIXELS = 200  # the largest picture that is decoded whole
 JPEG_MEGAPIXELS = 1000  # the largest JPEG: it can be decoded at an eighth of its sides
 DIVISORS = (1, 2, 4, 8)  # of a JPEG's sides, that cost a fraction of the time
-HEADS = {
-    b"<!DOCTYPE": "a web page", b"<html": "a web page", b"%PDF": "a PDF", b"PK\x03\x04": "a zip archive",
-    b"version https://git-lfs": "a pointer of Git LFS, whose file was never fetched", b"SIMPLE  =": "a FITS file",
-    b"8BPS": "a Photoshop file", b"\x00\x00\x00\x0cjxl": "a JPEG XL picture",
-}  # fmt: skip
+TIFF_HEADS = (b"II", b"MM")
+HEADS = (  # where a file that is no picture tells what it is, how, and what that is
+    (0, b"<!doctype", "a web page (HTML)"), (0, b"<html", "a web page (HTML)"), (0, b"%pdf", "a PDF"),
+    (0, b"pk\x03\x04", "a zip archive"), (0, b"8bps", "a Photoshop file"), (4, b"jxl ", "a JPEG XL picture"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, its file not fetched"), (128, b"dicm", "a DICOM file"),
+    (4, b"ftyphei", "an HEIC photograph"), (4, b"ftypmif1", "an HEIF photograph"), (4, b"ftypavif", "an AVIF picture"),
+)  # fmt: skip
+NO_PICTURE = "no picture that is read, or its first bytes are damaged"
 
 Samples = NDArray[np.generic]  # (H, W) or (H, W, C), of whatever type is stored
 
@@ -84,6 +89,20 @@ class StoredPicture:
         return self.turned(deep_samples(self.data) if self.deep else np.asarray(self.picture))
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: If it cannot be read; of a link, that it leads nowhere.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if path.is_symlink():
+            raise UndecodableError(f"a link to {path.readlink()}, which is not there or cannot be read") from error
+        raise
+
+
 def decode(data: bytes, short_side: int | None = None, most: int = JPEG_MEGAPIXELS) -> StoredPicture:
     """The picture in `data`, decoded to its last byte.
 
@@ -96,18 +115,43 @@ def decode(data: bytes, short_side: int | None = None, most: int = JPEG_MEGAPIXE
     Raises:
         UndecodableError: If it is no picture, truncated, one of several, or too large.
     """
-    with reader_errors(data), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+    with reader_errors(data), opened(data) as picture:
         refuse_megapixels(picture)
         refuse_several(picture)
         deep, (width, height) = is_deep(picture), picture.size
+        turned_by_pillow = picture.format == "TIFF"  # which tells the size of the upright picture, and forgets the tag
+        orientation = orientation_of(picture) if turned_by_pillow else 1
         divisor = max(reduction(min(width, height), short_side), reduction_to(width * height, most))
         if divisor > 1:
             picture.draft(picture.mode, (width // divisor, height // divisor))
-        orientation = orientation_of(picture)
         picture.load()
-    if orientation > 4 and picture.format != "TIFF":  # whose size Pillow tells as of the upright picture
-        width, height = height, width
+        if not turned_by_pillow:  # afterwards, for of a PNG it loads the picture, and keeps to itself what fails
+            orientation = orientation_of(picture)
+            width, height = (height, width) if orientation > 4 else (width, height)
+        refuse_damage(picture.format, data)
     return StoredPicture(picture, picture.mode, orientation, width, height, deep, data)
+
+
+def opened(data: bytes) -> Image.Image:
+    """The picture in `data`, its pixels not decoded yet; a TIFF of double precision by OpenCV, as single precision."""
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:2] in TIFF_HEADS else None
+        if samples is None or samples.dtype != np.float64 or samples.ndim != 2:
+            raise
+        return Image.fromarray(samples.astype(np.float32))
+
+
+def refuse_damage(kind: str | None, data: bytes) -> None:
+    """Stops at a PNG one of whose checksums is wrong, which Pillow does not look at."""
+    place = 8
+    while kind == "PNG" and place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        end = place + 8 + length
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise UndecodableError("damaged, for a checksum in it is wrong")
+        place = end + 4
 
 
 def reduction(side: int, short_side: int | None) -> int:
@@ -160,9 +204,12 @@ def refuse_several(picture: Image.Image) -> None:
 
 
 def is_whole_page(picture: Image.Image, page: int) -> bool:
-    """Whether a page of a TIFF is one of its own and no preview of another."""
+    """Whether a page of a TIFF is one of its own and no preview of the first, by its tag or by half its sides."""
+    picture.seek(0)
+    width, height = picture.size
     picture.seek(page)
-    return not int(picture.tag_v2.get(SUBFILE_TYPE, 0)) & REDUCED  # type: ignore[attr-defined]
+    is_tagged = bool(int(picture.tag_v2.get(SUBFILE_TYPE, 0)) & REDUCED)  # type: ignore[attr-defined]
+    return not (is_tagged or (2 * picture.width <= width and 2 * picture.height <= height))
 
 
 def is_deep(picture: Image.Image) -> bool:
@@ -210,12 +257,17 @@ def reason(data: bytes, error: Exception) -> str:
     """What is wrong with the data that a reader gave up on: what it is instead, or the reader's own words."""
     if not data:
         return "empty, a file of 0 bytes"
-    head = data[:64].lstrip()
-    is_other = next((what for start, what in HEADS.items() if head.lower().startswith(start.lower())), "")
+    if not data.strip(b"\x00"):
+        return "no picture but zeros alone, as where a disk was full"
+    if data[:4] == b"RIFF" and len(data) < int.from_bytes(data[4:8], "little"):
+        return f"truncated, {len(data)} bytes of {int.from_bytes(data[4:8], 'little') + 8}"
+    is_other = next((what for place, start, what in HEADS if data[place:].lstrip().lower().startswith(start)), "")
     if is_other:
         return f"no picture but {is_other}"
     if isinstance(error, UnidentifiedImageError):  # it tells an address in memory
-        return "no picture that is read, or its first bytes are damaged"
+        text = data[:40].decode("utf-8", errors="replace")
+        is_text = all(letter.isprintable() or letter.isspace() for letter in text)
+        return f"no picture but a text: {' '.join(text.split())}" if is_text else NO_PICTURE
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -20,7 +20,7 @@ OWN = ".dermssl"  # how what this tool leaves in a data set begins: `.dermssl/`,
 NOT_READ = "not read"
 HIDDEN, TWICE, CLOSED = (
     "hidden",
-    "folders read already under another name",
+    "behind links to what is read already",
     f"folders that cannot be opened ({NOT_READ})",
 )
 SPECIAL, NO_PICTURE = "no regular files", "no pictures"
@@ -141,10 +141,23 @@ def files_below(folder: Path) -> Iterator[tuple[Path, Reason]]:
             path = place / entry.name
             if entry.name.startswith(OWN):
                 continue
-            if entry.is_dir():
+            if is_folder(path):
                 yield from walk(path)
             else:
                 # a link to nothing may be a picture, and is told as one that cannot be read; a pipe would never end
-                yield path, SPECIAL if path.exists() and not entry.is_file() else ""
+                yield path, SPECIAL if leads_somewhere(path) and not path.is_file() else ""
 
     yield from walk(folder)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, or a link to one."""
+    return leads_somewhere(path) and path.is_dir()
+
+
+def leads_somewhere(path: Path) -> bool:
+    """Whether there is something at the path: not behind links that go nowhere, or round."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

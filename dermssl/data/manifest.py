@@ -39,7 +39,7 @@ REMEDIES = (  # faults -> what they are, and what helps
     (("mask unturned", "mask transposed"), "a mask that is turned",
      "`check --fix FOLDER` writes a copy with it turned back"),
     (("mask values",), "a mask that does not say which pixels are lesion",
-     "`check --fix FOLDER` writes a copy with soft edges thresholded, `--lesion_value N` names the lesion's value"),
+     "or move image and mask elsewhere"),
 )  # fmt: skip
 
 
@@ -158,9 +158,10 @@ def row_of(image: Path, mask: Path | None, root: Path) -> ManifestRow:
 
 def size_and_time(path: Path) -> tuple[int, int]:
     """Bytes and nanoseconds of a file; zeros where there is none, or a link to nothing, which reading then tells."""
-    if not path.exists():
+    try:
+        stat = path.stat()
+    except OSError:
         return 0, 0
-    stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 

@@ -113,7 +113,7 @@ def mask_problem(labels: Labels, lesion_value: float | None = None) -> str:
     """What keeps these labels from being a mask; nothing where 0 and one other are all that occur, or one is named."""
     occurring = labels.distinct
     if np.issubdtype(occurring.dtype, np.floating) and not np.isfinite(occurring).all():
-        return "mask holds values that are no finite numbers"
+        return "mask holds values that are no finite numbers (NaN or infinity)"
     if lesion_value is not None or len(occurring) <= 1:
         return ""
     if labels.palette_is_reversed:
@@ -122,11 +122,13 @@ def mask_problem(labels: Labels, lesion_value: float | None = None) -> str:
     names = [labels.named(value) for value in occurring[:SHOWN].tolist()]
     if len(occurring) > 2:
         values = ", ".join(names) + (", ..." if len(occurring) > SHOWN else "")
-        looks = "soft edges or a JPEG" if len(occurring) >= SOFT else "classes, or edges that are not sharp"
-        return f"mask has {len(occurring)} {labels.kind} ({values}), as of {looks}; a mask has two, 0 and the lesion's"
+        looks = "of soft edges or a JPEG" if len(occurring) >= SOFT else "of classes, or of edges that are not sharp"
+        remedy = "`check --fix` thresholds soft edges, --lesion_value N takes one value"
+        return f"mask has {len(occurring)} {labels.kind} ({values}), as {looks}, where two are needed; {remedy}"
     if occurring[0] == 0:
         return ""
-    return f"mask has the {labels.kind} {names[0]} and {names[1]}, neither of which is 0, so which is lesion is unclear"
+    both = f"mask has the {labels.kind} {names[0]} and {names[1]}"
+    return f"{both}, neither of which is 0, so which is lesion is unclear; --lesion_value {names[1]}, say, tells it"
 
 
 def lesion_of(labels: Labels, lesion_value: float | None = None) -> Lesion:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from dermssl.data.decoding import StoredPicture, decode, rgb, turned
+from dermssl.data.decoding import StoredPicture, decode, read_file, rgb, turned
 from dermssl.data.images import Pixels, perceptual_hash, tones
 from dermssl.data.masks import Lesion, border_share, holes, lesion_of, mask_problem, regions, stored_labels
 
@@ -27,7 +27,7 @@ LEAST_CONTRAST = 12.0  # grey levels
 def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | None = None) -> ManifestRow:
     """Everything that reading an image and its mask tells; a fault of the image leaves its mask unread."""
     try:
-        data = (root / path).read_bytes()
+        data = read_file(root / path)
         stored = decode(data, most=ENOUGH)
         shades = grey(rgb(stored))
     except OSError as error:
@@ -47,7 +47,7 @@ def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | N
 def image_fault(error: OSError) -> ManifestRow:
     """The fault of an image that could not be read: truncated where its end is missing."""
     why = error.strerror or str(error)
-    if "truncated" in why or "incomplete" in why:
+    if "truncated" in why.lower() or "incomplete" in why:
         return {"fault": "truncated", "problem": f"truncated, its end is missing ({why})"}
     return {"fault": "unreadable", "problem": f"cannot be read: {why}"}
 
@@ -60,7 +60,7 @@ def grey(pixels: Pixels) -> Pixels:
 def measure_mask(path: Path, image: StoredPicture, shades: Pixels, lesion_value: float | None) -> ManifestRow:
     """Hash, area and regions of a mask, or what is wrong with it."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         stored = decode(data)
         labels = stored_labels(stored)
     except OSError as error:

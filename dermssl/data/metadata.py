@@ -52,7 +52,7 @@ def join_tables(root: Path, image_ids: Sequence[str]) -> tuple[list[Join], list[
     matching = [join for join in joins if (join.image_of != "").any()]
     for join in joins:
         is_beside = join.table.path.parent.resolve() != root.resolve()
-        if join not in matching and not (is_beside and matching):
+        if len(join.image_of) and join not in matching and not (is_beside and matching):
             refuse_stranger(join, image_ids)
     return matching, [*notes, *(join.sentence for join in joins)]
 
@@ -100,7 +100,9 @@ def note_on_placeholders(joins: Sequence[Join], column: str) -> list[str]:
         if unknown:
             words = ", ".join(sorted({word or "empty" for word in unknown})[:4])
             alone = "each counts as a lesion of its own" if column == "lesion_id" else "no patient keeps them together"
-            notes.append(f"{join.table.title}: {own} of {counted(len(unknown), 'image')} is no id ({words}); {alone}")
+            notes.append(
+                f"{join.table.path.name}: {own} of {counted(len(unknown), 'image')} is no id ({words}); {alone}"
+            )
     return notes
 
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.data.config import ID
+from dermssl.wording import folded
 
 # Names that masks alone have ...
 MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segmentations?($|[_\- ])", re.IGNORECASE)
-MASK_ENDING = re.compile(r"[_\-](segmentation|mask)$", re.IGNORECASE)
+MASK_ENDING = re.compile(r"_(segmentation|mask)$", re.IGNORECASE)
 # ... and names that a photograph can have as well: masks only where an image has the name that is left of them.
 LIKELY_FOLDER = re.compile(r"^(gt|labels?|annotations?|lesions?)$", re.IGNORECASE)
-LIKELY_ENDING = re.compile(r"^(?:mask[_\-](?P<behind>.+)|(?P<before>.+)[_\-](lesion|seg|gt|label))$", re.IGNORECASE)
+LIKELY_ENDING = re.compile(
+    r"^(?:mask[_\-](?P<behind>.+)|(?P<before>.+)(?:[_\-](lesion|seg|gt|label)|-(?:segmentation|mask)))$", re.IGNORECASE
+)
 # What ISIC's and PH2's archives hold beside them.
 NEITHER = re.compile(r"^(?P<image>.+?)_(superpixels|attribute_\w+|R\d+_Label\d+)$", re.IGNORECASE)
 
@@ -100,11 +103,11 @@ class NameIndex:
         self.folded: defaultdict[str, list[Path]] = defaultdict(list)
         for image in images:
             self.exact[image.stem].append(image)
-            self.folded[image.stem.casefold()].append(image)
+            self.folded[folded(image.stem)].append(image)
 
     def named(self, name: str) -> Sequence[Path]:
         """The images of this name."""
-        return self.exact.get(name) or self.folded.get(name.casefold(), [])
+        return self.exact.get(name) or self.folded.get(folded(name), [])
 
 
 def pair_masks(images: Iterable[Path], masks: Mapping[Path, Sequence[str]]) -> tuple[dict[Path, Path], list[Path]]:

@@ -71,7 +71,10 @@ def files_in_folder(root: Path, reading: Reading) -> SetFiles:
         raise UserError(
             f"{root}: {len(listing.pictures)} masks and no image; give the folder that holds images and masks"
         )
-    passed_over = passed_over.also("neither images nor the masks asked for", [below(path, root) for path in aside])
+    what = (
+        "superpixels, attributes or regions" if reading.masks is None else "called like masks, but not as --masks says"
+    )
+    passed_over = passed_over.also(what, [below(path, root) for path in aside])
     ids = tuple(ids_of(roles.images, root))
     notes = () if mask_of or not reading.masks else (f"--masks {reading.masks}: gives no image of {root} a mask",)
     return SetFiles(root, roles.images, ids, mask_of, orphans, passed_over, notes)

@@ -16,7 +16,7 @@ import pandas as pd
 from dermssl.data.listing import SUFFIXES
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import spelling_hint
-from dermssl.wording import counted
+from dermssl.wording import counted, folded
 
 NAMES = {  # what a column means -> how it is called, the surest first; case, spaces and hyphens do not matter
     "image_id": ("image_id", "isic_id", "img_id", "image", "image_name", "imageid", "img", "file_name", "filename",
@@ -56,11 +56,6 @@ class ForeignTable:
         for cells in (self.frame[name].tolist() for name in NAMES[meaning] if name in self.frame):
             words = [word or ("" if is_placeholder(cell) else cell) for word, cell in zip(words, cells, strict=True)]
         return pd.Series(words, dtype=str)
-
-    @property
-    def title(self) -> str:
-        """The file's name, with what had to be guessed to read it."""
-        return f"{self.path.name}{f' (read as {self.encoding})' if self.encoding else ''}"
 
 
 def read_table(path: Path, option: str = "") -> ForeignTable:
@@ -155,7 +150,7 @@ class ImageNames:
         for image in image_ids:
             self.exact[image] = image
             last = image.rpartition("/")[2]
-            for name in {image.casefold(), last.casefold()}:
+            for name in {folded(image), folded(last)}:
                 self.folded[name].add(image)
             if digits := re.search(r"\d+$", last):
                 self.numbers[int(digits[0])].add(image)
@@ -168,7 +163,7 @@ class ImageNames:
         name = bare_name(word)
         if name in self.exact:
             return {name}
-        parts = name.casefold().split("/")
+        parts = folded(name).split("/")
         for start in range(len(parts)):  # the longest end of a path that is an id
             if images := self.folded.get("/".join(parts[start:])):
                 return images
@@ -217,7 +212,8 @@ class Join:
         if self.several:
             parts.append(f"{counted(len(self.several), 'id')} could be several images and count for none "
                          f"(first: {self.several[0]})")  # fmt: skip
-        return f"{self.table.title}: {', '.join(parts)}"
+        guess = f" (read as {self.table.encoding})" if self.table.encoding else ""
+        return f"{self.table.path.name}: {', '.join(parts)}{guess}"
 
 
 def joined(table: ForeignTable, image_ids: Sequence[str]) -> Join:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import read_fields
+from dermssl.weights.file_kind import TORCH, kind_of
 
 Place = tuple[str, ...]  # keys and names down to a tensor: {"state_dict": {"module.conv1.weight": ...}} has four parts
 
@@ -155,17 +156,16 @@ def load_pickle(file: Path) -> object:
         AssertionError,
         struct.error,
     ) as error:
-        raise UserError(
-            f"{file}: damaged, or no checkpoint of torch ({type(error).__name__}); copy it again"
-        ) from error
+        raise UserError(no_checkpoint(file, type(error).__name__)) from error
 
 
 def unreadable_sentence(file: Path, complaint: str) -> str:
     """Why torch does not read the file as data, and how its owner makes one that it does."""
     stranger = re.search(r"GLOBAL ([\w.]+)", complaint)
+    if kind_of(file) is not TORCH:
+        return no_checkpoint(file, complaint)
     if stranger is None and "Cannot use ``weights_only=True`` with" not in complaint:
-        reason = complaint.partition("error: ")[2] or complaint
-        return f"{file}: damaged, or no checkpoint of torch ({reason.splitlines()[0]}); copy it again"
+        return no_checkpoint(file, complaint.partition("error: ")[2] or complaint)
     what = f"an object of {stranger.group(1)}" if stranger else "a format that holds programs"
     clean = "torch.save(model.state_dict(), 'clean.pt')"
     if stranger and stranger.group(1).split(".")[0] == "lightly_train":
@@ -174,6 +174,18 @@ def unreadable_sentence(file: Path, complaint: str) -> str:
         f"{file}: holds {what}, which cannot be read without running code that is in the file; "
         f"where it was made, save its tensors alone: `{clean}`"
     )
+
+
+def no_checkpoint(file: Path, reason: str) -> str:
+    """What a file is instead of a checkpoint, and what to do; of a damaged checkpoint, what torch says of it."""
+    kind = kind_of(file)
+    if kind is not None and kind is not TORCH:
+        return kind.sentence(file, "checkpoint of torch")
+    with file.open("rb") as stream:
+        head = stream.read(8)
+    of_torch = reason.strip().split(". ")[0].partition("\n")[0]
+    why = of_torch if kind is TORCH and of_torch else f"it begins with the bytes {head.hex(' ')}, as no file known here"
+    return f"{file}: damaged, or no checkpoint of torch ({why}); copy it again"
 
 
 def leaves(value: object, opened_containers: set[int], place: Place = ()) -> Iterator[tuple[Place, object]]:

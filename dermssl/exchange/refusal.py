@@ -5,12 +5,16 @@ import re
 
 import timm
 from segmentation_models_pytorch import encoders as smp_encoders
+from torch import Tensor
 
 from dermssl.errors import UserError, first_ten
 from dermssl.exchange.foreign import ForeignCheckpoint, Place
 from dermssl.exchange.recognise import EncoderLayout, EncoderMatch, at_prefix, encoders_in, layout_of, matches
+from dermssl.wording import counted
 
 SHOWN = 10
+FEW = 0.1  # of an encoder's tensors: where no more differ, it is this encoder and was changed
+COLOURS = 3  # channels of the pictures that every encoder here takes
 TRIED = 8  # encoders of a similar name whose shapes are compared; each is built without its values
 
 
@@ -28,27 +32,69 @@ def incomplete_encoder(checkpoint: ForeignCheckpoint, layout: EncoderLayout, pre
         lacks = f"{len(best.missing)} {total} are missing or of another shape at {best.where}"
         table = "\n" + table_of_missing(checkpoint, layout, best)
     at = "" if prefix is None else f" at --prefix {prefix}"
-    return UserError(
-        f"{checkpoint.file}: not '{layout.encoder}' whole{at}: {lacks}; {remedy(checkpoint, layout, prefix)}{table}"
-    )
+    help_in_words = remedy(checkpoint, layout, prefix, best)
+    return UserError(f"{checkpoint.file}: not '{layout.encoder}' whole{at}: {lacks}; {help_in_words}{table}")
 
 
-def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None) -> str:
-    """Where the encoder does lie, or which other one the file holds."""
+def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None, best: EncoderMatch | None) -> str:
+    """Where the encoder does lie, which other one the file holds, or what else would help."""
     elsewhere = [] if prefix is None else encoders_in(checkpoint, layout)
     if elsewhere:
         return f"whole it lies at {first_ten([match.where for match in elsewhere])}"
     other = other_encoder(checkpoint, layout.encoder)
-    return f"its tensors are those of --as {other}" if other else "name the encoder that it is with --as"
+    if other:
+        return f"its tensors are those of --as {other}"
+    differing = [] if best is None else [name for name in best.missing if name not in layout.spare]
+    if best is None or best.surplus or len(differing) > FEW * len(layout.tensors):
+        return "name the encoder that it is with --as"
+    stem = stem_remedy(checkpoint, layout, best, differing[0]) if len(differing) == 1 else ""
+    return stem or (
+        "its other tensors fit, and no encoder of a similar name fits better; "
+        f"take a checkpoint of '{layout.encoder}' that was saved whole and unchanged"
+    )
+
+
+def stem_remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch, name: str) -> str:
+    """What to do where the one tensor that differs is a first convolution for other pictures; else nothing."""
+    ours, theirs = layout.tensors[name], checkpoint.tensors.get(place := expected_place(match, name))
+    if theirs is None or ours.ndim != 4 or theirs.ndim != 4 or ours.shape[1] != COLOURS or len(theirs) != len(ours):
+        return ""
+    channels, wanted, kernel = theirs.shape[1], kernel_size(ours), kernel_size(theirs)
+    if kernel != wanted:
+        return (
+            f"its first convolution is {kernel} and not {wanted}, and no encoder of a similar name has such a one "
+            f"(3 x 3 is made for small pictures); take weights of the usual network, with {wanted}"
+        )
+    if channels != 1:
+        return (
+            f"its first convolution takes pictures of {counted(channels, 'channel')} and every encoder here those of "
+            f"{COLOURS}, red, green and blue; take weights that were trained on colour pictures"
+        )
+    return (
+        f"its first convolution takes grey pictures; put `{'.'.join(place)}.repeat(1, {COLOURS}, 1, 1) / {COLOURS}` in "
+        "its place, which gives grey pictures in three channels the same features"
+    )
+
+
+def kernel_size(convolution: Tensor) -> str:
+    """The size of a convolution's kernel, such as `7 x 7`."""
+    return " x ".join(map(str, convolution.shape[2:]))
+
+
+def expected_place(match: EncoderMatch, name: str) -> Place:
+    """Where a tensor of ours should lie in the checkpoint."""
+    theirs = next(their for their, our in match.dialect.names.items() if our == name)
+    return (*match.prefix, *theirs.split("."))
 
 
 def table_of_missing(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch) -> str:
     """The first tensors that are missing: name, wanted shape, and what lies there."""
-    theirs = {our: their for their, our in match.dialect.names.items()}
     rows = [("tensor", "wanted", "found")]
     for name in match.missing[:SHOWN]:
-        place = (*match.prefix, *theirs[name].split("."))
-        rows.append((theirs[name], str(tuple(layout.tensors[name].shape)), shape_at(checkpoint, place)))
+        place = expected_place(match, name)
+        rows.append(
+            (".".join(place[len(match.prefix) :]), str(tuple(layout.tensors[name].shape)), shape_at(checkpoint, place))
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"  {name:{widths[0]}}  {shape:{widths[1]}}  {contents}" for name, shape, contents in rows]
     more = len(match.missing) - SHOWN

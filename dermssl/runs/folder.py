@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ from dermssl.files import short_hash, whole_file, whole_folder, write_json, writ
 from dermssl.parallel import rank, world
 from dermssl.runs.environment import environment
 from dermssl.runs.lock import signed_lock, take_lock
+from dermssl.runs.same_run import ENVIRONMENT, IDENTITY, code_in_words, refuse_another_run
 from dermssl.runs.seal import RESULT, seal
 
 # Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
@@ -39,6 +41,10 @@ class Options(Protocol):
     @property
     def resume(self) -> Path | None:
         """The run folder to continue."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of what the run draws."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +108,14 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
 def open_run(
     config: Options, label: str, content: Mapping[str, object], *, standing_is_fine: bool = False
 ) -> Iterator[Run]:
-    """Makes the folder `out/label-hash`, or opens it to continue, and holds it against other processes.
+    """Makes the folder `out/label-hash`, or opens one to continue, and holds it against other processes.
+
+    A run is what its identity says, wherever its folder was moved to and whatever it is called now.
 
     Args:
         config: The resolved options, kept as config.yaml.
         label: What a person calls the run.
-        content: The run's identity; its hash ends the folder's name.
+        content: The run's identity, kept as identity.json; its hash ends the name of a new folder.
         standing_is_fine: Whether to continue, or to return, a run that stands without being asked by `--resume`. One
             that another process is at is then waited for, and is finished afterwards or is continued here: equal work
             is done once. Its seal is not looked at.
@@ -116,47 +124,58 @@ def open_run(
         UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
             another process is at it and nobody asked to wait.
     """
-    folder = config.out / f"{label}-{short_hash(content)}"
+    folder = config.resume or config.out / f"{label}-{short_hash(content)}"
     if rank() > 0:
         yield Run(folder, first=False)
         return
-    if config.resume is not None and config.resume.resolve() != folder.resolve():
-        raise UserError(f"--resume {config.resume}: holds another run{differences(config.resume, config)}; "
-                        "leave those flags out, or start anew without --resume")  # fmt: skip
-    if folder.exists() and config.resume is None and not standing_is_fine:
-        finished = read_result(folder) is not None
-        remedy = "its results are there; change an option (--seed 1, say) for another run" if finished else (
-            f"unfinished; add --resume {folder} to continue it")  # fmt: skip
-        raise UserError(f"{folder}: a run with these very options is there already, {remedy}")
-    if config.resume is not None and read_result(folder) is not None:
-        print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
+    if config.resume is not None:
+        refuse_another_run(folder, flags.plain_options(config), content)
+        if read_result(folder) is not None:
+            print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
+    elif folder.exists() and not standing_is_fine:
+        raise UserError(standing_run(folder, config.seed))
     wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
-    with lock_made_run(folder, config, wait=wait) as is_new:
+    with lock_made_run(folder, config, content, wait=wait) as is_new:
+        run = Run(folder)
+        if not is_new and run.result is None:
+            for line in code_in_words(folder):
+                run.say(line)
         try:
-            yield Run(folder)
+            yield run
         except UserError:
             if is_new and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
                 remove_held(folder)
             raise
 
 
+def standing_run(folder: Path, seed: int) -> str:
+    """The sentence for a run that stands already and that nobody asked to continue."""
+    remedy = (
+        f"its results are there; change an option (--seed {seed + 1}, say) for another run"
+        if read_result(folder) is not None
+        else f"unfinished; add --resume {shlex.quote(str(folder))} to continue it"
+    )
+    return f"{folder}: a run with these very options is there already, {remedy}"
+
+
 @contextmanager
-def lock_made_run(folder: Path, config: Options, *, wait: bool) -> Iterator[bool]:
+def lock_made_run(folder: Path, config: Options, content: Mapping[str, object], *, wait: bool) -> Iterator[bool]:
     """Holds the run folder, made where it is missing; yields whether this process has made it."""
     while True:
-        is_new = not folder.exists() and make_run(folder, config)
+        is_new = not folder.exists() and make_run(folder, config, content)
         with locked_run(folder, wait=wait) as is_held:
             if is_held:
                 yield is_new
                 return
 
 
-def make_run(folder: Path, config: Options) -> bool:
+def make_run(folder: Path, config: Options, content: Mapping[str, object]) -> bool:
     """Makes a run folder with what is known before the run; False where another process was quicker."""
     try:
         with whole_folder(folder) as part:
             flags.write_options(config, part / "config.yaml")
-            write_json(part / "environment.json", environment())
+            write_json(part / IDENTITY, content)
+            write_json(part / ENVIRONMENT, environment())
             inode = part.stat().st_ino
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
@@ -172,18 +191,6 @@ def remove_held(folder: Path) -> None:
     gone = tempfile.mkdtemp(prefix=f".part-{folder.name}-", dir=folder.parent)
     folder.rename(gone)
     shutil.rmtree(gone)
-
-
-def differences(resume: Path, config: Options) -> str:
-    """The options in which the run in `resume` differs from `config`, in brackets."""
-    options_there = flags.read_options(resume / "config.yaml")
-    options_here = flags.plain_options(config) | {"resume": None}
-    differing = [
-        f"{key} is {options_there.get(key)} there and {value} here"
-        for key, value in options_here.items()
-        if options_there.get(key) != value
-    ]
-    return f" ({', '.join(differing)})" if differing else " (its images or its parent encoder have changed)"
 
 
 @contextmanager

@@ -13,6 +13,12 @@ from dermssl.splits.official import AS_GIVEN, split_of
 from dermssl.weights.encoder import Start
 from dermssl.wording import counted
 
+# What the log says of encoders that were pretrained on no images of the user's, so that nothing was compared.
+NOT_COMPARED = {
+    "imagenet": "the encoder was pretrained on ImageNet, whose photographs were not compared with held-out images",
+    "random": "the encoder begins with random weights and has seen no image",
+}
+
 
 @dataclass(frozen=True)
 class Guarded:
@@ -21,6 +27,8 @@ class Guarded:
     split: Split
     training: Verdict
     encoder: Verdict
+    init: str
+    """What the encoder's weights are: ssl, imagenet or random."""
 
     @property
     def summary(self) -> dict[str, object]:
@@ -35,7 +43,7 @@ class Guarded:
 
     def __str__(self) -> str:
         training = self.training.sentence(f"the {counted(len(self.split.train), 'image')} of the training side")
-        encoder = self.encoder.sentence("the images that the encoder was pretrained on")
+        encoder = NOT_COMPARED.get(self.init) or self.encoder.sentence("the images that the encoder was pretrained on")
         return f"split: {split_sentence(self.split)}\nleaks: {training}\nleaks: {encoder}"
 
 
@@ -57,7 +65,7 @@ def guarded_split(manifest: Manifest, config: SplitConfig, start: Start) -> Guar
     held = manifest.take(split.val)
     training = guard(leaks_of(manifest, split, config), len(held), config.on_leak, str(manifest.root))
     encoder = verdict_on_encoder(start, held, config)
-    return Guarded(split.without(training.dropped), training, encoder)
+    return Guarded(split.without(training.dropped), training, encoder, start.init)
 
 
 def leaks_of(manifest: Manifest, split: Split, config: SplitConfig) -> pd.DataFrame:

@@ -107,5 +107,5 @@ def context_now(device: torch.device, precision: str) -> dict[str, object]:
 def resuming(newest: Path, context: dict[str, object]) -> str:
     """Where training goes on, and whether it can end with the bits that an uninterrupted one would have."""
     differing = context_changes(newest, context)
-    bits = f"; its last bits will differ from an unbroken run's: {', '.join(differing)}" if differing else ""
+    bits = f"; its last bits may differ from an unbroken run's: {', '.join(differing)}" if differing else ""
     return f"resuming: after step {position(newest)}{bits}"

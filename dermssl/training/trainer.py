@@ -32,16 +32,26 @@ EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
 ]
 
 
+LARGE = 1e5  # a loss that is said by its order of magnitude
+
+
 class Progress(Callback):
     """A bar on a terminal; a line and a row in metrics.csv at the end of every epoch.
 
     The row holds the epoch's mean of every scalar that training steps return, the learning rate, images per second,
     seconds, the share of the time that was spent waiting for data, and what others put into `extra`. It is a part of
     the checkpoint, so that the row of an epoch that was interrupted is that of the whole epoch.
+
+    Args:
+        metrics: The file of the rows.
+        batch_size: Images of a step.
+        say: Where the lines go.
+        total: Steps of a training whose epochs are no passes over the images: its lines count steps, and others epochs.
     """
 
-    def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None]) -> None:
-        self.metrics, self.batch_size, self.say = metrics, batch_size, say
+    def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None], total: int | None = None) -> None:
+        self.metrics, self.batch_size, self.say, self.total = metrics, batch_size, say, total
+        self.first_loss: Tensor | None = None  # of the first step; of a checkpoint without it, of the step after that
         self.sums: dict[str, Tensor] = {}
         self.extra: dict[str, float] = {}
         self.steps, self.done = 0, 0  # of this epoch, those before an interruption among them
@@ -50,11 +60,12 @@ class Progress(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume in the middle of an epoch needs."""
-        return {"sums": dict(self.sums), "steps": self.steps}
+        return {"sums": dict(self.sums), "steps": self.steps, "first_loss": self.first_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the sums of an epoch that was interrupted."""
         self.sums, self.steps = dict(state_dict["sums"]), int(state_dict["steps"])
+        self.first_loss = state_dict.get("first_loss")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clocks; the first batch is fetched after this."""
@@ -62,8 +73,7 @@ class Progress(Callback):
         self.waited, self.began = 0.0, time.perf_counter()
         self.last = self.began
         if self.bar is None and sys.stderr.isatty() and rank() == 0:
-            total = int(trainer.estimated_stepping_batches)
-            self.bar = tqdm(total=total, initial=trainer.global_step, unit="step", leave=False)
+            self.bar = tqdm(total=self.steps_of(trainer), initial=trainer.global_step, unit="step", leave=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """What has gone by since the last step ended was spent on data."""
@@ -77,6 +87,8 @@ class Progress(Callback):
         for name, value in outputs.items():
             value = value.detach().double()
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        if self.first_loss is None:
+            self.first_loss = outputs["loss"].detach()
         self.steps += 1  # the last epoch may be cut short
         self.last = time.perf_counter()
         if self.bar is not None:
@@ -98,7 +110,18 @@ class Progress(Callback):
         self.sums, self.steps, self.extra = {}, 0, {}
         if rank() == 0:
             append_row(self.metrics, row)
-            self.say(epoch_line(row, int(trainer.max_epochs or 0)))
+            left = seconds / steps * (self.steps_of(trainer) - trainer.global_step)
+            self.say(f"{self.position(trainer)}  {epoch_in_words(row)}  left {left:.0f} s")
+
+    def steps_of(self, trainer: Trainer) -> int:
+        """Steps of the whole training."""
+        return self.total or int(trainer.estimated_stepping_batches)
+
+    def position(self, trainer: Trainer) -> str:
+        """How far the training is, by steps or by epochs: `step  400/4000`, `epoch  7/100`."""
+        if self.total:
+            return f"step {trainer.global_step:>{len(str(self.total))}}/{self.total}"
+        return f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the bar away."""
@@ -122,12 +145,12 @@ class LastStep(Callback):
         trainer.should_stop = trainer.global_step >= self.steps
 
 
-def epoch_line(row: Mapping[str, object], epochs: int) -> str:
-    """An epoch in a line: loss, rate, share of waiting, time left."""
-    to_go = float(str(row["seconds"])) * (epochs - int(str(row["epoch"])) - 1)
+def epoch_in_words(row: Mapping[str, object]) -> str:
+    """An epoch's row for people: loss, rate, share of waiting."""
+    loss = float(str(row["loss"]))
     return (
-        f"epoch {int(str(row['epoch'])) + 1:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
-        f"{row['images_per_second']:.0f} images/s  waiting for data {row['data_wait_share']:.0%}  left {to_go:.0f} s"
+        f"loss {loss:{'.4f' if abs(loss) < LARGE else '.3g'}}  {row['images_per_second']:.0f} images/s  "
+        f"waiting for data {row['data_wait_share']:.0%}"
     )
 
 

@@ -220,8 +220,8 @@ def load_strictly(encoder: nn.Module, tensors: State, origin: str) -> nn.Module:
         culprits = first_ten([*missing, *extra, *shapes][:3])
         raise UserError(
             f"{origin}: not this encoder's weights: of {len(expected)} tensors {len(missing)} are missing, "
-            f"{len(extra)} unexpected, {len(shapes)} of another shape (first: {culprits}); "
-            "name the encoder that they belong to with --encoder"
+            f"{len(extra)} unexpected, {len(shapes)} of another shape (first: {culprits}); make the file again with "
+            "the versions of timm and segmentation-models-pytorch that are installed here"
         )
     # Native ResNets pop keys out of the dict they are given, so they get one of their own.
     encoder.load_state_dict(dict(tensors))
@@ -255,6 +255,11 @@ def imagenet_state(name: str) -> State:
     if name == OFFLINE:
         return lite0_state()
     build_encoder(name)  # an unknown name is told here, before the network is asked
+    if not is_published(name):
+        raise UserError(
+            f"--init imagenet: nobody publishes ImageNet weights of '{name}'; take --init random, or another "
+            f"--encoder, such as {OFFLINE}, whose weights are installed"
+        )
     if not hub_is_near():
         import huggingface_hub.constants
 
@@ -267,6 +272,13 @@ def imagenet_state(name: str) -> State:
             f"--init imagenet: no weights for '{name}' could be had from {HUB} ({type(error).__name__}); "
             f"connect to the network once, or take --encoder {OFFLINE}, whose weights are installed"
         ) from error
+
+
+def is_published(name: str) -> bool:
+    """Whether the library of an encoder knows a place of ImageNet weights for it."""
+    if name.startswith("tu-"):
+        return timm.is_model_pretrained(name.removeprefix("tu-"))
+    return "imagenet" in smp_encoders.encoders[name].get("pretrained_settings", {})
 
 
 def lite0_state() -> State:

@@ -20,8 +20,10 @@ from torch import Tensor
 import dermssl
 from dermssl.errors import UserError
 from dermssl.files import whole_file
+from dermssl.weights.file_kind import SAFETENSORS, FileKind, kind_of
 
 Tensors = Mapping[str, Tensor]
+OURS = "file of `python -m pretrain` or `finetune`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +183,14 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(
-            f"{path}: damaged, or no file of `python -m pretrain` or `finetune` ({type(error).__name__}); "
-            "copy it or make it again"
-        ) from error
+        raise UserError(foreign_file(path, error)) from error
+
+
+def foreign_file(path: Path, error: Exception) -> str:
+    """What a file is that cannot be read as one of ours, and what to do."""
+    kind = kind_of(path)
+    if kind is SAFETENSORS and isinstance(error, KeyError):
+        return FileKind("a safetensors file without a card", kind.remedy).sentence(path, OURS)
+    if kind is None or kind is SAFETENSORS:
+        return f"{path}: damaged, or no {OURS} ({type(error).__name__}); copy it or make it again"
+    return kind.sentence(path, OURS)

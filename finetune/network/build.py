@@ -110,6 +110,8 @@ def misfit_sentence(encoder: str, decoder: str, options: Mapping[str, object], r
     """The sentence for parts that do not go together, with the decoders that take the encoder."""
     build_encoder(encoder)  # an unknown name is told first
     fitting = [other for other in DECODERS if compatible(encoder, other)]
+    if decoder in fitting and not options:
+        return f"--decoder {decoder} on --encoder {encoder} refuses this --image_size ({reason}); take another one"
     if decoder in fitting:
         flags = " ".join(f"--{name} {as_typed(value)}" for name, value in options.items())
         return (

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from dermssl.errors import UserError
+from dermssl.runs.seal import RESULT
 from dermssl.weights.encoder import Normalise, Three, load_strictly
 from dermssl.weights.encoder_file import read_tensors, write_tensors
 from finetune.augmentation.fit import Fit
@@ -97,7 +98,8 @@ def model_path(path: Path) -> Path:
     """
     path = path / "model.safetensors" if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"--model {path}: no such file; give the run folder of a finished `python -m finetune`")
+        kind = "that scored held-out images" if (path.parent / RESULT).is_file() else "that is finished"
+        raise UserError(f"--model {path}: no such file; give the run folder of a `python -m finetune` {kind}")
     return path
 
 

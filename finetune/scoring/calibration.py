@@ -13,12 +13,14 @@ def bin_shares(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> Bi
     """One image's pixels by their probability, as shares of the image, so that every image weighs the same in a mean.
 
     Args:
-        probability: (H, W), in [0, 1]; a bin holds its lower edge, and the last one 1 as well.
+        probability: (H, W), in [0, 1]; a bin holds its lower edge, and the last one 1 as well. What is nan counts as 0,
+            as it does where masks are cut: the network of a training that diverged gives nothing else.
         truth: (H, W), where lesion is.
 
     Returns:
         (3, BINS); the first row adds up to 1, the second to the lesion's share, the third to the mean probability.
     """
+    probability = np.nan_to_num(probability, nan=0.0)
     bins = np.minimum((probability * np.float32(BINS)).astype(np.uint8), BINS - 1).ravel()
     counts = [
         np.bincount(bins, minlength=BINS),

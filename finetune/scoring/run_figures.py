@@ -58,7 +58,7 @@ def draw_figures(folder: Path, lesions: Mapping[str, Sequence[OutlinedPicture]] 
 
 
 def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
-    """Loss and its terms, learning rate, and the score of the inner images where there is one, over the epochs.
+    """Loss and its terms, learning rate, and the inner images' score where there is one, over the rows of metrics.csv.
 
     Args:
         metrics: metrics.csv, a row an epoch.
@@ -70,11 +70,11 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
     losses = [name for name in ("loss", *LOSSES) if name in metrics]
     for name, colour, style in zip(losses, (INK, *COLOURS), ["-", "--", "-.", ":"] * 3, strict=False):
         axes[0].plot(epochs, metrics[name], color=colour, linestyle=style, marker=marker, markersize=4, label=name)
-    axes[0].set_ylabel("loss, mean of the epoch" + "\n(terms without their weights)" * (len(losses) > 1))
+    axes[0].set_ylabel("loss, mean of the row" + "\n(terms without their weights)" * (len(losses) > 1))
     if len(losses) > 1:
         axes[0].legend(frameon=False, ncols=5, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     axes[1].plot(epochs, metrics["lr"], color=BLUE, marker=marker, markersize=4)
-    axes[1].set_ylabel("learning rate\nat the epoch's end")
+    axes[1].set_ylabel("learning rate\nat the row's end")
     axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     if inner:
         best = int(metrics["inner_iou"].argmax())
@@ -89,14 +89,14 @@ def learning_curves(metrics: pd.DataFrame, title: str) -> Figure:
         )
         axes[2].set_ylabel("mean IoU of\nthe inner images")
         axes[2].legend(frameon=False, fontsize=9, loc="lower right")
-    axes[-1].set_xlabel("epoch (passes over the training images)")
+    axes[-1].set_xlabel("row of metrics.csv, a pass over the training images or several")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def best_epoch_in_words(metrics: pd.DataFrame, row: int) -> str:
     """The best inner score in words."""
-    return f"best: {metrics['inner_iou'][row]:.3f} in epoch {metrics['epoch'][row] + 1}"
+    return f"best: {metrics['inner_iou'][row]:.3f} in row {metrics['epoch'][row] + 1}"
 
 
 def iou_histogram(jaccard: "pd.Series[float]", title: str) -> Figure:

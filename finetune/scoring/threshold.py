@@ -24,7 +24,7 @@ def best_threshold(probabilities: Iterable[Probability], truths: Iterable[Mask])
         truths: Masks of the same images in the same order, (H, W). Both are read once, an image at a time.
 
     Raises:
-        ValueError: If there is no image, one more of either, a size that differs, or a probability that is nan.
+        ValueError: If there is no image, one more of either, or a size that differs.
     """
     return best_on_curve(threshold_curve(probabilities, truths))
 
@@ -60,10 +60,10 @@ def jaccards(probability: Probability, truth: Mask) -> NDArray[np.float64]:
     """The Jaccard of one image at every threshold, (99,); 1 where neither mask nor truth has a pixel."""
     if probability.shape != truth.shape:
         raise ValueError(f"probabilities are {probability.shape} and truth {truth.shape}; both must have one size")
-    if np.isnan(probability).any():
-        raise ValueError("a probability is nan; the network's weights are broken")
     # How many thresholds each pixel is above, 0 to 99: two histograms then hold all that the thresholds can ask.
-    passed = np.searchsorted(THRESHOLDS.astype(np.float32), probability.astype(np.float32, copy=False), side="left")
+    # What is nan is above none, as where masks are cut: the network of a training that diverged gives nothing else.
+    numbers = np.nan_to_num(probability.astype(np.float32, copy=False), nan=0.0)
+    passed = np.searchsorted(THRESHOLDS.astype(np.float32), numbers, side="left")
     intersection = above(passed[truth])
     predicted = above(passed.ravel())
     union = predicted + np.count_nonzero(truth) - intersection

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dermssl.training.trainer import Progress
 from dermssl.weights.encoder import load_strictly
+from dermssl.wording import counted
 from finetune.training.segment import Segment
 
 COLUMN = "inner_iou"  # of metrics.csv
@@ -81,11 +82,9 @@ class EarlyStopping(Callback):
         Call it when training has ended: Lightning has no hook for a resume that finds training done already.
         """
         load_strictly(module.trained, self.weights, "the best weights")
-        end = (
-            ""
-            if self.stopped_at_step is None
-            else f"; training ended early, for the {self.worse} epochs after it brought nothing better"
-        )
+        rows = counted(self.worse, "row")
+        early = f"; training ended early, for the {rows} of metrics.csv after it brought nothing better"
+        end = "" if self.stopped_at_step is None else early
         last = self.stopped_at_step or module.schedule.steps
         self.say(
             f"inner images: the best mean IoU is {self.best:.3f}, after step {self.best_step} of {last}, "

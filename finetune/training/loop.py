@@ -16,6 +16,7 @@ from dermssl.runs.folder import Run
 from dermssl.scores.plots import save_figure
 from dermssl.training.checkpoint import Checkpoints, context_now, newest_whole, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32
+from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start
@@ -75,6 +76,8 @@ class TrainedNetwork:
     model: nn.Module
     facts: dict[str, object]
     """For result.json."""
+    divergence: str = ""
+    """What to say of a training that diverged; mostly nothing."""
 
 
 def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner_ids: Sequence[str]) -> TrainedNetwork:
@@ -106,7 +109,7 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
     newest = newest_whole(work.folder / "checkpoints")
     if newest is not None:
         work.say(resuming(newest, context))
-    progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
+    progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say, material.schedule.steps)
     early = early_stopping(work, material, inner_ids, progress)
     callbacks: list[Callback] = [CountedRandomness(config.seed), *([early] if early else []), progress]
     spending = Spending()
@@ -123,8 +126,19 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
     spent = costs(spending.spent, usual_rate(progress.metrics))
     if early is not None:
         early.restore(module)
-    facts = {"lr": final_config.lr, "steps": material.schedule.steps, "invented_lesions": invented, **spent}
-    return TrainedNetwork(module.trained, facts | ({} if early is None else early.summary))
+    course = loss_course(progress.first_loss, progress.metrics)
+    facts = {"lr": final_config.lr, "steps": material.schedule.steps, "invented_lesions": invented,
+             "diverged": course.diverged, **spent}  # fmt: skip
+    divergence = course.sentence(slower_options(final_config)) if course.diverged else ""
+    return TrainedNetwork(module.trained, facts | ({} if early is None else early.summary), divergence)
+
+
+def slower_options(config: FinetuneConfig) -> str:
+    """The rates to try after a training that diverged, as options are typed."""
+    assert config.lr != "auto" != FinetuneConfig.lr  # found before
+    lr = lower_rate(config.lr, FinetuneConfig.lr)
+    encoder = "" if config.encoder_lr is None else f" --encoder_lr {lower_rate(config.encoder_lr, lr):g}"
+    return f"--lr {lr:g}{encoder}"
 
 
 def show_pictures(

@@ -18,6 +18,7 @@ from torch.autograd.graph import Node
 from dermssl.errors import UserError
 from dermssl.training.optimise import Group, decaying
 from dermssl.weights.encoder import feature_maps
+from dermssl.wording import counted
 from finetune.options.transfer import TransferConfig
 
 Stages = list[list[nn.Parameter]]  # of an encoder, finest first
@@ -43,9 +44,11 @@ def schedule_of(config: TransferConfig, images: int) -> Schedule:
         return Schedule(steps)
     thaw = steps_in(config.thaw_after, images, config.batch_size)
     if thaw >= steps:
+        longer = f"--steps {thaw + 1}" if config.epochs is None else f"--epochs {config.thaw_after + 1}"
+        passes = f"{counted(config.thaw_after, 'pass')} over {counted(images, 'training image')}"
         raise UserError(
-            f"--thaw_after {config.thaw_after}: {config.thaw_after} passes over {images} training images are {thaw} "
-            f"steps, and training ends after {steps}; lower it, or raise --steps or --epochs"
+            f"--thaw_after {config.thaw_after}: {passes} are {counted(thaw, 'step')}, and training ends after {steps}; "
+            f"give {longer} or more{', or lower it' if config.thaw_after > 1 else ''}"
         )
     return Schedule(steps, thaw)
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from dermssl.errors import UserError
 from dermssl.parallel import rank, summed, world
 from dermssl.training.checkpoint import newest_whole
+from dermssl.training.divergence import lower_rate
 from dermssl.training.trainer import Progress
 from pretrain.config import PretrainConfig
 from pretrain.doctor.diagnoses import Course, Diagnosis, diagnose
@@ -56,6 +57,7 @@ class Doctor(Callback):
         self.reported: list[str] = []
         self.last: dict[str, float] = {}
         self.verdict = ""
+        self.precision: str = config.precision
         self.gradient = torch.zeros(())
         self.broken_step = torch.full((), -1, dtype=torch.int64)  # the first one whose loss was no number
         self.kernels: list[Tensor] = []  # the encoder's, before an epoch's last step
@@ -71,7 +73,7 @@ class Doctor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks once before the first step, to have something to compare with."""
-        self.broken_step = self.broken_step.to(pl_module.device)
+        self.broken_step, self.precision = self.broken_step.to(pl_module.device), str(trainer.precision)
         if self.config.look_every and not self.start:
             self.start = self.last = self.signs(trainer, pl_module)
             if rank() == 0 and self.start:
@@ -180,10 +182,11 @@ class Doctor(Callback):
         """What to say of a training that has come to no number."""
         last = newest_whole(self.checkpoints)
         stands = f"the last good checkpoint stands in {last.parent}" if last else "no checkpoint was written yet"
+        precise = ", or --precision 32-true" if self.precision != "32-true" else ""
         return UserError(
             f"divergence: at step {step} the loss or a weight is no finite number, mostly because steps are too long; "
-            f"start anew with --lr {self.config.lr / 10:g}, or a longer --warmup than {self.config.warmup:g}, or "
-            f"--precision 32-true; {stands}"
+            f"start anew with --lr {lower_rate(self.config.lr, type(self.config).lr):g}, or a longer --warmup than "
+            f"{self.config.warmup:g}{precise}; {stands}"
         )
 
 

@@ -5,9 +5,12 @@ healthy trainings of all methods show (tests/pretrain/doctor/test_diagnoses.py).
 """
 
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from dermssl.data.sources import unlabelled_source
+from dermssl.training.divergence import is_blown_up
 from pretrain.config import PretrainConfig
 
 Signs = Mapping[str, float]
@@ -17,7 +20,6 @@ RANK_LEFT = 0.2  # share of the RankMe at the start that is left
 RANK_FEW = 8.0  # dimensions; above it nothing is called collapse, whatever the start was
 STEP = 0.03  # a step's length as a share of the encoder's; it is 0.003 for recipes and 0.006 for AdamW at 2e-3
 BLOWN_UP = 1e3  # times the gradient of the first epoch; it moves by a factor of ten in healthy trainings
-RISEN = 10.0  # times the loss of the first epoch, or nats where that was small; MoCo's doubles as its queue fills
 REPEATED = 0.5  # share of images whose two views are the same pixels; 0 where views are drawn at all
 CONSTANT = 0.1  # share of views of one colour; a crop inside a vignette is one now and then
 TIED = 1e-6  # distance of a slow copy, as a share of the network's length: the rounding of float32
@@ -65,12 +67,12 @@ def diagnose(course: Course) -> list[Diagnosis]:
 def constant_images(course: Course) -> Iterator[Diagnosis]:
     """Pictures of one colour, of which there is nothing to learn."""
     share = course.now.get("constant_views", 0.0)
-    folder = "" if course.config.data is None else f" --data {course.config.data}"
+    folder = shlex.quote(str(unlabelled_source(course.config.data).folder))
     if share > CONSTANT:
         yield Diagnosis(
             "constant images",
             f"{share:.0%} of the views show a single colour",
-            f"look at the pictures with `python -m dermssl check{folder}` and remove the empty ones",
+            f"look at the pictures with `python -m dermssl check {folder}` and remove the empty ones",
             fatal=share > REPEATED,
         )
 
@@ -96,7 +98,7 @@ def divergence(course: Course) -> Iterator[Diagnosis]:
         yield Diagnosis("divergence", f"one step moves the encoder by {step:.0%} of its own length", lower)
     elif gradient > BLOWN_UP * first:
         yield Diagnosis("divergence", f"gradients are {gradient / first:.0f} times those of the first epoch", lower)
-    elif loss > RISEN * max(1.0, abs(before)):
+    elif is_blown_up(loss, before):
         yield Diagnosis("divergence", f"the loss has risen to {loss:.3g} from {before:.3g} in the first epoch", lower)
 
 

@@ -11,6 +11,7 @@ from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.dense import MaskedPictures, probe_dense
 from dermssl.features.frozen import Features, FrozenEncoder
 from dermssl.weights.encoder import Start
+from dermssl.wording import counted, interval_in_words
 from probe.config import ProbeConfig
 from probe.scores.dense_summary import clamped, summaries
 from probe.scores.intervals import ScoreInterval
@@ -122,8 +123,8 @@ def measure_masks(probed: ProbedEncoder, task: ProbeTask) -> None:
     table = probe_dense(probed.frozen_encoder, task.images, pictures, sizes)
     probed.tables["scores.parquet"] = table
     by_images: Result = {}
-    for size, interval in summaries(table, task.config.seed).items():
-        row = ScoreLine(f"dense, {size} masks", "IoU per image", interval, len(pictures.val))
+    for size, score in summaries(table, task.config.seed).items():
+        row = ScoreLine(f"dense, {counted(size, 'mask')}", "IoU per image", score, len(pictures.val))
         probed.add("dense", row, "jaccard", n_train=size)  # the largest stands last and stays
         by_images[str(size)] = probed.result["dense"]
     probed.result["dense_by_images"] = by_images
@@ -155,6 +156,6 @@ def as_table(rows: Sequence[ScoreLine]) -> str:
     """The scores for people, a line each."""
     lines = [f"{'probe':<22}{'score':<22}{'mean':>6}   {'95 % interval':<16}{'images':>6}"]
     for row in rows:
-        interval = f"{row.interval.low:.3f} to {row.interval.high:.3f}"
-        lines.append(f"{row.probe:<22}{row.score:<22}{row.interval.mean:>6.3f}   {interval:<16}{row.images:>6}")
+        mean, low, high = row.interval
+        lines.append(f"{row.probe:<22}{row.score:<22}{mean:>6.3f}   {interval_in_words(low, high):<16}{row.images:>6}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import pytest
 
 from data.zoo import draw_zoo, zoo
 from data.zoo.drawing import read_labels, reread
-from data.zoo.exhibit import Exhibit, Read, Refused, gather_pairs
+from data.zoo.exhibit import Exhibit, Read, Refused, gather_pairs, gathered_id
 from dermssl.check.config import CheckConfig
 from dermssl.check.run import run
 from dermssl.data.config import Reading
@@ -171,4 +171,4 @@ def test_all_odd_pairs_make_one_set(tmp_path: Path) -> None:
     joined = gather_pairs(tuple(zoo().values()), tmp_path)
     manifest = read_manifest(tmp_path)
     refuse_problems(manifest, masks=True)
-    assert sorted(manifest.table["image_id"]) == sorted(exhibit.name for exhibit in joined)
+    assert sorted(manifest.table["image_id"]) == sorted(map(gathered_id, joined))

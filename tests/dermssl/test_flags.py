@@ -1,6 +1,7 @@
 """Options from defaults, a file and flags: which wins, what is refused, and that a written config reads back."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -331,6 +332,13 @@ def test_resuming_reads_the_config_of_the_run(tmp_path: Path) -> None:
     flags.write_options(MoCoConfig(lr=0.5, queue_size=512), tmp_path / "config.yaml")
     resumed = pretraining("--resume", str(tmp_path))
     assert resumed == MoCoConfig(lr=0.5, queue_size=512, resume=tmp_path)
+
+
+def test_options_are_typed_where_they_are_not_the_defaults() -> None:
+    config = SimCLRConfig(data=Path("my photographs"), lr=0.5)
+    typed = flags.as_typed_flags(config, "data", "checkpoints")
+    assert typed == " --data 'my photographs'"
+    assert pretraining(*shlex.split(typed)).data == config.data
 
 
 def test_a_flag_beside_resume_wins_over_the_run(tmp_path: Path) -> None:

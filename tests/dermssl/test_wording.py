@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from dermssl.wording import counted, duration
+from dermssl.wording import counted, duration, interval_in_words, percentage
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,16 @@ def test_counts_have_their_nouns() -> None:
         "1 run", "0 runs", "2 losses", "2,594 images",
     ]  # fmt: skip
     assert counted(2, "search", "searches") == "2 searches"
+
+
+def test_an_interval_that_there_is_none_of_is_said_so() -> None:
+    assert interval_in_words(0.1234, 0.5) == "0.123 to 0.500"
+    assert interval_in_words(nan, nan) == "none: one lesion"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0, "0%"), (0.001, "under 1%"), (0.25, "25%"), (0.994, "99%"), (0.999, "over 99%"), (1, "100%"), (nan, "nan%")],
+)
+def test_nothing_but_none_is_no_percent_and_nothing_but_all_is_all(share: float, words: str) -> None:
+    assert percentage(share) == words

@@ -361,6 +361,7 @@ def test_a_finished_run_is_sealed(finished: Finished) -> None:
         "split.json",
         "config.yaml",
         "environment.json",
+        "identity.json",
     }
     assert set(hashes(finished.folder)) == names | tables
 

@@ -1,5 +1,6 @@
 """What a user is told when a pretraining cannot begin, cannot go on, or goes on otherwise than it began."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,31 @@ def test_a_queue_that_outgrows_the_images_is_refused_with_one_that_fits(method: 
         run(configure(method, queue_size=16, **groups))
 
 
+@pytest.mark.parametrize(("method", "size"), [("simclr", 5), ("moco", 4)])
+def test_fewer_images_than_a_batch_are_answered_with_one_that_the_method_takes(
+    method: str, size: int, configure: Configure
+) -> None:
+    own = {"norm_groups": 2, "queue_size": 16} if method == "moco" else {}
+    with pytest.raises(UserError, match=f"give more or --batch_size {size}$"):
+        run(configure(method, batch_size=12, limit=10, **own))
+
+
+def test_a_batch_that_processes_share_is_the_remedy_where_they_train(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain.run, "world", lambda: 4)
+    assert pretrain.run.largest_batch(configure(batch_size=16), 11) == 8
+    assert pretrain.run.largest_batch(configure(batch_size=16), 7) == 0
+
+
+def test_the_next_command_looks_where_the_encoder_was_copied_to(configure: Configure, tmp_path: Path) -> None:
+    file = run(configure(epochs=1, checkpoints=tmp_path / "my encoders"))
+    assert (file.parent / "log.txt").read_text().splitlines()[-1] == (
+        f"next:    python -m finetune --init ssl --checkpoints '{tmp_path / 'my encoders'}' "
+        "--encoder tu-test_efficientnet"
+    )
+
+
 @pytest.mark.parametrize(("processes", "batch_size"), [(3, 4), (4, 4)])
 def test_a_batch_that_the_processes_cannot_share_is_refused(
     processes: int, batch_size: int, configure: Configure, monkeypatch: pytest.MonkeyPatch
@@ -63,7 +89,7 @@ def test_a_gpu_that_is_too_small_is_answered_with_the_options_to_lower(
         run(configure())
 
 
-def test_a_resume_under_other_circumstances_says_that_bits_will_differ(
+def test_a_resume_under_other_circumstances_says_that_bits_may_differ(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = configure()
@@ -79,7 +105,7 @@ def test_a_resume_under_other_circumstances_says_that_bits_will_differ(
     run(configure(threads=2, resume=folder))
     torch.set_num_threads(1)
     said = capsys.readouterr().out
-    assert "resuming: after step 6; its last bits will differ from an unbroken run's: threads 1 then, 2 now" in said
+    assert "resuming: after step 6; its last bits may differ from an unbroken run's: threads 1 then, 2 now" in said
 
 
 @pytest.mark.parametrize(
@@ -104,3 +130,18 @@ def test_an_option_that_makes_no_sense_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         configure(method, **options)
+
+
+def test_a_training_that_blew_up_in_its_only_epoch_ends_with_a_sentence_and_is_recorded(configure: Configure) -> None:
+    file = run(configure("vicreg", epochs=1, projection_dim=16, lr=1e4, warmup=0.0, on_collapse="warn"))
+    assert json.loads((file.parent / "result.json").read_text())["diverged"] is True
+    sentence = (file.parent / "log.txt").read_text().splitlines()[-3]
+    assert sentence.startswith("divergence: the loss was ")
+    assert sentence.endswith("so do not trust what came of it; start anew with --lr 0.3")
+
+
+@pytest.mark.parametrize("method", ["simclr", "vicreg"])
+def test_an_ordinary_training_has_not_diverged(method: str, configure: Configure) -> None:
+    file = run(configure(method, epochs=1, projection_dim=16))
+    assert json.loads((file.parent / "result.json").read_text())["diverged"] is False
+    assert "divergence" not in (file.parent / "log.txt").read_text()

@@ -383,7 +383,7 @@ def test_a_mean_is_over_the_steps_that_an_epoch_had(tmp_path: Path) -> None:
     class Stub:
         """A trainer that stopped after two of an epoch's ten steps."""
 
-        num_training_batches, current_epoch, global_step, max_epochs = 10, 0, 2, 1
+        num_training_batches, current_epoch, global_step, max_epochs, estimated_stepping_batches = 10, 0, 2, 1, 10
         optimizers = (torch.optim.SGD([torch.zeros(1)], lr=0.1),)
 
     progress = Progress(tmp_path / "metrics.csv", batch_size=4, say=lambda _: None)

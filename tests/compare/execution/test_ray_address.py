@@ -17,7 +17,7 @@ def closed_port() -> int:
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r'--executor ray: Ray is not installed; pip install "dermssl\[ray\]"'):
+    with pytest.raises(UserError, match=r'--executor ray: Ray is not installed; python -m pip install "ray>=2\.60"$'):
         connected("auto")
 
 

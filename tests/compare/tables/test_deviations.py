@@ -55,6 +55,12 @@ def test_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
     assert said(planned)["missing"].startswith("3 of 10 runs not begun: probe-ssl")
 
 
+def test_runs_whose_loss_has_blown_up_are_counted_and_named(study: Study) -> None:
+    run = first_run(study)
+    write_run(run, {}, json.loads((run / "result.json").read_text()) | {"diverged": True})
+    assert said(study)["diverged"] == f"the loss of 1 of 10 finished runs has blown up: {run.name}"
+
+
 def test_names_with_commas_in_them_stand_apart_by_semicolons(study: Study) -> None:
     plan = study.plan.assign(state="failed", name=[f"finetune, unet, seed {i}" for i in range(len(study.plan))])
     assert len(plan) == 10

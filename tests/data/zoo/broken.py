@@ -42,7 +42,7 @@ def no_pictures() -> list[Exhibit]:
         refused_picture("no_picture_pdf", ".jpg", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n" + bytes(99), "PDF"),
         refused_picture("no_picture_heic_called_jpg", ".jpg", HEIC, "HEI[CF]"),
         refused_picture("no_picture_dicom_called_jpg", ".jpg", DICOM, "DICOM"),
-        refused_picture("no_picture_zeros", ".png", bytes(500), "not a picture"),
+        refused_picture("no_picture_zeros", ".png", bytes(500), "no picture"),
     ]
 
 

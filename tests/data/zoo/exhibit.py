@@ -80,7 +80,7 @@ class Exhibit:
 
 
 def gather_pairs(exhibits: tuple[Exhibit, ...], folder: Path) -> tuple[Exhibit, ...]:
-    """Writes every odd image that can be read, with its mask, into one set whose ids are the exhibits' names.
+    """Writes every odd image that can be read, with its mask, into one set whose ids are `gathered_id`'s.
 
     Returns:
         The exhibits that joined, each of whose `outcome` holds the pixels and the lesion of its image.
@@ -89,7 +89,12 @@ def gather_pairs(exhibits: tuple[Exhibit, ...], folder: Path) -> tuple[Exhibit, 
     for exhibit in joined:
         assert exhibit.pair is not None
         for kind, path in zip(("images", "masks"), exhibit.pair, strict=True):
-            copy = folder / kind / f"{exhibit.name}{Path(path).suffix}"
+            copy = folder / kind / f"{gathered_id(exhibit)}{Path(path).suffix}"
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(exhibit.files[path])
     return joined
+
+
+def gathered_id(exhibit: Exhibit) -> str:
+    """Id of the odd image among all that are gathered: `mask_a.png` would be taken for the mask of `a.png`."""
+    return f"zoo_{exhibit.name}"

@@ -142,7 +142,7 @@ def diagnoses() -> list[Exhibit]:
     plain = list(CLASSES.items())
     words = classes("nevus", "nevus", "melanoma", "Nävus")
     return [
-        table("table_diagnosis_levels", text(levels, *lines), classes("Nevus", "Benign", "Nodular", "")),
+        table("table_diagnosis_levels", text(levels, *lines), classes("Nevus", "Benign", "Melanoma", "")),
         table("table_dx", text(("image_id", "dx"), *plain), words),
         table("table_diagnosis", text(("image_id", "diagnosis"), *plain), words),
         table("table_diagnosis_with_a_capital", text(("image_id", "Diagnosis"), *plain), words),

@@ -98,6 +98,6 @@ def mirrored_masks() -> list[Exhibit]:
         name = f"mask_unturned_exif_{orientation}"
         stored = drawn(name, orientation)
         photo = turned(photo_of(name), orientation, "PNG")
-        findings = ("mask unturned",)
+        findings = ("turned unlike its mask",)
         exhibits.append(read_mask(name, ".png", saved(stored), stored > 0, photo, findings))
     return exhibits

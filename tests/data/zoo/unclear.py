@@ -32,7 +32,7 @@ def two_values() -> list[Exhibit]:
         refused_mask("mask_values_1_and_2", ".png", saved(ones(name) + np.uint8(1)), *both(1, 2)),
         refused_mask("mask_values_127_and_254", ".png", saved(whites(name) // 2 + np.uint8(127)), *both(127, 254)),
         refused_mask("mask_values_300_and_1200", ".png", deep, *both(300, 1200)),
-        refused_mask("mask_red_on_blue", ".png", saved(coloured), "255"),
+        refused_mask("mask_red_on_blue", ".png", saved(coloured), "0xff0000"),
         refused_mask("mask_palette_1_and_2", ".png", indices, *both(1, 2)),
         refused_mask("mask_palette_white_black", ".png", png(ones(name), palette=ink), "palette"),
         refused_mask("mask_palette_white_black_1_bit", ".png", png(ones(name), 1, palette=ink), "palette"),

@@ -185,6 +185,20 @@ def test_what_is_no_checkpoint_is_told_in_one_sentence(content: bytes, tmp_path:
     assert "no checkpoint of torch" in refusal(tmp_path / "a.pth")
 
 
+def test_a_page_of_the_web_is_told_to_be_one(tmp_path: Path) -> None:
+    page = tmp_path / "resnet50.pth"
+    page.write_text("<!DOCTYPE html>\n<html><title>Log in</title></html>")
+    assert refusal(page) == (
+        f"{page}: is a page of the web (HTML), such as one to log in at, and no checkpoint of torch; "
+        "download the file itself and not its page"
+    )
+
+
+def test_bytes_of_no_known_kind_are_quoted(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(bytes(range(200, 240)))
+    assert "(it begins with the bytes c8 c9 ca cb cc cd ce cf, as no file known here)" in refusal(tmp_path / "a.pth")
+
+
 def test_half_a_checkpoint_is_damaged(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.pth", {"w": torch.randn(1000)})
     path.write_bytes(path.read_bytes()[:2000])

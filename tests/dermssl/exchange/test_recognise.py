@@ -131,6 +131,54 @@ def test_the_refusal_names_the_encoder_that_the_file_holds(held: str, asked: str
     assert said in next(lines(incomplete_encoder(file_of(without_values("torchvision", held)), layout_of(asked), None)))
 
 
+def with_stem(*shape: int) -> ForeignCheckpoint:
+    return file_of(without_values("torchvision", "resnet18") | {"conv1.weight": torch.ones(shape)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            (64, 3, 3, 3),
+            "its first convolution is 3 x 3 and not 7 x 7, and no encoder of a similar name has such a one",
+        ),
+        ((64, 1, 3, 3), "take weights of the usual network, with 7 x 7"),
+        ((64, 4, 7, 7), "takes pictures of 4 channels and every encoder here those of 3, red, green and blue"),
+        ((64, 1, 7, 7), "takes grey pictures; put `conv1.weight.repeat(1, 3, 1, 1) / 3` in its place"),
+    ],
+)
+def test_a_stem_for_other_pictures_is_told_to_be_one_and_not_answered_with_as(
+    shape: tuple[int, ...], said: str, layout: EncoderLayout
+) -> None:
+    sentence = next(lines(incomplete_encoder(with_stem(*shape), layout, None)))
+    assert said in sentence
+    assert "--as" not in sentence
+
+
+def test_a_grey_stem_that_is_repeated_is_the_encoder_and_sees_the_same(layout: EncoderLayout) -> None:
+    grey = torch.randn(64, 1, 7, 7)
+    colour = grey.repeat(1, 3, 1, 1) / 3
+    pictures = torch.rand(2, 1, 32, 32)
+    assert torch.allclose(
+        nn.functional.conv2d(pictures.expand(-1, 3, -1, -1), colour), nn.functional.conv2d(pictures, grey), atol=1e-4
+    )
+    tensors = without_values("torchvision", "resnet18") | {"conv1.weight": colour}
+    assert encoders_in(file_of(tensors), layout)
+
+
+def test_a_network_that_lacks_a_part_is_not_answered_with_as(layout: EncoderLayout) -> None:
+    tensors = without_values("torchvision", "resnet18")
+    del tensors["layer4.1.bn2.bias"]
+    sentence = next(lines(incomplete_encoder(file_of(tensors), layout, None)))
+    assert sentence.endswith("take a checkpoint of 'resnet18' that was saved whole and unchanged")
+
+
+def test_quite_another_network_is_answered_with_as(layout: EncoderLayout) -> None:
+    assert "name the encoder that it is with --as" in str(
+        incomplete_encoder(file_of({"blocks.0.weight": torch.ones(3)}), layout, None)
+    )
+
+
 def test_the_refusal_believes_what_the_file_calls_its_network(layout: EncoderLayout) -> None:
     file = file_of(without_values("torchvision", "mobilenet_v2"), arch="mobilenet_v2")
     assert "--as mobilenet_v2" in next(lines(incomplete_encoder(file, layout, None)))

@@ -40,7 +40,7 @@ def test_a_run_is_whole_as_it_was_left(finished: Path) -> None:
 
 def test_the_seal_names_every_file_that_the_result_rests_on_with_its_hash(finished: Path) -> None:
     sealed = json.loads((finished / "seal.json").read_text())["files"]
-    assert set(sealed) == {"config.yaml", "environment.json", "result.json", *FILES}
+    assert set(sealed) == {"config.yaml", "environment.json", "identity.json", "result.json", *FILES}
     for name, known in sealed.items():
         assert known == hashlib.sha256((finished / name).read_bytes()).hexdigest()
     assert hashes(finished) == {name: known for name, known in sealed.items() if name != "result.json"}

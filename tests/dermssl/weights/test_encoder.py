@@ -335,6 +335,7 @@ def test_less_than_all_tensors_is_refused_with_the_culprit(
     write(tmp_path / "a.safetensors", state=state)
     found = refusal(str(tmp_path / "a.safetensors"), "resnet18", 0)
     assert found.startswith(f"{tmp_path / 'a.safetensors'}: not this encoder's weights: of 120 tensors {said}")
+    assert "--encoder" not in found  # the card names this very one
 
 
 def test_the_names_of_another_library_are_refused_and_not_half_loaded() -> None:
@@ -361,6 +362,14 @@ def test_an_unknown_encoder_is_named(name: str, init: str) -> None:
 def test_a_network_without_feature_maps_is_no_encoder() -> None:
     assert refusal("random", "tu-visformer_tiny", 0).startswith(
         "--encoder tu-visformer_tiny: gives no feature maps, which decoders need ("
+    )
+
+
+@pytest.mark.parametrize("name", ["tu-cspresnet50d", "resnext101_32x16d"])
+def test_weights_that_nobody_publishes_are_not_answered_with_a_network(name: str) -> None:
+    assert refusal("imagenet", name, 0) == (
+        f"--init imagenet: nobody publishes ImageNet weights of '{name}'; take --init random, or another --encoder, "
+        f"such as {OFFLINE}, whose weights are installed"
     )
 
 

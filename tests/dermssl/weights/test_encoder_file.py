@@ -135,23 +135,36 @@ def test_a_truncated_file_is_refused(share: float, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write",
+    ("write", "said"),
     [
-        lambda p: p.write_bytes(b""),
-        lambda p: p.write_text("these are not the weights that you look for\n" * 9),
-        lambda p: p.write_bytes(pickle.dumps(tensors())),
-        lambda p: torch.save(tensors(), p),
-        lambda p: save_file({"a": torch.zeros(2)}, p),
-        lambda p: save_file({"a": torch.zeros(2)}, p, metadata={"card": "[1]", "card_sha256": "0"}),
+        (lambda p: p.write_bytes(b""), "is empty, and no file of"),
+        (
+            lambda p: p.write_text("these are not the weights that you look for\n" * 9),
+            "is a text that begins with 'these",
+        ),
+        (lambda p: p.write_text("<!DOCTYPE html><title>Log in</title>"), "download the file itself and not its page"),
+        (lambda p: p.write_bytes(pickle.dumps(tensors())), "is a pickle that torch did not write"),
+        (lambda p: torch.save(tensors(), p), "is a checkpoint of torch, and no file of"),
+        (lambda p: save_file({"a": torch.zeros(2)}, p), "is a safetensors file without a card"),
+        (lambda p: save_file({"a": torch.zeros(2)}, p, metadata={"card": "[1]", "card_sha256": "0"}), "damaged, or no"),
     ],
-    ids=["empty", "text", "pickle", "torch.save", "safetensors without card", "card of another kind"],
 )
 @pytest.mark.parametrize("read", [read_encoder_file, read_card])
-def test_what_is_no_encoder_file_is_refused(
-    write: Callable[[Path], object], read: Callable[[Path], object], tmp_path: Path
+def test_what_is_no_encoder_file_is_refused_as_what_it_is(
+    write: Callable[[Path], object], said: str, read: Callable[[Path], object], tmp_path: Path
 ) -> None:
     write(tmp_path / "weights")
-    assert "damaged, or no file of `python -m pretrain` or `finetune`" in refusal(tmp_path / "weights", read)
+    assert said in refusal(tmp_path / "weights", read)
+
+
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_weights_of_other_makers_are_answered_with_the_command_that_imports_them(
+    write: Callable[[object, Path], object], tmp_path: Path
+) -> None:
+    write({"w": torch.zeros(2)}, tmp_path / "weights")
+    assert refusal(tmp_path / "weights").endswith(
+        f"; `python -m dermssl import {tmp_path / 'weights'} --as ENCODER` makes an encoder file of it"
+    )
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:

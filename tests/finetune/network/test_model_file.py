@@ -78,6 +78,14 @@ def test_a_file_of_another_kind_is_no_model(tmp_path: Path) -> None:
         read_model(tmp_path / "encoder.safetensors")
 
 
+def test_a_finished_run_without_a_network_is_told_to_have_scored_no_held_out_images(tmp_path: Path) -> None:
+    (tmp_path / "result.json").touch()
+    with pytest.raises(UserError, match="give the run folder of a `python -m finetune` that scored held-out images"):
+        read_model(tmp_path)
+
+
 def test_a_missing_model_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.safetensors: no such file; give the run folder of a finished"):
+    with pytest.raises(
+        UserError, match=r"model.safetensors: no such file; give the run folder of a `python -m finetune`"
+    ):
         read_model(tmp_path)

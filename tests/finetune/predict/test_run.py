@@ -377,7 +377,7 @@ def test_the_folder_of_the_images_is_no_place_for_masks(model: Path, images: Pat
 
 
 def test_a_missing_model_is_one_sentence_and_nothing_is_written(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--model .*: no such file; give the run folder of a finished"):
+    with pytest.raises(UserError, match=r"--model .*: no such file; give the run folder of a `python -m finetune`"):
         predict_masks(config(tmp_path / "nowhere", images, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

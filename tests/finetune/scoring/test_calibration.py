@@ -66,3 +66,9 @@ def test_a_bin_without_pixels_says_nothing() -> None:
     assert table["pixels"].tolist() == [1] + [0] * (BINS - 1)
     assert table["lesion"].notna().sum() == table["probability"].notna().sum() == 1
     assert calibration_error(table) == 0
+
+
+def test_a_probability_that_is_nan_counts_as_no_lesion() -> None:
+    truth = np.array([[False, True]])
+    shares = bin_shares(np.array([[np.nan, np.nan]], np.float32), truth)
+    np.testing.assert_array_equal(shares, bin_shares(np.zeros((1, 2), np.float32), truth))

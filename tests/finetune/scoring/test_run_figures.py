@@ -61,7 +61,7 @@ def test_learning_curves_show_the_terms_of_a_sum_and_the_best_inner_score() -> N
         "bce": [2.1, 1.5, 0.6],
     }
     assert [0.5, 0.7, 0.6] in curves(inner).values()
-    assert curves(inner)["best: 0.700 in epoch 2"] == [0.7]
+    assert curves(inner)["best: 0.700 in row 2"] == [0.7]
 
 
 def test_a_single_epoch_can_be_seen() -> None:

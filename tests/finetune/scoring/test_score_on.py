@@ -109,7 +109,7 @@ def test_nothing_but_numbers_is_kept_of_it(options: Options, monkeypatch: pytest
     folder = run(options())
     left = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert left == {
-        "config.yaml", "environment.json", "log.txt", "metrics.csv", "result.json", "scores.parquet",
+        "config.yaml", "environment.json", "identity.json", "log.txt", "metrics.csv", "result.json", "scores.parquet",
         "seal.json", "split.json", "tables",
     }  # fmt: skip
     assert result_of(folder)["invented_lesions"] is None

@@ -124,6 +124,6 @@ def test_a_truth_of_another_size_is_refused() -> None:
         best_threshold([one(0.1, 0.2)], [lesion(0, 1, 1)])
 
 
-def test_a_probability_that_is_nan_is_refused() -> None:
-    with pytest.raises(ValueError, match="a probability is nan"):
-        best_threshold([one(0.1, np.nan)], [lesion(0, 1)])
+def test_a_probability_that_is_nan_is_above_no_threshold() -> None:
+    curve = threshold_curve([one(0.995, np.nan)], [lesion(1, 0)])
+    assert curve["jaccard"].eq(1).all()

@@ -118,7 +118,7 @@ def test_training_ends_when_patience_does_and_leaves_the_best_weights(tmp_path: 
     assert differing(done.module.trained, keeping.states[6])
     assert done.said[-1] == (
         "inner images: the best mean IoU is 0.500, after step 4 of 8, and the weights of that step are kept; "
-        "training ended early, for the 2 epochs after it brought nothing better"
+        "training ended early, for the 2 rows of metrics.csv after it brought nothing better"
     )
 
 

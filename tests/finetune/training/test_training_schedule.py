@@ -169,6 +169,9 @@ def test_epochs_are_passes_over_the_training_images_and_win_over_steps() -> None
 
 
 def test_a_thaw_behind_the_end_of_training_is_refused() -> None:
+    with pytest.raises(UserError, match=r"1 pass over 8 training images are 1 step, .* give --epochs 2 or more$"):
+        schedule_of(config(epochs=1, freeze=True, thaw_after=1, batch_size=8), images=8)
+    assert schedule_of(config(epochs=2, freeze=True, thaw_after=1, batch_size=8), images=8) == Schedule(2, 1)
     with pytest.raises(UserError, match="--thaw_after 3: 3 passes over 100 training images are 19 steps, and training"):
         schedule_of(config(steps=19, freeze=True, thaw_after=3), images=100)
 

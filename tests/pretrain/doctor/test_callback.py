@@ -234,6 +234,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_names_the_last_good_chec
     with pytest.raises(UserError, match=r"at step 7 .* --lr 0.0002, .* stands in .*step-4") as stop:
         train(small_method("simclr", steps=8, **BRISK), beside=Breaks(6))
     assert "divergence" in str(stop.value)
+    assert "--precision" not in str(stop.value)  # it is 32-true already
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-4"]
 
 

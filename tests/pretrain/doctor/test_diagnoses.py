@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from pretrain.config import PretrainConfig
@@ -48,6 +51,14 @@ def test_a_high_temperature_is_named_where_pairs_and_strangers_have_one_loss() -
     assert names(flat, SimCLRConfig(temperature=10)) == ["temperature too high"]
     assert names(flat, SimCLRConfig(temperature=0.1)) == []
     assert names(WELL, SimCLRConfig(temperature=10)) == []
+
+
+def test_pictures_of_one_colour_are_answered_with_a_command_that_names_their_folder(tmp_path: Path) -> None:
+    course = Course(SimCLRConfig(data=tmp_path), {}, {}, {"constant_views": 0.3}, 0.5)
+    [diagnosis] = diagnose(course)
+    assert f"`python -m dermssl check {tmp_path}`" in diagnosis.remedy
+    [by_default] = diagnose(replace(course, config=SimCLRConfig()))
+    assert "`python -m dermssl check data/" in by_default.remedy
 
 
 def test_pictures_of_one_colour_are_not_called_identical_views_as_well() -> None:
