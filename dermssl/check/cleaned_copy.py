@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dermssl.data.decoding import EIGHT_BITS, WITH_ALPHA, StoredPicture, decode, rgb, turned
-from dermssl.data.images import Pixels, read_rgb
+from dermssl.data.images import Pixels, grey_of, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Labels, Lesion, lesion_of, mask_problem, stored_labels
-from dermssl.data.measurements import grey
 from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
@@ -148,7 +147,7 @@ def lesion_or_edges(stored: StoredPicture, labels: Labels, lesion_value: float |
     if not problem:
         is_plain = labels.kind == "values" and set(labels.distinct.tolist()) <= {0, 255}
         return lesion_of(labels, lesion_value), "" if is_plain else "written as 0 and 255"
-    shades = grey(rgb(stored)) if stored.mode in (*EIGHT_BITS, *WITH_ALPHA) else None
+    shades = grey_of(rgb(stored)) if stored.mode in (*EIGHT_BITS, *WITH_ALPHA) else None
     if len(labels.distinct) > 2 and shades is not None and is_blurred(shades):
         return shades > THRESHOLD, f"thresholded above {THRESHOLD}"
     return None, problem

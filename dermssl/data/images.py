@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dermssl.data.decoding import decode, rgb
 from dermssl.errors import UserError
@@ -36,6 +37,11 @@ def pixels_of(data: bytes, short_side: int | None = None) -> Pixels:
     """
     pixels = rgb(decode(data, short_side))
     return pixels if short_side is None else shrink(pixels, short_side)
+
+
+def grey_of(pixels: Pixels) -> Pixels:
+    """The grey values, (H, W), of a picture (H, W, 3): ITU-R 601, as Pillow rounds it."""
+    return np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)
 
 
 def shrink(pixels: Pixels, short_side: int) -> Pixels:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from dermssl.data.decoding import StoredPicture, decode, read_file, rgb, turned
-from dermssl.data.images import Pixels, perceptual_hash, tones
+from dermssl.data.images import Pixels, grey_of, perceptual_hash, tones
 from dermssl.data.masks import Lesion, border_share, holes, lesion_of, mask_problem, regions, stored_labels
 
 ManifestRow = dict[str, object]
@@ -29,7 +28,7 @@ def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | N
     try:
         data = read_file(root / path)
         stored = decode(data, most=ENOUGH)
-        shades = grey(rgb(stored))
+        shades = grey_of(rgb(stored))
     except OSError as error:
         return UNKNOWN | image_fault(error)
     row: ManifestRow = {
@@ -50,11 +49,6 @@ def image_fault(error: OSError) -> ManifestRow:
     if "truncated" in why.lower() or "incomplete" in why:
         return {"fault": "truncated", "problem": f"truncated, its end is missing ({why})"}
     return {"fault": "unreadable", "problem": f"cannot be read: {why}"}
-
-
-def grey(pixels: Pixels) -> Pixels:
-    """The picture's grey values, (H, W) uint8."""
-    return np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)
 
 
 def measure_mask(path: Path, image: StoredPicture, shades: Pixels, lesion_value: float | None) -> ManifestRow:

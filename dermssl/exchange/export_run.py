@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -114,10 +115,16 @@ def prove_features(path: Path, start: Start, form: Form) -> float:
     if wrong or not difference <= TOLERANCE:  # nan is a failure too
         raise UserError(
             f"'{start.card.encoder}': {len(wrong)} of {len(form.names_in_model)} tensors differ once the library has "
-            f"loaded them and its features by {difference:.1e} of the largest value, so it has another network; "
-            "take --to smp or onnx"
+            f"loaded them, and {features_apart(difference)}; take --to smp or onnx"
         )
     return difference
+
+
+def features_apart(difference: float) -> str:
+    """In words, a difference of features that is too large, or is none at all."""
+    if isfinite(difference):
+        return f"its features by {difference:.1e} of the largest value, so it has another network"
+    return "no layer of it gives our features, or these are no finite numbers"
 
 
 def write_encoder_onnx(path: Path, start: Start, side: int) -> str:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermssl.data.images import Pixels
+from dermssl.data.images import Pixels, grey_of, read_rgb
 from dermssl.data.manifest import Manifest, kept_folder
 from dermssl.files import short_hash, whole_file
 from dermssl.splits.alignment import SIDE, GreyPicture, aligned_correlation, evened
@@ -149,9 +149,7 @@ def contrasted(view: TurnedFile) -> Pixels:
 def grey_square(view: TurnedFile) -> Pixels:
     """The view in grey, squeezed to (SIDE, SIDE)."""
     path, turn = view
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise OSError(f"{path}: the picture was readable when the data set was looked over and is not any more")
+    grey = grey_of(read_rgb(path))
     pixels: Pixels = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     transposed, mirrored, overturned = TURNS[turn]
     if transposed:

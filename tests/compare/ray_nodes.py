@@ -1,5 +1,6 @@
 """A Ray cluster of two nodes on this machine, one of which can be lost; and runs that are slow enough to be cut off."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def serve(place: str) -> None:
     """In the cluster's process: starts it, says its address, and loses or gains a node a line until there are none."""
     from ray.cluster_utils import Cluster
 
+    # Beside the cluster's own folder Ray writes an address into its default one, which it takes to be there.
+    os.environ["RAY_TMPDIR"] = place
     cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"temp_dir": place})
     other = cluster.add_node(**SMALL)
     try:

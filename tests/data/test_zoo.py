@@ -11,10 +11,10 @@ import pytest
 
 from data.zoo import draw_zoo, zoo
 from data.zoo.drawing import read_labels, reread
-from data.zoo.exhibit import Exhibit, Read, Refused, gather_pairs, gathered_id
+from data.zoo.exhibit import Read, Refused, gather_pairs, gathered_id
+from data.zoo.reading import reading_of
 from dermssl.check.config import CheckConfig
 from dermssl.check.run import run
-from dermssl.data.config import Reading
 from dermssl.data.images import read_rgb
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.errors import UserError
@@ -33,12 +33,6 @@ def outcome_of(name: str) -> Read:
     outcome = zoo()[name].outcome
     assert isinstance(outcome, Read)
     return outcome
-
-
-def reading_of(exhibit: Exhibit) -> Reading:
-    return Reading(
-        masks=exhibit.masks, lesion_value=None if exhibit.lesion_value is None else str(exhibit.lesion_value)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
             generator = torch.Generator().manual_seed(0)
             state = {
                 key: 1 + 0.1 * torch.rand(tensor.shape, generator=generator) if key.endswith("running_var")
-                else tensor + 0.02 * torch.rand(tensor.shape, generator=generator) if tensor.is_floating_point()
+                else tensor + 0.02 * (torch.rand(tensor.shape, generator=generator) - 0.5) if tensor.is_floating_point()
                 else tensor + 7
                 for key, tensor in build_encoder(name).state_dict().items()
             }  # fmt: skip
