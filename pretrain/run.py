@@ -1,5 +1,6 @@
 """The story of a pretraining, from a folder of images to an encoder file."""
 
+import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -140,7 +141,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         )
         if course.diverged:
             work.say(course.sentence(f"--lr {lower_rate(config.lr, type(config).lr):g}"))
-        init = f"ssl{flags.as_typed_flags(config, 'checkpoints')}" if published != encoder_file else encoder_file
+        here = f"ssl{flags.as_typed_flags(config, 'checkpoints')}"
+        init = here if published != encoder_file else shlex.quote(str(encoder_file))
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
     return encoder_file
