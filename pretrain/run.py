@@ -154,8 +154,9 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     if count < batch_size:
         smaller = largest_batch(config, count // 2)
         fitting = f" or --batch_size {smaller}" if smaller else ""
+        more = "raise --limit" if config.limit == count else "give more"
         raise UserError(
-            f"{manifest.root}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
+            f"{manifest.root}: images to train on: {count}, too few for a batch of {batch_size}; {more}{fitting}"
         )
     if batch_size % world() or batch_size // world() < 2:
         raise UserError(

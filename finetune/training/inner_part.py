@@ -54,8 +54,8 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
         inner = draw_split(replace(manifest, table=table), options, training_pairs).val
     except UserError as error:
         raise UserError(
-            f"--inner_fraction {fraction:g}: the {counted(len(train), 'training image')} show one lesion or one "
-            f"patient, or are near-duplicates, so none of them can be set aside; {INSTEAD}"
+            f"--inner_fraction {fraction:g}: {counted(len(train), 'training image')} of one lesion or one patient, or "
+            f"that are near-duplicates, cannot be parted into some that train and some set aside; {INSTEAD}"
         ) from error
     remaining = tuple(image for image in train if image not in set(inner))
     if len(remaining) < max(2, (1 - fraction) * len(train) / 2):

@@ -46,7 +46,7 @@ def test_fewer_images_than_a_batch_are_answered_with_one_that_the_method_takes(
     method: str, size: int, configure: Configure
 ) -> None:
     own = {"norm_groups": 2, "queue_size": 12} if method == "moco" else {}
-    with pytest.raises(UserError, match=f"give more or --batch_size {size}$"):
+    with pytest.raises(UserError, match=f"raise --limit or --batch_size {size}$"):
         run(configure(method, batch_size=12, limit=10, **own))
 
 
