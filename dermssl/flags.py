@@ -73,7 +73,10 @@ def parse_choice(
     own = {choice: [name]} if choice in option_names(config) else {}
     chosen = Choice(choice, name, classes, prog)
     words, sources = dict(own), dict.fromkeys(own, "")
+    resumed = {Path(run, "config.yaml") for run in flags.get("resume", [])}
     for path, values in [*layers[:1], *own_quick(layers, quick, name), *layers[1:]]:
+        if path in resumed:
+            refuse_other_command(path.parent, values, chosen)
         refuse_unknown(values, chosen, file=path)
         words |= {option: as_words(value) for option, value in values.items()}
         sources |= dict.fromkeys(values, f"{path}: ")
@@ -195,6 +198,17 @@ def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = N
         if file is not None:
             raise UserError(f"{file}: '{option}' is no option of {choice.command}{hint}")
         raise UserError(f"{choice.command} has no option --{option}{hint}")
+
+
+def refuse_other_command(run: Path, options: Iterable[str], choice: Choice) -> None:
+    """Stops at a run to continue that has options which the command does not have: nobody has mistyped them."""
+    names = option_names(choice.configs[choice.name])
+    strange = [option for option in options if option not in names]
+    if strange:
+        raise UserError(
+            f"--resume {run}: was begun by another command than {choice.command}, or by another version of it, for it "
+            f"has an option '{strange[0]}'; go on with the command and the version that began it, or start anew"
+        )
 
 
 def spelling_hint(word: str, words: Sequence[str] | Mapping[str, object], dashes: str = "") -> str:

@@ -1,5 +1,6 @@
 """The story of a fine-tuning, from an encoder's weights to scores per image."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +143,10 @@ def images_to_decode(manifest: Manifest, split: Split, config: FinetuneConfig) -
 def command_after_training(folder: Path, config: FinetuneConfig) -> str:
     """What a person would do now: segment with the network, or score what was chosen."""
     if config.score_on == "inner":
-        return f"python -m finetune --config {folder / 'config.yaml'} --score_on held_out"
-    return f"python -m finetune.predict --model {folder} --images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS"
+        return f"python -m finetune --config {shlex.quote(str(folder / 'config.yaml'))} --score_on held_out"
+    return (
+        f"python -m finetune.predict --model {shlex.quote(str(folder))} --images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS"
+    )
 
 
 def training_parts(manifest: Manifest, train: tuple[str, ...], config: FinetuneConfig) -> Parts:

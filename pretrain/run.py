@@ -1,5 +1,6 @@
 """The story of a pretraining, from a folder of images to an encoder file."""
 
+import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -141,7 +142,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         )
         if course.diverged:
             work.say(course.sentence(f"--lr {lower_rate(config.lr, type(config).lr):g}"))
-        init = f"ssl{flags.as_typed_flags(config, 'checkpoints')}" if published != encoder_file else encoder_file
+        here = f"ssl{flags.as_typed_flags(config, 'checkpoints')}"
+        init = here if published != encoder_file else shlex.quote(str(encoder_file))
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
         work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
     return encoder_file
@@ -153,8 +155,9 @@ def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None
     if count < batch_size:
         smaller = largest_batch(config, count // 2)
         fitting = f" or --batch_size {smaller}" if smaller else ""
+        more = "raise --limit" if config.limit == count else "give more"
         raise UserError(
-            f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; give more{fitting}"
+            f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; {more}{fitting}"
         )
     if batch_size % world() or batch_size // world() < 2:
         raise UserError(

@@ -193,7 +193,9 @@ def memory_in_words(study: StudyConfig, costs: Iterable[Estimate], slots: int) -
     if not largest:
         return
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
-    remedy = f"; TOO MUCH: give --jobs {max(1, int(whole // largest[0]))}" if sum(largest) > whole else ""
+    fitting = int(whole // largest[0])
+    fewer = f"give --jobs {fitting}" if fitting else "one run alone does not fit; lower its batch_size or image_size"
+    remedy = f"; TOO MUCH: {fewer}" if sum(largest) > whole else ""
     yield f"  memory: {megabytes(sum(largest))} at most, of {megabytes(whole)} in this machine{remedy}"
     if study.memory is not None and largest[0] > 1000 * study.memory:
         yield wrapped(f"--memory {study.memory:g} stops a run that needs {megabytes(largest[0])}; raise it", 10)

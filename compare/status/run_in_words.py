@@ -16,6 +16,7 @@ from compare.text import WIDTH, sparkline, text_table, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value
 from dermssl.runs.seal import RESULT, broken
+from dermssl.training.divergence import loss_in_digits
 from dermssl.weights.encoder_file import read_card
 from dermssl.wording import counted, duration, interval_in_words, percentage
 
@@ -143,7 +144,8 @@ def loss_in_words(folder: Path) -> Iterator[str]:
         return
     table = pd.read_csv(path)
     loss = [float(value) for value in table["loss"]]
-    yield f"loss over {counted(len(loss), 'row')} of metrics.csv: {loss[0]:.4f} to {loss[-1]:.4f}"
+    rows = f"loss over {counted(len(loss), 'row')} of metrics.csv"
+    yield f"{rows}: {loss_in_digits(loss[0])} to {loss_in_digits(loss[-1])}"
     yield f"  {sparkline(loss, WIDTH - 20)}"
     inner = [name for name in table if "inner" in str(name)]
     for name in inner[:1]:
@@ -170,6 +172,8 @@ def scores_in_words(folder: Path, result: Mapping[str, Any]) -> Iterator[str]:
                     f"{name}: {key.replace('_', ' ')} {measures[key]:.3f} "
                     f"(95 % interval {ends}, n = {counted(int(measures.get('n', 0)), 'image')})"
                 )
+    if result.get("diverged"):
+        yield "diverged: the loss ended far above where it began, or as no number; log.txt ends with what may help"
     for words in result.get("diagnoses") or []:
         yield wrapped(f"doctor: {words}", 2)
 
@@ -179,7 +183,7 @@ def files_in_words(folder: Path) -> Iterator[str]:
     if not (folder / RESULT).exists():
         yield "files: the run is unfinished, and has no seal yet"
     elif not (folder / "seal.json").exists():
-        yield "files: an earlier version made the run and left no seal.json, so nothing tells whether they were changed"
+        yield "files: there is no seal.json, so nothing tells whether they were changed"
     else:
         changed = broken(folder)
         yield wrapped(

@@ -4,6 +4,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 
 import cv2
 import pandas as pd
@@ -17,6 +18,7 @@ from dermssl.data.images import read_rgb
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
 from dermssl.files import write_json
+from dermssl.flags import as_typed_flags
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import closing, write_table
 from dermssl.splits.drawn import groups_in_words
@@ -145,6 +147,8 @@ def command_after_check(config: CheckConfig, manifest: Manifest, findings: pd.Da
     """What to type next: the cleaning where it would help, else a training."""
     errors = findings[findings["severity"] == "error"]
     if config.fix is None and not errors["kind"].isin(UNFIXABLE).all():
-        return f"python -m dermssl check {config.data} --fix {config.data.resolve().name}-clean"
+        place, clean = quote(str(config.data)), quote(f"{config.data.resolve().stem}-clean")
+        return f"python -m dermssl check {place} --fix {clean}{as_typed_flags(config, 'masks', 'lesion_value')}"
     training = "finetune" if manifest.has_masks else "pretrain --method simclr"
-    return f"python -m {training} --data {config.fix or config.data}"
+    as_read = as_typed_flags(config, "masks", "lesion_value") if config.fix is None else ""
+    return f"python -m {training} --data {quote(str(config.fix or config.data))}{as_read}"

@@ -24,7 +24,8 @@ HIDDEN, TWICE, CLOSED = (
     f"folders that cannot be opened ({NOT_READ})",
 )
 SPECIAL, NO_PICTURE = "no regular files", "no pictures"
-LAST = (HIDDEN, TWICE, SPECIAL, NO_PICTURE)  # in the sentence; what is not read comes first
+DANGLING = "links that lead nowhere"
+LAST = (DANGLING, HIDDEN, TWICE, SPECIAL, NO_PICTURE)  # in the sentence; what is not read comes first
 Reason = str
 
 
@@ -86,7 +87,8 @@ def list_folder(folder: Path, tables: Sequence[Path] = ()) -> Listing:
         if not reason and path.suffix.lower() in SUFFIXES:
             pictures.append(path)
         elif path.absolute() not in read:
-            aside[reason or NO_PICTURE].append(str(path.relative_to(folder)))
+            reason = reason or (NO_PICTURE if leads_somewhere(path) else DANGLING)
+            aside[reason].append(str(path.relative_to(folder)))
     passed_over = PassedOver(tuple((with_endings(reason, aside[reason]), tuple(sorted(aside[reason])))
                                    for reason in sorted(aside, key=place_in_sentence)))  # fmt: skip
     if not pictures:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import pandas as pd
 
@@ -226,7 +227,7 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
             )
     if findings:
         raise UserError(
-            f"{manifest.place}: {'; '.join(findings)}; python -m dermssl check {manifest.place} lists them all"
+            f"{manifest.place}: {'; '.join(findings)}; python -m dermssl check {quote(str(manifest.place))} lists them all"
         )
 
 

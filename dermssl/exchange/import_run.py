@@ -1,5 +1,6 @@
 """From a checkpoint of another library to an encoder file that every command takes."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +75,9 @@ def run(config: ImportConfig) -> Path:
     if seen is None and card.method != "imagenet":
         print("leaks: the checkpoint does not list the images that it was trained on, so no command can compare them "
               "with held-out images; make sure yourself that none of those was among them")  # fmt: skip
-    print(closing(config.place, f"python -m finetune --init {config.place} --encoder {config.encoder}"))
+    print(
+        closing(config.place, f"python -m finetune --init {shlex.quote(str(config.place))} --encoder {config.encoder}")
+    )
     return config.place
 
 

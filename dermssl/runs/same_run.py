@@ -67,12 +67,22 @@ def refuse_another_run(folder: Path, options: Parts, content: Parts) -> None:
     if before is None:
         before = options_alone(options_before, options, here)
         if before == here and not folder.resolve().name.endswith(f"-{short_hash(content)}"):
-            raise UserError(unknown_run(folder, content))
+            raise UserError(unknown_run(folder, content, contents_of(here, options)))
     differing = [key for key in here | before if before.get(key, ...) != here.get(key, ...)]
     if differing:
-        flags_given = list(option_changes(differing, options_before, options))
-        changes = [difference(key, before, here, FLAGS if flags_given else CONTENT) for key in differing]
-        raise UserError(another_run(folder, changes + flags_given))
+        contents = [key for key in contents_of(here, options) if key in differing]
+        plain = [difference(key, before, here) for key in differing if key not in contents]
+        leading = list(option_changes(contents, options_before, options))
+        # What an option leads to is as it was where that option is: a seed draws images and weights.
+        remedy = FLAGS if leading or any(change.remedy for change in plain) else CONTENT
+        words = dict.fromkeys(CONTENTS[key].words for key in contents)
+        others = [Difference(f"{word} than it was begun with", remedy) for word in words]
+        raise UserError(another_run(folder, [*plain, *others, *leading]))
+
+
+def contents_of(here: Parts, options: Parts) -> list[str]:
+    """The parts of an identity that are hashes and no options; a pretraining's `encoder` is the option itself."""
+    return [key for key, value in here.items() if key in CONTENTS and options.get(key, ...) != value]
 
 
 def identity_in(folder: Path) -> dict[str, Any] | None:
@@ -88,24 +98,22 @@ def options_alone(options_before: Parts, options: Parts, here: Parts) -> dict[st
     return contents | {key: options_before[key] for key in chosen if key in options_before}
 
 
-def option_changes(differing: Iterable[str], options_before: Parts, options: Parts) -> Iterator[Difference]:
+def option_changes(contents: Iterable[str], options_before: Parts, options: Parts) -> Iterator[Difference]:
     """The options that differ among those that may lead to contents that differ."""
-    names = dict.fromkeys(name for key in differing if key in CONTENTS for name in CONTENTS[key].options)
+    names = dict.fromkeys(name for key in contents for name in CONTENTS[key].options)
     for name in names:
         if name in options_before and name in options and options_before[name] != options[name]:
             yield Difference(f"{name} is {options_before[name]} there and {options[name]} here", FLAGS)
 
 
-def difference(key: str, before: Parts, here: Parts, content_remedy: str) -> Difference:
-    """What differs in one part of two identities."""
+def difference(key: str, before: Parts, here: Parts) -> Difference:
+    """What differs in one part of two identities that is no content."""
     if key == "format":
         return Difference(f"runs of format {before[key]} there and {here[key]} here, by another version of this code")
     if key not in before:
         return Difference(f"an option {key} here, which the code that began it did not have")
     if key not in here:
         return Difference(f"an option {key} there, which this code does not have")
-    if key in CONTENTS:
-        return Difference(f"{CONTENTS[key].words} than it was begun with", content_remedy)
     return Difference(f"{key} is {before[key]} there and {here[key]} here", FLAGS)
 
 
@@ -121,9 +129,9 @@ def another_run(folder: Path, changes: Sequence[Difference]) -> str:
     )
 
 
-def unknown_run(folder: Path, content: Parts) -> str:
+def unknown_run(folder: Path, content: Parts, contents: Iterable[str]) -> str:
     """The sentence for a run without an identity whose options are the same and whose name is not."""
-    others = ", ".join(CONTENTS[key].words for key in content if key in CONTENTS)
+    others = ", ".join(dict.fromkeys(CONTENTS[key].words for key in contents))
     return (
         f"--resume {folder}: cannot be told from another run: its options are the same, its name does not end with "
         f"-{short_hash(content)}, and it has no {IDENTITY} to say whether it was renamed or there are now {others} or "

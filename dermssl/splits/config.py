@@ -33,7 +33,9 @@ class SplitConfig(Reading):
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
         if self.fold and not 0 <= self.fold < self.folds:
-            raise ValueError(f"--fold is counted from 0 to --folds less one; got {self.fold} of {self.folds}")
+            if not self.folds:
+                raise ValueError(f"--fold {self.fold} is of no folds; give --folds as well")
+            raise ValueError(f"--fold is counted from 0 to {self.folds - 1} with --folds {self.folds}; got {self.fold}")
 
 
 # What stands for these in a run's name is the split that comes of them.

@@ -1,5 +1,6 @@
 """The story of `python -m dermssl synthesize`: draw a data set, and say how fast and what to do next."""
 
+import shlex
 import time
 
 from dermssl.errors import UserError
@@ -22,4 +23,4 @@ def run(config: SynthesizeConfig) -> None:
     seconds = time.perf_counter() - began
     print(f"results: {config.out} ({config.count} images in {seconds:.1f} s, {config.count / seconds:.0f} a second)")
     next_command = "finetune --init imagenet" if config.masks else "pretrain --method simclr"
-    print(f"next:    python -m {next_command} --data {config.out}")
+    print(f"next:    python -m {next_command} --data {shlex.quote(str(config.out))}")

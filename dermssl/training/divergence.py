@@ -7,12 +7,18 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
+LARGE = 1e5
 RISEN = 10.0  # times the loss at the start, or nats where that was small; MoCo's doubles as its queue fills
 
 
 def is_blown_up(loss: float, start: float) -> bool:
     """Whether a loss is no finite number, or above ten times what it was at the start, which counts as 1 at least."""
     return not isfinite(loss) or loss > RISEN * max(1.0, abs(start))
+
+
+def loss_in_digits(loss: float) -> str:
+    """A loss to four decimals; one that has blown up by its magnitude."""
+    return f"{loss:{'.4f' if abs(loss) < LARGE else '.3g'}}"
 
 
 def lower_rate(rate: float, usual: float) -> float:

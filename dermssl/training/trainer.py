@@ -20,6 +20,7 @@ from dermssl.errors import UserError
 from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
+from dermssl.training.divergence import loss_in_digits
 
 EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
     ".*does not have many workers.*",  # views are drawn in process: on a CPU a worker takes the core that trains
@@ -30,9 +31,6 @@ EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
     ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
     ".*your dataloader is not resumable.*",  # it is: it begins behind the steps that were done
 ]
-
-
-LARGE = 1e5  # a loss that is said by its order of magnitude
 
 
 class Progress(Callback):
@@ -147,9 +145,8 @@ class LastStep(Callback):
 
 def epoch_in_words(row: Mapping[str, object]) -> str:
     """An epoch's row for people: loss, rate, share of waiting."""
-    loss = float(str(row["loss"]))
     return (
-        f"loss {loss:{'.4f' if abs(loss) < LARGE else '.3g'}}  {row['images_per_second']:.0f} images/s  "
+        f"loss {loss_in_digits(float(str(row['loss'])))}  {row['images_per_second']:.0f} images/s  "
         f"waiting for data {row['data_wait_share']:.0%}"
     )
 

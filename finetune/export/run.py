@@ -1,5 +1,6 @@
 """The story of an export: from a finished run to an ONNX file."""
 
+import shlex
 from pathlib import Path
 
 from dermssl.errors import UserError
@@ -27,10 +28,7 @@ def export_onnx(config: ModelExportConfig) -> Path:
         f"its output `probability` (B, 1, {side}, {side}); probabilities that onnxruntime computes differ from "
         f"torch's by {difference:.0e} at most"
     )
-    print(
-        closing(
-            config.out,
-            f"python -m finetune.predict --model {config.out} --images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS",
-        )
-    )
+    place = shlex.quote(str(config.out))
+    images = "--images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS"
+    print(closing(config.out, f"python -m finetune.predict --model {place} {images}"))
     return config.out

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -54,7 +55,7 @@ def predict_masks(config: PredictConfig) -> PredictionOutcome:
     """
     device = device_of(config.device, config.threads)
     member = open_member(config.model, device, config)
-    return write_masks([member], config, f"python -m finetune.predict --model {config.model}")
+    return write_masks([member], config, f"python -m finetune.predict --model {quote(str(config.model))}")
 
 
 def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
@@ -66,7 +67,7 @@ def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
     device = device_of(config.device, config.threads)
     members = [open_member(path, device, config) for path in config.models]
     refuse_twice(members)
-    command = f"python -m finetune.ensemble --models {' '.join(map(str, config.models))}"
+    command = f"python -m finetune.ensemble --models {' '.join(quote(str(path)) for path in config.models)}"
     # In the order of their hashes: sums of three depend on the order, and that of the flags must not matter.
     return write_masks(sorted(members, key=lambda member: member.card.sha256), config, command)
 
@@ -250,4 +251,4 @@ def flag_of(name: str, value: object) -> str:
     """An option as a person types it: `--overlay`, `--no-symmetries`, `--threshold 0.4`."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
+    return f"--{name} {quote(str(value))}"

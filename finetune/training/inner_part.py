@@ -14,6 +14,7 @@ from dermssl.splits.config import SplitConfig
 from dermssl.splits.drawn import draw_split
 from dermssl.splits.near_duplicates import near_pairs
 from dermssl.training.randomness import counter_seed
+from dermssl.wording import counted
 from finetune.scoring.inference import Cut, Predictor
 
 TAG = 0x1AAE  # makes the draw another one than that of the held-out images
@@ -42,7 +43,7 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
         split_seed: Seed of the split.
 
     Raises:
-        UserError: If they are all of one lesion, or whole lesions would leave less than half of what is to train.
+        UserError: If they all belong together, or whole lesions would leave less than half of what is to train.
     """
     table = manifest.take(train).table.assign(part="")  # nobody's official parts count inside the training images
     pairs = near_pairs(manifest)
@@ -52,8 +53,8 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
         inner = draw_split(replace(manifest, table=table), options, training_pairs).val
     except UserError as error:
         raise UserError(
-            f"--inner_fraction {fraction:g}: the {len(train)} training images are of one lesion, and none of them can "
-            f"be set aside; {INSTEAD}"
+            f"--inner_fraction {fraction:g}: {counted(len(train), 'training image')} of one lesion or one patient, or "
+            f"that are near-duplicates, cannot be parted into some that train and some set aside; {INSTEAD}"
         ) from error
     remaining = tuple(image for image in train if image not in set(inner))
     if len(remaining) < max(2, (1 - fraction) * len(train) / 2):

@@ -341,6 +341,16 @@ def test_options_are_typed_where_they_are_not_the_defaults() -> None:
     assert pretraining(*shlex.split(typed)).data == config.data
 
 
+def test_a_run_of_another_command_is_told_to_be_one_and_not_to_be_misspelt(tmp_path: Path) -> None:
+    flags.write_options(FinetuneConfig(), tmp_path / "config.yaml")
+    with pytest.raises(UserError) as refusal:
+        pretraining("--resume", str(tmp_path))
+    assert str(refusal.value).startswith(
+        f"--resume {tmp_path}: was begun by another command than python -m pretrain --method simclr, or by another "
+        "version of it, for it has an option 'decoder'; go on with"
+    )
+
+
 def test_a_flag_beside_resume_wins_over_the_run(tmp_path: Path) -> None:
     flags.write_options(SimCLRConfig(lr=0.5, epochs=7), tmp_path / "config.yaml")
     assert pretraining("--resume", str(tmp_path), "--epochs", "9") == SimCLRConfig(lr=0.5, epochs=9, resume=tmp_path)

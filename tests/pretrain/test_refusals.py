@@ -45,8 +45,8 @@ def test_a_queue_that_outgrows_the_images_is_refused_with_one_that_fits(method: 
 def test_fewer_images_than_a_batch_are_answered_with_one_that_the_method_takes(
     method: str, size: int, configure: Configure
 ) -> None:
-    own = {"norm_groups": 2, "queue_size": 16} if method == "moco" else {}
-    with pytest.raises(UserError, match=f"give more or --batch_size {size}$"):
+    own = {"norm_groups": 2, "queue_size": 12} if method == "moco" else {}
+    with pytest.raises(UserError, match=f"raise --limit or --batch_size {size}$"):
         run(configure(method, batch_size=12, limit=10, **own))
 
 

@@ -1,5 +1,6 @@
 """What `python -m compare plan` prints."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,9 +103,17 @@ def test_a_run_that_needs_more_memory_than_is_allowed_is_told(study: StudyConfig
     assert "--memory 0.5 stops a run that needs 1.0 GB" in " ".join(said(replace(study, memory=0.5)).split())
 
 
-def test_the_machine_that_is_too_small_gets_fewer_jobs(study: StudyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", lambda *_: RATES._replace(memory_mb=1e9))
-    assert "TOO MUCH: give --jobs 1" in said(study)
+@pytest.mark.parametrize(
+    ("share", "remedy"),
+    [(0.7, "TOO MUCH: give --jobs 1"), (3, "TOO MUCH: one run alone does not fit; lower its batch_size")],
+)
+def test_the_machine_that_is_too_small_gets_jobs_that_fit_or_is_said_to_hold_none(
+    share: float, remedy: str, study: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    memory = RATES._replace(memory_mb=share * whole)
+    monkeypatch.setattr(compare.estimates.estimate, "time_short_runs", lambda *_: memory)
+    assert remedy in said(study)
 
 
 def test_what_the_design_resolves_is_told_for_these_seeds_and_others(study: StudyConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import platform
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,22 @@ def test_options_are_told_where_they_are_not_the_defaults(tmp_path: Path) -> Non
 
 def test_the_loss_is_drawn_as_a_line(study: StudyConfig) -> None:
     assert "loss over 3 rows of metrics.csv: 1.0000 to 0.3333\n  █▃▁" in explain_run(done(study)[0].id, study)
+
+
+def test_a_run_that_diverged_is_told_with_the_magnitude_of_its_loss(study: StudyConfig) -> None:
+    task = write_plan(study, {})[-1]
+    folder = draw_run(study, task, result=RESULT | {"diverged": True})
+    (folder / "metrics.csv").write_text("epoch,loss\n0,1.5\n1,66382958692401152.0\n2,inf\n")
+    text = explain_run(str(folder), study)
+    assert "loss over 3 rows of metrics.csv: 1.5000 to inf\n" in text
+    assert "diverged: the loss ended far above where it began" in text
+
+
+def test_a_score_of_one_lesion_has_no_interval(study: StudyConfig) -> None:
+    task = write_plan(study, {})[-1]
+    scores = {"balanced_accuracy": 0.5, "low": nan, "high": nan, "n": 2}
+    text = explain_run(str(draw_run(study, task, result={"knn": scores})), study)
+    assert "knn: balanced accuracy 0.500 (95 % interval none: one lesion, n = 2 images)" in text
 
 
 def test_a_run_whose_files_were_changed_is_told_with_the_files(study: StudyConfig) -> None:

@@ -15,6 +15,7 @@ from dermssl.runs.folder import identity, open_run
 from dermssl.runs.same_run import IDENTITY
 from dermssl.runs.seal import broken
 from finetune.options.config import FinetuneConfig
+from pretrain.recipes import SimCLRConfig
 
 CONTENT = {"data": "d1", "encoder": "e1", "split": "s1", "augmentation": "a1", "inner": "i1"}
 
@@ -110,6 +111,26 @@ def test_a_flag_that_changes_the_content_is_named_with_it(config: FinetuneConfig
         "held-out images than it was begun with, data is None there and b here, split_seed is 0 there and 7 here); "
         f"leave those flags out, or start anew with --config {folder}/config.yaml in place of --resume"
     )
+
+
+def test_what_another_seed_draws_is_not_to_be_put_back(config: FinetuneConfig) -> None:
+    folder = begin(config)
+    said = refusal(replace(config, resume=folder, seed=3), data="other", encoder="other")
+    assert "(seed is 0 there and 3 here, other weights to start from than it was begun with, other images" in said
+    assert said.endswith("leave those flags out, or " + said.rpartition(" or ")[2])
+
+
+def test_an_encoder_that_is_an_option_is_told_as_one(tmp_path: Path) -> None:
+    config = SimCLRConfig(out=tmp_path / "runs")
+    content = {"data": "d1", "parent": "p1"}
+    with open_run(config, "simclr-imagenet", identity(config, config.ELSEWHERE, **content)) as work:
+        folder = work.folder
+    other = replace(config, resume=folder, encoder="resnet18")
+    with (
+        pytest.raises(UserError, match=r"\(encoder is tu-\S+ there and resnet18 here\)"),
+        open_run(other, "simclr-imagenet", identity(other, config.ELSEWHERE, **content)),
+    ):
+        pass
 
 
 def test_equal_images_in_another_folder_are_no_difference(config: FinetuneConfig) -> None:

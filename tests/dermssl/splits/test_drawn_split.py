@@ -108,9 +108,9 @@ def test_a_written_split_reads_back_to_the_same_sides_and_hash(tmp_path: Path) -
         ({"val_fraction": 1.0}, r"--val_fraction is a share in \(0, 1\), got 1.0"),
         ({"folds": 1}, "--folds is 0 or at least 2, got 1"),
         ({"folds": -2}, "--folds is 0 or at least 2, got -2"),
-        ({"folds": 3, "fold": 3}, "--fold is counted from 0 to --folds less one; got 3 of 3"),
-        ({"folds": 3, "fold": -1}, "--fold is counted from 0 to --folds less one; got -1 of 3"),
-        ({"fold": 1}, "--fold is counted from 0 to --folds less one; got 1 of 0"),
+        ({"folds": 3, "fold": 3}, "--fold is counted from 0 to 2 with --folds 3; got 3"),
+        ({"folds": 3, "fold": -1}, "--fold is counted from 0 to 2 with --folds 3; got -1"),
+        ({"fold": 1}, "--fold 1 is of no folds; give --folds as well"),
         ({"split_seed": -1}, "--split_seed must not be negative, got -1"),
     ],
 )

@@ -67,7 +67,7 @@ def test_copies_of_a_picture_stay_on_one_side(photographs: Path, tmp_path: Path)
 
 
 def test_one_lesion_cannot_be_divided(manifest: Manifest) -> None:
-    with pytest.raises(UserError, match=r"--inner_fraction 0.1: the 2 training images are of one lesion, and none of"):
+    with pytest.raises(UserError, match=r"2 training images of one lesion or one patient, .* cannot be parted"):
         set_aside(manifest, train_of(manifest, 1), 0.1, 0)
 
 

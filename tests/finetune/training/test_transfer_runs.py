@@ -138,7 +138,10 @@ def test_epochs_are_passes_over_the_images_that_train(options: Options) -> None:
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        ({"patience": 1, "label_fraction": 0.1}, "--inner_fraction 0.1: the 2 training images are of one lesion"),
+        (
+            {"patience": 1, "label_fraction": 0.1},
+            "--inner_fraction 0.1: 2 training images of one lesion",
+        ),
         ({"freeze": True, "thaw_after": 3}, "--thaw_after 3: 3 passes over 12 training images are 9 steps, and train"),
     ],
 )
