@@ -23,7 +23,7 @@ HIDDEN, TWICE, CLOSED = (
     "behind links to what is read already",
     f"folders that cannot be opened ({NOT_READ})",
 )
-SPECIAL, NO_PICTURE = "no regular files", "no pictures"
+SPECIAL, NO_PICTURE = "no regular files", "of other kinds"
 DANGLING = "links that lead nowhere"
 LAST = (DANGLING, HIDDEN, TWICE, SPECIAL, NO_PICTURE)  # in the sentence; what is not read comes first
 Reason = str

@@ -226,9 +226,8 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
                 f"{empty} of {len(table)} masks are empty, so that there is nothing to learn (export them anew)"
             )
     if findings:
-        raise UserError(
-            f"{manifest.place}: {'; '.join(findings)}; python -m dermssl check {quote(str(manifest.place))} lists them all"
-        )
+        listing = f"python -m dermssl check {quote(str(manifest.place))} lists them all"
+        raise UserError(f"{manifest.place}: {'; '.join(findings)}; {listing}")
 
 
 def unpaired(manifest: Manifest) -> list[str]:

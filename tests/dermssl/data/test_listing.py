@@ -36,7 +36,7 @@ def test_every_file_that_is_no_picture_is_counted_with_its_reason(tmp_path: Path
     touch(tmp_path, ".dermssl/manifest.parquet", ".dermssl-download.json")
     passed_over = list_folder(tmp_path, tables=[tmp_path / "read.csv"]).passed_over
     assert passed_over.sentence == (
-        "7 files passed over: 1 .dng (not read), 2 .heic (not read), 2 hidden, 2 no pictures (no ending, .txt)"
+        "7 files passed over: 1 .dng (not read), 2 .heic (not read), 2 hidden, 2 of other kinds (no ending, .txt)"
     )
     assert passed_over.unread == ("d.dng", "b.heic", "c.HEIC")
 
