@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.wording import room
 
 ELSEWHERE = "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set"
 
@@ -99,9 +100,7 @@ def need_room(folder: Path, size: int, purpose: str) -> None:
     standing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(standing).free
     if free < size:
-        raise UserError(
-            f"{folder}: {purpose} needs {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; {ELSEWHERE}"
-        )
+        raise UserError(f"{folder}: {purpose} needs {room(size)} and the disk has {room(free)} free; {ELSEWHERE}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,7 @@
 """Numbers as a person says them, alike in what commands print and in what reports show."""
 
 import unicodedata
-from math import isfinite
+from math import ceil, isfinite
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -46,6 +46,11 @@ def duration(seconds: float | None, absent: str = "-") -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3600)
     return f"{hours // 24} d {hours % 24} h"
+
+
+def room(size: float) -> str:
+    """Bytes as a person says them: `3 MB`, `1.4 GB`; a part of a megabyte counts as one."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{ceil(size / 1e6)} MB"
 
 
 def folded(name: str) -> str:

@@ -276,7 +276,7 @@ def test_a_disk_that_is_too_full_for_the_work_is_told_before_it(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", full())
     said = getattr(refused, command)(data=isic)
-    assert " GB and the disk has 0.0 GB free; free some, or write elsewhere: --out moves runs" in said
+    assert " and the disk has 0 MB free; free some, or write elsewhere: --out moves runs" in said
 
 
 @pytest.mark.parametrize("command", ["tuning", "pretraining"])

@@ -14,6 +14,7 @@ from dermssl.data.images import Pixels, read_rgb, shrink
 from dermssl.data.manifest import Manifest, kept_folder
 from dermssl.files import need_room, short_hash, whole_folder
 from dermssl.runs.lock import lock_to_make
+from dermssl.wording import room
 
 CHUNK = 256
 LONG = 2000  # images; fewer are decoded before a bar could be read
@@ -80,7 +81,7 @@ def cached(kind: str, manifest: Manifest, short_side: int, picture: Callable[[in
                 size = bytes_of(manifest, short_side, 3 if kind == "images" else 1)
                 what = f"the cache of {len(manifest)} {kind} at {short_side} px"
                 need_room(folder.parent, size, what)
-                print(f"{what}: {size / 1e9:.2f} GB in {folder}", flush=True)
+                print(f"{what}: {room(size)} in {folder}", flush=True)
                 build(folder, len(manifest), picture)
     pixels = np.memmap(folder / "pixels.u8", np.uint8, mode="r")
     return PixelCache(pixels, np.load(folder / "starts.npy"), np.load(folder / "shapes.npy"))

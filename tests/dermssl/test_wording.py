@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from dermssl.wording import counted, duration, interval_in_words, percentage
+from dermssl.wording import counted, duration, folded, interval_in_words, percentage, room
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,15 @@ def test_an_interval_that_there_is_none_of_is_said_so() -> None:
 )
 def test_nothing_but_none_is_no_percent_and_nothing_but_all_is_all(share: float, words: str) -> None:
     assert percentage(share) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, "0 MB"), (1, "1 MB"), (3_000_000, "3 MB"), (1e9, "1.0 GB"), (1_440_000_000, "1.4 GB")]
+)
+def test_room_is_said_in_megabytes_and_gigabytes(size: float, said: str) -> None:
+    assert room(size) == said
+
+
+@pytest.mark.parametrize("name", ["Müller", "Mu\u0308ller", "MÜLLER"])
+def test_names_are_compared_in_one_case_and_composed(name: str) -> None:
+    assert folded(name) == "müller"

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dermssl.data.decoding import UndecodableError, decode, rgb, turned
+from dermssl.data.decoding import decode, rgb, turned
+from dermssl.data.file_faults import UndecodableError
 
 Pixels = NDArray[np.uint8]
 
