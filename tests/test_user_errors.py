@@ -171,7 +171,7 @@ def test_masks_of_more_than_two_values_are_told_with_the_values(refused: Refused
     cv2.imwrite(str(path), cv2.GaussianBlur(cv2.imread(str(path)), (0, 0), 2))
     said = refused.tuning(data=isic)
     assert f"{IMAGES}/ISIC_0000002.jpg: mask has " in said
-    assert "a mask has two, 0 and the lesion's (mode RGB); `check --fix FOLDER` writes a copy with soft edges" in said
+    assert "as of soft edges or a JPEG, where two are needed; `check --fix` thresholds soft edges" in said
 
 
 @pytest.mark.parametrize(

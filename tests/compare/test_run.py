@@ -342,7 +342,7 @@ def test_a_second_command_on_a_study_that_runs_is_refused(make: Make, tmp_path: 
         ({"augmentation": ("none", "absent.yaml")}, "absent.yaml"),
         (
             {"unlabelled": Path("nowhere")},
-            "--unlabelled nowhere: no such folder; give a folder of images, or leave --unl",
+            "--unlabelled nowhere: no such folder or list; give a folder of images or a CSV",
         ),
         (
             {"init": ("ssl", "random"), "method": ("simclr", "swav"), "contrast": ("swav", "simclr")},

@@ -11,7 +11,7 @@ import pytest
 
 from data.zoo import draw_zoo, zoo
 from data.zoo.drawing import read_labels, reread
-from data.zoo.exhibit import Read, Refused, gather_pairs, gathered_id
+from data.zoo.exhibit import Exhibit, Read, Refused, gather_pairs, gathered_id
 from data.zoo.reading import reading_of
 from dermssl.check.config import CheckConfig
 from dermssl.check.run import run
@@ -54,39 +54,31 @@ def rows_of(manifest: Manifest) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_pictures_are_read_as_they_were_drawn(name: str, opened: Open) -> None:
+def test_a_set_is_read_as_it_was_drawn(name: str, opened: Open) -> None:
     manifest, outcome = opened(name), outcome_of(name)
+    refuse_problems(manifest, masks=bool(outcome.lesions))
+    compare_pixels(zoo()[name], outcome, manifest)
+    compare_lesions(outcome, manifest)
+    said = manifest.sentences()
+    for pattern in outcome.notes:
+        assert any(re.search(pattern, sentence) for sentence in said), (pattern, said)
+    table, expected = manifest.table.set_index("image_id"), outcome.metadata
+    assert {image: {column: table.loc[image, column] for column in row} for image, row in expected.items()} == expected
+
+
+def compare_pixels(exhibit: Exhibit, outcome: Read, manifest: Manifest) -> None:
+    """Asserts that these images are there and no other, and that their pixels are those drawn."""
     assert sorted(manifest.table["image_id"]) == sorted(outcome.pixels)
     for image, row in rows_of(manifest).items():
         off = np.abs(read_rgb(manifest.paths()[row]).astype(int) - outcome.pixels[image]).max()
-        assert off <= (outcome.near if image == zoo()[name].odd else 0), image
+        assert off <= (outcome.near if image == exhibit.odd else 0), image
 
 
-@pytest.mark.parametrize("name", READ)
-def test_masks_are_read_as_they_were_drawn(name: str, opened: Open) -> None:
-    manifest, outcome = opened(name), outcome_of(name)
+def compare_lesions(outcome: Read, manifest: Manifest) -> None:
+    """Asserts that these images have masks and no other, and that their lesions are those drawn."""
     assert set(manifest.table.loc[manifest.table["mask_path"] != "", "image_id"]) == set(outcome.lesions)
     for image, lesion in outcome.lesions.items():
         assert np.array_equal(manifest.lesion(rows_of(manifest)[image]), lesion), image
-
-
-@pytest.mark.parametrize("name", READ)
-def test_what_can_be_read_is_not_refused(name: str, opened: Open) -> None:
-    refuse_problems(opened(name), masks=bool(outcome_of(name).lesions))
-
-
-@pytest.mark.parametrize("name", [name for name in READ if outcome_of(name).notes])
-def test_what_was_left_out_or_added_is_said(name: str, opened: Open) -> None:
-    notes = opened(name).sentences()
-    for pattern in outcome_of(name).notes:
-        assert any(re.search(pattern, note) for note in notes), (pattern, notes)
-
-
-@pytest.mark.parametrize("name", [name for name in READ if outcome_of(name).metadata])
-def test_lesions_patients_classes_and_parts_are_those_of_the_table(name: str, opened: Open) -> None:
-    manifest, expected = opened(name), outcome_of(name).metadata
-    table = manifest.table.set_index("image_id")
-    assert {image: {column: table.loc[image, column] for column in row} for image, row in expected.items()} == expected
 
 
 @pytest.mark.parametrize("name", [name for name in READ if outcome_of(name).findings])

@@ -226,7 +226,7 @@ def test_an_unknown_flag_names_the_nearest_option() -> None:
 
 def test_an_option_that_is_like_no_other_is_answered_with_all_of_them() -> None:
     said = refusal("--zzz", "8")
-    assert said.startswith("python -m pretrain --method simclr has no option --zzz; it has split, ")
+    assert said.startswith("python -m pretrain --method simclr has no option --zzz; it has masks, ")
     assert "temperature" in said
 
 

@@ -206,5 +206,5 @@ def test_masks_may_lie_elsewhere(draw: Draw, tmp_path: Path) -> None:
     data = draw()
     (data / "masks").rename(tmp_path / "drawn")
     assert "dense" in result_of(run(options(data, tmp_path, out=tmp_path / "bare")))["skipped"]
-    result = result_of(run(options(data, tmp_path, masks=tmp_path / "drawn", dense_images=(4,))))
+    result = result_of(run(options(data, tmp_path, masks=str(tmp_path / "drawn"), dense_images=(4,))))
     assert result["dense"]["n_train"] == 4

@@ -116,7 +116,7 @@ def test_the_page_shows_a_thumbnail_with_the_outline_and_the_sentence_of_what_is
     ended(CheckConfig(data=data))
     page = page_of(data)
     assert page.count('<img src="data:image/jpeg;base64,') == 2  # two regions, and at the border
-    assert '<div class="missing">cannot be read: no picture that is read, or its first bytes are damaged</div>' in page
+    assert '<div class="missing">cannot be read: no picture but a text' in page
     assert 'href="#several-regions"' in page
     assert 'id="several-regions"' in page
 

@@ -45,10 +45,11 @@ def test_a_whole_picture_is_decoded_and_every_truncation_is_refused(kind: str) -
     ("data", "said"),
     [
         (b"", "empty, a file of 0 bytes"),
-        (b"not a picture at all", "no picture that is read, or its first bytes are damaged"),
+        (b"not a picture at all", "no picture but a text: not a picture at all"),
+        (b"\x93\x07" * 9, "no picture that is read, or its first bytes are damaged"),
         (b"\n <!doctype html><title>Log in</title>", "no picture but a web page"),
         (b"PK\x03\x04rest", "no picture but a zip archive"),
-        (b"version https://git-lfs.github.com/spec/v1", "no picture but a pointer of Git LFS, whose file was never"),
+        (b"version https://git-lfs.github.com/spec/v1", "no picture but a pointer of Git LFS, its file not fetched"),
     ],
 )
 def test_what_is_no_picture_is_told_as_what_it_is(data: bytes, said: str) -> None:

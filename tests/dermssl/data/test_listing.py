@@ -60,7 +60,7 @@ def test_links_in_a_circle_end_and_are_told(tmp_path: Path) -> None:
     (root / "a" / "loop").symlink_to(root)
     listing = list_folder(root)
     assert [path.name for path in listing.pictures] == ["1.png"]
-    assert listing.passed_over.sentence == "1 file passed over: 1 folders read already under another name"
+    assert listing.passed_over.sentence == "1 file passed over: 1 behind links to what is read already"
 
 
 def test_a_folder_inside_that_is_linked_is_read_once_under_the_name_of_the_link(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_taking_images_keeps_their_order_and_their_rows(draw_isic: Draw, tmp_pat
             "mask ISIC_0000001_segmentation.png cannot be read: image file is truncated",
         ),
         (lambda p: p.write_bytes(b""), "mask ISIC_0000001_segmentation.png cannot be read: empty, a file of 0 bytes"),
-        (lambda p: p.write_text("no picture"), "segmentation.png cannot be read: no picture that is read"),
+        (lambda p: p.write_text("no picture"), "segmentation.png cannot be read: no picture but a text: no picture"),
     ],
     ids=["missing", "orphan", "size", "transposed", "three values", "truncated PNG", "empty", "text"],
 )
@@ -215,8 +215,8 @@ def test_a_mask_that_is_wrong_is_told_with_its_reason(
     [
         (lambda p: p.write_bytes(p.read_bytes()[:-60]), "truncated, its end is missing (image file is truncated"),
         (lambda p: p.write_bytes(b""), "cannot be read: empty, a file of 0 bytes"),
-        (lambda p: p.write_text("no picture"), "cannot be read: no picture that is read"),
-        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "cannot be read: No such file or directory"),
+        (lambda p: p.write_text("no picture"), "cannot be read: no picture but a text: no picture"),
+        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "cannot be read: a link to nowhere, which is not there"),
     ],
     ids=["truncated JPEG", "empty", "text", "dangling link"],
 )
@@ -247,7 +247,7 @@ def test_all_kinds_of_findings_are_told_at_once(draw_isic: Draw, tmp_path: Path)
     said = refusal(root)
     for kind in (
         "1 image with a file that cannot be used (",
-        "no picture that is read",
+        "no picture but a text",
         "1 image with a mask that is turned (",
         "1 image without a mask (",
         "1 mask without an image",

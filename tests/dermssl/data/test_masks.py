@@ -49,7 +49,7 @@ def test_skin_and_one_other_label_make_a_mask(values: tuple[float, ...]) -> None
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (labels(0, 128, 255), "mask has 3 values (0, 128, 255), as of classes, or edges that are not sharp"),
+        (labels(0, 128, 255), "mask has 3 values (0, 128, 255), as of classes, or of edges that are not sharp"),
         (labels(*range(24)), "mask has 24 values (0, 1, 2, 3, ...), as of soft edges or a JPEG"),
         (labels(1, 2), "mask has the values 1 and 2, neither of which is 0, so which is lesion is unclear"),
         (labels(0xFF0000, 0xFFFFFF, kind="colours"), "mask has the colours 0xff0000 and 0xffffff, neither of which"),

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.data.manifest import Manifest, kept_folder, read_manifest
+from dermssl.errors import UserError
 from dermssl.splits import near_duplicates
 from dermssl.splits.fingerprints import TURNS
 from dermssl.splits.near_duplicates import ALIGNED, LIKENESS, aligned_correlations, confirm, grey_square, near_pairs
@@ -198,7 +199,7 @@ def test_pictures_that_lie_on_one_another_are_no_duplicates_where_their_features
 
 
 def test_a_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"gone\.jpg: the picture was readable when"):
+    with pytest.raises(UserError, match=r"gone\.jpg: cannot be read: No such file or directory; replace or remove it"):
         aligned_correlations([(tmp_path / "gone.jpg", 0)], [(tmp_path / "gone.jpg", 0)])
 
 
