@@ -108,7 +108,7 @@ BROKEN = {  # what is done to a submission -> what we say of it
     ),
     "no picture": (
         add(FIRST, b"lesion"),
-        f"masks that do not fit: 1 ({FIRST} cannot be decoded (no picture but is read",
+        f"masks that do not fit: 1 ({FIRST} cannot be decoded (no picture but a text: lesion",
     ),
     "nothing": (add(FIRST, b""), f"masks that do not fit: 1 ({FIRST} cannot be decoded (empty, a file of 0 bytes))"),
     "half": (add(FIRST, png(64, 64)[:-30]), f"masks that do not fit: 1 ({FIRST} cannot be decoded ("),
