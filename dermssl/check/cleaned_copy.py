@@ -1,6 +1,7 @@
 """A cleaned copy of a data set, and the list of what was done; the set itself is only read."""
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dermssl.data.decoding import EIGHT_BITS, WITH_ALPHA, StoredPicture, decode, rgb, turned
+from dermssl.data.decoding import EIGHT_BITS, StoredPicture, decode, rgb, turned
 from dermssl.data.images import Pixels, grey_of, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Labels, Lesion, lesion_of, mask_problem, stored_labels
@@ -16,10 +17,12 @@ from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
 
+SOFT = 5  # labels from which edges may be soft; of fewer, each is a class
 EDGE = 0.05  # most share of grey pixels that lie further than three from the outline
 PLATEAU = 0.005  # most share of grey pixels whose neighbours are all the same
 THRESHOLD = 128  # grey values above are lesion
 GREY_MODES = ("L", "1", "P", "")
+PART_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 UNLABELLED = ".unlabelled"  # hidden from a look at the whole copy, which would miss masks; `pretrain --data` takes it
 ACTION_COLUMNS = ["image_id", "kind", "action"]
 TERMS = ("LICENSE*", "LICENCE*", "ATTRIBUTION*")
@@ -61,14 +64,17 @@ def write_cleaned_copy(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> 
     kept, actions = images_to_keep(table)
     if kept.empty:
         raise UserError(f"--fix {place}: none of the {len(table)} images can be read; fetch {manifest.place} again")
+    names, has_parts = flat_names(kept["image_id"].tolist()), kept["part"].nunique() > 1
     with whole_folder(place) as part:
         for _, row in kept.iterrows():
-            actions += write_image(part, manifest, row)
+            actions += write_image(
+                part, manifest, row, place_in_copy(names[row["image_id"]], row["part"] if has_parts else "")
+            )
         actions += [(image_id_of(Path(path)), "mask without image", f"{path} left out") for path in manifest.orphans]
         actions += near_duplicate_actions(pairs, set(kept["image_id"]))
         done = pd.DataFrame(actions, columns=ACTION_COLUMNS)
         done.to_csv(part / "fixes.csv", index=False)
-        write_metadata(part, kept)
+        write_metadata(part, kept, names)
         for term in TERMS:
             for file in manifest.root.glob(term):
                 shutil.copyfile(file, part / file.name)
@@ -89,15 +95,15 @@ def images_to_keep(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Action]]:
     return whole[~second], actions
 
 
-def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[Action]:
+def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]", place: str) -> list[Action]:
     """Writes one image with its mask, or among the unlabelled where the set has masks and it has no usable one."""
     mended = mended_mask(manifest, row) if row["mask_path"] else MendedMask(None)
     unlabelled = manifest.has_masks and mended.mask is None
-    name = flat_name(row["image_id"])
-    actions = copy_image(manifest.root / row["path"], part / (UNLABELLED if unlabelled else "images") / name, row)
+    images = part / (UNLABELLED if unlabelled else "images")
+    actions = copy_image(manifest.root / row["path"], images / place, row)
     if mended.mask is not None:
-        target = part / "masks" / f"{name}_segmentation.png"
-        target.parent.mkdir(exist_ok=True)
+        target = part / "masks" / f"{place}_segmentation.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_png(target, mended.mask)
     if mended.kind:
         actions.append((row["image_id"], mended.kind, mended.action))
@@ -106,14 +112,26 @@ def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]") -> list[A
     return actions
 
 
-def flat_name(image_id: str) -> str:
-    """The image id as a file name: ids that tell folders apart keep them as a prefix."""
-    return image_id.replace("/", "__")
+def place_in_copy(name: str, part: str) -> str:
+    """Where an image goes below `images`: the official parts of a set keep folders of their own."""
+    return f"{PART_FOLDERS[part]}/{name}" if part else name
+
+
+def flat_names(image_ids: Sequence[str]) -> dict[str, str]:
+    """Image ids as file names, folders as a prefix; of two that would have one name, the second gets a number."""
+    names: dict[str, str] = {}
+    for image in sorted(image_ids, key=lambda image: ("/" in image, image)):
+        name, count = image.replace("/", "__"), 1
+        while name in names.values():
+            count += 1
+            name = f"{image.replace('/', '__')}_{count}"
+        names[image] = name
+    return names
 
 
 def copy_image(source: Path, target: Path, row: "pd.Series[str]") -> list[Action]:
     """Copies an image byte for byte where it lies upright in RGB, else writes the same pixels anew, as PNG."""
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     kinds = ["EXIF-rotated"] * (int(row["orientation"]) != 1) + ["wrong mode"] * (row["mode"] != "RGB")
     if not kinds:
         shutil.copyfile(source, target.parent / (target.name + source.suffix.lower()))
@@ -147,10 +165,22 @@ def lesion_or_edges(stored: StoredPicture, labels: Labels, lesion_value: float |
     if not problem:
         is_plain = labels.kind == "values" and set(labels.distinct.tolist()) <= {0, 255}
         return lesion_of(labels, lesion_value), "" if is_plain else "written as 0 and 255"
-    shades = grey_of(rgb(stored)) if stored.mode in (*EIGHT_BITS, *WITH_ALPHA) else None
-    if len(labels.distinct) > 2 and shades is not None and is_blurred(shades):
+    shades = shades_of(stored, labels)
+    if len(labels.distinct) >= SOFT and shades is not None and is_blurred(shades):
         return shades > THRESHOLD, f"thresholded above {THRESHOLD}"
     return None, problem
+
+
+def shades_of(stored: StoredPicture, labels: Labels) -> Pixels | None:
+    """The labels as grey values from 0 to 255, as they were judged; of colours the picture's own; None of others."""
+    if labels.kind == "colours":
+        return grey_of(rgb(stored)) if stored.mode in EIGHT_BITS else None
+    if labels.kind.startswith("indices") or not np.isfinite(labels.distinct).all() or labels.distinct[0] < 0:
+        return None
+    values = labels.values.astype(np.float64)
+    white = 255.0 if labels.values.dtype == np.uint8 else float(values.max())
+    shades: Pixels = np.rint(values * (255 / white)).astype(np.uint8)
+    return shades
 
 
 def is_blurred(values: Pixels) -> bool:
@@ -176,10 +206,10 @@ def near_duplicate_actions(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
             for a, b in zip(both["image_a"], both["image_b"], strict=True)]  # fmt: skip
 
 
-def write_metadata(part: Path, kept: pd.DataFrame) -> None:
+def write_metadata(part: Path, kept: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Writes what the source's metadata knew, under the columns that commands read."""
     known = kept[["image_id", "lesion_id", "patient_id", "label", "licence"]].rename(columns={"label": "dx"})
-    known = known.assign(image_id=known["image_id"].map(flat_name))
+    known = known.assign(image_id=known["image_id"].map(names))
     known.loc[:, [column for column in known if (known[column] != "").any()]].to_csv(part / "metadata.csv", index=False)
 
 

@@ -16,6 +16,7 @@ from dermssl.splits.official import sides_of_images
 
 TINY = 64  # pixels of the shorter side
 FULL = 0.98  # share of the picture
+INVERTED = 0.95  # share of the frame
 DARK, FLAT = 24, 2  # grey values of 64 fields: the lightest, and from the darkest to the lightest
 COLUMNS = ["kind", "severity", "image_id", "path", "detail", "beside"]
 
@@ -40,7 +41,7 @@ SEVERITY_AND_WHY: Mapping[str, tuple[Severity, str]] = {
     "mask transposed": ("error", "Height and width are swapped, so the outline lies across the lesion; turn it."),
     "mask unturned": ("error", "EXIF turns the image and the mask was drawn before, so it lies elsewhere; turn it."),
     "mask values": ("error", "A mask says lesion or skin; other values leave open which: threshold it, or name one."),
-    "empty masks": ("error", "All masks, or all but a few, are empty, so nothing can be learnt; export them anew."),
+    "empty masks": ("error", "All masks, or nearly all, are empty, or all full: nothing can be learnt; export anew."),
     "image without mask": ("error", "The set has masks, this image has none; move it to a pool for pretraining."),
     "mask without image": ("error", "Nothing belongs to this mask, often a name misspelt; rename or remove it."),
     "lesion across split": ("error", "What is trained on shows up again in the score; draw the split by lesion."),
@@ -54,6 +55,8 @@ SEVERITY_AND_WHY: Mapping[str, tuple[Severity, str]] = {
     "tiny": ("warning", f"The shorter side has under {TINY} pixels, mostly a thumbnail; look for the original."),
     "empty mask": ("warning", "No pixel is lesion: right for plain skin, an export that failed everywhere else."),
     "full mask": ("warning", "All is lesion: right for a close-up, else an inverted mask; look at it."),
+    "looks inverted": ("warning", "The frame is lesion, the middle not: mostly skin and lesion swapped; look at it."),
+    "like a mask": ("warning", "An image of two grey values is mostly a mask by another name; say so with --masks."),
     "several regions": ("warning", "One lesion is mostly one region; specks are slips of a hand or a program."),
     "holes": ("warning", "A lesion has skin inside it only rarely; holes mostly come from thresholding."),
     "mask at the border": ("note", "The frame cuts the lesion: its shape and area are not those of the whole."),
@@ -89,6 +92,12 @@ RULES = [
     FindingRule("tiny", lambda table: shorter(table).between(1, TINY - 1), "{width} x {height} pixels"),
     FindingRule("empty mask", lambda table: table["mask_area"] == 0, "no lesion pixel"),
     FindingRule("full mask", lambda table: table["mask_area"] > FULL, "lesion is {mask_area:.1%} of the picture"),
+    FindingRule(
+        "looks inverted",
+        lambda table: (table["mask_border"] > INVERTED) & (table["mask_area"] < 1),
+        "{mask_border:.0%} of the frame is lesion and the middle is not",
+    ),
+    FindingRule("like a mask", lambda table: table["two_valued"] == 1, "the image has two grey values alone"),
     FindingRule("several regions", lambda table: table["mask_components"] > 1, "{mask_components} regions"),
     FindingRule("holes", lambda table: table["mask_holes"] > 0, "holes in the mask: {mask_holes}"),
     FindingRule(
@@ -166,8 +175,10 @@ def unpaired_findings(manifest: Manifest) -> Table:
 def empty_findings(manifest: Manifest) -> Table:
     """The empty masks of a set in which there is next to nothing else."""
     empty = manifest.table["mask_area"] == 0
-    rows = manifest.table[empty] if mostly_empty(manifest) else manifest.table[:0]
-    return finding_rows("empty masks", rows, f"{int(empty.sum())} of {len(manifest)} are empty")
+    if not mostly_empty(manifest):
+        return finding_rows("empty masks", manifest.table[:0], "")
+    what = f"{int(empty.sum())} of {len(manifest)} are empty" if empty.any() else f"all {len(manifest)} are full"
+    return finding_rows("empty masks", manifest.table[empty] if empty.any() else manifest.table, what)
 
 
 def duplicate_findings(table: Table) -> Table:

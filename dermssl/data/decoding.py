@@ -37,7 +37,7 @@ from dermssl.data.file_faults import (
 )
 
 ORIENTATION = 0x0112  # of EXIF
-BITS_PER_SAMPLE = 258  # of TIFF
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 FORMATS = tuple(  # no other reader is ever asked
     reader.format
     for reader in (
@@ -52,6 +52,7 @@ Samples = NDArray[np.generic]  # (H, W) or (H, W, C), of whatever type is stored
 
 Image.MAX_IMAGE_PIXELS = None  # the limits are ours, of file_faults, which say what is too large in words of ours
 # What Pillow warns of (a broken EXIF block, a palette with transparency) names no file; what matters is seen below.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints what it cannot read, without its name
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
@@ -73,6 +74,10 @@ class StoredPicture:
     """Whether several channels have 16 bits each, of which Pillow keeps the upper eight."""
     data: bytes
     """The file."""
+    white_is_zero: bool = False
+    """Whether it is a TIFF that stores white as 0, which Pillow turns over where a sample has 8 bits or fewer."""
+    bits: int = 8
+    """Of a sample."""
 
     def turned(self, samples: Samples) -> Samples:
         """Samples as Pillow decoded them, (H, W) or (H, W, C), upright."""
@@ -123,7 +128,10 @@ def decode(data: bytes, short_side: int | None = None, most: int = JPEG_MEGAPIXE
             orientation = orientation_of(picture)
             width, height = (height, width) if orientation > 4 else (width, height)
         refuse_damage(picture.format, data)
-    return StoredPicture(picture, picture.mode, orientation, width, height, deep, data)
+    tags = getattr(picture, "tag_v2", {})
+    white_is_zero = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    bits = max(tags.get(BITS_PER_SAMPLE, (16 if picture.mode.startswith("I;16") else 8,)))
+    return StoredPicture(picture, picture.mode, orientation, width, height, deep, data, white_is_zero, bits)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -134,6 +142,8 @@ def opened(data: bytes) -> Image.Image:
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:2] in TIFF_HEADS else None
         if samples is None or samples.dtype != np.float64 or samples.ndim != 2:
             raise
+        if len(cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[1]) > 1:
+            raise UndecodableError("TIFF of several pages; one picture a file is read") from None
         return Image.fromarray(samples.astype(np.float32))
 
 
@@ -166,6 +176,8 @@ def is_deep(picture: Image.Image) -> bool:
         return False
     if picture.format == "TIFF":
         return bool(max(picture.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)  # type: ignore[attr-defined]
+    if picture.format == "JPEG2000":  # whose bits Pillow does not tell
+        return True
     return picture.format == "PNG" and any("16" in str(tile[3]) for tile in picture.tile)  # type: ignore[attr-defined]
 
 
@@ -203,7 +215,12 @@ def deep_samples(data: bytes) -> Samples:
 
 EIGHT_BITS = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr")
 WITH_ALPHA = ("LA", "La", "RGBA", "RGBa", "P", "PA")
-OTHER_MODES = {"I": "32-bit integers", "F": "32-bit float", "LAB": "LAB colours", "HSV": "HSV colours"}
+OTHER_MODES = {
+    "I": "32-bit integers (or ones with a sign)",
+    "F": "32-bit float (or 64)",
+    "LAB": "LAB colours",
+    "HSV": "HSV colours",
+}
 
 
 def rgb(stored: StoredPicture) -> NDArray[np.uint8]:
@@ -214,7 +231,8 @@ def rgb(stored: StoredPicture) -> NDArray[np.uint8]:
     """
     picture, mode = stored.picture, stored.mode
     if mode.startswith("I;16"):
-        grey = (np.asarray(picture) >> 8).astype(np.uint8)
+        grey = (np.asarray(picture) >> (stored.bits - 8)).clip(0, 255).astype(np.uint8)
+        grey = 255 - grey if stored.white_is_zero else grey
         return np.ascontiguousarray(stored.turned(np.repeat(grey[..., None], 3, axis=2)), np.uint8)
     if mode in WITH_ALPHA:  # over RGBA, so that a palette's own transparency is dropped and not painted in
         picture = picture.convert("RGBA")

@@ -63,6 +63,8 @@ def refuse_damage(kind: str | None, data: bytes) -> None:
         end = place + 8 + length
         if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise UndecodableError("damaged, for a checksum in it is wrong")
+        if data[place + 4 : place + 8] == b"IEND":
+            return  # what lies behind it is no part of the picture
         place = end + 4
 
 
@@ -80,5 +82,7 @@ def reason(data: bytes, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # it tells an address in memory
         text = data[:40].decode("utf-8", errors="replace")
         is_text = all(letter.isprintable() or letter.isspace() for letter in text)
+        if data[:4] in (b"II*\x00", b"MM\x00*"):
+            return "a TIFF of a kind that is not read (its numbers, channels or packing); save it as PNG with 8 bits"
         return f"no picture but a text: {' '.join(text.split())}" if is_text else NO_PICTURE
     return " ".join(str(error).split()) or type(error).__name__

@@ -15,8 +15,17 @@ PART = {  # official part -> how a folder says so: ISIC2018_Task1-2_Training_Inp
 }
 
 
-def ids_of(images: Sequence[Path], root: Path) -> list[str]:
-    """File names without suffix where these tell the images apart, else paths below `root` without suffix."""
+def ids_of(images: Sequence[Path], root: Path, also: str = "") -> list[str]:
+    """File names without suffix where these tell the images apart, else paths below `root` without suffix.
+
+    Args:
+        images: The files.
+        root: Their folder.
+        also: What else a person could do where two have one path without suffix.
+
+    Raises:
+        UserError: If two have.
+    """
     stems = [path.stem for path in images]
     if len(set(stems)) == len(stems):
         return stems
@@ -25,7 +34,7 @@ def ids_of(images: Sequence[Path], root: Path) -> list[str]:
     if twice:
         raise UserError(
             f"{root}: two images have the same name without its ending ({first_ten(twice)}); "
-            "rename or remove one of each, or say with --masks which are masks"
+            f"rename or remove one of each{also}"
         )
     return ids
 

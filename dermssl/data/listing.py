@@ -4,7 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from dermssl.errors import UserError
 
@@ -25,7 +25,9 @@ HIDDEN, TWICE, CLOSED = (
 )
 SPECIAL, NO_PICTURE = "no regular files", "of other kinds"
 DANGLING = "links that lead nowhere"
-LAST = (DANGLING, HIDDEN, TWICE, SPECIAL, NO_PICTURE)  # in the sentence; what is not read comes first
+TABLE = "tables below or of a kind that is not read"
+TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xls", ".ods", ".json", ".parquet")
+LAST = (TABLE, DANGLING, HIDDEN, TWICE, SPECIAL, NO_PICTURE)  # in the sentence; what is not read comes first
 Reason = str
 
 
@@ -87,7 +89,7 @@ def list_folder(folder: Path, tables: Sequence[Path] = ()) -> Listing:
         if not reason and path.suffix.lower() in SUFFIXES:
             pictures.append(path)
         elif path.absolute() not in read:
-            reason = reason or (NO_PICTURE if leads_somewhere(path) else DANGLING)
+            reason = reason or (other_kind(path) if leads_somewhere(path) else DANGLING)
             aside[reason].append(str(path.relative_to(folder)))
     passed_over = PassedOver(tuple((with_endings(reason, aside[reason]), tuple(sorted(aside[reason])))
                                    for reason in sorted(aside, key=place_in_sentence)))  # fmt: skip
@@ -107,6 +109,12 @@ def reason_against(path: Path, folder: Path) -> Reason:
     return f"{path.suffix.lower()} ({NOT_READ})" if path.suffix.lower() in UNREAD else ""
 
 
+def other_kind(path: Path) -> Reason:
+    """What a file is that is no picture: a table would keep lesions together if it lay where it is read."""
+    is_table = path.suffix.lower() in TABLES or path.name.lower().endswith((".csv.gz", ".csv.zip"))
+    return TABLE if is_table else NO_PICTURE
+
+
 def place_in_sentence(reason: Reason) -> tuple[int, Reason]:
     """Where a reason stands: pictures that are not read first, files that are no pictures last."""
     return (LAST.index(reason) + 1 if reason in LAST else 0, reason)
@@ -114,6 +122,8 @@ def place_in_sentence(reason: Reason) -> tuple[int, Reason]:
 
 def with_endings(reason: Reason, paths: Sequence[str]) -> Reason:
     """The reason, for files that are no pictures with their most frequent endings."""
+    if reason == TABLE:
+        return f"{reason} ({paths[0]})"
     if reason != NO_PICTURE:
         return reason
     counts = Counter(Path(path).suffix.lower() or "no ending" for path in paths)
@@ -163,3 +173,10 @@ def leads_somewhere(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def bare_name(word: str) -> str:
+    """An id as a table writes it, without a picture's ending, with `/` between folders."""
+    name = PureWindowsPath(word.strip()).as_posix() if "\\" in word else word.strip()
+    ending = next((ending for ending in SUFFIXES if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)].removeprefix("./")

@@ -24,7 +24,7 @@ from dermssl.wording import counted
 COLUMNS = {  # column -> type
     "image_id": "str", "path": "str", "size": "int64", "mtime": "int64", "sha256": "str",
     "width": "int64", "height": "int64", "mode": "str", "orientation": "int64", "phash": "str", "tones": "str",
-    "part": "str",
+    "two_valued": "int64", "part": "str",
     "lesion_id": "str", "patient_id": "str", "label": "str", "source": "str", "licence": "str",
     "mask_path": "str", "mask_size": "int64", "mask_mtime": "int64", "mask_sha256": "str", "mask_mode": "str",
     "mask_values": "int64", "mask_area": "float64", "mask_components": "int64", "mask_holes": "int64",
@@ -102,7 +102,16 @@ class Manifest:
         """What a person is told of how the set was read; without `masks`, those are among the files passed over."""
         taken = [*self.table.loc[self.table["mask_path"] != "", "mask_path"], *self.orphans] if not masks else []
         passed_over = self.passed_over.also("taken for masks", sorted(taken))
-        return tuple(filter(None, (passed_over.sentence, *self.notes)))
+        return tuple(filter(None, (passed_over.sentence, *self.notes, self.note_on_masks_as_images)))
+
+    @property
+    def note_on_masks_as_images(self) -> str:
+        """What is said of images that look like masks whose names do not tell; nothing where there are none."""
+        alike = self.table.loc[self.table["two_valued"] == 1, "path"].tolist()
+        if not alike:
+            return ""
+        count = f"{counted(len(alike), 'image')} of two grey values alone, as masks have (first: {alike[0]})"
+        return f"{count}; if they are masks, say with --masks how they are named"
 
 
 def read_manifest(place: Path, reading: Reading = AS_NAMED, *, keep_in: Path | None = None) -> Manifest:
@@ -222,9 +231,8 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
         findings += unpaired(manifest)
         if mostly_empty(manifest):
             empty = int((table["mask_area"] == 0).sum())
-            findings.append(
-                f"{empty} of {len(table)} masks are empty, so that there is nothing to learn (export them anew)"
-            )
+            what = f"{empty} of {len(table)} masks are empty" if empty else f"all {len(table)} masks are full"
+            findings.append(f"{what}, so that there is nothing to learn (export them anew)")
     if findings:
         listing = f"python -m dermssl check {quote(str(manifest.place))} lists them all"
         raise UserError(f"{manifest.place}: {'; '.join(findings)}; {listing}")
@@ -243,6 +251,6 @@ def unpaired(manifest: Manifest) -> list[str]:
 
 
 def mostly_empty(manifest: Manifest) -> bool:
-    """Whether all masks that can be read are empty, or all but a few."""
+    """Whether all masks that can be read are empty, or all but a few; or all of them full."""
     areas = manifest.table["mask_area"].dropna()
-    return len(areas) > 0 and bool((areas == 0).mean() >= EMPTY)
+    return len(areas) > 0 and bool((areas == 0).mean() >= EMPTY or (areas == 1).all())

@@ -31,8 +31,8 @@ class Labels:
     """What the values are, in words."""
     distinct: Samples
     """The values that occur, rising."""
-    palette_is_reversed: bool = False
-    """Whether index 0 of a palette is white and the other black."""
+    reversed_by: str = ""
+    """What says the opposite of the values: a palette whose index 0 is white and the other black, a TIFF whose 0 is."""
 
     def named(self, value: object) -> str:
         """A value as a person types it: a number, or a colour as 0xff0000."""
@@ -60,7 +60,7 @@ def stored_labels(stored: StoredPicture) -> Labels:
         return palette_labels(samples, np.array(stored.picture.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3))
     if samples.ndim == 2:
         values = samples.astype(np.uint8) if samples.dtype == bool else samples
-        return Labels(values, "values", distinct(values))
+        return Labels(values, "values", distinct(values), "is a TIFF that stores white as 0" * stored.white_is_zero)
     return channel_labels(samples, has_alpha=stored.mode[-1:] in "Aa")
 
 
@@ -74,8 +74,9 @@ def palette_labels(indices: Samples, palette: NDArray[np.uint8]) -> Labels:
         for index, colour in zip(occurring.tolist(), colours, strict=True):
             table[index] = first[colour]
         indices = table[indices.astype(np.intp)]
-    reversed_palette = len(occurring) == 2 and min(colours[0]) >= WHITE and max(colours[1]) <= BLACK
-    return Labels(indices, "indices of a palette", distinct(indices), reversed_palette)
+    is_reversed = bool(len(occurring) == 2 and min(colours[0]) >= WHITE and max(colours[1]) <= BLACK)
+    reversed_by = "has a palette whose index 0 is white and the other black" * is_reversed
+    return Labels(indices, "indices of a palette", distinct(indices), reversed_by)
 
 
 def channel_labels(samples: Samples, *, has_alpha: bool) -> Labels:
@@ -116,9 +117,10 @@ def mask_problem(labels: Labels, lesion_value: float | None = None) -> str:
         return "mask holds values that are no finite numbers (NaN or infinity)"
     if lesion_value is not None or len(occurring) <= 1:
         return ""
-    if labels.palette_is_reversed:
-        return ("mask has a palette whose index 0 is white and the other black, so which of them is lesion is unclear; "
-                f"--lesion_value {occurring[0]} or {occurring[1]} says it")  # fmt: skip
+    if labels.reversed_by:
+        both = f"{labels.named(occurring[0].item())} or {labels.named(occurring[-1].item())}"
+        return (f"mask {labels.reversed_by}, so programs disagree about the lesion; save it as PNG with skin as 0, "
+                f"or, where all masks are so, --lesion_value {both} tells it")  # fmt: skip
     names = [labels.named(value) for value in occurring[:SHOWN].tolist()]
     if len(occurring) > 2:
         values = ", ".join(names) + (", ..." if len(occurring) > SHOWN else "")

@@ -14,7 +14,7 @@ from dermssl.data.masks import Lesion, border_share, holes, lesion_of, mask_prob
 ManifestRow = dict[str, object]
 
 UNKNOWN: ManifestRow = {
-    "sha256": "", "width": 0, "height": 0, "mode": "", "orientation": 1, "phash": "", "tones": "",
+    "sha256": "", "width": 0, "height": 0, "mode": "", "orientation": 1, "phash": "", "tones": "", "two_valued": 0,
     "mask_sha256": "", "mask_mode": "", "mask_values": 0, "mask_area": float("nan"), "mask_components": 0,
     "mask_holes": 0, "mask_border": float("nan"), "mask_unturned": 0, "fault": "", "problem": "",
 }  # fmt: skip
@@ -39,6 +39,7 @@ def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | N
         "orientation": stored.orientation,
         "phash": perceptual_hash(shades),
         "tones": tones(shades),
+        "two_valued": int(len(np.unique(shades)) == 2),
     }
     return UNKNOWN | row | (measure_mask(root / mask_path, stored, shades, lesion_value) if mask_path else {})
 

@@ -11,11 +11,11 @@ from dermssl.errors import UserError
 from dermssl.wording import counted
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+OWN_TABLE = "fixes.csv"  # of a cleaned copy: what was done, and nothing of images
 OWN_NAMES = ("HAM10000_metadata",)  # as it lies in its archive, without a suffix
 IMAGES_FOLDER = re.compile(r"(^|[ _\-])(images?|training_input)$", re.IGNORECASE)  # its table may lie beside
 COLUMNS = ("lesion_id", "patient_id", "label", "licence")  # of the manifest
 BESIDE = ("site", "age", "sex")  # what a map of images is coloured by
-NO_GROUP = ("0", "0.0")  # as lesion or patient id
 
 
 def with_metadata(table: pd.DataFrame, root: Path, listed: Join | None = None) -> tuple[str, ...]:
@@ -37,10 +37,11 @@ def with_metadata(table: pd.DataFrame, root: Path, listed: Join | None = None) -
         words = joined_words(joins, column)
         table[column] = [words.get(image, "") for image in table["image_id"]]
     for column in ("lesion_id", "patient_id"):
-        unknown = table[column].isin(NO_GROUP)
-        table[column] = table[column].where(~unknown, "")
+        table[column] = [group_id(word) for word in table[column]]
         notes += note_on_placeholders(joins, column)
-    table["lesion_id"] = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
+    lesions = set(table["lesion_id"])
+    own = [f"{image} (image)" if image in lesions else image for image in table["image_id"]]  # not another's lesion
+    table["lesion_id"] = table["lesion_id"].where(table["lesion_id"] != "", pd.Series(own, dtype=str))
     table["source"] = root.resolve().name
     return tuple(notes)
 
@@ -68,7 +69,7 @@ def refuse_stranger(join: Join, image_ids: Sequence[str]) -> None:
     example = join.strangers[0] if join.strangers else (*join.several, "no row")[0]
     raise UserError(
         f"{join.table.path}: none of its {counted(len(join.image_of), 'row')} matches an image (it has {example}, the "
-        f"images are called {image_ids[0]}); correct its column {join.table.column('image_id')}, or move it elsewhere"
+        f"images are called {image_ids[0]}); correct its column {join.column}, or move it elsewhere"
     )
 
 
@@ -90,13 +91,21 @@ def joined_words(joins: Sequence[Join], meaning: str) -> dict[str, str]:
     return {image: word for image, (word, _) in words.items()}
 
 
+def group_id(word: str) -> str:
+    """The id of a lesion or patient, with `1.0` as `1`, as it was; nothing for 0 and words that mean unknown."""
+    number = re.fullmatch(r"(\d+)(?:\.0+)?", word)
+    if number and not int(number[1]):
+        return ""
+    return "" if is_placeholder(word) else number[1] if number else word
+
+
 def note_on_placeholders(joins: Sequence[Join], column: str) -> list[str]:
     """How many images have a word that means nothing for their lesion or patient."""
     notes = []
     for join in joins:
         own = join.table.column(column)
         cells = join.table.frame[own][(join.image_of != "").to_numpy()].tolist() if own else []
-        unknown = [cell for cell in cells if is_placeholder(cell) or cell in NO_GROUP]
+        unknown = [cell for cell in cells if not group_id(cell)]
         if unknown:
             words = ", ".join(sorted({word or "empty" for word in unknown})[:4])
             alone = "each counts as a lesion of its own" if column == "lesion_id" else "no patient keeps them together"
@@ -121,6 +130,8 @@ def metadata_tables(root: Path) -> tuple[list[ForeignTable], list[str]]:
             if is_text:
                 continue
             raise
+        if path.name == OWN_TABLE:
+            continue
         named, useful = table.column("image_id"), any(table.column(meaning) for meaning in (*COLUMNS, *BESIDE))
         if named and useful:
             tables.append(table)
@@ -128,6 +139,21 @@ def metadata_tables(root: Path) -> tuple[list[ForeignTable], list[str]]:
             lack = "it says nothing of lesions, patients, classes or licences" if named else "no column names images"
             notes.append(f"{path.name}: not used, for {lack} (the columns that are read: docs/data.md, Tables)")
     return tables, notes
+
+
+def tables_in(root: Path) -> list[Path]:
+    """The tables of a set that are read or spoken of; a text that is no table is a file of another kind."""
+    return (
+        [path for path in table_files(root) if path.suffix.lower() != ".txt" or is_table(path)] if root.is_dir() else []
+    )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a text is a table of images."""
+    try:
+        return bool(read_table(path).column("image_id"))
+    except UserError:
+        return False
 
 
 def table_files(root: Path) -> list[Path]:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.data.config import ID
+from dermssl.data.listing import bare_name
 from dermssl.wording import folded
 
 # Names that masks alone have ...
@@ -15,8 +16,9 @@ MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segment
 MASK_ENDING = re.compile(r"_(segmentation|mask)$", re.IGNORECASE)
 # ... and names that a photograph can have as well: masks only where an image has the name that is left of them.
 LIKELY_FOLDER = re.compile(r"^(gt|labels?|annotations?|lesions?)$", re.IGNORECASE)
+WORDS = r"(?:lesion|seg|gt|label|annotation|ground[_\-]?truth|(?:lesion|seg|gt)[_\-]?(?:mask|seg))"
 LIKELY_ENDING = re.compile(
-    r"^(?:mask[_\-](?P<behind>.+)|(?P<before>.+)(?:[_\-](lesion|seg|gt|label)|-(?:segmentation|mask)))$", re.IGNORECASE
+    r"^(?:mask[_\-](?P<behind>.+)|(?P<before>.+)(?:[_\-]" + WORDS + r"|-(?:segmentation|mask)))$", re.IGNORECASE
 )
 # What ISIC's and PH2's archives hold beside them.
 NEITHER = re.compile(r"^(?P<image>.+?)_(superpixels|attribute_\w+|R\d+_Label\d+)$", re.IGNORECASE)
@@ -83,8 +85,9 @@ def image_id_of(mask: Path) -> str:
 def image_names(mask: Path) -> tuple[str, ...]:
     """What the image of a mask file may be called, the likeliest first: its own name, and without what marks a mask."""
     names = [image_id_of(mask), mask.stem]
-    match = LIKELY_ENDING.match(mask.stem)
-    return (*names, match["behind"] or match["before"]) if match else tuple(names)
+    if match := LIKELY_ENDING.match(mask.stem):
+        names.append(match["behind"] or match["before"])
+    return tuple(dict.fromkeys([*names, *map(bare_name, names)]))  # `A.jpg_mask.png` is that of `A.jpg`
 
 
 def named_masks(pictures: Sequence[Path], root: Path, pattern: str) -> Mapping[Path, Sequence[str]]:
@@ -130,12 +133,38 @@ def pair_masks(images: Iterable[Path], masks: Mapping[Path, Sequence[str]]) -> t
             strays.append(mask)
         else:
             pairs[nearest] = mask
-    return pairs, strays
+    return without_strangers(pairs, strays)
 
 
-def kinship(image: Path, mask: Path) -> tuple[int, int]:
-    """How near two files lie in the tree: by the path that they share, then by folders of one name."""
-    return len(os.path.commonpath([image.absolute(), mask.absolute()])), len(set(image.parts) & set(mask.parts))
+def without_strangers(pairs: Mapping[Path, Path], strays: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+    """The pairs without those that lie across two folders with pairs of their own; their masks are left over.
+
+    `clinic B/images/1.png` has no mask, `clinic A/masks/1.png` no image: equal names alone do not make them a pair.
+    """
+    inside = Counter(folder for image, mask in pairs.items() for folder in folders_around(image, mask))
+    apart = {image for image, mask in pairs.items() if any(inside[branch] for branch in branches(image, mask))}
+    kept = {image: mask for image, mask in pairs.items() if image not in apart}
+    return kept, sorted([*strays, *(pairs[image] for image in apart)])
+
+
+def folders_around(image: Path, mask: Path) -> list[Path]:
+    """The folders that hold both."""
+    common = Path(os.path.commonpath([image.absolute().parent, mask.absolute().parent]))
+    return [common, *common.parents]
+
+
+def branches(image: Path, mask: Path) -> list[Path]:
+    """The two folders in which an image and its mask part, below the one that holds both; none where they do not."""
+    common = folders_around(image, mask)[0]
+    parts = [path.absolute().parent.relative_to(common).parts[:1] for path in (image, mask)]
+    return [common / part[0] for part in parts if part]
+
+
+def kinship(image: Path, mask: Path) -> tuple[int, int, int]:
+    """How near two files lie in the tree: by the path that they share, then by folders of one name, in their places."""
+    shared = len(os.path.commonpath([image.absolute(), mask.absolute()]))
+    in_place = sum(one == other for one, other in zip(image.parts[:-1], mask.parts[:-1], strict=False))
+    return shared, in_place, len(set(image.parts) & set(mask.parts))
 
 
 def below(path: Path, root: Path) -> str:

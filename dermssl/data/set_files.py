@@ -1,7 +1,7 @@
 """The files of a data set, each image with its mask: found in a folder of any layout, or read off a list of paths."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -9,12 +9,14 @@ import pandas as pd
 
 from dermssl.data.config import ID, Reading
 from dermssl.data.folders import ids_of
-from dermssl.data.listing import NOTHING, PassedOver, list_folder
-from dermssl.data.metadata import table_files
+from dermssl.data.listing import NOTHING, SUFFIXES, PassedOver, list_folder
+from dermssl.data.metadata import tables_in
 from dermssl.data.roles import below, image_names, pair_masks, roles_of
 from dermssl.data.sources import LIST_ENDINGS
-from dermssl.data.tables import ForeignTable, Join, read_table
+from dermssl.data.tables import ForeignTable, Join, is_placeholder, read_table
 from dermssl.errors import UserError, first_ten
+
+PATH_COLUMNS = ("image", "image_path", "img_path", "path", "filename", "file_name", "file", "img", "image_name")
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,23 @@ def set_files_of(place: Path, reading: Reading) -> SetFiles:
     Raises:
         UserError: If there is no image, or two have one id.
     """
+    if is_file_list(place) and reading.masks:
+        raise UserError(f"--masks {reading.masks}: {place} names masks in its column mask; leave --masks out")
     return files_in_list(place) if is_file_list(place) else files_in_folder(place, reading)
 
 
 def files_in_folder(root: Path, reading: Reading) -> SetFiles:
     """The files of the set in a folder; masks by common names, by a pattern, or from a folder of their own."""
-    listing = list_folder(root, table_files(root) if root.is_dir() else ())
+    listing = list_folder(root, tables_in(root))
     pattern = reading.masks if reading.masks and ID in reading.masks else None
     roles = roles_of(listing.pictures, root, pattern)
     passed_over = listing.passed_over
     mask_of, orphans, aside = roles.mask_of, roles.orphans, roles.neither
     if reading.masks and pattern is None:
         elsewhere = list_folder(Path(reading.masks).resolve())
+        drawn = {path.resolve() for path in elsewhere.pictures}
+        roles = roles_of([path for path in listing.pictures if path.resolve() not in drawn], root)
+        mask_of, orphans, aside = roles.mask_of, roles.orphans, roles.neither
         aside = (*aside, *mask_of.values(), *orphans)
         mask_of, strays = pair_masks(roles.images, {path: image_names(path) for path in elsewhere.pictures})
         orphans = tuple(strays)
@@ -75,7 +82,7 @@ def files_in_folder(root: Path, reading: Reading) -> SetFiles:
         "superpixels, attributes or regions" if reading.masks is None else "called like masks, but not as --masks says"
     )
     passed_over = passed_over.also(what, [below(path, root) for path in aside])
-    ids = tuple(ids_of(roles.images, root))
+    ids = tuple(ids_of(roles.images, root, ", or say with --masks which are masks"))
     notes = () if mask_of or not reading.masks else (f"--masks {reading.masks}: gives no image of {root} a mask",)
     return SetFiles(root, roles.images, ids, mask_of, orphans, passed_over, notes)
 
@@ -90,26 +97,38 @@ def files_in_list(path: Path) -> SetFiles:
     column = path_column(table)
     root = path.parent
     images = [listed_place(cell, root) for cell in table.frame[column]]
-    if not images or "" in table.frame[column].tolist():
-        raise UserError(f"{path}: {'a row' if images else 'no row'} names an image in column {column}; mend it")
-    twice = [str(image) for image, count in Counter(images).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}: names an image in more than one row ({first_ten(twice)}); keep one row each")
-    masks = table.frame[table.column("mask")].tolist() if table.column("mask") else [""] * len(images)
+    bare = [row for row, cell in enumerate(table.frame[column], start=2) if not cell]
+    if bare or not images:
+        raise UserError(f"{path}: {f'row {bare[0]}' if bare else 'no row'} names no image in column {column}; mend it")
+    refuse_repeated(path, "an image", images)
+    masks = (
+        ["" if is_placeholder(cell) else cell for cell in table.frame[table.column("mask")]]
+        if table.column("mask")
+        else [""] * len(images)
+    )
+    refuse_repeated(path, "a mask", [listed_place(mask, root) for mask in masks if mask])
     ids = own_ids(table, column) or ids_of(images, root)
     mask_of = {image: listed_place(mask, root) for image, mask in zip(images, masks, strict=True) if mask}
-    listed = Join(table, len(images), pd.Series(ids, dtype=str), ())
+    listed = Join(table, column, len(images), pd.Series(ids, dtype=str), ())
     return SetFiles(root, tuple(images), tuple(ids), mask_of, listed=listed)
 
 
+def refuse_repeated(path: Path, what: str, files: Sequence[Path]) -> None:
+    """Stops where a list names one file in two rows, in whatever way."""
+    twice = [str(file) for file, count in Counter(file.resolve() for file in files).items() if count > 1]
+    if twice:
+        raise UserError(f"{path}: names {what} in more than one row ({first_ten(twice)}); keep one row each")
+
+
 def path_column(table: ForeignTable) -> str:
-    """The column of images' paths.
+    """The column of images' paths: of several that could be, the first whose cells end as pictures do.
 
     Raises:
         UserError: If there is none.
     """
-    column = next((name for name in ("image", "image_path", "path", "filename", "file_name", "file", "img", "img_path")
-                   if name in table.frame), "")  # fmt: skip
+    columns = [name for name in PATH_COLUMNS if name in table.frame]
+    paths = [name for name in columns if table.frame[name].str.lower().str.endswith(SUFFIXES).any()]
+    column = next(iter(paths or columns), "")
     if not column:
         raise UserError(
             f"{table.path}: has no column of images' paths (it has {first_ten(list(table.frame.columns))}); "

@@ -9,11 +9,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
-from dermssl.data.listing import SUFFIXES
+from dermssl.data.listing import bare_name
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import spelling_hint
 from dermssl.wording import counted, folded
@@ -21,7 +21,8 @@ from dermssl.wording import counted, folded
 NAMES = {  # what a column means -> how it is called, the surest first; case, spaces and hyphens do not matter
     "image_id": ("image_id", "isic_id", "img_id", "image", "image_name", "imageid", "img", "file_name", "filename",
                  "file", "image_path", "img_path", "path", "name"),
-    "mask": ("mask", "mask_path", "mask_file", "segmentation", "segmentation_path"),
+    "mask": ("mask", "masks", "mask_path", "mask_file", "segmentation", "segmentation_path", "ground_truth", "gt",
+             "annotation"),
     "lesion_id": ("lesion_id", "lesionid", "lesion"),
     "patient_id": ("patient_id", "patientid", "patient"),
     "label": ("dx", "diagnosis", "label", "class", "diagnosis_3", "diagnosis_2", "diagnosis_1", "clinical_diagnosis"),
@@ -31,7 +32,11 @@ NAMES = {  # what a column means -> how it is called, the surest first; case, sp
     "sex": ("sex", "gender"),
     "split": ("split", "part", "fold_name", "subset", "set"),
 }  # fmt: skip
-PLACEHOLDERS = {"", "-", "--", "?", "na", "n/a", "nan", "none", "null", "unknown", "not known", "missing"}
+PLACEHOLDERS = {
+    "", "-", "--", "\u2013", "\u2014", "?", "??", "???", ".", "..", "/", "*", "-1", "na", "n/a", "n.a.", "#n/a", "<na>",
+    "nan", "none", "null", "nil", "unk", "unknown", "unbekannt", "inconnu", "not known", "not available",
+    "not specified", "missing", "tbd",
+}  # fmt: skip
 SEPARATORS = (",", ";", "\t", "|")
 DOUBLE_BAR = "||"  # of PH2's own table
 
@@ -81,6 +86,7 @@ def read_table(path: Path, option: str = "") -> ForeignTable:
         raise UserError(f"{title}: has two columns called {first_ten(twice)}; rename one of each")
     body = [filled(row, len(header), f"{title}: row {line}") for line, row in enumerate(rows[1:], start=2)]
     frame = pd.DataFrame(body, columns=header, dtype=str)
+    refuse_line_breaks(frame, title)
     return ForeignTable(path, frame.loc[:, [name for name in header if name]], encoding)
 
 
@@ -98,11 +104,13 @@ def decoded_text(data: bytes) -> tuple[str, str]:
 
 def cells_of(text: str, title: str) -> list[list[str]]:
     """The cells of every row that is not empty, without spaces around them."""
-    lines = text.splitlines()
+    lines = [line for line in text.lstrip("\r\n \t").splitlines(keepends=True) if not line.startswith("#")]
+    named = re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE) if lines else None  # Excel's own first line
+    lines = lines[1:] if named else lines
     if lines and lines[0].lstrip().startswith(DOUBLE_BAR):  # PH2's ends with a legend that has no bars
         lines = [line.strip().removeprefix(DOUBLE_BAR).removesuffix(DOUBLE_BAR).replace(DOUBLE_BAR, "|")
                  for line in lines if line.lstrip().startswith(DOUBLE_BAR)]  # fmt: skip
-    separator = max(SEPARATORS, key=lines[0].count) if lines else ","
+    separator = named[1] if named else max(SEPARATORS, key=lines[0].count) if lines else ","
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
@@ -113,6 +121,16 @@ def cells_of(text: str, title: str) -> list[list[str]]:
 def column_name(cell: str) -> str:
     """A column's name: `Image ID` is `image_id`."""
     return re.sub(r"[\s\-]+", "_", cell.strip().casefold())
+
+
+def refuse_line_breaks(frame: pd.DataFrame, title: str) -> None:
+    """Stops where an id or a class holds a line break: a stray quote has swallowed the rows behind it."""
+    for name in (name for names in NAMES.values() for name in names if name in frame):
+        broken = [row for row, cell in enumerate(frame[name], start=2) if "\n" in cell]
+        if broken:
+            raise UserError(
+                f"{title}: row {broken[0]} holds a line break in column {name}; a quote is not closed there"
+            )
 
 
 def filled(row: Sequence[str], width: int, title: str) -> Sequence[str]:
@@ -155,11 +173,17 @@ class ImageNames:
             if digits := re.search(r"\d+$", last):
                 self.numbers[int(digits[0])].add(image)
 
+    def is_exact(self, word: str) -> bool:
+        """Whether a word is an id as it stands, but for a picture's ending."""
+        return word in self.exact or bare_name(word) in self.exact
+
     def matching(self, word: str) -> set[str]:
         """The images that a word may mean: one, none, or several that it does not tell apart.
 
         The word is an id in any case, with or without a picture's ending, or a path, or the number that an id ends in.
         """
+        if word in self.exact:
+            return {word}
         name = bare_name(word)
         if name in self.exact:
             return {name}
@@ -171,18 +195,13 @@ class ImageNames:
         return self.numbers.get(int(number[1]), set()) if number else set()
 
 
-def bare_name(word: str) -> str:
-    """An id as a table writes it, without a picture's ending, with `/` between folders."""
-    name = PureWindowsPath(word.strip()).as_posix() if "\\" in word else word.strip()
-    ending = next((ending for ending in SUFFIXES if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(ending)].removeprefix("./")
-
-
 @dataclass(frozen=True)
 class Join:
     """Which rows of a table belong to which images."""
 
     table: ForeignTable
+    column: str
+    """The column that names the images."""
     images: int
     """Images there are."""
     image_of: "pd.Series[str]"
@@ -198,7 +217,7 @@ class Join:
     @property
     def strangers(self) -> list[str]:
         """What the other rows call their images."""
-        ids = self.table.frame[self.table.column("image_id")]
+        ids = self.table.frame[self.column]
         return ids[(self.image_of == "") & ~ids.isin(self.several)].tolist()
 
     @property
@@ -217,10 +236,13 @@ class Join:
 
 
 def joined(table: ForeignTable, image_ids: Sequence[str]) -> Join:
-    """Finds the image of each row; the table has a column of image ids."""
+    """Finds the image of each row; of several columns that could name it, by the one that names most images exactly."""
     names = ImageNames(image_ids)
-    ids = table.frame[table.column("image_id")].tolist()
+    columns = [name for name in NAMES["image_id"] if name in table.frame]
+    exact = {name: sum(names.is_exact(word) for word in table.frame[name].tolist()) for name in columns}
+    column = max(columns, key=exact.__getitem__)
+    ids = table.frame[column].tolist()
     matches = [names.matching(word) for word in ids]
     image_of = pd.Series([next(iter(match)) if len(match) == 1 else "" for match in matches], dtype=str)
     several = [word for word, match in zip(ids, matches, strict=True) if len(match) > 1]
-    return Join(table, len(image_ids), image_of, tuple(dict.fromkeys(several)))
+    return Join(table, column, len(image_ids), image_of, tuple(dict.fromkeys(several)))

@@ -154,7 +154,6 @@ def tiff_masks() -> list[Exhibit]:
         mask("mask_tiff_int32", ".tif", lambda label: tiff(label.astype(np.int32))),
         mask("mask_tiff_uint32", ".tif", lambda label: tiff(label.astype(np.uint32))),
         mask("mask_tiff_big_endian_65535", ".tif", lambda label: tiff(wide(label, 65535), big_endian=True)),
-        mask("mask_tiff_white_is_0", ".tif", lambda label: tiff(255 - label * 255, white_is_0=True)),
         mask("mask_tiff_tiled", ".tif", lambda label: tiff(label * 255, tile=(16, 16))),
         mask("mask_tiff_lzw", ".tif", lambda label: lzw(label * 255)),
         mask("mask_tiff_fax", ".tif", lambda label: fax(label > 0)),

@@ -37,6 +37,7 @@ def two_values() -> list[Exhibit]:
         refused_mask("mask_palette_white_black", ".png", png(ones(name), palette=ink), "palette"),
         refused_mask("mask_palette_white_black_1_bit", ".png", png(ones(name), 1, palette=ink), "palette"),
         refused_mask("mask_bmp_white_black", ".bmp", saved(white_first, "BMP"), "palette"),
+        refused_mask("mask_tiff_white_is_0", ".tif", tiff(255 - whites(name), white_is_0=True), "white as 0", CHOICE),
         refused_mask("mask_float_2_and_5", ".tif", tiff(fractions), *both(2, 5)),
     ]  # fmt: skip
 

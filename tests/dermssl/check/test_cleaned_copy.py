@@ -212,7 +212,39 @@ def test_images_of_one_name_do_not_overwrite_one_another(source: Path) -> None:
         (source.parent / "set" / part).mkdir(parents=True)
         shutil.copy(image_of(source, {"train": ONE, "val": TWO}[part]), source.parent / "set" / part / "1.jpg")
     out, _ = cleaned(source.parent / "set")
-    assert ids_in(out / "images") == ["train__1", "val__1"]
+    assert sorted(path.relative_to(out).as_posix() for path in (out / "images").rglob("*.jpg")) == [
+        "images/train/train__1.jpg", "images/val/val__1.jpg"]  # fmt: skip
+    assert set(read_manifest(out).table["part"]) == {"train", "validation"}
+
+
+def test_two_ids_that_would_be_one_file_name_get_two(source: Path) -> None:
+    place = source.parent / "set"
+    for name, image in (("a/b", ONE), ("a__b", TWO), ("c/b", "ISIC_0000003")):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image_of(source, image), place / f"{name}.jpg")
+    out, _ = cleaned(place)
+    assert ids_in(out / "images") == ["a__b", "a__b_2", "c__b"]
+
+
+@pytest.mark.parametrize("values", [(0, 1, 255), (0, 200, 255), (0, 100, 200)], ids=str)
+def test_a_mask_with_a_ring_of_another_class_is_not_thresholded(values: tuple[int, ...], source: Path) -> None:
+    mask = np.zeros((96, 128), np.uint8)
+    cv2.circle(mask, (60, 50), 12, values[2], -1)
+    cv2.circle(mask, (60, 50), 11, values[1], -1)
+    cv2.imwrite(str(mask_of(source)), mask)
+    out, _ = cleaned(source)
+    assert ids_in(out / UNLABELLED) == [ONE]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_soft_mask_in_the_alpha_channel_is_thresholded_by_its_alpha(mode: str, source: Path) -> None:
+    before = cv2.imread(str(mask_of(source)), cv2.IMREAD_GRAYSCALE)
+    white = Image.new(mode, (128, 96), "white")
+    white.putalpha(Image.fromarray(cv2.GaussianBlur(before, (5, 5), 0)))
+    white.save(mask_of(source))
+    out, _ = cleaned(source)
+    written = cv2.imread(str(out / "masks" / f"{ONE}_segmentation.png"), cv2.IMREAD_GRAYSCALE)
+    assert (written != before).mean() < 0.01
 
 
 def spoil(root: Path) -> None:

@@ -57,8 +57,7 @@ def test_images_are_called_by_their_paths_where_two_files_have_one_name() -> Non
 
 def test_two_files_that_only_their_suffix_tells_apart_are_refused() -> None:
     with pytest.raises(UserError) as caught:
-        ids_of(at("a/1.jpg", "a/1.png", "2.jpg"), ROOT)
+        ids_of(at("a/1.jpg", "a/1.png", "2.jpg"), ROOT, ", or say so")
     assert str(caught.value) == (
-        "/data/set: two images have the same name without its ending (a/1); rename or remove one of each, or say with "
-        "--masks which are masks"
+        "/data/set: two images have the same name without its ending (a/1); rename or remove one of each, or say so"
     )

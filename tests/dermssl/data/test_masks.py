@@ -124,7 +124,7 @@ def test_of_more_than_two_indices_those_of_one_colour_are_one_label(tmp_path: Pa
 
 def test_a_palette_that_says_by_colour_the_opposite_of_its_indices_is_refused(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.png", LESION.astype(np.uint8), [255, 255, 255, 0, 0, 0])
-    assert "--lesion_value 0 or 1 says it" in mask_problem(read_labels(path))
+    assert "--lesion_value 0 or 1 tells it" in mask_problem(read_labels(path))
     assert np.array_equal(read_lesion(path, 0), ~LESION)
 
 

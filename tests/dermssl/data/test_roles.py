@@ -158,3 +158,21 @@ def test_a_pattern_says_how_masks_are_named(pattern: str, mask: str) -> None:
 
 def test_beside_a_pattern_the_names_of_masks_say_only_that_a_file_is_no_image() -> None:
     assert roles("a.jpg", "a_roi.png", "masks/a.png", masks="{id}_roi.png")["masks/a.png"] == "neither"
+
+
+def test_equal_names_across_two_folders_with_pairs_of_their_own_are_no_pair() -> None:
+    found = roles(
+        "A/images/2.png", "A/masks/1.png", "A/masks/2.png", "B/images/1.png", "B/images/3.png", "B/masks/3.png"
+    )
+    assert found["A/masks/1.png"] == "orphan"
+    assert (found["A/masks/2.png"], found["B/masks/3.png"]) == ("mask of A/images/2.png", "mask of B/images/3.png")
+
+
+def test_a_mask_lies_in_folders_of_the_same_names_in_the_same_order_as_its_image() -> None:
+    images, masks = ["images/1/2/x.png", "images/2/1/x.png"], ["masks/2/1/x.png", "masks/1/2/x.png"]
+    assert pairs_of(images, masks) == {image: image.replace("images", "masks") for image in images}
+
+
+@pytest.mark.parametrize("mask", ["masks/a.jpg.png", "a.jpg_mask.png", "a_lesion_mask.png", "a_annotation.png"])
+def test_the_ending_of_the_picture_may_stand_in_the_name_of_its_mask(mask: str) -> None:
+    assert roles("a.jpg", mask)[mask] == "mask of a.jpg"
