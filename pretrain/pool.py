@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.manifest import Manifest, read_manifest, refuse_masks_of_none
 from dermssl.data.sources import ImageSource, is_data_set, labelled_source
 from dermssl.errors import UserError
 from dermssl.splits.drawn import Split
@@ -55,9 +55,11 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     """
     folder = protected(everything, source, config)
     if folder is None:
+        refuse_masks_of_none(config.masks, everything)
         return Pool(at_most_limit(everything, config), None, 0)
     same = folder.resolve() == everything.place.resolve()
     labels = everything if same else read_manifest(folder, config)
+    refuse_masks_of_none(config.masks, everything, labels)
     split = split_of(labels, config)
     held_out = labels.take(sorted(split.val + split.aside))
     own_ids = set(held_out.table["image_id"]) if same and config.on_leak != "allow" else set()

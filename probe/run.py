@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dermssl.data.manifest import read_manifest, refuse_problems
+from dermssl.data.manifest import read_manifest, refuse_masks_of_none, refuse_problems
 from dermssl.data.pixel_cache import cached_images
 from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.features.dense import masked_pictures
@@ -44,6 +44,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     draw_if_absent(source, workers=torch.get_num_threads())
     everything = read_manifest(source.folder, config)
     refuse_problems(everything, masks=False)
+    refuse_masks_of_none(config.masks, everything)
     labels = labels_of(everything, config.labels)
 
     # Weights, images that they have not seen, and the folder that this very run has and no other.

@@ -13,6 +13,7 @@ from dermssl.data.decoding import EIGHT_BITS, StoredPicture, decode, rgb, turned
 from dermssl.data.images import Pixels, grey_of, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Labels, Lesion, lesion_of, mask_problem, stored_labels
+from dermssl.data.metadata import BESIDE, joined_words, joins_of
 from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
@@ -21,7 +22,7 @@ SOFT = 5  # labels from which edges may be soft; of fewer, each is a class
 EDGE = 0.05  # most share of grey pixels that lie further than three from the outline
 PLATEAU = 0.005  # most share of grey pixels whose neighbours are all the same
 THRESHOLD = 128  # grey values above are lesion
-GREY_MODES = ("L", "1", "P", "")
+GREY_MODES = ("L", "1", "P", "I;16", "I", "F", "")
 PART_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 UNLABELLED = ".unlabelled"  # hidden from a look at the whole copy, which would miss masks; `pretrain --data` takes it
 ACTION_COLUMNS = ["image_id", "kind", "action"]
@@ -74,7 +75,7 @@ def write_cleaned_copy(place: Path, manifest: Manifest, pairs: pd.DataFrame) -> 
         actions += near_duplicate_actions(pairs, set(kept["image_id"]))
         done = pd.DataFrame(actions, columns=ACTION_COLUMNS)
         done.to_csv(part / "fixes.csv", index=False)
-        write_metadata(part, kept, names)
+        write_metadata(part, manifest, kept, names)
         for term in TERMS:
             for file in manifest.root.glob(term):
                 shutil.copyfile(file, part / file.name)
@@ -206,9 +207,19 @@ def near_duplicate_actions(pairs: pd.DataFrame, kept: set[str]) -> list[Action]:
             for a, b in zip(both["image_a"], both["image_b"], strict=True)]  # fmt: skip
 
 
-def write_metadata(part: Path, kept: pd.DataFrame, names: Mapping[str, str]) -> None:
+def write_metadata(part: Path, manifest: Manifest, kept: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Writes what the source's metadata knew, under the columns that commands read."""
     known = kept[["image_id", "lesion_id", "patient_id", "label", "licence"]].rename(columns={"label": "dx"})
+    own = [f"{image} (image)" for image in known["image_id"]]  # of images whose lesion nobody named
+    known = known.assign(
+        lesion_id=known["lesion_id"].where(
+            (known["lesion_id"] != known["image_id"]) & (known["lesion_id"] != pd.Series(own, index=known.index)), ""
+        )
+    )
+    joins = joins_of(manifest.place, manifest.table["image_id"].tolist())
+    for name in BESIDE:
+        words = joined_words(joins, name)
+        known[name] = [words.get(image, "") for image in known["image_id"]]
     known = known.assign(image_id=known["image_id"].map(names))
     known.loc[:, [column for column in known if (known[column] != "").any()]].to_csv(part / "metadata.csv", index=False)
 

@@ -17,6 +17,7 @@ from dermssl.splits.official import sides_of_images
 TINY = 64  # pixels of the shorter side
 FULL = 0.98  # share of the picture
 INVERTED = 0.95  # share of the frame
+GREY_MODES = ["L", "1", "P", "I;16", "I", "F", ""]  # of masks
 DARK, FLAT = 24, 2  # grey values of 64 fields: the lightest, and from the darkest to the lightest
 COLUMNS = ["kind", "severity", "image_id", "path", "detail", "beside"]
 
@@ -87,7 +88,11 @@ RULES = [
     FindingRule("turned unlike its mask", lambda table: table["mask_unturned"] == 1, "EXIF orientation {orientation}"),
     FindingRule("dark or flat", lambda table: darkness(table).notna(), "{width} x {height} pixels, mode {mode}"),
     FindingRule("wrong mode", lambda table: ~table["mode"].isin(["RGB", ""]), "image is {mode}"),
-    FindingRule("wrong mode", lambda table: ~table["mask_mode"].isin(["L", "1", "P", ""]), "mask is {mask_mode}"),
+    FindingRule(
+        "wrong mode",
+        lambda table: ~table["mask_mode"].isin(GREY_MODES),
+        "mask is {mask_mode}",
+    ),
     FindingRule("EXIF-rotated", lambda table: table["orientation"] != 1, "EXIF orientation {orientation}"),
     FindingRule("tiny", lambda table: shorter(table).between(1, TINY - 1), "{width} x {height} pixels"),
     FindingRule("empty mask", lambda table: table["mask_area"] == 0, "no lesion pixel"),

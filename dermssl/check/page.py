@@ -129,7 +129,7 @@ def thumbnail_of(manifest: Manifest, row: TableRow) -> str:
 def jpeg_thumbnail(path: Path, lesion: Lesion | None) -> str:
     """A small JPEG as a data address, the mask's outline in cyan; nothing where the file cannot be read."""
     try:
-        pixels = read_rgb(path)
+        pixels = read_rgb(path, 2 * LONGEST)
     except (UserError, OSError):
         return ""
     scale = min(1.0, LONGEST / max(pixels.shape[:2]))

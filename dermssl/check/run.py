@@ -9,13 +9,13 @@ from shlex import quote
 import cv2
 import pandas as pd
 
-from dermssl.appearance.covariates import THRESHOLDS, covariates
+from dermssl.appearance.covariates import SHORT_SIDE, THRESHOLDS, covariates
 from dermssl.check.cleaned_copy import UNLABELLED, refuse_place, write_cleaned_copy
 from dermssl.check.config import CheckConfig
 from dermssl.check.findings import KINDS, findings_of, read_sides
 from dermssl.check.page import write_page
 from dermssl.data.images import read_rgb
-from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.data.manifest import Manifest, read_manifest, refuse_masks_of_none
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.flags import as_typed_flags
@@ -23,6 +23,7 @@ from dermssl.runs.environment import environment
 from dermssl.runs.folder import closing, write_table
 from dermssl.splits.drawn import groups_in_words
 from dermssl.splits.near_duplicates import near_pairs
+from dermssl.wording import counted
 
 EXAMPLES = 3  # on the terminal
 UNFIXABLE = ("lesion across split",)  # a fault of the split and not of the set
@@ -46,7 +47,9 @@ def run(config: CheckConfig) -> None:
     manifest = read_manifest(config.data, config)
     split = None if config.split is None else read_sides(config.split, manifest)
     pairs, scores = near_pairs(manifest), covariate_scores(manifest)
-    sentences = (*manifest.sentences(), f"splits keep {groups_in_words(manifest.table, pairs)}")
+    refuse_masks_of_none(config.masks, manifest)
+    sentences = (counts_in_words(manifest), *manifest.sentences(),
+                 f"splits keep {groups_in_words(manifest.table, pairs)}")  # fmt: skip
     findings = findings_of(manifest, pairs, scores, split)
 
     # The report.
@@ -64,6 +67,7 @@ def run(config: CheckConfig) -> None:
     # What a person reads, and does next.
     print("\n".join(sentences))
     print(terminal_table(findings, len(manifest)))
+    print("\n".join(first_of_each_error(findings)), end="\n" * bool((findings["severity"] == "error").any()))
     errors = int((findings["severity"] == "error").sum())
     print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
           else "nothing here would stop a training")  # fmt: skip
@@ -79,11 +83,19 @@ def run(config: CheckConfig) -> None:
         raise SystemExit(1)
 
 
+def counts_in_words(manifest: Manifest) -> str:
+    """How many images and masks there are, and how many in each official part."""
+    parts = manifest.table["part"].replace("", "no part").value_counts()
+    by_part = f" ({', '.join(f'{count:,} {part}' for part, count in parts.items())})" if len(parts) > 1 else ""
+    masks = int((manifest.table["mask_path"] != "").sum())
+    return f"{counted(len(manifest), 'image')}{by_part}, {counted(masks, 'mask') if masks else 'no masks'}"
+
+
 def covariate_scores(manifest: Manifest) -> pd.DataFrame:
     """The covariates of each image, in the manifest's order; nan where it cannot be read."""
 
     def score(path: Path, fault: str) -> dict[str, float]:
-        return {} if fault in ("unreadable", "truncated") else covariates(read_rgb(path))
+        return {} if fault in ("unreadable", "truncated") else covariates(read_rgb(path, SHORT_SIDE))
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pool has a thread a core already
@@ -143,12 +155,20 @@ def terminal_table(findings: pd.DataFrame, images: int) -> str:
     )
 
 
+def first_of_each_error(findings: pd.DataFrame) -> list[str]:
+    """The first finding of each kind that would stop a training, with its remedy."""
+    errors = findings[findings["severity"] == "error"].drop_duplicates("kind")
+    return [f"{row['kind']}: {row['path']}: {row['detail']}" for row in errors.to_dict("records")]
+
+
 def command_after_check(config: CheckConfig, manifest: Manifest, findings: pd.DataFrame) -> str:
     """What to type next: the cleaning where it would help, else a training."""
     errors = findings[findings["severity"] == "error"]
     if config.fix is None and not errors["kind"].isin(UNFIXABLE).all():
-        place, clean = quote(str(config.data)), quote(f"{config.data.resolve().stem}-clean")
+        place, clean = quote(str(config.data)), quote(str(config.data.with_name(f"{config.data.resolve().stem}-clean")))
         return f"python -m dermssl check {place} --fix {clean}{as_typed_flags(config, 'masks', 'lesion_value')}"
+    if config.fix is not None and manifest.has_masks and not (config.fix / "masks").exists():
+        return f"python -m pretrain --method simclr --data {quote(str(config.fix / UNLABELLED))}"
     training = "finetune" if manifest.has_masks else "pretrain --method simclr"
     as_read = as_typed_flags(config, "masks", "lesion_value") if config.fix is None else ""
     return f"python -m {training} --data {quote(str(config.fix or config.data))}{as_read}"

@@ -132,13 +132,29 @@ def read_manifest(place: Path, reading: Reading = AS_NAMED, *, keep_in: Path | N
     table = pd.DataFrame(complete(rows, kept_rows(file), files.root, reading.lesion))
     table["image_id"] = list(files.ids)
     table["part"] = [part_of(path) for path in table["path"]]
-    notes = files.notes + with_metadata(table, files.root, files.listed)
+    notes = with_metadata(table, files.root, files.listed)
     table = table.sort_values("image_id", ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
     with whole_file(file) as part:
         table.to_parquet(part)
+    refuse_value_of_none(table, reading)
     orphans = tuple(below(path, files.root) for path in files.orphans)
     listed = place if files.listed else None
     return Manifest(files.root, table, orphans, files.passed_over, notes, reading.lesion, listed)
+
+
+def refuse_value_of_none(table: pd.DataFrame, reading: Reading) -> None:
+    """Stops where the value that is said to be lesion occurs in no mask."""
+    areas = table["mask_area"].dropna()
+    if reading.lesion_value is not None and len(areas) and not areas.any():
+        raise UserError(f"--lesion_value {reading.lesion_value}: occurs in none of {counted(len(areas), 'mask')}; give "
+                        "a value that does, or leave it out to see them")  # fmt: skip
+
+
+def refuse_masks_of_none(masks: str | None, *manifests: Manifest) -> None:
+    """Stops where masks are said to be named in a way that no file is."""
+    if masks is not None and not any(manifest.has_masks for manifest in manifests):
+        places = " and ".join(dict.fromkeys(str(manifest.place) for manifest in manifests))
+        raise UserError(f"--masks {masks}: gives no image of {places} a mask; correct it, or leave it out")
 
 
 def kept_folder(root: Path) -> Path:
@@ -219,9 +235,7 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
     """
     table = manifest.table
     broken = table[table["problem"] != ""] if masks else table[table["width"] == 0]
-    culprits = {
-        fault: [f"{row.path}: {row.problem}" for row in rows.itertuples()] for fault, rows in broken.groupby("fault")
-    }
+    culprits = {str(fault): told_once(rows) for fault, rows in broken.groupby("fault")}
     findings = [
         f"{counted(len(rows), 'image')} with {what} ({first_ten(rows)}; {remedy})"
         for faults, what, remedy in REMEDIES
@@ -236,6 +250,11 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
     if findings:
         listing = f"python -m dermssl check {quote(str(manifest.place))} lists them all"
         raise UserError(f"{manifest.place}: {'; '.join(findings)}; {listing}")
+
+
+def told_once(rows: pd.DataFrame) -> list[str]:
+    """What is wrong with these rows, each sentence once with the files that it is true of."""
+    return [f"{first_ten(alike['path'].tolist())}: {problem}" for problem, alike in rows.groupby("problem", sort=False)]
 
 
 def unpaired(manifest: Manifest) -> list[str]:

@@ -55,7 +55,14 @@ def join_tables(root: Path, image_ids: Sequence[str]) -> tuple[list[Join], list[
         is_beside = join.table.path.parent.resolve() != root.resolve()
         if len(join.image_of) and join not in matching and not (is_beside and matching):
             refuse_stranger(join, image_ids)
-    return matching, [*notes, *(join.sentence for join in joins)]
+    notes += [join.sentence + note_on_list(join.table) for join in joins]
+    return matching, notes
+
+
+def note_on_list(table: ForeignTable) -> str:
+    """What is said of a table that names masks as well: it may be the list of the set."""
+    named = table.column("mask")
+    return f"; its column {named} is read where --data is {table.path} itself" if named else ""
 
 
 def joins_of(place: Path, image_ids: Sequence[str]) -> Sequence[Join]:

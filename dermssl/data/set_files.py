@@ -32,8 +32,6 @@ class SetFiles:
     orphans: tuple[Path, ...] = ()
     """Masks without an image of their own."""
     passed_over: PassedOver = NOTHING
-    notes: tuple[str, ...] = ()
-    """What a person is told of them."""
     listed: Join | None = None
     """The list, and which of its rows is which image; None for a folder."""
 
@@ -83,8 +81,7 @@ def files_in_folder(root: Path, reading: Reading) -> SetFiles:
     )
     passed_over = passed_over.also(what, [below(path, root) for path in aside])
     ids = tuple(ids_of(roles.images, root, ", or say with --masks which are masks"))
-    notes = () if mask_of or not reading.masks else (f"--masks {reading.masks}: gives no image of {root} a mask",)
-    return SetFiles(root, roles.images, ids, mask_of, orphans, passed_over, notes)
+    return SetFiles(root, roles.images, ids, mask_of, orphans, passed_over)
 
 
 def files_in_list(path: Path) -> SetFiles:

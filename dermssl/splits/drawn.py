@@ -188,7 +188,9 @@ def together(kinds: str, groups: int, images: int) -> str:
     """By what images are kept together, and in how many groups: the words of every log and report."""
     if kinds == "image":
         return "every image by itself, for no lesion, patient or near-duplicate links any two"
-    return f"images of one {kinds.replace(', ', ' or ')} together ({groups:,} groups of {counted(images, 'image')})"
+    named = [kind for kind in kinds.split(", ") if kind != "near-duplicate"]
+    what = [f"images of one {' or '.join(named)}"] * bool(named) + ["near-duplicates"] * ("near-duplicate" in kinds)
+    return f"{' and '.join(what)} together ({groups:,} groups of {counted(images, 'image')})"
 
 
 def limited_split(split: Split, limit: int | None) -> Split:

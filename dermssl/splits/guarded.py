@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import pandas as pd
 
@@ -51,7 +52,8 @@ def split_sentence(split: Split) -> str:
     """How a split came to be, what it keeps together, and its hash, as the log says it."""
     count = len(split.train) + len(split.val)
     kept = "" if split.grouped_by == AS_GIVEN else together(split.grouped_by, split.groups, count)
-    aside = f"{len(split.aside)} images on neither side" if split.aside else ""
+    what = "images of validation and test folders on neither side (--split folders scores them)" * bool(kept)
+    aside = f"{len(split.aside)} {what or 'images on neither side'}" if split.aside else ""
     return ", ".join(filter(None, [split.origin, kept, aside, f"hash {split.hash}"]))
 
 
@@ -84,8 +86,8 @@ def verdict_on_encoder(start: Start, held: Manifest, config: SplitConfig) -> Ver
         return Verdict(nothing, len(held), "unknown")
     folder = Path(str(start.card.data.get("folder", "")))
     remedy = (
-        f"pretrain it anew with --protect {held.place} and the same split options, which leaves held-out images out "
-        "(--on_leak drop, near-duplicates as well)"
+        f"pretrain it anew with --protect {quote(str(held.place))} --on_leak drop and the same split options, which "
+        "leaves held-out images and their near-duplicates out"
     )
     pairs = leaking_pairs(start.seen, folder, held)
     if not len(pairs) and not start.card.seen_whole:

@@ -54,7 +54,7 @@ def test_a_clean_set_ends_well_and_names_the_training(data: Path, capsys: pytest
     run(CheckConfig(data=data))
     said = capsys.readouterr().out
     alone = "splits keep every image by itself, for no lesion, patient or near-duplicate links any two"
-    assert said.startswith(f"{alone}\n4 images and no finding\n")
+    assert said.startswith(f"4 images, 4 masks\n{alone}\n4 images and no finding\n")
     assert said.endswith(
         "nothing here would stop a training\n"
         f"results: runs/check/isic/check.html\nnext:    python -m finetune --data {data}\n"
