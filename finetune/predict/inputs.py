@@ -69,8 +69,8 @@ def pictures_in(images: Path, out: Path) -> InputPictures:
     if images.is_file():
         if images.suffix.lower() not in SUFFIXES:
             raise UserError(
-                f"--images {images}: its name does not end as a picture's (a CSV of paths is for --data); give a folder, "
-                f"or a {' '.join(SUFFIXES)}"
+                f"--images {images}: its name does not end as a picture's (a CSV of paths is for --data); give a "
+                f"folder, or a {' '.join(SUFFIXES)}"
             )
         return InputPictures((InputPicture(images, images.stem),), NOTHING)
     if out.resolve() == images.resolve():
