@@ -125,7 +125,8 @@ def column_name(cell: str) -> str:
 
 def refuse_line_breaks(frame: pd.DataFrame, title: str) -> None:
     """Stops where an id or a class holds a line break: a stray quote has swallowed the rows behind it."""
-    for name in (name for names in NAMES.values() for name in names if name in frame):
+    meanings = [meaning for meaning in NAMES if meaning not in ("image_id", "mask")]  # names of files may hold one
+    for name in (name for meaning in meanings for name in NAMES[meaning] if name in frame):
         broken = [row for row, cell in enumerate(frame[name], start=2) if "\n" in cell]
         if broken:
             raise UserError(

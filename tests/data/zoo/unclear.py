@@ -112,5 +112,5 @@ def empty_sets() -> list[Exhibit]:
     return [
         Exhibit("masks_all_empty", all_empty, refusal),
         Exhibit("masks_95_percent_empty", all_but_one, refusal),
-        Exhibit("masks_without_the_chosen_value", pairs(), refusal, lesion_value=7),
+        Exhibit("masks_without_the_chosen_value", pairs(), Refused(("occurs in none",), "set"), lesion_value=7),
     ]
