@@ -1,8 +1,9 @@
 """Every command goes over the zoo: what it can read it uses, what it cannot is told before any work."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -127,24 +128,29 @@ def odd_picture(exhibit: Exhibit) -> str:
     return "" if exhibit.links else next((name for name in exhibit.files if Path(name).stem == exhibit.odd), "")
 
 
+Look = Callable[[Exhibit], Manifest | str]
+
+
 @pytest.fixture(scope="module")
-def looked_over(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest | str]:
-    """What reading each exhibit gave: its manifest, or the sentence that refused it."""
-    outcomes: dict[str, Manifest | str] = {}
-    for name, exhibit in zoo().items():
+def look_over(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """Draws an exhibit and reads it, once: its manifest, or the sentence that refused it."""
+
+    @cache
+    def read(name: str) -> Manifest | str:
+        exhibit = zoo()[name]
         try:
-            outcomes[name] = read_manifest(exhibit.draw(tmp_path_factory.mktemp("set")), reading_of(exhibit))
+            return read_manifest(exhibit.draw(tmp_path_factory.mktemp("set")), reading_of(exhibit))
         except UserError as error:
-            outcomes[name] = str(error)
-    return outcomes
+            return str(error)
+
+    return lambda exhibit: read(exhibit.name)
 
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_what_a_check_calls_sound_a_training_takes_and_the_other_way_round(
-    every: int, looked_over: dict[str, Manifest | str]
-) -> None:
+def test_what_a_check_calls_sound_a_training_takes_and_the_other_way_round(every: int, look_over: Look) -> None:
     apart = []
-    for name, manifest in list(looked_over.items())[::every]:
+    for name, exhibit in list(zoo().items())[::every]:
+        manifest = look_over(exhibit)
         if isinstance(manifest, str):
             continue
         scores = pd.DataFrame(np.nan, index=manifest.table.index, columns=list(THRESHOLDS))
@@ -183,10 +189,10 @@ def ends_with_a_report_or_a_sentence(exhibit: Exhibit, place: Path) -> None:
 
 @pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_cleaned_copy_has_the_pixels_and_the_lesions_of_what_could_be_read(
-    every: int, looked_over: dict[str, Manifest | str], tmp_path: Path
+    every: int, look_over: Look, tmp_path: Path
 ) -> None:
     for name, exhibit in list(zoo().items())[::every]:
-        manifest = looked_over[name]
+        manifest = look_over(exhibit)
         if isinstance(manifest, str) or not isinstance(exhibit.outcome, Read):
             continue
         place = tmp_path / name
