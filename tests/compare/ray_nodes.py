@@ -71,6 +71,7 @@ def serve(place: str) -> None:
 
     # Beside the cluster's own folder Ray writes an address into its default one, which it takes to be there.
     os.environ["RAY_TMPDIR"] = place
+    (Path(place) / "ray").mkdir()
     cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"temp_dir": place})
     other = cluster.add_node(**SMALL)
     try:
