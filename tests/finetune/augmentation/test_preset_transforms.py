@@ -173,7 +173,7 @@ BAD = {
     "- 3": "entry 1: expected",
     "augmentation: light": "expected a list of albumentations' transforms.*found dict",
     "": "expected a list .* found NoneType",
-    "[": r"own\.yaml: is not YAML \(while parsing",
+    "[": r"own\.yaml: not YAML \(while parsing",
 }
 
 
