@@ -13,7 +13,8 @@ import yaml
 
 from dermssl.errors import UserError, cut, shown
 
-LARGEST = 1_000_000  # bytes
+LARGEST = 200_000  # bytes, of which the reader takes a second
+MOST = 5000  # words
 DEEPEST = 8  # lists and mappings inside one another
 NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -92,7 +93,7 @@ def text_of(path: Path) -> str:
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise UnreadableError(f"is larger than {LARGEST // 1_000_000} MB, which no list of options is")
+        raise UnreadableError(f"is larger than {LARGEST // 1000} kB, which no list of options is")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -102,7 +103,7 @@ def text_of(path: Path) -> str:
 def tree_of(text: str, deepest: int = DEEPEST) -> Tree | None:
     """The words of a text in their lists and mappings."""
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader)
+        events = not_too_many(yaml.parse(text, Loader=yaml.SafeLoader))
         found = [grown(event, events, deepest) for event in events if isinstance(event, yaml.NodeEvent)]
     except yaml.MarkedYAMLError as error:
         told = " ".join(filter(None, [error.context, error.problem]))
@@ -113,6 +114,14 @@ def tree_of(text: str, deepest: int = DEEPEST) -> Tree | None:
     if len(found) > 1:
         raise UnreadableError("holds several documents, with --- between them, and one is read")
     return found[0] if found else None
+
+
+def not_too_many(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    """The events, of which there may not be too many."""
+    for number, event in enumerate(events):
+        if number > MOST:
+            raise UnreadableError(f"holds more than {MOST} words, which no list of options does")
+        yield event
 
 
 def grown(event: yaml.NodeEvent, events: Iterator[yaml.Event], deepest: int) -> Tree:

@@ -27,7 +27,9 @@ TRANSFORMS = {
 DEEPEST = 16  # lists and mappings inside one another, of which a group in a group takes eight
 MOST_ENTRIES = 100
 LARGEST_NUMBER = 4096  # the largest of a default is 1024, a side
-WINDOWS = ("blur", "kernel", "radius", "sigma")  # in names of arguments that are pixels around each pixel
+WINDOWS = ("blur", "kernel", "radius", "sigma", "max_factor")  # in names of what is pixels around each pixel
+ROUNDS = ("iterations", "control_points", "grid", "delta", "steps")  # in names of what is done again and again
+MOST_ROUNDS = 32
 OF_PADDING = ("border_mode", "fill", "fill_mask")
 
 
@@ -134,7 +136,8 @@ def refuse_padding(arguments: Mapping[str, object], where: str) -> None:
 def refuse_excess(arguments: Mapping[str, object], where: str, size: int) -> None:
     """Stops at numbers that no picture needs: a transform with them would be tried for minutes, or take all memory."""
     for key, value in arguments.items():
-        most = size if any(word in key for word in WINDOWS) else LARGEST_NUMBER
+        window, rounds = (any(word in key for word in words) for words in (WINDOWS, ROUNDS))
+        most = MOST_ROUNDS if rounds else size if window else LARGEST_NUMBER
         if excess := [number for number in numbers(value) if not abs(number) <= most]:
             raise UserError(f"{where}: {shown(key)} is {excess[0]}, which is above {most}; give less")
 

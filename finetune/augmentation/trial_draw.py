@@ -14,7 +14,7 @@ from dermssl.errors import UserError
 from finetune.augmentation.borders import beyond, pad_nothing
 
 TRIES = 16
-SLOWEST = 2.0  # seconds of a draw
+SLOWEST = 0.5  # seconds of a draw
 PYDANTIC = re.compile(r"^\d+ validation errors? for InitSchema | \[type=.*?errors\.pydantic\.dev\S*")
 
 
