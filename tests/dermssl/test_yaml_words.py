@@ -85,6 +85,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         ('data: "\\ud800"', "--data takes a path or None; got '\\ud800'"),
         ('data: "a\\0b"', "--data takes a path or None; got 'a\\x00b'"),
         ('encoder: "a\\nb"\nlr: x', "--lr takes a number or one of auto; got 'x'"),
+        ("masks: " + "9" * 5000, "--masks " + "9" * 200 + "... (5000 characters): neither a folder that exists"),
         ("help: 1", "'help' is no option of test"),
     ],
     ids=lambda value: value[:24],
