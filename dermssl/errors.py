@@ -5,10 +5,39 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 SHOWN = 10
+LONGEST = 200  # characters of a value that are shown
+LONGEST_SENTENCE = 2000
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one sentence with the culprit and the remedy; exit code 2."""
+    """A mistake in what the user gave: one sentence with the culprit and the remedy; exit code 2.
+
+    Several mistakes that are told at once are a sentence and a line each.
+    """
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*(in_one_line(cut(sentence, LONGEST_SENTENCE)) for sentence in sentences))
+
+    def __str__(self) -> str:
+        """The sentences, a line each."""
+        return "\n".join(self.args)
+
+
+def in_one_line(text: str) -> str:
+    """The text with line breaks, control characters and whatever else is not seen written as Python writes them."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """The text's beginning, and how long it was, where it is longer than that."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it: in quotes, in one line, not too long."""
+    return f"'{in_one_line(cut(str(value)))}'"
 
 
 @contextmanager
@@ -30,5 +59,5 @@ def one_sentence(prog: str) -> Iterator[None]:
 
 def first_ten(culprits: Sequence[object]) -> str:
     """The first ten of `culprits` with commas, and how many more there are."""
-    shown = ", ".join(map(str, culprits[:SHOWN]))
-    return shown if len(culprits) <= SHOWN else f"{shown} and {len(culprits) - SHOWN} more"
+    first = ", ".join(map(str, culprits[:SHOWN]))
+    return first if len(culprits) <= SHOWN else f"{first} and {len(culprits) - SHOWN} more"

@@ -1,11 +1,12 @@
 """How a command ends when its user made a mistake."""
 
+import pickle
 import subprocess
 import sys
 
 import pytest
 
-from dermssl.errors import UserError, first_ten, one_sentence
+from dermssl.errors import UserError, first_ten, one_sentence, shown
 
 
 def test_a_user_error_ends_with_code_2_and_its_sentence_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +64,14 @@ def test_a_command_with_a_mistake_says_one_line_and_ends_with_code_2(command: li
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"python -m {command[0]}: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_sentence_is_one_line_whatever_names_and_values_hold() -> None:
+    assert str(UserError("a\nb\x1b[31m\u202e\udcff: broken")) == r"a\nb\x1b[31m\u202e\udcff: broken"
+    assert str(UserError("one", "two\nthree")) == "one\ntwo\\nthree"
+    assert shown("x" * 70_000) == f"'{'x' * 200}... (70000 characters)'"
+    assert len(str(UserError("x" * 70_000))) < 2100
+
+
+def test_an_error_of_several_sentences_reaches_another_process_whole() -> None:
+    assert str(pickle.loads(pickle.dumps(UserError("one", "two")))) == "one\ntwo"
