@@ -28,15 +28,15 @@ from dermssl.weights.encoder import (
     feature_maps,
     feature_width,
     imagenet_state,
-    load_strictly,
     normalisation,
     pooled,
-    prove_equal,
     random_state,
     start_from,
 )
-from dermssl.weights.encoder_file import EncoderCard, sha256_of_tensors, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from dermssl.weights.hub import OFFLINE, has_cached_weights, hub_is_near
+from dermssl.weights.loading import load_strictly, prove_equal
+from dermssl.weights.tensor_file import sha256_of_tensors
 
 CATS = {281, 282, 283, 284, 285}  # tabby, tiger cat, Persian, Siamese, Egyptian
 ESPRESSO, MISSILE = 967, 657

@@ -13,16 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dermssl.errors import UserError
-from dermssl.weights import encoder_file
+from dermssl.weights import tensor_file
 from dermssl.weights.encoder_file import (
     EncoderCard,
     read_card,
     read_encoder_file,
-    read_tensors,
-    sha256_of_tensors,
     write_encoder_file,
-    write_tensors,
 )
+from dermssl.weights.tensor_file import read_tensors, sha256_of_tensors, write_tensors
 
 CARD = EncoderCard(
     encoder="resnet18",
@@ -207,7 +205,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part(path: Path, monkeypa
         part.write_bytes(b"half")
         raise RuntimeError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(encoder_file, "save_file", half)
+    monkeypatch.setattr(tensor_file, "save_file", half)
     with pytest.raises(UserError, match="no room left on the disk"):
         write_encoder_file(path, {"a": torch.zeros(1)}, CARD)
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -7,7 +7,8 @@ import torch
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import read_fields, write_encoder_file, write_tensors
+from dermssl.weights.encoder_file import write_encoder_file
+from dermssl.weights.tensor_file import read_fields, write_tensors
 from finetune.augmentation.fit import Fit
 from finetune.network.build import build_model
 from finetune.network.model_file import ModelCard, read_model, write_model
