@@ -104,14 +104,15 @@ def leaves(value: object, opened_containers: set[int], place: Place = ()) -> Ite
     """
     if isinstance(value, Blank):
         value = value.state
-    if not isinstance(value, Mapping | list | tuple):
+    is_container = isinstance(value, Mapping | list | tuple)
+    if len(place) > DEEPEST or (is_container and max(len(value), len(opened_containers)) > MOST):
+        raise ValueError(f"its entries lie more than {DEEPEST} deep, or are more than {MOST:,}")
+    if not is_container:
         yield place, value
         return
     if id(value) in opened_containers:
         return
     opened_containers.add(id(value))
-    if len(place) > DEEPEST or len(value) > MOST or len(opened_containers) > MOST:
-        raise ValueError(f"its entries lie more than {DEEPEST} deep, or are more than {MOST:,}")
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
         yield from leaves(item, opened_containers, (*place, *printable(str(key)).split(".")))
 

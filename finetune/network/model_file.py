@@ -13,7 +13,7 @@ from dermssl.bounds import numbers
 from dermssl.errors import UserError
 from dermssl.runs.seal import RESULT
 from dermssl.weights.card_schema import LARGEST_SIDE, Rule, as_tuple, between, card_of, is_of, quoted
-from dermssl.weights.encoder import Normalise, Three
+from dermssl.weights.encoder import Normalise, Three, build_encoder
 from dermssl.weights.loading import load_strictly, meta_state, refuse_misfit
 from dermssl.weights.tensor_file import read_tensors, write_tensors
 from finetune.augmentation.fit import Fit
@@ -22,6 +22,7 @@ from finetune.options.augment import FitName, Padding
 from finetune.options.decoder import ARGUMENTS, DECODERS, Decoder, DecoderConfig
 from finetune.scoring.inference import Cut
 
+ENCODER = "encoder."  # begins the names of the encoder's tensors in a network of smp
 NO_CARD = "give a run folder of `python -m finetune`"
 WIDEST = 2**13  # channels of a decoder's map, and any other number of its options
 RULES: Mapping[str, Rule] = {
@@ -138,6 +139,9 @@ def read_model(path: Path) -> tuple[nn.Module, ModelCard]:
     path = model_path(path)
     fields, tensors = read_tensors(path)
     card = model_card_from(fields, f"--model {path}")
+    expected = meta_state(partial(build_encoder, card.encoder))  # no memory is taken for what a card alone promises
+    own = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+    refuse_misfit({name: tensor for name, tensor in expected.items() if name in own}, own, str(path))
     build = partial(build_model, card.encoder, card.decoder, card.options)
-    refuse_misfit(meta_state(build), tensors, str(path))  # before memory is taken for what a card promises
+    refuse_misfit(meta_state(build), tensors, str(path))
     return load_strictly(build(), tensors, str(path)), card

@@ -81,11 +81,15 @@ def entry(**fields: object) -> bytes:
 
 
 ANY: Mapping[str, Form] = {
-    "empty": lambda *_: b"", "one byte": lambda *_: b"\x80", "zeros": lambda *_: bytes(4096),
+    "empty": lambda *_: b"",
+    "one byte": lambda *_: b"\x80",
+    "zeros": lambda *_: bytes(4096),
     "noise": lambda _, rng: rng.bytes(4096),
     "a text": lambda *_: b"these are not the weights that you look for\n" * 9,
-    "a page": lambda *_: b"<!DOCTYPE html><title>Log in</title>", "JSON": lambda *_: b'{"weights": []}          ',
-    "gzip": lambda good, _: gzip.compress(good[:4096]), "a tar": lambda good, _: tarred(good[:4096]),
+    "a page": lambda *_: b"<!DOCTYPE html><title>Log in</title>",
+    "JSON": lambda *_: b'{"weights": []}          ',
+    "gzip": lambda good, _: gzip.compress(good[:4096]),
+    "a tar": lambda good, _: tarred(good[:4096]),
     "a zip": lambda good, _: zipped({"a.txt": good[:4096]}),
     "a bomb": lambda *_: zipped({"archive/data.pkl": bytes(2**26), "archive/version": b"3\n"}),
     "HDF5": lambda *_: b"\x89HDF\r\n\x1a\n" + bytes(99),
@@ -96,19 +100,31 @@ ANY: Mapping[str, Form] = {
     "a checkpoint that sings": lambda *_: saved({"state_dict": {"w": torch.ones(2)}, "x": Canary()}),
     "an old checkpoint that sings": lambda *_: saved({"x": Canary()}, _use_new_zipfile_serialization=False),
     "a whole module": lambda *_: saved(torch.nn.Linear(2, 2)),
-    "truncated": truncated, "truncated early": lambda good, rng: truncated(good[:200], rng),
-    "a flipped bit": flipped, "a flipped bit early": lambda good, rng: flipped(good, rng, last=min(400, len(good))),
+    "truncated": truncated,
+    "truncated early": lambda good, rng: truncated(good[:200], rng),
+    "a flipped bit": flipped,
+    "a flipped bit early": lambda good, rng: flipped(good, rng, last=min(400, len(good))),
     "a flipped bit at the end": lambda good, rng: flipped(good, rng, first=max(0, len(good) - 400)),
-    "patched": patched, "longer": lambda good, rng: good + rng.bytes(100), "twice": lambda good, _: good + good,
-    "no length": lambda *_: headed(b"{}", 0), "a length of 2^63": lambda *_: headed(b"{}", 2**63),
-    "a length of 99 GB": lambda *_: headed(b'{"a": 1}', 99 * 10**9), "no header": lambda *_: headed(b""),
-    "a list for a header": lambda *_: headed(b"[1, 2, 3]   "), "a pickle for a header": lambda *_: headed(pickle.dumps(Canary())),
-    "null for a header": lambda *_: headed(b"null    "), "a header of a million brackets": lambda *_: headed(b'{"a":' + b"[" * 10**6),
-    "letters that are none": lambda *_: headed(b'{"\xff\xfe": 1}'), "texts that are numbers": lambda *_: headed(b'{"__metadata__": {"card": 7}}'),
-    "an unknown type": lambda *_: entry(dtype="F77"), "a negative shape": lambda *_: entry(shape=[-2]),
-    "a vast shape": lambda *_: entry(shape=[2**40, 2**40]), "offsets beyond": lambda *_: entry(data_offsets=[0, 2**50]),
-    "offsets that run back": lambda *_: entry(data_offsets=[8, 0]), "a shape of text": lambda *_: entry(shape="two"),
-}  # fmt: skip
+    "patched": patched,
+    "longer": lambda good, rng: good + rng.bytes(100),
+    "twice": lambda good, _: good + good,
+    "no length": lambda *_: headed(b"{}", 0),
+    "a length of 2^63": lambda *_: headed(b"{}", 2**63),
+    "a length of 99 GB": lambda *_: headed(b'{"a": 1}', 99 * 10**9),
+    "no header": lambda *_: headed(b""),
+    "a list for a header": lambda *_: headed(b"[1, 2, 3]   "),
+    "a pickle for a header": lambda *_: headed(pickle.dumps(Canary())),
+    "null for a header": lambda *_: headed(b"null    "),
+    "a header of a million brackets": lambda *_: headed(b'{"a":' + b"[" * 10**6),
+    "letters that are none": lambda *_: headed(b'{"\xff\xfe": 1}'),
+    "texts that are numbers": lambda *_: headed(b'{"__metadata__": {"card": 7}}'),
+    "an unknown type": lambda *_: entry(dtype="F77"),
+    "a negative shape": lambda *_: entry(shape=[-2]),
+    "a vast shape": lambda *_: entry(shape=[2**40, 2**40]),
+    "offsets beyond": lambda *_: entry(data_offsets=[0, 2**50]),
+    "offsets that run back": lambda *_: entry(data_offsets=[8, 0]),
+    "a shape of text": lambda *_: entry(shape="two"),
+}
 
 
 def rewritten(
@@ -164,37 +180,80 @@ def listed(table: pd.DataFrame) -> Form:
 
 
 CARDS: Mapping[str, Form] = {
-    "a card of size 0": carded(image_size=-1), "a size of text": carded(image_size="large"), "a vast size": carded(image_size=10**9),
-    "a size of nan": carded(image_size=float("nan")), "std 0": carded(std=[0, 0.2, 0.2]), "std nan": carded(std=[float("nan")] * 3),
-    "two means": carded(mean=[0.5, 0.5]), "means of text": carded(mean="none"), "means of 255": carded(mean=[123.7, 116.3, 103.5]),
-    "an encoder of the hub": carded(encoder="tu-hf-hub:evil/repo"), "an encoder of a folder": carded(encoder="tu-local-dir:/etc"),
-    "an encoder's tag of the hub": carded(encoder="tu-resnet18.hf-hub:evil"), "no encoder": carded(encoder=None),
-    "an encoder of two lines": carded(encoder="resnet18\nrm -rf"), "a list of encoders": carded(encoder=["resnet18"]),
-    "another encoder": carded(encoder="resnet18"), "a giant encoder": carded(encoder="tu-eva_giant_patch14_224"),
-    "a card that is a list": with_text(card="[1, 2]"), "a card that is null": with_text(card="null"), "a card of pairs": with_text(card='[["a", 1]]'),
-    "a card of brackets": with_text(card="[" * 10**5), "an empty card": with_text(card="{}"), "a card of no JSON": with_text(card="\x00{"),
-    "nan": with_tensors(lambda t: first(t, fill=torch.nan)), "infinity": with_tensors(lambda t: first(t, fill=-torch.inf)),
-    "a tensor of 64 bits": with_tensors(lambda t: first(t, dtype=torch.float64)), "a tensor of 8 bits": with_tensors(lambda t: first(t, dtype=torch.float8_e4m3fn)),
-    "a tensor of bytes": with_tensors(lambda t: first(t, dtype=torch.uint8)), "a complex tensor": with_tensors(lambda t: first(t, dtype=torch.complex64)),
-    "an empty tensor": with_tensors(lambda t: first(t, torch.zeros(0))), "one tensor less": with_tensors(lambda t: t.pop(min(t))),
-    "one tensor more": with_tensors(lambda t: t.update({"register_tokens": torch.zeros(3)})), "no tensors": with_tensors(lambda t: t.clear()),
+    "a card of size 0": carded(image_size=-1),
+    "a size of text": carded(image_size="large"),
+    "a vast size": carded(image_size=10**9),
+    "a size of nan": carded(image_size=float("nan")),
+    "std 0": carded(std=[0, 0.2, 0.2]),
+    "std nan": carded(std=[float("nan")] * 3),
+    "two means": carded(mean=[0.5, 0.5]),
+    "means of text": carded(mean="none"),
+    "means of 255": carded(mean=[123.7, 116.3, 103.5]),
+    "an encoder of the hub": carded(encoder="tu-hf-hub:evil/repo"),
+    "an encoder of a folder": carded(encoder="tu-local-dir:/etc"),
+    "an encoder's tag of the hub": carded(encoder="tu-resnet18.hf-hub:evil"),
+    "no encoder": carded(encoder=None),
+    "an encoder of two lines": carded(encoder="resnet18\nrm -rf"),
+    "a list of encoders": carded(encoder=["resnet18"]),
+    "another encoder": carded(encoder="resnet18"),
+    "a giant encoder": carded(encoder="tu-eva_giant_patch14_224"),
+    "a card that is a list": with_text(card="[1, 2]"),
+    "a card that is null": with_text(card="null"),
+    "a card of pairs": with_text(card='[["a", 1]]'),
+    "a card of brackets": with_text(card="[" * 10**5),
+    "an empty card": with_text(card="{}"),
+    "a card of no JSON": with_text(card="\x00{"),
+    "nan": with_tensors(lambda t: first(t, fill=torch.nan)),
+    "infinity": with_tensors(lambda t: first(t, fill=-torch.inf)),
+    "a tensor of 64 bits": with_tensors(lambda t: first(t, dtype=torch.float64)),
+    "a tensor of 8 bits": with_tensors(lambda t: first(t, dtype=torch.float8_e4m3fn)),
+    "a tensor of bytes": with_tensors(lambda t: first(t, dtype=torch.uint8)),
+    "a complex tensor": with_tensors(lambda t: first(t, dtype=torch.complex64)),
+    "an empty tensor": with_tensors(lambda t: first(t, torch.zeros(0))),
+    "one tensor less": with_tensors(lambda t: t.pop(min(t))),
+    "one tensor more": with_tensors(lambda t: t.update({"register_tokens": torch.zeros(3)})),
+    "no tensors": with_tensors(lambda t: t.clear()),
     "a name of two lines": with_tensors(lambda t: t.update({"a\nb\x1b[2J": torch.zeros(3)})),
-}  # fmt: skip
+}
 SEEN: Mapping[str, Form] = {
-    "a list of no letters": with_text(seen="\x00\xff"), "a list that is null": with_text(seen="null"), "an empty list": with_text(seen=""),
+    "a list of no letters": with_text(seen="\x00\xff"),
+    "a list that is null": with_text(seen="null"),
+    "an empty list": with_text(seen=""),
     "a list of other columns": listed(pd.DataFrame({"a": [1]})),
-    "a list of numbers": listed(pd.DataFrame({name: [1] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]})),
-    "a list of nothing": listed(pd.DataFrame({name: [None] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]})),
-    "a list without rows": listed(pd.DataFrame(columns=["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"], dtype=str)),
-    "a list of other digits": listed(pd.DataFrame({name: ["abc"] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]})),
-}  # fmt: skip
+    "a list of numbers": listed(
+        pd.DataFrame(
+            {name: [1] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]}
+        )
+    ),
+    "a list of nothing": listed(
+        pd.DataFrame(
+            {name: [None] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]}
+        )
+    ),
+    "a list without rows": listed(
+        pd.DataFrame(columns=["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"], dtype=str)
+    ),
+    "a list of other digits": listed(
+        pd.DataFrame(
+            {name: ["abc"] for name in ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]}
+        )
+    ),
+}
 MODELS: Mapping[str, Form] = {
-    "a threshold of nan": carded(threshold=float("nan")), "a threshold of 7": carded(threshold=7), "no threshold": carded(threshold="half"),
-    "a decoder of nobody": carded(decoder="os.system"), "no decoder": carded(decoder=None), "a fit of nobody": carded(fit="evil"),
-    "symmetries of text": carded(symmetries="yes"), "a cache of 0": carded(cache_size=0), "a depth of 99": carded(encoder_depth=99),
-    "options that are a list": carded(decoder_options=[1]), "an option of nobody": carded(decoder_options={"--seed": 5}),
-    "vast channels": carded(decoder_options={"decoder_channels": [10**9]}), "channels of text": carded(decoder_options={"decoder_channels": "wide"}),
-}  # fmt: skip
+    "a threshold of nan": carded(threshold=float("nan")),
+    "a threshold of 7": carded(threshold=7),
+    "no threshold": carded(threshold="half"),
+    "a decoder of nobody": carded(decoder="os.system"),
+    "no decoder": carded(decoder=None),
+    "a fit of nobody": carded(fit="evil"),
+    "symmetries of text": carded(symmetries="yes"),
+    "a cache of 0": carded(cache_size=0),
+    "a depth of 99": carded(encoder_depth=99),
+    "options that are a list": carded(decoder_options=[1]),
+    "an option of nobody": carded(decoder_options={"--seed": 5}),
+    "vast channels": carded(decoder_options={"decoder_channels": [10**9]}),
+    "channels of text": carded(decoder_options={"decoder_channels": "wide"}),
+}
 
 
 def nested(depth: int) -> list[object]:
@@ -209,9 +268,15 @@ def pickled(build: Callable[[], object]) -> Form:
 
 
 PICKLES: Mapping[str, Form] = {
-    "lists in lists": pickled(lambda: nested(400)), "a name of a million dots": pickled(lambda: {"." * 10**6: torch.ones(2)}),
-    "a key of 5000 digits": pickled(lambda: {10**5000: torch.ones(2)}), "two million numbers": pickled(lambda: {"w": torch.ones(2), "x": [0] * (2 * 10**6)}),
-    "a tensor without values": pickled(lambda: {"conv1.weight": torch.ones(2, device="meta")}), "a sparse tensor": pickled(lambda: {"w": torch.eye(3).to_sparse()}),
-    "a tensor of a billion equal numbers": pickled(lambda: {"w": torch.ones(1).expand(10**9)}), "a number": pickled(lambda: 7),
-    "a list": pickled(lambda: [1, 2]), "no tensors in a table": pickled(lambda: {"state_dict": {}}), "a text with pictures": pickled(lambda: {"a\nb\x1b[2J": torch.ones(2)}),
-}  # fmt: skip
+    "lists in lists": pickled(lambda: nested(400)),
+    "a name of a million dots": pickled(lambda: {"." * 10**6: torch.ones(2)}),
+    "a key of 5000 digits": pickled(lambda: {10**5000: torch.ones(2)}),
+    "a million numbers and more": pickled(lambda: {"w": torch.ones(2), "x": [0] * (10**6 + 2)}),
+    "a tensor without values": pickled(lambda: {"conv1.weight": torch.ones(2, device="meta")}),
+    "a sparse tensor": pickled(lambda: {"w": torch.eye(3).to_sparse()}),
+    "a tensor of a billion equal numbers": pickled(lambda: {"w": torch.ones(1).expand(10**9)}),
+    "a number": pickled(lambda: 7),
+    "a list": pickled(lambda: [1, 2]),
+    "no tensors in a table": pickled(lambda: {"state_dict": {}}),
+    "a text with pictures": pickled(lambda: {"a\nb\x1b[2J": torch.ones(2)}),
+}

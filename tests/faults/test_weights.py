@@ -1,4 +1,4 @@
-"""Every reader of a file of weights, given what is damaged or hostile: a sentence within a second, and nothing is run."""
+"""Every reader of a file of weights, given damaged or hostile ones: a sentence within a second, and nothing is run."""
 
 import dataclasses
 import json
@@ -122,15 +122,19 @@ def outside(model: onnx.ModelProto) -> None:
 
 
 ONNX: Mapping[str, Form] = {
-    "weights elsewhere": graphed(outside), "an unknown step": graphed(lambda m: setattr(m.graph.node[2], "op_type", "System")),
-    "no input": graphed(lambda m: m.graph.input.pop()), "another input": graphed(lambda m: setattr(m.graph.input[0], "name", "x")),
+    "weights elsewhere": graphed(outside),
+    "an unknown step": graphed(lambda m: setattr(m.graph.node[2], "op_type", "System")),
+    "no input": graphed(lambda m: m.graph.input.pop()),
+    "another input": graphed(lambda m: setattr(m.graph.input[0], "name", "x")),
     "nan": graphed(lambda m: m.graph.initializer[0].float_data.__setitem__(0, float("nan"))),
-    "another size": graphed(lambda _: None, image_size=64), "a vast size": graphed(lambda _: None, image_size=10**9),
-    "an encoder of the hub": graphed(lambda _: None, encoder="tu-hf-hub:evil/repo"), "a threshold of 7": graphed(lambda _: None, threshold=7),
+    "another size": graphed(lambda _: None, image_size=64),
+    "a vast size": graphed(lambda _: None, image_size=10**9),
+    "an encoder of the hub": graphed(lambda _: None, encoder="tu-hf-hub:evil/repo"),
+    "a threshold of 7": graphed(lambda _: None, threshold=7),
     "no card": lambda good, _: sealed(onnx.load_model_from_string(good), "null"),
     "a card of brackets": lambda good, _: sealed(onnx.load_model_from_string(good), "[" * 10**5),
     "no graph": lambda *_: sealed(onnx.ModelProto(), {}),
-}  # fmt: skip
+}
 
 
 def state_file(path: Path) -> Path:
@@ -144,13 +148,18 @@ def state() -> dict[str, object]:
 
 
 STATES: Mapping[str, Form] = {
-    f"a state without {key}": lambda *_, key=key: saved({k: v for k, v in state().items() if k != key}) for key in state()
+    f"a state without {key}": lambda *_, key=key: saved({k: v for k, v in state().items() if k != key})
+    for key in state()
 } | {
     "another network": lambda *_: saved({**state(), "state_dict": nn.Linear(3, 3).state_dict()}),
-    "another shape": lambda *_: saved({**state(), "state_dict": {"layer.weight": torch.ones(3), "layer.bias": torch.ones(2)}}),
-    "nan": lambda *_: saved({**state(), "state_dict": {"layer.weight": torch.full((2, 2), torch.nan), "layer.bias": torch.ones(2)}}),
+    "another shape": lambda *_: saved(
+        {**state(), "state_dict": {"layer.weight": torch.ones(3), "layer.bias": torch.ones(2)}}
+    ),
+    "nan": lambda *_: saved(
+        {**state(), "state_dict": {"layer.weight": torch.full((2, 2), torch.nan), "layer.bias": torch.ones(2)}}
+    ),
     "numbers for tensors": lambda *_: saved({**state(), "state_dict": {"layer.weight": 1, "layer.bias": 2}}),
-}  # fmt: skip
+}
 
 
 def imported(path: Path) -> None:

@@ -233,3 +233,29 @@ def test_the_hash_changes_with(change: Callable[[dict[str, Tensor]], object]) ->
     changed = tensors()
     change(changed)
     assert sha256_of_tensors(changed) != sha256_of_tensors(tensors())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"image_size": -1}, "its card's image_size is -1, and not a whole number from 0 to"),
+        ({"std": [0, 1, 1]}, "its card's std is [0, 1, 1], and not three numbers in (0, 1]"),
+        ({"encoder": "tu-hf-hub:evil/repo"}, 'is "tu-hf-hub:evil/repo", and not an encoder\'s name that'),
+        (
+            {"encoder": "tu-local-dir:/etc"},
+            "and not an encoder's name that segmentation-models-pytorch or timm has here",
+        ),
+        ({"method": "a\nb"}, 'its card\'s method is "a\\nb", and not a line of text'),
+    ],
+)
+def test_a_card_that_no_pretraining_writes_is_refused_by_its_field(
+    fields: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    write_tensors(tmp_path / "a", tensors(), {**vars(CARD), **fields})
+    assert said in refusal(tmp_path / "a", read_card)
+
+
+@pytest.mark.parametrize("number", [torch.nan, -torch.inf])
+def test_a_tensor_that_is_not_finite_is_refused_by_its_name(number: float, tmp_path: Path) -> None:
+    write_encoder_file(tmp_path / "a", {"good": torch.ones(2), "bad": torch.tensor([1, number])}, CARD)
+    assert "its tensor 'bad' holds NaN or infinity" in refusal(tmp_path / "a")
