@@ -115,7 +115,7 @@ def stand_in_order(parts: Place, place: Place) -> bool:
     return all(part in remaining for part in parts)
 
 
-def method_of(place: Place, file: Iterable[Place]) -> str:
+def pretraining_told_by(place: Place, file: Iterable[Place]) -> str:
     """How an encoder at this place was pretrained, as far as the file's structure tells; else nothing.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 
 from dermssl.errors import UserError
 from dermssl.weights.file_kind import PICKLE, TORCH, kind_of
-from dermssl.weights.tensor_file import shortened
+from dermssl.weights.tensor_file import in_a_short_line
 
 EXPECTED = "checkpoint of torch"
 
@@ -98,7 +98,7 @@ def no_checkpoint(file: Path, error: Exception) -> str:
     kind = kind_of(file)
     if kind is TORCH:
         detail = str(error).rpartition("error: ")[2].strip().split(". ")[0].partition("\n")[0]
-        return f"{file}: damaged, or no {EXPECTED} ({shortened(detail) or type(error).__name__}); copy it again"
+        return f"{file}: damaged, or no {EXPECTED} ({in_a_short_line(detail) or type(error).__name__}); copy it again"
     if kind is not None:
         return kind.sentence(file, EXPECTED)
     with file.open("rb") as stream:

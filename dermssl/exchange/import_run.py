@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.candidates import choose_encoder, method_of, origin_of
+from dermssl.exchange.candidates import choose_encoder, origin_of, pretraining_told_by
 from dermssl.exchange.foreign import ForeignCheckpoint, read_foreign_checkpoint
 from dermssl.exchange.import_config import ImportConfig
 from dermssl.exchange.pixel_statistics import PixelStatistics, pixel_statistics
@@ -70,7 +70,7 @@ def run(config: ImportConfig) -> Path:
     print(f"features: {comparison(encoder, match, source, config.encoder)}")
 
     # The file, with a card that says where it is from.
-    pixels = pixels_of(config, match, checkpoint)
+    pixels = chosen_statistics(config, match, checkpoint)
     card = imported_card(config, match, checkpoint, pixels)
     seen = read_seen(config.file) if checkpoint.card else None
     write_encoder_file(config.place, tensors, card, seen)
@@ -158,7 +158,7 @@ def comparison(encoder: nn.Module, match: EncoderMatch, source: SourceModel, nam
     return f"equal to those of {source.title}{source.remark}: largest difference {difference:.1g}"
 
 
-def pixels_of(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> PixelStatistics:
+def chosen_statistics(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> PixelStatistics:
     """What pixels it was trained on: as the user says, and else as the file does or its library."""
     if config.mean and config.std:
         return PixelStatistics(cast(Three, config.mean), cast(Three, config.std), "as given")
@@ -178,7 +178,7 @@ def imported_card(
     if own.get("encoder") == config.encoder and {"method", "mean", "std"} <= own.keys():
         card = card_from_fields(config.file, own)
     else:
-        method = method_of(match.prefix, checkpoint.tensors) or UNKNOWN
+        method = pretraining_told_by(match.prefix, checkpoint.tensors) or UNKNOWN
         card = EncoderCard(encoder=config.encoder, method=method, mean=pixels.mean, std=pixels.std)
     source = {
         "file": config.file.name, "sha256": sha256_of(config.file), "prefix": ".".join(match.prefix),

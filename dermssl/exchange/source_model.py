@@ -12,7 +12,7 @@ from dermssl.exchange.recognise import Dialect
 from dermssl.weights.encoder import build_encoder
 from dermssl.weights.known_encoders import is_known_to_timm
 from dermssl.weights.library_names import classifier, counterparts
-from dermssl.weights.tensor_file import shortened
+from dermssl.weights.tensor_file import in_a_short_line
 
 
 class SourceModel(NamedTuple):
@@ -42,7 +42,9 @@ def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], 
         model = build_source(dialect, name)
         if load_under_names(model, dialect, tensors):
             title = title_of(dialect, name)
-            remark = f" (the file names '{shortened(architecture)}', which is no network there that takes its tensors)"
+            remark = (
+                f" (the file names '{in_a_short_line(architecture)}', which is no network there that takes its tensors)"
+            )
             return SourceModel(model, title, "" if architecture in ("", name, encoder) else remark)
     raise AssertionError(f"{dialect} are not those of {title_of(dialect, usual)}")
 

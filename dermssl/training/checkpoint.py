@@ -14,7 +14,7 @@ from dermssl.errors import UserError
 from dermssl.files import sha256_of, whole_folder, write_json
 from dermssl.parallel import rank, world
 from dermssl.training.device import Precision
-from dermssl.weights.tensor_file import is_finite, shortened
+from dermssl.weights.tensor_file import in_a_short_line, is_finite
 
 # What Lightning writes and reads back, and of what kind each is.
 PARTS: Mapping[str, type] = {
@@ -101,7 +101,9 @@ def refuse_other_state(state: Path, module: LightningModule) -> None:
     try:
         content = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a stranger's bytes can make torch's reader raise anything
-        raise UserError(replaced(state, shortened(str(error).partition(". ")[0]) or type(error).__name__)) from error
+        raise UserError(
+            replaced(state, in_a_short_line(str(error).partition(". ")[0]) or type(error).__name__)
+        ) from error
     parts = content if isinstance(content, dict) else {}
     absent = [key for key, kind in PARTS.items() if not isinstance(parts.get(key), kind)]
     if absent:
@@ -111,7 +113,7 @@ def refuse_other_state(state: Path, module: LightningModule) -> None:
     shapes = {name: tensor.shape for name, tensor in theirs.items() if isinstance(tensor, Tensor)}
     culprit = min(map(str, alien)) if alien else next((n for n in own if own[n].shape != shapes.get(n)), None)
     if culprit is not None:
-        raise UserError(replaced(state, f"'{shortened(culprit)}' is not as in the network"))
+        raise UserError(replaced(state, f"'{in_a_short_line(culprit)}' is not as in the network"))
     broken = next((name for name, tensor in theirs.items() if not is_finite(tensor)), None)
     if broken is not None:
         raise UserError(replaced(state, f"'{broken}' holds NaN or infinity"))
@@ -133,7 +135,7 @@ def precision_of_checkpoint(state: Path) -> str:
     """
     precision = context_of(state).get("precision")
     if precision not in get_args(Precision):
-        raise UserError(replaced(state, f"it was trained in the precision {shortened(str(precision))!r}"))
+        raise UserError(replaced(state, f"it was trained in the precision {in_a_short_line(str(precision))!r}"))
     return str(precision)
 
 

@@ -60,7 +60,7 @@ def card_of(kind: type[C], fields: Mapping[str, object], rules: Mapping[str, Rul
         rule = {**RULES, **rules}.get(name)
         if not is_of(value, hints[name]) or not (rule is None or rule.holds(value)):
             words = rule.words if rule else in_words(hints[name])
-            raise UserError(f"{origin}: its card's {name} is {quoted(fields[name])}, and not {words}; {remedy}")
+            raise UserError(f"{origin}: its card's {name} is {json_in_a_line(fields[name])}, and not {words}; {remedy}")
     return kind(**values)
 
 
@@ -110,7 +110,7 @@ def in_words(hint: Any) -> str:
     return plain.get(hint, "a list" if tuple in (hint, get_origin(hint)) else "a table")
 
 
-def quoted(value: object) -> str:
+def json_in_a_line(value: object) -> str:
     """A value of a file as a sentence shows it: in one line, and short."""
     text = json.dumps(value, default=str)
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."

@@ -79,7 +79,7 @@ def build_encoder(name: str) -> nn.Module:
     Raises:
         UserError: If neither smp nor timm (names with `tu-`) knows it, or it gives no feature maps.
     """
-    refuse_unknown(name)
+    refuse_unknown_encoder(name)
     try:
         return library_encoder(name, pretrained=False)
     except (ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
@@ -88,7 +88,7 @@ def build_encoder(name: str) -> nn.Module:
         ) from error
 
 
-def refuse_unknown(name: str) -> None:
+def refuse_unknown_encoder(name: str) -> None:
     """Stops at a name that neither library has, before either is asked: timm would look for some in a network."""
     if not is_known(name):
         raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dermssl.errors import UserError, first_ten
-from dermssl.weights.tensor_file import shortened
+from dermssl.weights.tensor_file import in_a_short_line
 
 State = Mapping[str, Tensor]
 
@@ -33,7 +33,7 @@ def refuse_misfit(expected: State, tensors: State, origin: str) -> None:
         k for k in sorted(expected.keys() & tensors.keys()) if shape_and_type(expected[k]) != shape_and_type(tensors[k])
     ]
     if missing or extra or shapes:
-        culprits = first_ten([shortened(name) for name in [*missing, *extra, *shapes][:3]])
+        culprits = first_ten([in_a_short_line(name) for name in [*missing, *extra, *shapes][:3]])
         raise UserError(
             f"{origin}: not this encoder's weights: of {len(expected)} tensors {len(missing)} are missing, "
             f"{len(extra)} unexpected, {len(shapes)} of another shape or type (first: {culprits}); make the file "

@@ -68,7 +68,7 @@ def refuse_not_finite(path: Path, tensors: Tensors) -> None:
     for name, tensor in tensors.items():
         if not is_finite(tensor):
             raise UserError(
-                f"{path}: its tensor '{shortened(name)}' holds NaN or infinity, so its training broke; "
+                f"{path}: its tensor '{in_a_short_line(name)}' holds NaN or infinity, so its training broke; "
                 "take weights from before that"
             )
 
@@ -140,9 +140,9 @@ def foreign_file(path: Path, error: Exception) -> str:
 
 def short_reason(error: Exception) -> str:
     """What an error of a library says of a file, in one short line; its kind where it says nothing."""
-    return shortened(str(error).removeprefix("Error while deserializing header: ")) or type(error).__name__
+    return in_a_short_line(str(error).removeprefix("Error while deserializing header: ")) or type(error).__name__
 
 
-def shortened(text: str) -> str:
+def in_a_short_line(text: str) -> str:
     """A library's words in one short line, without letters that a terminal would obey."""
     return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:LONGEST]

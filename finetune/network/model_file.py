@@ -12,7 +12,7 @@ from torch import nn
 from dermssl.bounds import numbers
 from dermssl.errors import UserError
 from dermssl.runs.seal import RESULT
-from dermssl.weights.card_schema import LARGEST_SIDE, Rule, as_tuple, between, card_of, is_of, quoted
+from dermssl.weights.card_schema import LARGEST_SIDE, Rule, as_tuple, between, card_of, is_of, json_in_a_line
 from dermssl.weights.encoder import Normalise, Three, build_encoder
 from dermssl.weights.loading import load_strictly, meta_state, refuse_misfit
 from dermssl.weights.tensor_file import read_tensors, write_tensors
@@ -104,7 +104,7 @@ def refuse_other_decoder(card: ModelCard, origin: str) -> None:
         widest = max(numbers(value), default=0)
         if name not in ARGUMENTS or not is_of(value, hints[name]) or widest > WIDEST:
             raise UserError(
-                f"{origin}: its card's {name} is {quoted(card.options[name])}, which no decoder takes; {NO_CARD}"
+                f"{origin}: its card's {name} is {json_in_a_line(card.options[name])}, which no decoder takes; {NO_CARD}"
             )
     try:
         DecoderConfig(decoder=cast(Decoder, card.decoder), **cast("dict[str, Any]", options))

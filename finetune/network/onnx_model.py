@@ -20,7 +20,7 @@ from dermssl.files import whole_file
 from dermssl.training.device import Precision
 from dermssl.weights.encoder import Normalise
 from dermssl.weights.onnx_file import write_onnx
-from dermssl.weights.tensor_file import short_reason, shortened
+from dermssl.weights.tensor_file import in_a_short_line, short_reason
 from finetune.network.model_file import ModelCard, model_card_from
 from finetune.scoring.inference import Probability
 
@@ -98,7 +98,7 @@ class OnnxSegmenter:
         try:
             self.session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # those of onnxruntime have no class in common
-            raise UserError(f"--model {path}: {OTHER} ({shortened(str(error))}); {ANEW}") from error
+            raise UserError(f"--model {path}: {OTHER} ({in_a_short_line(str(error))}); {ANEW}") from error
         refuse_other_ends(self.session, self.card, f"--model {path}")
 
     def __call__(self, squares: Pixels) -> Probability:
@@ -123,24 +123,24 @@ def card_of_graph(content: bytes, origin: str) -> ModelCard:
     try:
         model = onnx.load_model_from_string(content)
         fields = json.loads({entry.key: entry.value for entry in model.metadata_props}[CARD])
-        if any(uses_external_data(tensor) for tensor in tensors_in(model.graph)):
+        if any(uses_external_data(tensor) for tensor in tensors_of_graph(model.graph)):
             raise ValueError("it keeps weights in other files")
         weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     except Exception as error:  # a stranger's bytes can make onnx's reader raise anything
         raise UserError(f"{origin}: {OTHER} ({short_reason(error)}); {ANEW}") from error
     broken = [name for name, values in weights.items() if values.dtype.kind == "f" and not np.isfinite(values).all()]
     if broken:
-        raise UserError(f"{origin}: its tensor '{shortened(broken[0])}' holds NaN or infinity; {ANEW}")
+        raise UserError(f"{origin}: its tensor '{in_a_short_line(broken[0])}' holds NaN or infinity; {ANEW}")
     return model_card_from(fields if isinstance(fields, dict) else {}, origin)
 
 
-def tensors_in(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def tensors_of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Every tensor of a graph, those of graphs within it too."""
     yield from graph.initializer
     for attribute in (attribute for node in graph.node for attribute in node.attribute):
         yield from (attribute.t, *attribute.tensors)
         for inner in (attribute.g, *attribute.graphs):
-            yield from tensors_in(inner)
+            yield from tensors_of_graph(inner)
 
 
 def refuse_other_ends(session: onnxruntime.InferenceSession, card: ModelCard, origin: str) -> None:

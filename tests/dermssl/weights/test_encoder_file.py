@@ -188,7 +188,7 @@ def test_a_folder_is_not_taken_for_a_file(tmp_path: Path) -> None:
 def test_the_file_of_another_kind_of_network_is_no_encoder(tmp_path: Path) -> None:
     write_tensors(tmp_path / "model.safetensors", tensors(), {"encoder": "resnet18", "decoder": "unet"})
     assert refusal(tmp_path / "model.safetensors").endswith(
-        "not an encoder's card; --init takes a file of `python -m pretrain`"
+        "not an encoder's file: its card lacks method; --init takes a file of `python -m pretrain`"
     )
     assert read_tensors(tmp_path / "model.safetensors")[0]["decoder"] == "unet"
 
