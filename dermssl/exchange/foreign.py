@@ -104,16 +104,16 @@ def leaves(value: object, opened_containers: set[int], place: Place = ()) -> Ite
     """
     if isinstance(value, Blank):
         value = value.state
-    is_container = isinstance(value, Mapping | list | tuple)
-    if len(place) > DEEPEST or (is_container and max(len(value), len(opened_containers)) > MOST):
+    entries = value if isinstance(value, Mapping | list | tuple) else ()
+    if len(place) > DEEPEST or max(len(entries), len(opened_containers)) > MOST:
         raise ValueError(f"its entries lie more than {DEEPEST} deep, or are more than {MOST:,}")
-    if not is_container:
+    if entries is not value:
         yield place, value
         return
     if id(value) in opened_containers:
         return
     opened_containers.add(id(value))
-    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+    for key, item in entries.items() if isinstance(entries, Mapping) else enumerate(entries):
         yield from leaves(item, opened_containers, (*place, *printable(str(key)).split(".")))
 
 

@@ -104,7 +104,8 @@ def refuse_other_decoder(card: ModelCard, origin: str) -> None:
         widest = max(numbers(value), default=0)
         if name not in ARGUMENTS or not is_of(value, hints[name]) or widest > WIDEST:
             raise UserError(
-                f"{origin}: its card's {name} is {json_in_a_line(card.options[name])}, which no decoder takes; {NO_CARD}"
+                f"{origin}: its card's {name} is {json_in_a_line(card.options[name])}, which no "
+                f"decoder takes; {NO_CARD}"
             )
     try:
         DecoderConfig(decoder=cast(Decoder, card.decoder), **cast("dict[str, Any]", options))
