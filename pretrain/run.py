@@ -21,7 +21,14 @@ from dermssl.runs.costs import costs, forget_peak, usual_rate
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing, identity, open_run, write_table
 from dermssl.splits.leaks import seen_rows
-from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
+from dermssl.training.checkpoint import (
+    Checkpoints,
+    context_now,
+    newest_whole,
+    position,
+    precision_of_checkpoint,
+    resuming,
+)
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
@@ -183,7 +190,7 @@ def precision_of(config: PretrainConfig, start: Start, device: torch.device, new
     """The precision that is asked for; `auto` is what the newest checkpoint was trained in, else the quickest."""
     if config.precision != "auto":
         return config.precision
-    return quickest(config, start, device) if newest is None else str(context_of(newest)["precision"])
+    return quickest(config, start, device) if newest is None else precision_of_checkpoint(newest)
 
 
 def quickest(config: PretrainConfig, start: Start, device: torch.device) -> str:

@@ -26,7 +26,7 @@ def incomplete_encoder(checkpoint: ForeignCheckpoint, layout: EncoderLayout, pre
         names = ", ".join(".".join(place) for place in list(checkpoint.tensors)[:3])
         lacks, table = f"none {total} is there (the file begins with {names})", ""
     elif best.surplus:
-        more, table = f"{len(best.surplus)} more between them", ""
+        more, table = f"{len(best.surplus)} more between or beside them", ""
         lacks = f"all {total[3:]} are there at {best.where}, and {more} of another network (first: {best.surplus[0]})"
     else:
         lacks = f"{len(best.missing)} {total} are missing or of another shape at {best.where}"
@@ -44,8 +44,13 @@ def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | N
     other = other_encoder(checkpoint, layout.encoder)
     if other:
         return f"its tensors are those of --as {other}"
+    if best is not None and best.surplus:
+        return (
+            "name the network that it is with --as; no encoder of a similar name has these, and without them its "
+            "features would be others"
+        )
     differing = [] if best is None else [name for name in best.missing if name not in layout.spare]
-    if best is None or best.surplus or len(differing) > FEW * len(layout.tensors):
+    if best is None or len(differing) > FEW * len(layout.tensors):
         return "name the encoder that it is with --as"
     stem = stem_remedy(checkpoint, layout, best, differing[0]) if len(differing) == 1 else ""
     return stem or (

@@ -20,6 +20,7 @@ from dermssl.errors import UserError
 from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
+from dermssl.training.checkpoint import refuse_other_state
 from dermssl.training.divergence import loss_in_digits
 
 EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
@@ -185,6 +186,8 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+        if resume is not None:
+            refuse_other_state(resume, module)
         try:
             trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
         except torch.OutOfMemoryError as error:

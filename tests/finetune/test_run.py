@@ -28,7 +28,8 @@ from dermssl.splits.official import split_of
 from dermssl.training.checkpoint import newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import read_tensors, write_encoder_file
+from dermssl.weights.encoder_file import write_encoder_file
+from dermssl.weights.tensor_file import read_tensors
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.network.model_file import read_model
 from finetune.options.config import FinetuneConfig
