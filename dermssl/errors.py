@@ -1,8 +1,12 @@
 """The one error that a user is meant to read, and how a command ends with it."""
 
+import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from dermssl.signals import Listener, Stopped, listening
 
 SHOWN = 10
 LONGEST = 200  # characters of a value that are shown
@@ -44,17 +48,38 @@ def shown(value: object) -> str:
 def one_sentence(prog: str) -> Iterator[None]:
     """Ends the process with exit code 2 and the sentence alone, where the body raises a `UserError`.
 
-    The command stands before the sentence, unless it begins with it.
+    The command stands before the sentence, unless it begins with it. A signal that asks the command to end, whatever
+    libraries make of it, ends it with the code that shells give to that signal and the command that goes on.
     """
-    try:
-        yield
-    except UserError as error:
-        text = str(error)
-        print(text if text.startswith(prog) else f"{prog}: {text}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print(f"\n{prog}: stopped; what was finished is kept", file=sys.stderr)
-        raise SystemExit(130) from None
+    with listening(prog) as listener:
+        try:
+            yield
+        except UserError as error:
+            text = str(error)
+            print(text if text.startswith(prog) else f"{prog}: {text}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except BaseException as error:
+            number = signal_behind(error, listener)
+            if number is None:
+                raise
+            with suppress(OSError):  # a terminal that was closed
+                print(f"\n{prog}: {stop_in_words(prog, number, listener)}", file=sys.stderr, flush=True)
+            raise SystemExit(128 + number) from None
+
+
+def signal_behind(error: BaseException, listener: Listener | None) -> int | None:
+    """The signal that an exception came of; libraries turn what was raised into exits and errors of their own."""
+    if isinstance(error, Stopped):
+        return error.number
+    if listener is not None and listener.has_heard():
+        return listener.heard
+    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+
+
+def stop_in_words(prog: str, number: int, listener: Listener | None) -> str:
+    """What a stopped command says: by which signal, and the command that goes on."""
+    words = (listener.continuation if listener is not None else "") or shlex.join(sys.argv[1:])
+    return f"stopped by {signal.Signals(number).name}; what was finished is kept; go on with: {prog} {words}".rstrip()
 
 
 def first_ten(culprits: Sequence[object]) -> str:

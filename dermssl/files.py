@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from dermssl.errors import UserError
 from dermssl.wording import room
+from dermssl.parts import part_prefix, sweep_parts_once
 
 ELSEWHERE = "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set"
 
@@ -24,13 +24,15 @@ os.umask(UMASK)
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; it takes the place of `path` once the body has ended well.
 
-    A process killed in between leaves at most a hidden `.part-` file and never a half-written `path`.
+    A process killed in between leaves at most a hidden `.part-` file and never a half-written `path`; the next one that
+    writes in that folder removes it.
 
     Raises:
         UserError: If the disk is full; the part is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".part-{platform.node()}-{os.getpid()}-{path.name}"  # two machines may have equal numbers
+    sweep_parts_once(path.parent)
+    part = path.parent / f"{part_prefix()}{path.name}"
     try:
         with room_or_sentence(path):
             yield part
@@ -49,7 +51,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Where another process has finished the same folder meanwhile, its work stands: such folders are named by content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".part-{path.name}-", dir=path.parent))
+    sweep_parts_once(path.parent)
+    part = Path(tempfile.mkdtemp(prefix=f"{part_prefix()}{path.name}-", dir=path.parent))
     try:
         part.chmod(0o777 & ~UMASK)  # mkdtemp's 0700 would lock out the people who share a run folder
         with room_or_sentence(path):

@@ -115,7 +115,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
         look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed)
-        doctor = Doctor(config, progress, work.folder / "checkpoints", work.say, look)
+        doctor = Doctor(config, progress, work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         spending = Spending()
         fit(
@@ -126,6 +126,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             callbacks=[CountedRandomness(config.seed), doctor, progress, spending, checkpoints],
             resume=newest,
             smaller=config.SMALLER,
+            slower=remedies_of_divergence(config, precision),
         )
         if rank() > 0:
             return encoder_file
@@ -207,6 +208,13 @@ def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
         synced(module)
     channels_last(module)
     return module
+
+
+def remedies_of_divergence(config: PretrainConfig, precision: str) -> str:
+    """What to start anew with after a training that came to no number."""
+    precise = ", or --precision 32-true" if precision != "32-true" else ""
+    rate = f"--lr {lower_rate(config.lr, type(config).lr):g}"
+    return f"{rate}, or a longer --warmup than {config.warmup:g}{precise}"
 
 
 def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest) -> EncoderCard:

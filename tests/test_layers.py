@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
     "dermssl": (
         [],
-        ["errors", "bounds", "wording", "parallel", "files", "yaml_words", "flag_types", "flags", "runs", "weights",
-         "synthetic", "download", "exchange", "training", "data", "scores", "appearance", "splits", "features",
-         "check", "__main__"],
+        ["signals", "errors", "bounds", "wording", "parallel", "parts", "files", "yaml_words", "flag_types", "flags",
+         "runs", "weights", "synthetic", "download", "exchange", "training", "data", "scores", "appearance", "splits",
+         "features", "check", "__main__"],
     ),
     "pretrain": (
         ["dermssl"],

@@ -19,10 +19,12 @@ from dermssl import flags
 from dermssl.errors import UserError
 from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.parallel import rank, world
+from dermssl.parts import part_prefix
 from dermssl.runs.environment import environment
 from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.same_run import ENVIRONMENT, IDENTITY, code_in_words, refuse_another_run
 from dermssl.runs.seal import RESULT, seal
+from dermssl.signals import continued_by
 
 # Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
 # results tell what they cost. 4: the masks of every scored image are kept.
@@ -141,7 +143,8 @@ def open_run(
             for line in code_in_words(folder):
                 run.say(line)
         try:
-            yield run
+            with continued_by(f"--resume {shlex.quote(str(folder))}"):
+                yield run
         except UserError:
             if is_new and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
                 remove_held(folder)
@@ -188,7 +191,7 @@ def make_run(folder: Path, config: Options, content: Mapping[str, object]) -> bo
 
 def remove_held(folder: Path) -> None:
     """Removes a run folder that this process holds, in one step for those who wait for it."""
-    gone = tempfile.mkdtemp(prefix=f".part-{folder.name}-", dir=folder.parent)
+    gone = tempfile.mkdtemp(prefix=f"{part_prefix()}{folder.name}-", dir=folder.parent)
     folder.rename(gone)
     shutil.rmtree(gone)
 

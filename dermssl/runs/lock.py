@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dermssl.errors import UserError
+from dermssl.parts import sweep_parts
 
 INSTANT = 0.001  # seconds; looks at a lock take less
 
@@ -67,8 +67,7 @@ def lock_to_make(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".lock-{path.name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for part in path.parent.glob(f".part-{path.name}-*"):
-            shutil.rmtree(part, ignore_errors=True)
+        sweep_parts(path.parent)
         yield
 
 

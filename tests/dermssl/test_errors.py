@@ -27,11 +27,15 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
         print(1 // 0)
 
 
-def test_an_interrupt_ends_with_code_130_and_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_ends_with_code_130_and_says_what_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["test", "--data", "my images"])
     with pytest.raises(SystemExit) as stop, one_sentence("python -m test"):
         raise KeyboardInterrupt
     assert stop.value.code == 130
-    assert capsys.readouterr().err == "\npython -m test: stopped; what was finished is kept\n"
+    kept = "python -m test: stopped by SIGINT; what was finished is kept"
+    assert capsys.readouterr().err == f"\n{kept}; go on with: python -m test --data 'my images'\n"
 
 
 def test_a_body_that_ends_well_goes_on() -> None:
