@@ -15,5 +15,5 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence("python -m compare"):
+    with one_sentence("python -m compare", smaller="--jobs"):
         main(sys.argv[1:])

@@ -13,6 +13,7 @@ import yaml
 
 from dermssl.errors import UserError
 from dermssl.flag_types import convert_words, switches_of
+from dermssl.places import need_readable
 
 C = TypeVar("C")
 
@@ -95,6 +96,8 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
     """The files of options below the flags, lowest first; takes `--config` out of the flags."""
     resumed = [Path(run, "config.yaml") for run in flags.get("resume", []) if run != "None"]
     for path in resumed:
+        need_readable("--resume", path.parent)
+        need_readable("--resume", path)
         if not path.is_file():
             raise UserError(
                 f"--resume {path.parent}: holds no run, for there is no config.yaml in it; give the folder of a run"

@@ -48,6 +48,11 @@ def duration(seconds: float | None, absent: str = "-") -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def as_text(name: str) -> str:
+    r"""A file's name as text, which no table takes otherwise: bytes that are no UTF-8 are written out, as `\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def folded(name: str) -> str:
     """A name as one compares it: in one case, and with its umlauts composed, which file systems do not agree on."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermssl.data.tables import ForeignTable, Join, is_placeholder, joined, read_table
 from dermssl.errors import UserError
-from dermssl.wording import counted
+from dermssl.wording import as_text, counted
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 OWN_NAMES = ("HAM10000_metadata",)  # as it lies in its archive, without a suffix
@@ -41,7 +41,7 @@ def with_metadata(table: pd.DataFrame, root: Path, listed: Join | None = None) -
         table[column] = table[column].where(~unknown, "")
         notes += note_on_placeholders(joins, column)
     table["lesion_id"] = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
-    table["source"] = root.resolve().name
+    table["source"] = as_text(root.resolve().name)
     return tuple(notes)
 
 

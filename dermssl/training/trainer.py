@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
-import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -20,6 +19,7 @@ from dermssl.errors import UserError
 from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
+from dermssl.system_errors import is_of_memory, out_of_memory
 from dermssl.training.divergence import loss_in_digits
 
 EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
@@ -164,7 +164,7 @@ def fit(
     """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with.
 
     Raises:
-        UserError: If the GPU's memory does not hold it; `smaller` are the options that make it need less.
+        UserError: If memory does not hold it; `smaller` are the options that make it need less.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
     with warnings.catch_warnings():
@@ -187,10 +187,10 @@ def fit(
         )
         try:
             trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"the GPU's memory does not hold this training ({str(error).partition('.')[0]}); lower {smaller}"
-            ) from error
+        except (MemoryError, RuntimeError) as error:  # torch's own of a GPU and of a CPU are RuntimeErrors
+            if not is_of_memory(error):
+                raise
+            raise UserError(out_of_memory(error, smaller)) from error
         except SystemExit as stop:
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise
