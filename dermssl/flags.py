@@ -102,11 +102,7 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
             raise UserError(
                 f"--resume {path.parent}: holds no run, for there is no config.yaml in it; give the folder of a run"
             )
-    named = [Path(word) for word in flags.pop("config", [])]
-    for path in named:
-        if path.parent != Path("/dev/fd"):  # what a shell makes of `<(command)`: a pipe, with somebody who writes
-            need_readable("--config", path)
-    files = named or resumed
+    files = [Path(word) for word in flags.pop("config", [])] or resumed
     values = {path: read_options(path) for path in files}
     says_data = "data" in flags or any(options.get("data") is not None for options in values.values())
     if quick is not None and not says_data:
@@ -173,6 +169,8 @@ def read_options(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If the file is missing, is no YAML, or is not a list of `option: value` lines.
     """
+    if path.parent != Path("/dev/fd"):  # what a shell makes of `<(command)`: a pipe, with somebody who writes
+        need_readable("file of options", path)
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -17,10 +17,11 @@ from faults.tally import generator, tallied, trials
 import finetune.predict.run
 import finetune.run
 import pretrain.run
-import probe.run  # noqa: F401
+import probe.run
 from compare import run as study_of
 from dermssl.check import run as check_of
 from dermssl.exchange import export_run, import_run
+from dermssl.synthetic import dataset as synthetic
 from dermssl.weights.encoder import normalisation, random_state
 from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 
@@ -44,14 +45,16 @@ WRITERS = {  # command -> the options that name what it writes
     "finetune.preview --data set": ("--out",),
 }
 READERS = {  # command -> the options that name what it reads
-    f"pretrain --method simclr --on_leak allow {SMALL}": ("--data", "--protect", "--init", "--resume", "--config"),
-    f"finetune {SMALL}": ("--data", "--init", "--resume", "--config"),
-    f"finetune --data set {SMALL}": ("--split", "--masks", "--augmentation", "--init"),
+    f"pretrain --method simclr --on_leak allow {SMALL}": ("--data",),
+    f"pretrain --method simclr --data set {SMALL}": ("--protect", "--init", "--resume", "--config"),
+    f"finetune {SMALL}": ("--data",),
+    f"finetune --data set {SMALL}": ("--split", "--masks", "--augmentation", "--init", "--resume", "--config"),
     "finetune --data set --encoder resnet18 --init ssl": ("--checkpoints",),
-    "probe --encoder resnet18": ("--data", "--init", "--resume", "--config"),
-    "probe --data set --encoder resnet18 --init random --threads 1": ("--against", "--split", "--predictions"),
-    "compare run --unlabelled set": ("--data", "--config"),
-    "compare plan --data set": ("--unlabelled", "--pretrain", "--finetune", "--probe"),
+    "probe --encoder resnet18": ("--data",),
+    "probe --data set --encoder resnet18": ("--init", "--resume", "--config", "--against", "--split", "--predictions"),
+    "compare run --unlabelled set": ("--data",),
+    "compare run --data set": ("--unlabelled",),
+    "compare plan --data set --unlabelled set": ("--config", "--pretrain", "--finetune", "--probe"),
     "dermssl check": ("--data",),
     "dermssl check set": ("--split", "--masks"),
     "dermssl import --encoder resnet18": ("--file",),
@@ -98,7 +101,7 @@ def place(monkeypatch: pytest.MonkeyPatch, draw_isic: Callable[..., Path]) -> It
     for owner, name in (
         (pytorch_lightning.Trainer, "fit"), (pretrain.run, "start_from"), (finetune.run, "build_network"),
         (study_of, "schedule"), (check_of, "write_table"), (finetune.predict.run, "write_masks"),
-        (export_run, "write_tensor_file"), (import_run, "write_encoder_file"),
+        (synthetic, "write_drawing"), (probe.run, "measure_encoder"), (export_run, "write_tensor_file"), (import_run, "write_encoder_file"),
     ):  # fmt: skip
         monkeypatch.setattr(owner, name, begin)
     with tempfile.TemporaryDirectory() as folder:
