@@ -12,10 +12,12 @@ NO_ROOM = (
     "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set",
 )
 CLOSED = ("is closed to you (permission denied)", "give another, or have its owner open it")
+CUT_SHORT = -1  # numpy's word of fewer bytes written than asked for, which leaves out why
 MEANINGS: dict[int, tuple[str, str]] = {  # what is wrong, and what helps
     errno.ENOSPC: NO_ROOM,
     errno.EDQUOT: NO_ROOM,
     errno.EFBIG: ("would grow larger than the disk or `ulimit -f` allows", "raise that limit, or write elsewhere"),
+    CUT_SHORT: ("could not be written to its end", "look at the disk, its quota and `ulimit -f`, or write elsewhere"),
     errno.EACCES: CLOSED,
     errno.EPERM: CLOSED,
     errno.EROFS: ("lies on a disk that cannot be written to (read-only)", "give a place on another"),
@@ -56,6 +58,8 @@ def errno_of(error: BaseException) -> int:
         return error.errno
     if "No space left" in str(error):
         return errno.ENOSPC
+    if "requested and" in str(error):
+        return CUT_SHORT
     match = IN_WORDS.search(str(error))
     return int(match[1] or match[2]) if match else 0
 

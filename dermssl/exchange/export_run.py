@@ -45,16 +45,14 @@ def run(config: ExportConfig) -> Path:
             or the proof fails; nothing is left then.
     """
     place = config.place
-    writes = {"--out": place}
-    if config.to == "huggingface":
-        try_places({"--file": config.file}, folders=writes)
-    else:
-        try_places({"--file": config.file}, files=writes)
+    try_places({"--file": config.file})
     if not config.file.is_file():
         raise UserError(
             f"{config.file}: no such file; give the encoder file of a pretraining, or one that "
             "`python -m dermssl import` wrote"
         )
+    writes = {"--out": place}
+    try_places({}, folders=writes) if config.to == "huggingface" else try_places({}, files=writes)
     if place.exists():
         raise UserError(f"--out {place}: is there already; give another name, or remove it")
     start = start_from(str(config.file.absolute()), read_card(config.file).encoder, seed=0)

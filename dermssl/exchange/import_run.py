@@ -42,7 +42,7 @@ def run(config: ImportConfig) -> Path:
         UserError: If the file cannot be read as data, does not hold the encoder whole, holds several and no rule says
             which to take, or gives other features than the model that it comes from.
     """
-    try_places({"--file": config.file}, files={"--out": config.place})
+    try_places({"--file": config.file}, files={"--out": config.place} if config.file.is_file() else {})
     # What the encoder needs, and where it lies in the file.
     layout = layout_of(config.encoder)
     checkpoint = read_foreign_checkpoint(config.file)
