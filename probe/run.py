@@ -8,6 +8,7 @@ import torch
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images
 from dermssl.data.sources import draw_if_absent, labelled_source
+from dermssl.errors import UserError
 from dermssl.features.dense import masked_pictures
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
@@ -45,6 +46,11 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             "--against": config.against, "--checkpoints": config.checkpoints, "--predictions": config.predictions,
         }
     )  # fmt: skip
+
+    if config.predictions is not None and not config.predictions.is_dir():
+        raise UserError(
+            f"--predictions {config.predictions}: no such folder; give the --out of a `python -m finetune.predict`"
+        )
 
     # Images and their classes.
     source = labelled_source(config.data)

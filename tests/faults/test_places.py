@@ -167,6 +167,7 @@ def test_a_place_that_is_none_is_answered_in_one_line(
 ) -> None:
     commands, places = (WRITERS, UNWRITABLE) if kind == "places to write" else (READERS, UNREADABLE)
     cases = [(command, option, bad) for command, options in commands.items() for option in options for bad in places]
+    cases = [case for case in cases if case[1:] != ("--against", " ")]  # which is a list of none
     order = generator(kind).permutation(len(cases))[: trials(len(cases), 20)]
     with tallied(kind) as tally:
         for index in order:
