@@ -17,5 +17,5 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence("python -m compare"), continued_by(shlex.join(sys.argv[1:])):
+    with one_sentence("python -m compare", smaller="--jobs"), continued_by(shlex.join(sys.argv[1:])):
         main(sys.argv[1:])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import os
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import yaml
 
 from dermssl.errors import UserError, cut, shown
 from dermssl.flag_types import convert_words, switches_of
+from dermssl.places import need_readable
 from dermssl.yaml_words import option_lines, plain_values, read_words
 
 C = TypeVar("C")
@@ -100,7 +100,9 @@ def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[
     """The files of options below the flags, lowest first; takes `--config` out of the flags."""
     resumed = [Path(run, "config.yaml") for run in flags.get("resume", []) if run != "None"]
     for path in resumed:
-        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises at a name that is too long
+        need_readable("--resume", path.parent)
+        need_readable("--resume", path)
+        if not path.is_file():
             raise UserError(
                 f"--resume {path.parent}: holds no run, for there is no config.yaml in it; give the folder of a run"
             )

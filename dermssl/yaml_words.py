@@ -88,7 +88,8 @@ def words_of(value: Tree, where: str) -> list[str]:
 def text_of(path: Path) -> str:
     """The file's text."""
     kind = path.stat().st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would be waited for, a device may have no end
+    of_shell = path.parent == Path("/dev/fd")  # what `<(command)` is: a pipe, with somebody who writes
+    if not (of_shell or stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would be waited for, a device has no end
         raise UnreadableError("is a pipe or a device and no file")
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)

@@ -17,9 +17,10 @@ from dermssl.data.sources import draw_if_absent, unlabelled_source
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
+from dermssl.places import try_places
 from dermssl.runs.costs import costs, forget_peak, usual_rate
 from dermssl.runs.environment import commit
-from dermssl.runs.folder import closing, identity, open_run, write_table
+from dermssl.runs.folder import closing, identity, need_run_folder, open_run, write_table
 from dermssl.splits.leaks import seen_rows
 from dermssl.training.checkpoint import (
     Checkpoints,
@@ -54,6 +55,13 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
+    # Places: all that the options name, tried before hours of work.
+    need_run_folder(config)
+    try_places(
+        {"--data": config.data, "--protect": config.protect, "--masks": config.masks, "--init": config.init},
+        files={"--checkpoints": published_place(config)},
+    )
+
     # Images: found, checked, and none that is held out or shows what a held-out one shows.
     source = unlabelled_source(config.data)
     device = prepare(config.threads)
@@ -242,11 +250,16 @@ def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest
     )
 
 
+def published_place(config: PretrainConfig) -> Path | None:
+    """Where `--init ssl` looks for the encoder; None where it is not to be found there."""
+    return config.checkpoints and config.checkpoints / config.method / "encoder.safetensors"
+
+
 def copy_to_checkpoints(encoder_file: Path, config: PretrainConfig) -> Path:
     """Copies the encoder to where `--init ssl` looks; returns where a person should look."""
-    if config.checkpoints is None:
+    place = published_place(config)
+    if place is None:
         return encoder_file
-    place = config.checkpoints / config.method / "encoder.safetensors"
     with whole_file(place) as part:
         shutil.copyfile(encoder_file, part)
     return place

@@ -24,6 +24,7 @@ from dermssl.download.resumable import fetch
 from dermssl.download.web import Announcement, ask_server
 from dermssl.files import need_room
 from dermssl.parts import sweep_parts
+from dermssl.places import try_places
 from dermssl.runs.lock import locked_folder
 
 SWELL = 1.1  # unpacked to packed: photographs and masks are packed already
@@ -35,6 +36,7 @@ def run(config: DownloadConfig) -> None:
     Raises:
         UserError: If anything is not as it should be; what came whole stays, and the same command goes on.
     """
+    try_places({}, folders={"--out": config.out})
     match config:
         case Isic2018Config():
             done = fetch_files(ISIC2018, config.parts.split(","), config.out, yes=config.yes)

@@ -26,6 +26,7 @@ from dermssl.exchange.recognise import (
 from dermssl.exchange.refusal import incomplete_encoder
 from dermssl.exchange.source_model import SourceModel, source_model
 from dermssl.files import sha256_of
+from dermssl.places import try_places
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing
 from dermssl.weights.encoder import Three, build_encoder
@@ -45,6 +46,7 @@ def run(config: ImportConfig) -> Path:
         UserError: If the file cannot be read as data, does not hold the encoder whole, holds several and no rule says
             which to take, or gives other features than the model that it comes from.
     """
+    try_places({"--file": config.file}, files={"--out": config.place} if config.file.is_file() else {})
     # What the encoder needs, and where it lies in the file.
     layout = layout_of(config.encoder)
     checkpoint = read_foreign_checkpoint(config.file)

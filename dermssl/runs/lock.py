@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from dermssl.errors import UserError
 from dermssl.parts import sweep_parts
+from dermssl.places import place_from
 
 INSTANT = 0.001  # seconds; looks at a lock take less
 
@@ -82,11 +83,9 @@ def locked_folder(folder: Path, work: str) -> Iterator[None]:
     Raises:
         UserError: If another one is done there, or the folder cannot be made.
     """
-    try:
+    with place_from("--out", folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from error
     try:
         take_lock_or_refuse(handle, f"{folder}: another {work} works there; wait for that one to end")
         try:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermssl.data.manifest import Manifest
+from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import sha256_of
 from dermssl.splits.config import OnLeak
@@ -139,10 +140,10 @@ def near_duplicates_across(training: pd.DataFrame, root: Path, held: Manifest) -
     readable = training[training["phash"] != ""].reset_index(drop=True)
     held_out = held.table[held.table["phash"] != ""].reset_index(drop=True)
     pairs = look_alikes(looks_of(readable), looks_of(held_out))
-    files = [root / path for path in readable["path"]]
+    files = [file_at(root, path) for path in readable["path"]]
     present = {row: is_file(files[row], readable["sha256"].iloc[row]) for row in set(pairs["a"])}
     on_disk = np.array([present[row] for row in pairs["a"]], bool)
-    confirmed = confirm(pairs[on_disk], files, [held.root / path for path in held_out["path"]])
+    confirmed = confirm(pairs[on_disk], files, [file_at(held.root, path) for path in held_out["path"]])
     without_file = pairs[~on_disk & (pairs["distance"] <= SURE).to_numpy()]
     duplicates = pd.concat([confirmed, without_file])
     ids = readable["image_id"].to_numpy(), held_out["image_id"].to_numpy()

@@ -21,6 +21,7 @@ from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
 from dermssl.signals import between_steps, handlers_kept, is_asked, put_back, stop_that_was_heard
+from dermssl.system_errors import is_of_memory, out_of_memory
 from dermssl.training.checkpoint import Checkpoints, refuse_other_state
 from dermssl.training.divergence import loss_in_digits
 from dermssl.training.finite import WATCHED, FiniteNumbers
@@ -208,8 +209,8 @@ def fit(
     A signal that asks the command to end is obeyed between two steps, and a checkpoint is written there.
 
     Raises:
-        UserError: If the GPU's memory does not hold it; `smaller` are the options that make it need less. If it comes
-            to what is no finite number; `slower` are the options to start anew with.
+        UserError: If memory does not hold it; `smaller` are the options that make it need less. If it comes to what is
+            no finite number; `slower` are the options to start anew with.
         Stopped: If a signal asked for it.
     """
     checkpoints = next((callback for callback in callbacks if isinstance(callback, Checkpoints)), None)
@@ -238,12 +239,12 @@ def fit(
         try:
             with handlers_kept(), between_steps():
                 trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"the GPU's memory does not hold this training ({str(error).partition('.')[0]}); lower {smaller}"
-            ) from error
         except BetweenStepsError:
             raise stop_that_was_heard() from None
+        except (MemoryError, RuntimeError) as error:  # torch's own of a GPU and of a CPU are RuntimeErrors
+            if not is_of_memory(error):
+                raise
+            raise UserError(out_of_memory(error, smaller)) from error
         except SystemExit as stop:
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise

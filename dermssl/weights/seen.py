@@ -22,7 +22,7 @@ HEXADECIMAL = {  # digits of a picture's looks (`dermssl.splits.fingerprints`); 
 
 def packed(table: pd.DataFrame) -> str:
     """A table as parquet in letters, which is what a safetensors header can hold."""
-    return base64.b64encode(table.to_parquet(compression="zstd", index=False)).decode()
+    return base64.b64encode(table.to_parquet(engine="pyarrow", compression="zstd", index=False)).decode()
 
 
 def read_seen(path: Path) -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""What came of trying a kind of fault: right, refused in a sentence, or wrong; for the table of docs/reliability.md."""
+"""What came of trying a kind of fault: right, refused in a sentence or wrong; for the table of docs/reliability.md."""
 
 import json
 import os
@@ -60,4 +60,4 @@ def tallied(kind: str) -> Iterator[Tally]:
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"{kind.replace(' ', '-')}.json").write_text(json.dumps(tally.row))
     print(f"{kind}: {tally.row} (FAULTS_SEED={SEED})")
-    assert tally.wrong == [], f"{kind}, FAULTS_SEED={SEED}"
+    assert tally.wrong == [], f"{kind}, FAULTS_SEED={SEED}: {tally.wrong[:5]}"

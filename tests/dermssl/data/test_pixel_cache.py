@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dermssl.data import pixel_cache
 from dermssl.data.decoding import reduction
 from dermssl.data.images import read_rgb, shrink
-from dermssl.data.manifest import Manifest, kept_folder, read_manifest
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.masks import read_lesion
 from dermssl.data.pixel_cache import PixelCache, build, cached_images, cached_masks
 from dermssl.errors import UserError
