@@ -55,6 +55,8 @@ def read_yaml(path: Path, where: str, remedy: str, deepest: int = DEEPEST) -> Tr
         raise UserError(f"{where}: cannot be read ({error.strerror}); {remedy}") from error
     except UnreadableError as error:
         raise UserError(f"{where}: {error}; {remedy}") from error
+    except ValueError as error:  # a 0 among the letters of its name
+        raise UserError(f"{where}: is no path ({error}); {remedy}") from error
 
 
 def read_words(path: Path) -> dict[str, list[str]]:

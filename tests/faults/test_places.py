@@ -20,6 +20,7 @@ import pretrain.run
 import probe.run
 from compare import run as study_of
 from dermssl.check import run as check_of
+from dermssl.errors import in_one_line
 from dermssl.exchange import export_run, import_run
 from dermssl.synthetic import dataset as synthetic
 from dermssl.weights.encoder import normalisation, random_state
@@ -175,7 +176,7 @@ def test_a_place_that_is_none_is_answered_in_one_line(
             end = ending([*command.split(), f"{option}={bad}"], monkeypatch)
             said = os.fsdecode(capsysbinary.readouterr().err)
             by_model = "encoder.safetensors: holds no segmentation network" in said  # told before the pictures
-            shown = option if option in said else "" if by_model else bad.split("\0")[0][:20]
+            shown = option if option in said else "" if by_model else in_one_line(bad.split("\0")[0][:20])
             if end == 2:
                 tally.told(said, shown)
             else:
