@@ -70,6 +70,7 @@ SPECIAL: dict[str, list[Any]] = {  # options of words that only some words are a
     "loss": ["dice", "0.5*focal + tversky", "lovasz+boundary"],
     "submission": [Path("a b.zip")],
     "image_size": [64, 96],
+    "masks": ["{id}_roi.png", "my masks/{id}: 1"],
     "folds": [2, 5],  # each of a million would be checked, which takes seconds
 }
 OF_SOME = {*ARGUMENTS, "focal_gamma", "focal_alpha", "tversky_alpha", "tversky_beta", "freeze", "thaw_after"}

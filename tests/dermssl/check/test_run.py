@@ -67,7 +67,7 @@ def test_errors_end_with_code_one_and_name_the_fix(data: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert re.search(r"unreadable +error +1 +25\.0% +ISIC_0000001", said)
     assert "python -m finetune would refuse this set: 1 error\n" in said
-    assert said.endswith(f"next:    python -m dermssl check {data} --fix isic-clean\n")
+    assert said.endswith(f"next:    python -m dermssl check {data} --fix {data}-clean\n")
 
 
 def test_a_pool_without_masks_is_pretrained_on(
