@@ -106,7 +106,7 @@ def awkward(config: type[Any], turn: int) -> Any:
     for key, kind in get_type_hints(config).items():
         if not hasattr(made, key) or key.isupper():
             continue
-        special = SPECIAL.get(key, [])
+        special = SPECIAL.get(key, []) if kind is not bool else []  # `synthesize --masks` is a switch
         choices = [(one,) for one in special] if get_origin(kind) is tuple and special else special
         choices = choices or candidates(kind, getattr(made, key))
         for shift in range(len(choices)):
