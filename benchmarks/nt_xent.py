@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from lightly.loss import NTXentLoss
 from torch import Tensor
 
-from benchmarks.timing import alternate, conditions, one_core, table
+from benchmarks.timing import alternate, conditions, one_core, refuse_options, table
 from pretrain.methods.nt_xent import nt_xent
 
 ROUNDS, SIZES, WIDTH, TEMPERATURE = 5, (512, 1024, 2048, 4096, 8192, 16384), 128, 0.1
@@ -29,6 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def main() -> None:
+    refuse_options(__doc__)
     one_core()
     rows, last = [], dict.fromkeys(LOSSES, 0.0)
     for images in SIZES:

@@ -80,7 +80,7 @@ def ours(asked: argparse.Namespace) -> float:
     clock = Clock(asked)
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
-        doctor = Doctor(config, progress, Path(place), lambda _: None)
+        doctor = Doctor(config, progress, lambda _: None)
         steps = WARM + asked.steps
         callbacks = [CountedRandomness(0), doctor, progress, clock]
         fit(method_of(config, start, steps), view_loader(views, config), steps=steps, precision=precision,

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from benchmarks.timing import alternate, conditions, one_core, ratio, table
+from benchmarks.timing import alternate, conditions, one_core, ratio, refuse_options, table
 from dermssl.data.masks import read_lesion
 from dermssl.scores.counts import count, measures, scores_of_counts, summary
 from dermssl.synthetic.dataset import draw_image
@@ -37,6 +37,7 @@ OURS, OFFICIAL, PLAIN = "ours", "isic-challenge-scoring", "plain scipy"
 
 
 def main() -> None:
+    refuse_options(__doc__)
     one_core()
     rows: list[list[str]] = []
     for height, width in SIZES:

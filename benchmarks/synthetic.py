@@ -8,7 +8,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.timing import alternate, conditions, one_core, table
+from benchmarks.timing import alternate, conditions, one_core, refuse_options, table
 from dermssl.synthetic.dataset import draw_image, write_dataset
 
 IMAGES, ROUNDS, SIZE = 64, 7, 192
@@ -27,6 +27,7 @@ def written(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    refuse_options(__doc__)
     one_core()
     with tempfile.TemporaryDirectory() as folder:
         rates = alternate({"draw": drawn, "draw and write": partial(written, Path(folder))}, ROUNDS)

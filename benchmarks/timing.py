@@ -1,5 +1,6 @@
 """What every benchmark here shares: alternating runs of several sides, and a table that says where it was measured."""
 
+import argparse
 import os
 import platform
 import statistics
@@ -14,6 +15,11 @@ from dermssl.runs.environment import commit, processor
 from dermssl.training.device import prepare
 
 Rates = Mapping[str, Sequence[float]]
+
+
+def refuse_options(about: str | None) -> None:
+    """Answers --help with what the benchmark is, and refuses options: it has none."""
+    argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
 
 def one_core() -> None:

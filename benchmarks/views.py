@@ -19,7 +19,7 @@ import torch
 from lightly.transforms import SimCLRTransform
 from PIL import Image
 
-from benchmarks.timing import alternate, conditions, one_core, ratio, table
+from benchmarks.timing import alternate, conditions, one_core, ratio, refuse_options, table
 from dermssl.data.images import Pixels, shrink
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.synthetic.dataset import draw_image
@@ -34,6 +34,7 @@ WAYS = ("matrix", "sequential")
 
 
 def main() -> None:
+    refuse_options(__doc__)
     one_core()
     photographs = [draw_image(0, index, 600).image[75:525] for index in range(BATCH)]  # (450, 600, 3)
     small = [shrink(pixels, 256) for pixels in photographs]

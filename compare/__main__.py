@@ -1,9 +1,11 @@
 """Plan, run and conclude a study: `python -m compare run demo`, or `--config configs/compare/demo.yaml`."""
 
+import shlex
 import sys
 
 from compare.command_line import parsed_command
 from dermssl.errors import one_sentence
+from dermssl.signals import continued_by
 
 
 def main(words: list[str]) -> None:
@@ -15,5 +17,5 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence("python -m compare"):
+    with one_sentence("python -m compare", smaller="--jobs"), continued_by(shlex.join(sys.argv[1:])):
         main(sys.argv[1:])

@@ -2,13 +2,14 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 from compare.study.config import StudyConfig
 from compare.study.study_file import options_file
 from dermssl.data.sources import CONFIGS, labelled_source
-from dermssl.errors import UserError
-from dermssl.flags import parse, spelling_hint
+from dermssl.errors import UserError, shown
+from dermssl.flags import parse, spelling_hint, split_flags
 
 COMMANDS = {
     "plan": "say what the study consists of, what it costs and what it could find",
@@ -47,10 +48,12 @@ def parsed_command(words: Sequence[str]) -> StudyCommand:
     name = named.pop(0) if named else "run"
     if name not in COMMANDS:
         commands = "; ".join(f"{command}: {does}" for command, does in COMMANDS.items())
-        raise UserError(f"'{name}' is no command of {PROG}{spelling_hint(name, COMMANDS) or f'; there are {commands}'}")
+        raise UserError(
+            f"{shown(name)} is no command of {PROG}{spelling_hint(name, COMMANDS) or f'; there are {commands}'}"
+        )
     about = named.pop() if len(named) == ABOUT.get(name) else ""
     if len(named) > 1 or (name in ABOUT and not about):
-        raise UserError(f"{PROG} {usage_of(name)}; got '{' '.join(words)}'")
+        raise UserError(f"{PROG} {usage_of(name)}; got {shown(' '.join(words))}")
     study = study_options(named, flags, was_run=name in AFTERWARDS)
     return StudyCommand(name, study, about, shlex.join([*named, *flags]))
 
@@ -58,18 +61,22 @@ def parsed_command(words: Sequence[str]) -> StudyCommand:
 def study_options(named: Sequence[str], flags: list[str], was_run: bool = False) -> StudyConfig:
     """The options of the study that is named, by a word or by --config; of one that `was_run`, as it was run."""
     prog = f"{PROG} [{'|'.join(COMMANDS)}] STUDY"
+    given = split_flags(flags)
     if not named:
-        quick = (
-            CONFIGS / "compare" / "demo.yaml" if labelled_source(None).synthetic and "--config" not in flags else None
-        )
+        quick = CONFIGS / "compare" / "demo.yaml" if labelled_source(None).synthetic and "config" not in given else None
         return parse(StudyConfig, prog, flags, quick=quick)
-    if "--config" in flags:
+    if "config" in given:
         raise UserError(f"{named[0]} and --config both name a study; leave one of them out")
-    out = parse(StudyConfig, prog, [*flags]).out if "--out" in flags else StudyConfig.out
+    out = parse(StudyConfig, prog, [*flags]).out if "out" in given else StudyConfig.out
     path = options_file(named[0], out, was_run)
-    study = parse(StudyConfig, prog, ["--config", str(path), *flags])
-    moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "--out" not in flags
-    return replace(study, out=path.parent.parent, name=path.parent.name) if moved else study
+    moved = path.name == "study.yaml" and (path.parent / "plan.csv").is_file() and "out" not in given
+    place = [f"--out={study_folder_of(path).parent}", f"--name={study_folder_of(path).name}"] if moved else []
+    return parse(StudyConfig, prog, [f"--config={path}", *flags, *place])
+
+
+def study_folder_of(path: Path) -> Path:
+    """The folder that a file lies in, under its own name: of `study.yaml` and `../study.yaml` too."""
+    return path.parent if path.parent.name not in ("", "..") else path.parent.resolve()
 
 
 def words_and_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:

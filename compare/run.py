@@ -25,6 +25,7 @@ from compare.study.plan import Outcome, Task, tasks_of
 from compare.study.study_file import refuse_another_study, write_study_file
 from dermssl.errors import UserError
 from dermssl.files import write_json
+from dermssl.places import try_places
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import read_result, write_table
 
@@ -77,6 +78,7 @@ def prepared_study(study: StudyConfig) -> PlannedStudy:
     Raises:
         UserError: With all that is wrong, before anything is trained.
     """
+    try_places({}, folders={"--out": study.folder, "--runs": study.runs})
     planned = planned_study(study)
     refuse_what_would_stop(study, planned.images, planned.tasks)
     return planned
@@ -88,6 +90,12 @@ def planned_study(study: StudyConfig) -> PlannedStudy:
     Raises:
         UserError: If the folder holds another study, the images cannot be used, or levels do not go together.
     """
+    try_places(
+        {
+            "--data": study.data, "--unlabelled": study.unlabelled, "--masks": study.masks,
+            "--pretrain": study.pretrain, "--finetune": study.finetune, "--probe": study.probe, "--out": study.folder,
+        }
+    )  # fmt: skip
     refuse_another_study(study)
     cores = os.cpu_count() or 1
     slots = slots_of(study.jobs, visible_gpus(), study.per_gpu)

@@ -6,7 +6,7 @@ from typing import cast
 
 from dermssl.check.config import CheckConfig
 from dermssl.download.config import DOWNLOADS, DownloadConfig
-from dermssl.errors import UserError, one_sentence
+from dermssl.errors import UserError, one_sentence, shown
 from dermssl.exchange.export_config import ExportConfig
 from dermssl.exchange.import_config import ImportConfig, as_options
 from dermssl.flags import parse, parse_choice, spelling_hint
@@ -67,7 +67,7 @@ def do(command: str, words: Sequence[str]) -> None:
             hand_over(handing)
         case _:
             raise UserError(
-                f"'{command}' is no command; there is {', '.join(COMMANDS)}{spelling_hint(command, COMMANDS)}"
+                f"{shown(command)} is no command; there is {', '.join(COMMANDS)}{spelling_hint(command, COMMANDS)}"
             )
 
 

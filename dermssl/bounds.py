@@ -7,6 +7,9 @@ passes, as does a word such as auto.
 from collections.abc import Callable, Iterator
 from math import isfinite
 
+MOST_PROCESSES = 4096
+MOST_PIXELS = 16_384
+
 
 def at_least(options: object, least: int, *names: str, why: str = "") -> None:
     """Refuses options below `least`.
@@ -22,6 +25,30 @@ def at_least(options: object, least: int, *names: str, why: str = "") -> None:
     """
     must = f"must be at least {least}, {why};" if why else f"must be at least {least},"
     refuse(options, names, lambda number: number >= least, must if least else "must not be negative,")
+
+
+def at_most(options: object, most: int, *names: str, why: str = "") -> None:
+    """Refuses options above `most`; see `at_least`."""
+    must = f"must be at most {most}, {why};" if why else f"must be at most {most},"
+    refuse(options, names, lambda number: number <= most, must)
+
+
+def whole_seeds(options: object, *names: str) -> None:
+    """Refuses seeds that a library refuses later: those of PyTorch Lightning and scikit-learn are of 32 bits."""
+    at_least(options, 0, *names)
+    at_most(options, 2**32 - 1, *names)
+
+
+def processes(options: object, *names: str) -> None:
+    """Refuses numbers of processes or threads that no machine has cores for; 0 leaves the number to the command."""
+    at_least(options, 0, *names)
+    at_most(options, MOST_PROCESSES, *names)
+
+
+def sides(options: object, *names: str, least: int = 1, why: str = "") -> None:
+    """Refuses sides of pictures, in pixels, that are below `least` or so large that no memory holds a batch of them."""
+    at_least(options, least, *names, why=why)
+    at_most(options, MOST_PIXELS, *names)
 
 
 def above_zero(options: object, *names: str) -> None:
@@ -54,10 +81,12 @@ def refuse(options: object, names: tuple[str, ...], holds: Callable[[float], boo
 
 
 def numbers(value: object) -> Iterator[float]:
-    """The numbers of an option's value: itself, those of a tuple, or none."""
+    """The numbers of a value: itself, those in a list or a mapping, or none."""
     match value:
         case int() | float():
             yield value
         case tuple() | list():
             for part in value:
                 yield from numbers(part)
+        case dict():
+            yield from numbers([*value.values()])

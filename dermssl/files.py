@@ -4,17 +4,19 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.parts import part_prefix, sweep_parts_once
+from dermssl.system_errors import MEANINGS, NO_ROOM, errno_of, explained, file_of
 from dermssl.wording import room
 
-ELSEWHERE = "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set"
+# What others know better what to do with: a quicker process, a reader of the output that has gone.
+OF_DISKS = MEANINGS.keys() - {errno.EEXIST, errno.ENOTEMPTY, errno.EPIPE}
 
 UMASK = os.umask(0)  # the only way to ask for it is to set it
 os.umask(UMASK)
@@ -24,22 +26,25 @@ os.umask(UMASK)
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; it takes the place of `path` once the body has ended well.
 
-    A process killed in between leaves at most a hidden `.part-` file and never a half-written `path`.
+    A process killed in between leaves at most a hidden `.part-` file and never a half-written `path`; the next one that
+    writes in that folder removes it.
 
     Raises:
-        UserError: If the disk is full; the part is removed.
+        UserError: If the disk is full or fails, or the place is none to write to; the part is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".part-{platform.node()}-{os.getpid()}-{path.name}"  # two machines may have equal numbers
-    try:
-        with room_or_sentence(path):
+    with disk_errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_parts_once(path.parent)
+        part = path.parent / f"{part_prefix()}{path.name}"
+        try:
             yield part
             part.chmod(0o666 & ~UMASK)  # some writers leave a file that only its owner can read
             flush(part)
-        part.replace(path)
-        flush(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+            part.replace(path)
+            flush(path.parent)
+        finally:
+            with suppress(OSError):  # a disk that has failed by now fails here as well, and says nothing new
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -47,43 +52,63 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder beside `path`, which becomes `path` once the body has ended well.
 
     Where another process has finished the same folder meanwhile, its work stands: such folders are named by content.
+
+    Raises:
+        UserError: As `whole_file`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".part-{path.name}-", dir=path.parent))
-    try:
-        part.chmod(0o777 & ~UMASK)  # mkdtemp's 0700 would lock out the people who share a run folder
-        with room_or_sentence(path):
+    with disk_errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_parts_once(path.parent)
+        part = Path(tempfile.mkdtemp(prefix=f"{part_prefix()}{path.name}-", dir=path.parent))
+        try:
+            part.chmod(0o777 & ~UMASK)  # mkdtemp's 0700 would lock out the people who share a run folder
             yield part
             for file in part.rglob("*"):
                 flush(file)
-        try:
-            part.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        flush(path.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            try:
+                part.rename(path)
+            except NotADirectoryError as error:
+                raise UserError(f"{path}: a file stands where a folder is to be; remove it") from error
+            except OSError:
+                if not path.is_dir():
+                    raise
+            flush(path.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
-def room_or_sentence(path: Path) -> Iterator[None]:
-    """Turns 'no space left' into a sentence that names the disk."""
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses while `path` is written into a sentence that names it.
+
+    Errors about files elsewhere, such as one that is copied, keep their own name.
+    """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if not tells_of_a_full_disk(error, path.parent):
+        if isinstance(error, OSError) and not lies_beside(file_of(error), path):
             raise
-        raise UserError(f"{path}: no room left on the disk; {ELSEWHERE}") from error
+        if tells_of_a_full_disk(error, path.parent):
+            raise UserError(f"{path}: {'; '.join(NO_ROOM)}") from error
+        if errno_of(error) not in OF_DISKS:
+            raise
+        raise UserError(f"{path}: {explained(error)}") from error
+
+
+def lies_beside(file: str, path: Path) -> bool:
+    """Whether a file is the one at `path` or what is to become it, or a folder above; also where no file is named."""
+    return not file or Path(file) == path or path.is_relative_to(file) or Path(file).is_relative_to(path.parent)
 
 
 def tells_of_a_full_disk(error: Exception, folder: Path) -> bool:
     """Whether `error` came of a full disk: safetensors says so without an errno, torch and numpy say nothing of it."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if errno_of(error) in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return "No space left" in str(error) or shutil.disk_usage(folder).free < 2**20
+    with suppress(OSError):  # the folder itself may be gone
+        return shutil.disk_usage(folder).free < 2**20
+    return False
 
 
 def flush(path: Path) -> None:
@@ -100,13 +125,13 @@ def need_room(folder: Path, size: int, purpose: str) -> None:
     standing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(standing).free
     if free < size:
-        raise UserError(f"{folder}: {purpose} needs {room(size)} and the disk has {room(free)} free; {ELSEWHERE}")
+        raise UserError(f"{folder}: {purpose} needs {room(size)} and the disk has {room(free)} free; {NO_ROOM[1]}")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small text file whole."""
+    r"""Writes a text file whole; bytes of file names that are no UTF-8 are written out, as `\udcff`."""
     with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,21 +1,24 @@
-"""From the words behind options to typed values: tyro converts them, and its complaints become one sentence."""
+"""From the words behind options to typed values, or to one sentence; and the help, which tyro draws."""
 
 import dataclasses
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
-from dermssl.errors import UserError
+from dermssl.errors import LONGEST, UserError, cut, in_one_line, shown
+from dermssl.yaml_words import SWITCHES
 
 C = TypeVar("C")
 
+DIGITS = 18  # 64 bits hold every number of so many
+NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # surrogates but for those that stand for bytes of file names
 KINDS = {
     int: "a whole number", float: "a number", bool: "True or False", str: "a word", Path: "a path", NoneType: "None",
 }  # fmt: skip
@@ -24,7 +27,7 @@ KINDS = {
 def convert_words(
     config: type[C], words: Mapping[str, Sequence[str]], sources: Mapping[str, str], prog: str, note: str
 ) -> C:
-    """Lets tyro convert the words to the types of `config`; its errors become one sentence of ours.
+    """The config that the words fill, each by the type of its option; nothing in a value is ever taken for an option.
 
     Args:
         config: The class to fill.
@@ -41,24 +44,91 @@ def convert_words(
         print_help(config, prog, note)
         raise SystemExit(0)
     refuse_miscounted(config, words, sources)
-    arguments: list[str] = []
-    for option, values in words.items():
-        arguments += [f"--{option}={values[0]}"] if len(values) == 1 else [f"--{option}", *values]
-    complaint = io.StringIO()
+    kinds = get_type_hints(config)
+    values: dict[str, Any] = {}
+    for option, given in words.items():
+        try:
+            values[option] = converted(given, kinds[option])
+        except ValueError:
+            raise UserError(sources[option] + mistaken(option, given, kinds[option])) from None
     try:
-        with redirect_stderr(complaint):
-            return tyro.cli(
-                config, args=arguments, prog=prog, config=(tyro.conf.FlagConversionOff,), use_underscores=True
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        text = first_complaint(complaint.getvalue())
-        culprit = re.search(r"--(\w+)", text)
-        option = culprit.group(1) if culprit else ""
-        if option in words and re.match(rf"Error parsing --{option}|.* for argument '--{option}'", text):
-            text = f"--{option} takes {expected(get_type_hints(config)[option])}; got '{' '.join(words[option])}'"
-        raise UserError(sources.get(option, "") + text) from None
+        return config(**values)
+    except ValueError as error:
+        sentence = str(error)
+        culprit = re.search(r"--(\w+)", sentence)
+        for long in (word for given in words.values() for word in given if len(word) > LONGEST):
+            sentence = sentence.replace(long, cut(long))
+        raise UserError(sources.get(culprit.group(1) if culprit else "", "") + sentence) from None
+
+
+def mistaken(option: str, words: Sequence[str], kind: Any) -> str:
+    """What is said of words that are no value of the option's type."""
+    long = any(word.isdigit() and len(word) > DIGITS for word in words) and "number" in expected(kind)
+    most = f" of at most {DIGITS} digits" if long else ""
+    return f"--{option} takes {expected(kind)}{most}; got {shown(' '.join(words))}"
+
+
+def converted(words: Sequence[str], kind: Any) -> Any:
+    """The words as a value of this type.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    if get_origin(kind) is not tuple:
+        return converted_word(words[0], kind)
+    inner = get_args(kind)
+    if inner[-1] is Ellipsis:
+        return tuple(converted_word(word, inner[0]) for word in words)
+    return tuple(converted_word(word, one) for word, one in zip(words, inner, strict=True))
+
+
+def converted_word(word: str, kind: Any) -> Any:
+    """One word as a value of this type.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    inner = get_args(kind)
+    if get_origin(kind) is Literal:
+        return one_of({str(value): value for value in inner}, word)
+    if not inner:
+        return READERS[kind](word)
+    for one in sorted(inner, key=lambda one: (one in (str, Path), one is not NoneType)):  # text takes any word
+        with suppress(ValueError):
+            return converted_word(word, one)
+    raise ValueError
+
+
+def one_of(values: Mapping[str, Any], word: str) -> Any:
+    """The value that is called by this word."""
+    if word not in values:
+        raise ValueError
+    return values[word]
+
+
+def whole(word: str) -> int:
+    """A whole number that 64 bits hold."""
+    if len(word.strip().lstrip("+-")) > DIGITS:
+        raise ValueError
+    return int(word)
+
+
+def text(word: str) -> str:
+    """A word that may be written to a file, or be the name of one."""
+    if NO_TEXT.search(word):
+        raise ValueError
+    return word
+
+
+READERS: Mapping[Any, Callable[[str], Any]] = {
+    int: whole,
+    float: float,
+    bool: lambda word: one_of(SWITCHES, word.lower()),
+    str: text,
+    Path: lambda word: Path(text(word)),
+    NoneType: lambda word: one_of({"None": None}, word),
+}
+"""What makes a value of a type out of a word, or raises a ValueError."""
 
 
 def print_help(config: type[Any], prog: str, note: str) -> None:
@@ -111,7 +181,7 @@ def refuse_miscounted(config: type[Any], words: Mapping[str, Sequence[str]], sou
         raise UserError(f"{' and '.join(absent)} must be given; --help says what they are")
     for option, values in words.items():
         if len(values) != 1 and get_origin(kinds[option]) is not tuple:
-            count = f"{len(values)}: {' '.join(values)}" if values else "none"
+            count = f"{len(values)}: {in_one_line(cut(' '.join(values)))}" if values else "none"
             raise UserError(f"{sources[option]}--{option} takes one value, {expected(kinds[option])}; got {count}")
 
 
@@ -124,12 +194,3 @@ def expected(kind: Any) -> str:
         count = "values" if inner[-1] is Ellipsis else f"{len(inner)} values"
         return f"{count}, each {expected(inner[0])}"
     return " or ".join(map(expected, inner)) if inner else KINDS.get(kind, kind.__name__)
-
-
-def first_complaint(box: str) -> str:
-    """The first complaint in tyro's framed message, in one line."""
-    lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
-    body = [line for line in lines[1:] if line]
-    end = next((i for i, line in enumerate(body) if line.startswith(("Argument helptext", "For full"))), len(body))
-    text = " ".join(body[:end]) or " ".join(filter(None, lines))
-    return re.sub(r"^Error parsing (?=[A-Z])\w+: ", "", text)

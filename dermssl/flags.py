@@ -4,15 +4,17 @@ import dataclasses
 import difflib
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
-from dermssl.errors import UserError
+from dermssl.errors import UserError, cut, shown
 from dermssl.flag_types import convert_words, switches_of
+from dermssl.places import need_readable
+from dermssl.yaml_words import option_lines, plain_values, read_words
 
 C = TypeVar("C")
 
@@ -40,6 +42,7 @@ def parse_choice(
     prog: str,
     argv: Sequence[str] | None = None,
     quick: Path | None = None,
+    without: Collection[str] = (),
 ) -> C:
     """Fills the config that `--<choice>` names: its defaults, then the `--config` file, then the flags.
 
@@ -53,6 +56,7 @@ def parse_choice(
         argv: The arguments; those of the process by default.
         quick: A file of options that stand below all others where neither the file nor the flags say `data`: the
             synthetic set is for trying things out (`dermssl.data.sources.quick_options`).
+        without: Options that are passed over where a file has them.
 
     Raises:
         UserError: For an unknown option, a wrong value, or a file that cannot be read as options.
@@ -60,12 +64,12 @@ def parse_choice(
     """
     flags = split_flags(sys.argv[1:] if argv is None else argv)
     layers = [*files_of(flags, quick)]
-    choices = [(f"{path}: ", str(values[choice])) for path, values in layers if choice in values]
+    choices = [(f"{path}: ", " ".join(values[choice])) for path, values in layers if choice in values]
     choices += [("", " ".join(flags[choice]))] if choice in flags else []
     source, name = (choices or [("", next(iter(configs)))])[-1]
     if name not in configs:
         raise UserError(
-            f"{source}--{choice} is one of {', '.join(configs)}; got '{name}'{spelling_hint(name, configs)}"
+            f"{source}--{choice} is one of {', '.join(configs)}; got {shown(name)}{spelling_hint(name, configs)}"
         )
     named = configs[name]
     config: type[C] = resolve_name(named) if isinstance(named, str) else named
@@ -75,11 +79,12 @@ def parse_choice(
     words, sources = dict(own), dict.fromkeys(own, "")
     resumed = {Path(run, "config.yaml") for run in flags.get("resume", [])}
     for path, values in [*layers[:1], *own_quick(layers, quick, name), *layers[1:]]:
+        obeyed = {option: given for option, given in values.items() if option not in without}
         if path in resumed:
-            refuse_other_command(path.parent, values, chosen)
-        refuse_unknown(values, chosen, file=path)
-        words |= {option: as_words(value) for option, value in values.items()}
-        sources |= dict.fromkeys(values, f"{path}: ")
+            refuse_other_command(path.parent, obeyed, chosen)
+        refuse_unknown(obeyed, chosen, file=path)
+        words |= obeyed
+        sources |= dict.fromkeys(obeyed, f"{path}: ")
     flags = spell_out_switches(flags, classes.values())
     refuse_unknown(flags, chosen)
     sources |= dict.fromkeys(flags, "")
@@ -91,19 +96,21 @@ def parse(config: type[C], prog: str, argv: Sequence[str] | None = None, quick: 
     return parse_choice({config.__name__: config}, "", prog, argv, quick)
 
 
-def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+def files_of(flags: dict[str, list[str]], quick: Path | None) -> Iterator[tuple[Path, dict[str, list[str]]]]:
     """The files of options below the flags, lowest first; takes `--config` out of the flags."""
     resumed = [Path(run, "config.yaml") for run in flags.get("resume", []) if run != "None"]
     for path in resumed:
+        need_readable("--resume", path.parent)
+        need_readable("--resume", path)
         if not path.is_file():
             raise UserError(
                 f"--resume {path.parent}: holds no run, for there is no config.yaml in it; give the folder of a run"
             )
     files = [Path(word) for word in flags.pop("config", [])] or resumed
-    values = {path: read_options(path) for path in files}
-    says_data = "data" in flags or any(options.get("data") is not None for options in values.values())
+    values = {path: read_words(path) for path in files}
+    says_data = "data" in flags or any(options.get("data", ["None"]) != ["None"] for options in values.values())
     if quick is not None and not says_data:
-        yield quick, read_options(quick)
+        yield quick, read_words(quick)
     yield from values.items()
 
 
@@ -114,7 +121,7 @@ def own_quick(
     if quick is None or not layers or layers[0][0] != quick:
         return []
     path = quick.with_name(f"{quick.stem}_{name}{quick.suffix}")
-    return [(path, read_options(path))] if path.is_file() else []
+    return [(path, read_words(path))] if path.is_file() else []
 
 
 def option_names(config: type[Any]) -> list[str]:
@@ -135,7 +142,7 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
             flags.pop(option, None)  # of two that say something of one option, the later one stands behind
             words = flags[option] = [value] if equals else []
         elif words is None:
-            raise UserError(f"'{word}' follows no option; options are written --name value")
+            raise UserError(f"{shown(word)} follows no option; options are written --name value")
         else:
             words.append(word)
     if "config" in flags and len(flags["config"]) != 1:
@@ -154,29 +161,20 @@ def spell_out_switches(flags: Mapping[str, list[str]], configs: Iterable[type[An
         elif switch == option:
             words[switch] = values or ["True"]
         elif values:
-            raise UserError(f"--no-{switch} takes no value, got {' '.join(values)}; write --{switch} or --no-{switch}")
+            given = cut(" ".join(values))
+            raise UserError(f"--no-{switch} takes no value, got {given}; write --{switch} or --no-{switch}")
         else:
             words[switch] = ["False"]
     return words
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, unchecked; none where it holds nothing but comments.
+    """The options in a YAML file that a run or a study has written, as `plain_options` gave them.
 
     Raises:
         UserError: If the file is missing, is no YAML, or is not a list of `option: value` lines.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of options") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected 'option: value' lines, found {type(values).__name__}")
-    return {"yes" if key is True else str(key): value for key, value in values.items()}  # YAML reads `yes` as True
+    return {option: plain_values(value) for option, value in option_lines(path).items()}
 
 
 def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = None) -> None:
@@ -189,15 +187,15 @@ def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = N
     """
     names = option_names(choice.configs[choice.name])
     for option in options:
-        if option in names or option == "help":
+        if option in names or (option == "help" and file is None):
             continue
         owners = [name for name, config in choice.configs.items() if option in option_names(config)]
         belongs = f"; it belongs to --{choice.option} {', '.join(owners)}" if owners else ""
         alike = spelling_hint(option.removeprefix("no_"), names, "" if file else "--")
         hint = belongs or alike or f"; it has {', '.join(names)}"
         if file is not None:
-            raise UserError(f"{file}: '{option}' is no option of {choice.command}{hint}")
-        raise UserError(f"{choice.command} has no option --{option}{hint}")
+            raise UserError(f"{file}: {shown(option)} is no option of {choice.command}{hint}")
+        raise UserError(f"{choice.command} has no option --{cut(option)}{hint}")
 
 
 def refuse_other_command(run: Path, options: Iterable[str], choice: Choice) -> None:
@@ -219,16 +217,9 @@ def spelling_hint(word: str, words: Sequence[str] | Mapping[str, object], dashes
     return f"; did you mean {dashes}{alike[0]}?" if dashes else f"; did you mean '{alike[0]}'?"
 
 
-def as_words(value: object) -> list[str]:
-    """A YAML value as the words of a flag, so that one parser checks both: `lr: 1e-3` is `--lr 1e-3`."""
-    if isinstance(value, list):
-        return [str(item) for item in value]
-    return [str(value)]
-
-
 def write_options(config: object, path: Path) -> None:
     """Writes a config as a file that `--config` reads back to the same values."""
-    path.write_text(as_yaml(config))
+    path.write_text(as_yaml(config), encoding="utf-8")
 
 
 def as_typed_flags(config: Any, *names: str) -> str:

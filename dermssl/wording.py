@@ -53,6 +53,11 @@ def room(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{ceil(size / 1e6)} MB"
 
 
+def as_text(name: str) -> str:
+    r"""A file's name as text, which no table takes otherwise: bytes that are no UTF-8 are written out, as `\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def folded(name: str) -> str:
     """A name as one compares it: in one case, and with its umlauts composed, which file systems do not agree on."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -5,7 +5,7 @@ from dermssl.flags import parse
 from finetune.predict.config import EnsembleConfig
 
 if __name__ == "__main__":
-    with one_sentence("python -m finetune.ensemble"):
+    with one_sentence("python -m finetune.ensemble", smaller="--batch_size or --threads"):
         config = parse(EnsembleConfig, "python -m finetune.ensemble")
         from finetune.predict.run import (
             predict_masks_by_ensemble,

@@ -10,9 +10,10 @@ from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.files import need_room, short_hash, write_text
+from dermssl.places import try_places
 from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
-from dermssl.runs.folder import Run, closing, identity, open_run, write_table
+from dermssl.runs.folder import Run, closing, identity, need_run_folder, open_run, write_table
 from dermssl.scores.counts import ISIC_THRESHOLD, summary
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
@@ -45,6 +46,15 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
+    # Places: all that the options name, tried before hours of work.
+    need_run_folder(config)
+    try_places(
+        {
+            "--data": config.data, "--masks": config.masks, "--split": config.split, "--init": config.init,
+            "--checkpoints": config.checkpoints, "--augmentation": config.augmentation,
+        }
+    )  # fmt: skip
+
     # Images with masks: found and checked, and so is what augmentation would make of them.
     augmentation = augmentation_of(config)
     source = labelled_source(config.data)

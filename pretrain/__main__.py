@@ -6,7 +6,7 @@ from dermssl.flags import parse_choice
 from pretrain.recipes import METHODS
 
 if __name__ == "__main__":
-    with one_sentence("python -m pretrain"):
+    with one_sentence("python -m pretrain", smaller="--batch_size or --image_size"):
         config = parse_choice(
             METHODS, "method", "python -m pretrain", quick=quick_options("pretrain", unlabelled_source(None))
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dermssl.bounds import above_zero, at_least, share
+from dermssl.bounds import above_zero, at_least, processes, share, sides, whole_seeds
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 Optimiser = Literal["lars", "sgd", "adamw"]
@@ -118,9 +118,12 @@ class PretrainConfig(SplitConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 2, "batch_size", why="for an anchor needs a negative")
-        at_least(self, 32, "image_size", why="the stride of the last stage")
-        at_least(self, 1, "epochs", "limit", "cache_size")
-        at_least(self, 0, "weight_decay", "workers", "threads", "save_every", "look_every", "seed")
+        sides(self, "image_size", least=32, why="the stride of the last stage")
+        sides(self, "cache_size")
+        at_least(self, 1, "epochs", "limit")
+        at_least(self, 0, "weight_decay", "save_every", "look_every")
+        whole_seeds(self, "seed")
+        processes(self, "workers", "threads")
         above_zero(self, "lr")
         share(self, "warmup", noun="share of the steps")
         share(self, "solarise", interval="[0, 1]", noun="probability")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
-from dermssl.bounds import above_zero, at_least, share
+from dermssl.bounds import above_zero, at_least, share, sides
 from pretrain.config import Optimiser, PretrainConfig, Scaling
 
 
@@ -192,7 +192,7 @@ class MultiCropConfig(PretrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 0, "local_crops")
-        at_least(self, 32, "local_size", why="the stride of the last stage")
+        sides(self, "local_size", least=32, why="the stride of the last stage")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,19 @@ from dermssl.data.sources import draw_if_absent, unlabelled_source
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
+from dermssl.places import try_places
 from dermssl.runs.costs import costs, forget_peak, usual_rate
 from dermssl.runs.environment import commit
-from dermssl.runs.folder import closing, identity, open_run, write_table
+from dermssl.runs.folder import closing, identity, need_run_folder, open_run, write_table
 from dermssl.splits.leaks import seen_rows
-from dermssl.training.checkpoint import Checkpoints, context_now, context_of, newest_whole, position, resuming
+from dermssl.training.checkpoint import (
+    Checkpoints,
+    context_now,
+    newest_whole,
+    position,
+    precision_of_checkpoint,
+    resuming,
+)
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
@@ -47,6 +55,13 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before training starts.
     """
+    # Places: all that the options name, tried before hours of work.
+    need_run_folder(config)
+    try_places(
+        {"--data": config.data, "--protect": config.protect, "--masks": config.masks, "--init": config.init},
+        files={"--checkpoints": published_place(config)},
+    )
+
     # Images: found, checked, and none that is held out or shows what a held-out one shows.
     source = unlabelled_source(config.data)
     device = prepare(config.threads)
@@ -108,7 +123,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
         look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed)
-        doctor = Doctor(config, progress, work.folder / "checkpoints", work.say, look)
+        doctor = Doctor(config, progress, work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         spending = Spending()
         fit(
@@ -119,6 +134,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             callbacks=[CountedRandomness(config.seed), doctor, progress, spending, checkpoints],
             resume=newest,
             smaller=config.SMALLER,
+            slower=remedies_of_divergence(config, precision),
         )
         if rank() > 0:
             return encoder_file
@@ -183,7 +199,7 @@ def precision_of(config: PretrainConfig, start: Start, device: torch.device, new
     """The precision that is asked for; `auto` is what the newest checkpoint was trained in, else the quickest."""
     if config.precision != "auto":
         return config.precision
-    return quickest(config, start, device) if newest is None else str(context_of(newest)["precision"])
+    return quickest(config, start, device) if newest is None else precision_of_checkpoint(newest)
 
 
 def quickest(config: PretrainConfig, start: Start, device: torch.device) -> str:
@@ -200,6 +216,13 @@ def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
         synced(module)
     channels_last(module)
     return module
+
+
+def remedies_of_divergence(config: PretrainConfig, precision: str) -> str:
+    """What to start anew with after a training that came to no number."""
+    precise = ", or --precision 32-true" if precision != "32-true" else ""
+    rate = f"--lr {lower_rate(config.lr, type(config).lr):g}"
+    return f"{rate}, or a longer --warmup than {config.warmup:g}{precise}"
 
 
 def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest) -> EncoderCard:
@@ -227,11 +250,16 @@ def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest
     )
 
 
+def published_place(config: PretrainConfig) -> Path | None:
+    """Where `--init ssl` looks for the encoder; None where it is not to be found there."""
+    return config.checkpoints and config.checkpoints / config.method / "encoder.safetensors"
+
+
 def copy_to_checkpoints(encoder_file: Path, config: PretrainConfig) -> Path:
     """Copies the encoder to where `--init ssl` looks; returns where a person should look."""
-    if config.checkpoints is None:
+    place = published_place(config)
+    if place is None:
         return encoder_file
-    place = config.checkpoints / config.method / "encoder.safetensors"
     with whole_file(place) as part:
         shutil.copyfile(encoder_file, part)
     return place

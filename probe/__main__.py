@@ -6,7 +6,7 @@ from dermssl.flags import parse
 from probe.config import ProbeConfig
 
 if __name__ == "__main__":
-    with one_sentence("python -m probe"):
+    with one_sentence("python -m probe", smaller="--batch_size or --image_size"):
         config = parse(ProbeConfig, "python -m probe", quick=quick_options("probe", labelled_source(None)))
         from probe.run import run  # torch comes in here, after the flags are known to be right
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dermssl.bounds import at_least
+from dermssl.bounds import at_least, processes, sides, whole_seeds
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 
@@ -75,7 +75,10 @@ class ProbeConfig(SplitConfig):
         if not self.dense_images or min(self.dense_images) < 2:
             raise ValueError(f"--dense_images are numbers of pictures, each at least 2; got {self.dense_images}")
         at_least(self, 2, "limit", why="an image on either side of the split")
-        at_least(self, 0, "pairs", "seed", "threads")
+        at_least(self, 0, "pairs")
+        whole_seeds(self, "seed")
+        processes(self, "threads")
+        sides(self, "image_size")
         inits = self.inits
         if len(set(inits)) < len(inits):
             raise ValueError(f"--against {self.against}: names an init twice, or --init {self.init} itself")

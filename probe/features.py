@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import cached_images
 from dermssl.features.frozen import Features, FrozenEncoder
 from dermssl.files import need_room, short_hash, whole_file

@@ -8,12 +8,14 @@ import torch
 from dermssl.data.manifest import read_manifest, refuse_masks_of_none, refuse_problems
 from dermssl.data.pixel_cache import cached_images
 from dermssl.data.sources import draw_if_absent, labelled_source
+from dermssl.errors import UserError
 from dermssl.features.dense import masked_pictures
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
 from dermssl.flags import as_typed_flags
+from dermssl.places import try_places
 from dermssl.runs.costs import Spent, costs, forget_peak
-from dermssl.runs.folder import closing, identity, open_run, write_table
+from dermssl.runs.folder import closing, identity, need_run_folder, open_run, write_table
 from dermssl.splits.drawn import limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
@@ -36,6 +38,20 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     Raises:
         UserError: For everything that can be known to be wrong before an encoder sees a picture.
     """
+    # Places: all that the options name, tried before the work.
+    need_run_folder(config)
+    try_places(
+        {
+            "--data": config.data, "--masks": config.masks, "--split": config.split, "--init": config.init,
+            "--against": config.against, "--checkpoints": config.checkpoints, "--predictions": config.predictions,
+        }
+    )  # fmt: skip
+
+    if config.predictions is not None and not config.predictions.is_dir():
+        raise UserError(
+            f"--predictions {config.predictions}: no such folder; give the --out of a `python -m finetune.predict`"
+        )
+
     # Images and their classes.
     source = labelled_source(config.data)
     device = prepare(config.threads)

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
     "dermssl": (
         [],
-        ["errors", "bounds", "wording", "parallel", "files", "flag_types", "flags", "runs", "weights", "synthetic",
-         "download", "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "__main__"],
+        ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files", "places", "parquet",
+         "yaml_words", "flag_types", "flags", "runs", "weights", "synthetic", "download", "exchange", "training",
+         "data", "scores", "appearance", "splits", "features", "check", "__main__"],
     ),
     "pretrain": (
         ["dermssl"],
@@ -40,7 +41,9 @@ LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
 LIGHT_TOO = {
     "dermssl.flags",
     "dermssl.errors",
+    "dermssl.system_errors",
     "dermssl.bounds",
+    "dermssl.places",
     "dermssl.data.sources",
     "finetune.ensemble",
     "compare.command_line",

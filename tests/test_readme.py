@@ -12,7 +12,6 @@ import torch
 import yaml
 from pages import README, ROOT, blocks
 
-from dermssl import flags
 from dermssl.synthetic.dataset import write_dataset
 
 TINY: dict[str, dict[str, object]] = {
@@ -76,7 +75,11 @@ def test_the_commands_of_the_readme_run_as_they_are_printed(workshop: Path) -> N
 def tiny(words: list[str]) -> list[str]:
     """Options that make the command end at once, each an option that it has."""
     options = TINY.get(words[0], {}) | (MOCO if "moco" in words else {})
-    return [word for name, value in options.items() for word in (f"--{name}", *flags.as_words(value))]
+    return [
+        word
+        for name, value in options.items()
+        for word in (f"--{name}", *map(str, value if isinstance(value, list) else [value]))
+    ]
 
 
 def with_places(words: list[str], workshop: Path) -> list[str]:

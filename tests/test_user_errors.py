@@ -381,7 +381,8 @@ def test_predicting_without_a_network_or_images_is_refused(refused: Refused, isi
     assert predicting(isic).startswith(f"--model {isic / 'model.safetensors'}: no such file")
     weights = encoder_file(tmp_path / "encoder.safetensors", "resnet18")
     assert predicting(weights) == (
-        f"--model {weights}: holds no segmentation network; give a run folder of `python -m finetune`"
+        f"--model {weights}: holds no segmentation network: its card lacks init; "
+        "give a run folder of `python -m finetune`"
     )
     assert not (tmp_path / "out").exists()
 

@@ -19,7 +19,7 @@ import pandas as pd
 from compare.estimates.timings import METRICS, Rates, modification_time, rates_of, size_mb, step_seconds
 from compare.estimates.work import Workload
 from compare.study.plan import RunConfig
-from dermssl.data.manifest import kept_folder
+from dermssl.data.kept import kept_folder
 from dermssl.runs.seal import RESULT
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig

@@ -17,6 +17,7 @@ import psutil
 from compare.execution.execute import Work
 from compare.execution.worker import do_task, utc
 from compare.study.plan import Outcome, Task
+from dermssl.signals import ASKING
 
 GIGABYTE = 1e9
 FAREWELL = 10.0  # seconds in which an idle process has to end
@@ -187,8 +188,9 @@ def _serve(pipe: Connection, parent: int, work: Work, logs: Path | None, trust: 
 
 
 def follow_parent(parent: int) -> None:
-    """In a worker: leaves Ctrl-C to the parent process, and dies with it even when it is killed (Linux)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a worker: leaves Ctrl-C and its like to the parent, and dies with it even when that is killed (Linux)."""
+    for number in ASKING:  # they reach a whole group; a worker that went first would count as a run that failed
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

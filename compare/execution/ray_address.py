@@ -9,6 +9,7 @@ from typing import Any
 
 from compare.text import last_line
 from dermssl.errors import UserError
+from dermssl.signals import handlers_kept
 
 ANSWER = 15.0  # seconds that a cluster has to answer
 ASK = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
@@ -26,7 +27,8 @@ def connected(address: str) -> Any:
     except ImportError:
         raise UserError('--executor ray: Ray is not installed; python -m pip install "ray>=2.60"') from None
     refuse_silence(address)
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    with handlers_kept():  # it takes SIGTERM, and ends the process by an exit code of its own
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     return ray
 
 

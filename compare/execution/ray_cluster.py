@@ -68,7 +68,7 @@ class RayExecutor:
         self._ray = connected(self.address)
         try:
             if troubles := self._ask_new_machines():
-                raise UserError("\n".join(troubles))
+                raise UserError(*troubles)
             if self.slots == 0:
                 raise UserError(
                     f"--address {self.address}: no machine of this Ray cluster has {self.threads} CPUs"

@@ -18,6 +18,7 @@ from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
 from dermssl.files import short_hash
 from dermssl.runs.folder import Run, locked_run, read_result
+from dermssl.training.finite import NotFiniteError
 from finetune.options.config import FinetuneConfig
 from finetune.run import run as finetune
 
@@ -58,7 +59,11 @@ def trials_at(config: SearchConfig, rate: float, tune: Tune) -> list[Trial]:
     """A fine-tuning with this rate under every seed, and the mean IoU of each on the inner images."""
     trials: list[Trial] = []
     for seed in config.seeds:
-        folder = tune(replace(config.tuning, lr=rate, seed=seed, score_on="inner"))
+        try:
+            folder = tune(replace(config.tuning, lr=rate, seed=seed, score_on="inner"))
+        except NotFiniteError:  # the rate is too high: it scores as a network does that finds nothing
+            trials.append({"lr": rate, "seed": seed, "jaccard": 0.0, "folder": ""})
+            continue
         result = read_result(folder) or {}
         trials.append({"lr": rate, "seed": seed, "jaccard": result["jaccard"], "folder": str(folder)})
     return trials

@@ -16,6 +16,7 @@ from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.runs.folder import read_result
 from dermssl.runs.seal import broken
+from dermssl.system_errors import in_one_sentence
 from finetune.options.config import FinetuneConfig
 from probe.config import ProbeConfig
 
@@ -80,14 +81,16 @@ def printing_to(log: Path | None, title: str) -> Iterator[IO[str]]:
     """Sends what Python prints while the body runs to the end of `log`; the file that it yields takes more."""
     path = log or Path(os.devnull)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", buffering=1) as stream:
+    with path.open("a", encoding="utf-8", buffering=1, errors="backslashreplace") as stream:
         stream.write(f"{utc(time.time())} {title}, in process {os.getpid()} on {platform.node()}\n")
         with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             yield stream
 
 
 def error_in_a_line(error: Exception) -> str:
-    """An exception in a line, with the file and line that raised it."""
+    """An exception in a line: of the system's a sentence, of others with the file and line that raised it."""
+    if sentence := in_one_sentence(error, "batch_size or image_size of the runs, or --jobs"):
+        return sentence
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 

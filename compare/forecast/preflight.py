@@ -33,7 +33,7 @@ def refuse_what_would_stop(study: StudyConfig, study_images: StudyImages, tasks:
     """
     faults = list(dict.fromkeys(text for check in CHECKS for text in check(study, study_images, tasks)))
     if faults:
-        raise UserError("\n".join(faults))
+        raise UserError(*faults)
 
 
 def encoder_file_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:

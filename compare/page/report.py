@@ -24,7 +24,7 @@ from compare.page.sections import Findings, sections
 from compare.tables.all_tables import all_tables
 from compare.tables.study import Study, read_study
 from dermssl.data.images import read_rgb
-from dermssl.files import whole_file
+from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
 from dermssl.wording import counted
 
@@ -57,10 +57,10 @@ def write_report(study_folder: Path) -> Report:
     tables = all_tables(study, DRAWS)
     context = _context(study, tables)
     for name, table in tables.items():
-        _write(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
+        write_text(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
     for suffix in ("md", "html"):
         page = _templates().get_template(f"report.{suffix}.j2").render(context)
-        _write(study_folder / f"report.{suffix}", re.sub(r"\n{3,}", "\n\n", page) if suffix == "md" else page)
+        write_text(study_folder / f"report.{suffix}", re.sub(r"\n{3,}", "\n\n", page) if suffix == "md" else page)
     return Report(
         sentence=str(context["sentence"]),
         verdict=_verdict(tables["contrasts"]),
@@ -174,8 +174,3 @@ def _markdown_cell(text: str) -> str:
 def _minus(text: str) -> str:
     """A hyphen before a number as the minus that it is."""
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)  # noqa: RUF001
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")

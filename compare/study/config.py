@@ -1,18 +1,23 @@
 """The options of a study: the factors of its grid, what is held fixed, what it is to decide, and how it is done."""
 
+from collections import Counter
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from compare.study.factors import FACTORS, Arms, Level, level
 from compare.study.rules import ExclusionRule, exclusion_rule
-from dermssl.bounds import above_zero, at_least, share
+from dermssl.bounds import above_zero, at_least, processes, share, sides, whole_seeds
 from dermssl.data.config import Reading
+from dermssl.errors import shown
 from dermssl.flags import spelling_hint
-from dermssl.splits.config import OnLeak
+from dermssl.splits.config import OnLeak, refuse_folds
 from finetune.options.augment import Padding
 from finetune.options.decoder import Decoder
 
+MOST_COMBINATIONS = 100_000
+LONGEST_NAME = 200
 WEIGHTS = ("ssl", "imagenet", "random")
 
 
@@ -59,11 +64,11 @@ class GridConfig:
                 raise ValueError(f"--{factor} needs {wanted}none of them twice; got {list(values)}")
         share(self, "label_fraction", interval="(0, 1]")
         above_zero(self, "lr")
-        at_least(self, 0, "seed")
+        whole_seeds(self, "seed")
+        sides(self, "image_size", least=32)
         if not 1 <= self.pretrainings <= len(self.seed):
             raise ValueError(f"--pretrainings is 1 to the number of --seed, {len(self.seed)}; got {self.pretrainings}")
-        if self.folds < 0 or self.folds == 1:
-            raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
+        refuse_folds(self.folds)
         wrong = [fold for fold in self.fold if not 0 <= fold < self.folds]
         if wrong:
             raise ValueError(f"--fold is counted from 0 to --folds less one; got {wrong[0]} of {self.folds} folds")
@@ -71,11 +76,22 @@ class GridConfig:
             if init not in WEIGHTS and not init.endswith(".safetensors"):
                 hint = spelling_hint(init, WEIGHTS) or f"; there are {', '.join(WEIGHTS)}"
                 raise ValueError(f"--init {init}: is no init and no encoder file{hint}")
-        names = [level("init", init) for init in self.init]
-        twice = [name for name in names if names.count(name) > 1]
+        names = Counter(level("init", init) for init in self.init)
+        twice = [name for name, count in names.items() if count > 1]
         if twice:
             raise ValueError(f"--init: two of them would be called '{twice[0]}'; rename one encoder file")
+        self.refuse_size()
         self.rules  # noqa: B018 - a wrong rule is told here
+
+    def refuse_size(self) -> None:
+        """Refuses a grid that nobody can plan, let alone run."""
+        counts = {factor: len(getattr(self, factor)) or 1 for factor in FACTORS} | {"fold": len(self.folds_run) or 1}
+        if prod(counts.values()) > MOST_COMBINATIONS:
+            largest = max(counts, key=lambda factor: counts[factor])
+            raise ValueError(
+                f"--{largest} has {counts[largest]} levels, and the grid {prod(counts.values())} combinations, of "
+                f"which a study holds {MOST_COMBINATIONS} at most; give fewer levels, or make several studies"
+            )
 
     @property
     def folds_run(self) -> tuple[int, ...]:
@@ -85,8 +101,8 @@ class GridConfig:
     @property
     def rules(self) -> tuple[ExclusionRule, ...]:
         """The rules that --exclude writes."""
-        levels = {factor: tuple(level(factor, one) for one in getattr(self, factor)) for factor in FACTORS}
-        levels["fold"] = tuple(level("fold", fold) for fold in self.folds_run)
+        levels = {factor: dict.fromkeys(level(factor, one) for one in getattr(self, factor)) for factor in FACTORS}
+        levels["fold"] = dict.fromkeys(level("fold", fold) for fold in self.folds_run)
         return tuple(exclusion_rule(text, levels) for text in self.exclude)
 
 
@@ -106,7 +122,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         above_zero(self, "search_lr")
         at_least(self, 1, "search_trials")
-        at_least(self, 0, "search_seeds")
+        whole_seeds(self, "search_seeds")
         if not self.search_lr or len(set(self.search_lr)) != len(self.search_lr):
             raise ValueError(f"--search_lr are rates above 0, none of them twice; got {list(self.search_lr)}")
         if self.search == "optuna" and len(self.search_lr) != 2:
@@ -147,7 +163,7 @@ class ExecutionConfig:
     """With `slurm`: options of sbatch without dashes, such as partition=gpu gres=gpu:1 time=12:00:00; `mem=` asks for none."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "jobs", "threads")
+        processes(self, "jobs", "threads", "per_gpu")
         at_least(self, 1, "per_gpu")
         above_zero(self, "memory", "budget")
         if self.memory is not None and self.executor == "ray":
@@ -210,6 +226,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
         if self.search != "none" and self.lr:
             raise ValueError(f"--search {self.search} finds what --lr {list(self.lr)} gives; leave one of them out")
         above_zero(self, "margin")
+        refuse_folder_name(self.name)
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -221,6 +238,16 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
     def folder(self) -> Path:
         """The study folder."""
         return self.out / self.name
+
+
+def refuse_folder_name(name: str) -> None:
+    """Refuses a name that is no name of one folder: the study would lie elsewhere, or nowhere."""
+    length = len(name.encode(errors="surrogateescape"))
+    if Path(name).name != name or name in ("", "..") or "\0" in name or not 0 < length <= LONGEST_NAME:
+        raise ValueError(
+            f"--name is the name of one folder, without / and of {LONGEST_NAME} letters at most; got {shown(name)}; "
+            "--out says where it lies"
+        )
 
 
 def contrast_level(arms: str, name: str) -> str:

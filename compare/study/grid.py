@@ -35,10 +35,11 @@ def combinations(study: StudyConfig) -> list[Factors]:
     Raises:
         ValueError: If the rules of --exclude leave nothing.
     """
+    rules = study.rules
     chosen = [
         combination
         for combination in all_combinations(study)
-        if not any(rule.leaves_out(combination) for rule in study.rules)
+        if not any(rule.leaves_out(combination) for rule in rules)
     ]
     if not chosen:
         raise ValueError(f"--exclude {' | '.join(study.exclude)}: leaves no run of the grid; take a rule out")

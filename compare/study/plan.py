@@ -12,7 +12,6 @@ from compare.study.factors import FACTORS
 from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
 from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
-from dermssl import flags
 from dermssl.files import short_hash
 from dermssl.flags import option_names, parse, parse_choice
 from dermssl.splits.config import SPLIT_OPTIONS
@@ -102,9 +101,10 @@ class Plan:
             return ()
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
-        arguments = ["--method", str(factors["method"]), "--encoder", str(factors["encoder"]), "--seed", str(seed)]
-        file_and_flags = [*pretrain_file(study, str(factors["method"])), *arguments]
-        config = parse_choice(METHODS, "method", "python -m pretrain", file_and_flags)
+        method = str(factors["method"])
+        arguments = [f"--method={method}", f"--encoder={factors['encoder']}", f"--seed={seed}"]
+        config = parse_choice(METHODS, "method", "python -m pretrain", [*config_flag(study.pretrain), *arguments],
+                              without=options_of_others(study, method))  # fmt: skip
         config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
                          checkpoints=None, threads=self.threads, **split_options(study, factors))  # fmt: skip
         task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
@@ -182,18 +182,10 @@ def split_options(study: StudyConfig, factors: Factors) -> dict[str, Any]:
     return split if factors["fold"] is None else split | {"fold": factors["fold"]}
 
 
-def pretrain_file(study: StudyConfig, method: str) -> list[str]:
-    """The flags of the fixed options of pretraining, less those that are for other methods of the study alone."""
-    if study.pretrain is None:
-        return []
+def options_of_others(study: StudyConfig, method: str) -> set[str]:
+    """Options that only other methods of the study have: the file of fixed options is for all of its methods."""
     names = {name: set(option_names(method_options(name))) for name in study.method if name in METHODS}
-    others = set().union(*names.values()) - names.get(method, set())
-    values = flags.read_options(study.pretrain)
-    if not others & set(values):
-        return config_flag(study.pretrain)
-    by_factors = {"method", "encoder", "seed"}  # by the factors of the run
-    shared = {key: flags.as_words(value) for key, value in values.items() if key not in others | by_factors}
-    return [word for key, words in shared.items() for word in (f"--{key}", *words)]
+    return set().union(*names.values()) - names.get(method, set())
 
 
 def method_options(method: str) -> type[PretrainConfig]:

@@ -1,6 +1,6 @@
 """Rules that leave combinations out of a study's grid, as `decoder=pspnet label_fraction=0.05` writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from compare.study.factors import FACTORS, Level, level
@@ -19,7 +19,7 @@ class ExclusionRule:
         return all(level(factor, factors[factor]) == word for factor, word in self.levels.items())
 
 
-def exclusion_rule(text: str, levels: Mapping[str, Sequence[str]]) -> ExclusionRule:
+def exclusion_rule(text: str, levels: Mapping[str, Collection[str]]) -> ExclusionRule:
     """The rule that `text` writes.
 
     Args:

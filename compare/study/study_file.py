@@ -1,12 +1,13 @@
 """What a study folder declares: study.yaml, which may grow but not turn into another study."""
 
+import os
 from pathlib import Path
 from typing import cast
 
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS
 from dermssl import flags
-from dermssl.errors import UserError
+from dermssl.errors import UserError, cut
 from dermssl.files import write_text
 
 GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
@@ -77,10 +78,10 @@ def options_file(word: str, out: Path, was_run: bool = False) -> Path:
     shipped = CONFIGS / "compare"
     named = [shipped / f"{word}.yaml", out / word / "study.yaml"]
     for path in [Path(word), Path(word) / "study.yaml", *(named[::-1] if was_run else named)]:
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises at a name that is too long
             return path
     names = sorted(
         {path.stem for path in shipped.glob("*.yaml")} | {path.parent.name for path in out.glob("*/study.yaml")}
     )
     hint = flags.spelling_hint(word, names) or f"; there are {', '.join(names)}"
-    raise UserError(f"{word}: is no study: no YAML file, no folder with a study.yaml{hint}")
+    raise UserError(f"{cut(word)}: is no study: no YAML file, no folder with a study.yaml{hint}")

@@ -8,7 +8,8 @@ from compare.tables.study import Study
 from dermssl.data.config import Reading
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED, is_data_set
-from dermssl.weights.encoder_file import read_card, read_fields
+from dermssl.weights.encoder_file import read_card
+from dermssl.weights.tensor_file import read_fields
 
 
 @dataclass(frozen=True)

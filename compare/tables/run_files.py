@@ -7,9 +7,9 @@ from math import nan
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from compare.tables.study import run_result
+from dermssl import flags
 
 
 def result_number(result: Mapping[str, object], key: str) -> float:
@@ -34,7 +34,7 @@ def with_numbers(runs: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
 def run_options(folder: str) -> dict[str, object]:
     """The resolved options of a run, from config.yaml."""
     path = Path(folder) / "config.yaml"
-    return dict(_parsed(path.read_text(encoding="utf-8"))) if folder and path.is_file() else {}
+    return dict(_options(path, path.stat().st_mtime_ns)) if folder and path.is_file() else {}
 
 
 def run_environment(folder: str) -> dict[str, object]:
@@ -44,9 +44,9 @@ def run_environment(folder: str) -> dict[str, object]:
 
 
 @lru_cache(maxsize=1000)
-def _parsed(text: str) -> Mapping[str, object]:
-    """YAML takes milliseconds a run, and several tables ask."""
-    return dict(yaml.safe_load(text) or {})
+def _options(path: Path, _: int) -> Mapping[str, object]:
+    """YAML takes milliseconds a run, and several tables ask; a file that was written since is read again."""
+    return flags.read_options(path)
 
 
 def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:

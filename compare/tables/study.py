@@ -10,10 +10,10 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from compare.statistics.decisions import FloatArray
 from compare.study.factors import FACTORS, NUMBERS, OPTIONAL, PLAN_COLUMNS, arm_label, level, phrase
+from dermssl import flags
 from dermssl.errors import UserError
 
 Cell = tuple[str, float]  # setting, label fraction
@@ -146,7 +146,7 @@ def read_study(folder: Path) -> Study:
     path = folder / "study.yaml"
     if not path.is_file():
         raise UserError(f"{folder}: no study here (looked for study.yaml); run `python -m compare` first")
-    options = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    options = flags.read_options(path)
     plan, scores = _read_plan(folder / "plan.csv"), _read_scores(folder / "scores.parquet")
     tuned = pd.concat([plan[plan["stage"] == "finetune"], scores])
     environment = folder / "environment.json"

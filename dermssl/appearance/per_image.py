@@ -12,9 +12,11 @@ from dermssl.appearance.covariates import SHORT_SIDE, covariates
 from dermssl.appearance.hair import hair_score
 from dermssl.appearance.skin_tone import typology_angle
 from dermssl.data.images import read_rgb
-from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Lesion
-from dermssl.files import short_hash, whole_file
+from dermssl.files import short_hash
+from dermssl.parquet import write_parquet
 
 FORMAT = 1  # raised when the same pictures give other numbers
 LONG = 500  # images; fewer are looked at before a line could be read
@@ -46,8 +48,7 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
             rows = list(pool.map(look, range(len(manifest))))
         table = pd.DataFrame(rows, columns=COLUMNS[1:])
         table.insert(0, "image_id", manifest.table["image_id"].to_numpy())
-        with whole_file(kept) as part:
-            table.to_parquet(part)
+        write_parquet(kept, table)
     return pd.read_parquet(kept)
 
 

@@ -14,7 +14,7 @@ from dermssl.data.images import Pixels, grey_of, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Labels, Lesion, lesion_of, mask_problem, stored_labels
 from dermssl.data.metadata import BESIDE, joined_words, joins_of
-from dermssl.data.roles import image_id_of
+from dermssl.data.roles import file_at, image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
 
@@ -101,7 +101,7 @@ def write_image(part: Path, manifest: Manifest, row: "pd.Series[str]", place: st
     mended = mended_mask(manifest, row) if row["mask_path"] else MendedMask(None)
     unlabelled = manifest.has_masks and mended.mask is None
     images = part / (UNLABELLED if unlabelled else "images")
-    actions = copy_image(manifest.root / row["path"], images / place, row)
+    actions = copy_image(file_at(manifest.root, row["path"]), images / place, row)
     if mended.mask is not None:
         target = part / "masks" / f"{place}_segmentation.png"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def mended_mask(manifest: Manifest, row: "pd.Series[str]") -> MendedMask:
     fault = row["fault"]
     if fault in ("mask unreadable", "mask size"):
         return MendedMask(None, fault, f"image moved to {UNLABELLED}")
-    stored = decode((manifest.root / row["mask_path"]).read_bytes())
+    stored = decode(file_at(manifest.root, row["mask_path"]).read_bytes())
     lesion, rewritten = lesion_or_edges(stored, stored_labels(stored), manifest.lesion_value)
     if lesion is None:
         return MendedMask(None, fault or "mask values", f"{rewritten}; image moved to {UNLABELLED}")

@@ -24,5 +24,4 @@ class CheckConfig(Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        super().__post_init__()
         at_least(self, 0, "thumbnails")

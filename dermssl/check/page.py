@@ -19,6 +19,7 @@ from dermssl.check.findings import KINDS
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Lesion, lesion_of, read_labels
+from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import write_text
 
@@ -110,7 +111,7 @@ def finding_picture(manifest: Manifest, by_id: Mapping[str, TableRow], finding: 
     for image_id in ids:
         if finding["kind"] == "mask without image":
             thumbnails.append(
-                Thumbnail(jpeg_thumbnail(manifest.root / finding["path"], None), Path(finding["path"]).name)
+                Thumbnail(jpeg_thumbnail(file_at(manifest.root, finding["path"]), None), Path(finding["path"]).name)
             )
         else:
             thumbnails.append(Thumbnail(thumbnail_of(manifest, by_id[image_id]), image_id))
@@ -122,8 +123,8 @@ def thumbnail_of(manifest: Manifest, row: TableRow) -> str:
     if row["fault"] in CLOSED:
         return ""
     masked = row["mask_path"] and row["fault"] != "mask unreadable"
-    lesion = lesion_of(read_labels(manifest.root / row["mask_path"]), manifest.lesion_value) if masked else None
-    return jpeg_thumbnail(manifest.root / row["path"], lesion)
+    lesion = lesion_of(read_labels(file_at(manifest.root, row["mask_path"])), manifest.lesion_value) if masked else None
+    return jpeg_thumbnail(file_at(manifest.root, row["path"]), lesion)
 
 
 def jpeg_thumbnail(path: Path, lesion: Lesion | None) -> str:

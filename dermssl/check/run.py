@@ -19,6 +19,7 @@ from dermssl.data.manifest import Manifest, read_manifest, refuse_masks_of_none
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.flags import as_typed_flags
+from dermssl.places import try_places
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import closing, write_table
 from dermssl.splits.drawn import groups_in_words
@@ -37,6 +38,10 @@ def run(config: CheckConfig) -> None:
         SystemExit: With code 1 where there are errors, once all is written.
     """
     began = time.perf_counter()
+    try_places(
+        {"--data": config.data, "--masks": config.masks, "--split": config.split},
+        folders={"--out": config.out, "--fix": config.fix},
+    )
     place = config.data.resolve()
     if config.out.resolve().is_relative_to(place):
         raise UserError(f"--out {config.out}: lies inside the data set, which is never written to; give another folder")

@@ -1,8 +1,8 @@
 """How a data set is read where its names and values leave it open; the options of every command that reads masks."""
 
+import os
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 
 ID = "{id}"  # in a pattern of masks' names
 
@@ -17,7 +17,8 @@ class Reading:
     """The value of a mask's pixels that means lesion, of several: a number, or a colour as 0xff0000; all but 0 by default."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        if self.masks is not None and ID not in self.masks and not Path(self.masks).is_dir():
+        # Path.is_dir raises at a name that is too long.
+        if self.masks is not None and ID not in self.masks and not os.path.isdir(self.masks):  # noqa: PTH112
             raise ValueError(
                 f"--masks {self.masks}: neither a folder that exists nor a pattern with {{id}}; "
                 "give a folder, or a pattern such as {id}_roi.png"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dermssl.data.roles import below
 from dermssl.errors import UserError, first_ten
+from dermssl.wording import as_text
 
 PART = {  # official part -> how a folder says so: ISIC2018_Task1-2_Training_Input, ISIC-2017_Test_v2_Data, train
     "train": re.compile(r"(^|[_\-])train(ing)?($|[_\-])", re.IGNORECASE),
@@ -26,7 +27,7 @@ def ids_of(images: Sequence[Path], root: Path, also: str = "") -> list[str]:
     Raises:
         UserError: If two have.
     """
-    stems = [path.stem for path in images]
+    stems = [as_text(path.stem) for path in images]
     if len(set(stems)) == len(stems):
         return stems
     ids = [str(Path(below(path, root)).with_suffix("")) for path in images]

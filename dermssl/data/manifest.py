@@ -11,14 +11,16 @@ import pandas as pd
 
 from dermssl.data.config import AS_NAMED, Reading
 from dermssl.data.folders import part_of
+from dermssl.data.kept import kept_folder
 from dermssl.data.listing import NOTHING, PassedOver
 from dermssl.data.masks import Lesion, read_lesion
 from dermssl.data.measurements import ManifestRow, measure_files
 from dermssl.data.metadata import with_metadata
-from dermssl.data.roles import below
+from dermssl.data.roles import below, file_at
 from dermssl.data.set_files import set_files_of
 from dermssl.errors import UserError, first_ten
-from dermssl.files import short_hash, whole_file
+from dermssl.files import short_hash
+from dermssl.parquet import write_parquet
 from dermssl.wording import counted
 
 COLUMNS = {  # column -> type
@@ -82,7 +84,7 @@ class Manifest:
 
     def paths(self, column: str = "path") -> list[Path]:
         """The files of that column, absolute where `root` is."""
-        return [self.root / path for path in self.table[column]]
+        return [file_at(self.root, path) for path in self.table[column]]
 
     def rows(self, image_ids: Sequence[str]) -> list[int]:
         """The rows of these images."""
@@ -96,7 +98,7 @@ class Manifest:
 
     def lesion(self, row: int) -> Lesion:
         """The lesion of the image in this row, (H, W) booleans, of the image's native size."""
-        return read_lesion(self.root / str(self.table["mask_path"].iat[row]), self.lesion_value)
+        return read_lesion(file_at(self.root, str(self.table["mask_path"].iat[row])), self.lesion_value)
 
     def sentences(self, *, masks: bool = True) -> tuple[str, ...]:
         """What a person is told of how the set was read; without `masks`, those are among the files passed over."""
@@ -134,8 +136,7 @@ def read_manifest(place: Path, reading: Reading = AS_NAMED, *, keep_in: Path | N
     table["part"] = [part_of(path) for path in table["path"]]
     notes = with_metadata(table, files.root, files.listed)
     table = table.sort_values("image_id", ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
-    with whole_file(file) as part:
-        table.to_parquet(part)
+    write_parquet(file, table)
     refuse_value_of_none(table, reading)
     orphans = tuple(below(path, files.root) for path in files.orphans)
     listed = place if files.listed else None
@@ -155,20 +156,6 @@ def refuse_masks_of_none(masks: str | None, *manifests: Manifest) -> None:
     if masks is not None and not any(manifest.has_masks for manifest in manifests):
         places = " and ".join(dict.fromkeys(str(manifest.place) for manifest in manifests))
         raise UserError(f"--masks {masks}: gives no image of {places} a mask; correct it, or leave it out")
-
-
-def kept_folder(root: Path) -> Path:
-    """Where the manifest and the pixels of `root` are kept: `root/.dermssl`, or the user's cache for a read-only set.
-
-    Read-only goes by the owner's permission bit, so that it holds for the superuser of a container as well.
-    """
-    if os.environ.get("DERMSSL_CACHE"):
-        home = Path(os.environ["DERMSSL_CACHE"])
-    elif root.stat().st_mode & 0o200 and os.access(root, os.W_OK):
-        return root / ".dermssl"
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dermssl"
-    return home / f"{root.resolve().name}-{short_hash(str(root.resolve()))}"
 
 
 def row_of(image: Path, mask: Path | None, root: Path) -> ManifestRow:

@@ -10,6 +10,7 @@ import numpy as np
 from dermssl.data.decoding import StoredPicture, decode, read_file, rgb, turned
 from dermssl.data.images import Pixels, grey_of, perceptual_hash, tones
 from dermssl.data.masks import Lesion, border_share, holes, lesion_of, mask_problem, regions, stored_labels
+from dermssl.data.roles import file_at
 
 ManifestRow = dict[str, object]
 
@@ -26,7 +27,7 @@ LEAST_CONTRAST = 12.0  # grey levels
 def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | None = None) -> ManifestRow:
     """Everything that reading an image and its mask tells; a fault of the image leaves its mask unread."""
     try:
-        data = read_file(root / path)
+        data = read_file(file_at(root, path))
         stored = decode(data, most=ENOUGH)
         shades = grey_of(rgb(stored))
     except OSError as error:
@@ -41,7 +42,7 @@ def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | N
         "tones": tones(shades),
         "two_valued": int(len(np.unique(shades)) == 2),
     }
-    return UNKNOWN | row | (measure_mask(root / mask_path, stored, shades, lesion_value) if mask_path else {})
+    return UNKNOWN | row | (measure_mask(file_at(root, mask_path), stored, shades, lesion_value) if mask_path else {})
 
 
 def image_fault(error: OSError) -> ManifestRow:

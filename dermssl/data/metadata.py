@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermssl.data.tables import ForeignTable, Join, is_placeholder, joined, read_table
 from dermssl.errors import UserError
-from dermssl.wording import counted
+from dermssl.wording import as_text, counted
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 OWN_TABLE = "fixes.csv"  # of a cleaned copy: what was done, and nothing of images
@@ -42,7 +42,7 @@ def with_metadata(table: pd.DataFrame, root: Path, listed: Join | None = None) -
     lesions = set(table["lesion_id"])
     own = [f"{image} (image)" if image in lesions else image for image in table["image_id"]]  # not another's lesion
     table["lesion_id"] = table["lesion_id"].where(table["lesion_id"] != "", pd.Series(own, dtype=str))
-    table["source"] = root.resolve().name
+    table["source"] = as_text(root.resolve().name)
     return tuple(notes)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dermssl.data.images import Pixels, read_rgb, shrink
-from dermssl.data.manifest import Manifest, kept_folder
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest
 from dermssl.files import need_room, short_hash, whole_folder
 from dermssl.runs.lock import lock_to_make
 from dermssl.wording import room

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dermssl.data.config import ID
 from dermssl.data.listing import bare_name
-from dermssl.wording import folded
+from dermssl.wording import as_text, folded
 
 # Names that masks alone have ...
 MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segmentations?($|[_\- ])", re.IGNORECASE)
+WRITTEN_OUT = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # a byte that is no UTF-8, as `as_text` writes it
 MASK_ENDING = re.compile(r"_(segmentation|mask)$", re.IGNORECASE)
 # ... and names that a photograph can have as well: masks only where an image has the name that is left of them.
 LIKELY_FOLDER = re.compile(r"^(gt|labels?|annotations?|lesions?)$", re.IGNORECASE)
@@ -168,5 +169,13 @@ def kinship(image: Path, mask: Path) -> tuple[int, int, int]:
 
 
 def below(path: Path, root: Path) -> str:
-    """The path below `root`, or as it is where it lies elsewhere: joined to `root`, either leads to the file."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    """The path below `root`, or as it is where it lies elsewhere, as text; `file_at` leads back to the file."""
+    return as_text(str(path.relative_to(root)) if path.is_relative_to(root) else str(path))
+
+
+def file_at(root: Path, place: str) -> Path:
+    """The file that `below` gave."""
+    path = root / place
+    if not WRITTEN_OUT.search(place) or path.exists():
+        return path
+    return root / WRITTEN_OUT.sub(lambda byte: chr(int(byte[1], 16)), place)

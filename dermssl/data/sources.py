@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.places import need_readable
 from dermssl.synthetic.config import LABELLED_COUNT, SIDE, UNLABELLED_COUNT
 
 LABELLED = Path("data/isic2018")
@@ -46,6 +47,7 @@ def choose_source(folder: Path | None, defaults: list[Path], synthetic: Path, fl
     if folder == synthetic:
         return ImageSource(synthetic, f"the synthetic set in {synthetic}", synthetic=True)
     if folder is not None:
+        need_readable(flag, folder)
         if not is_data_set(folder):
             raise UserError(
                 f"{flag} {folder}: no such folder or list; give a folder of images or a CSV of their paths, "

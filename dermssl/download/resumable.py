@@ -21,7 +21,7 @@ from dermssl.download.web import (
     pieces,
 )
 from dermssl.errors import UserError
-from dermssl.files import flush, room_or_sentence, sha256_of, write_json
+from dermssl.files import disk_errors_named, flush, sha256_of, write_json
 from dermssl.runs.lock import take_lock_or_refuse
 
 
@@ -118,7 +118,7 @@ def fetch(address: str, target: Path, announcement: Announcement, sha256: str | 
         return digest
     part = PartialFile(target)
     try:
-        with room_or_sentence(target):
+        with disk_errors_named(target):
             return transfer(address, target, announcement, sha256, part)
     finally:
         part.close()

@@ -1,7 +1,6 @@
 """The story of `python -m dermssl download`: what it will fetch and under which licence, fetch, verify, unpack."""
 
 import shlex
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from dermssl.download.isic_archive import fetch_archive
 from dermssl.download.resumable import fetch
 from dermssl.download.web import Announcement, ask_server
 from dermssl.files import need_room
+from dermssl.parts import sweep_parts
+from dermssl.places import try_places
 from dermssl.runs.lock import locked_folder
 
 SWELL = 1.1  # unpacked to packed: photographs and masks are packed already
@@ -35,19 +36,16 @@ def run(config: DownloadConfig) -> None:
     Raises:
         UserError: If anything is not as it should be; what came whole stays, and the same command goes on.
     """
-    try:
-        match config:
-            case Isic2018Config():
-                done = fetch_files(ISIC2018, config.parts.split(","), config.out, yes=config.yes)
-            case Ham10000Config():
-                done = fetch_files(HAM10000, list(HAM10000.parts), config.out, yes=config.yes)
-                if done:
-                    write_ham10000_metadata(config.out)
-            case IsicArchiveConfig():
-                done = fetch_archive(config)
-    except KeyboardInterrupt:
-        print(f"\nwhat came is kept beside or in {config.out}; the same command goes on from there", flush=True)
-        raise
+    try_places({}, folders={"--out": config.out})
+    match config:
+        case Isic2018Config():
+            done = fetch_files(ISIC2018, config.parts.split(","), config.out, yes=config.yes)
+        case Ham10000Config():
+            done = fetch_files(HAM10000, list(HAM10000.parts), config.out, yes=config.yes)
+            if done:
+                write_ham10000_metadata(config.out)
+        case IsicArchiveConfig():
+            done = fetch_archive(config)
     if not done:
         print("nothing was fetched, as you wished")
         return
@@ -109,8 +107,7 @@ def fetch_and_unpack(file: RemoteFile, data_set: DataSet, announcement: Announce
     print(f"fetched {file.name}: {size_in_words(size - here)} in {seconds:.0f} s; {how}", flush=True)
     if file.makes == file.name:
         return
-    for stale in out.glob(f".part-{file.makes}-*"):  # of a command that was killed while unpacking
-        shutil.rmtree(stale)
+    sweep_parts(out)  # what a command that was killed while unpacking left
     receipt = {"name": file.name, "address": address, "sha256": sha256, "bytes": size, "date": utc_now()}
     try:
         unpack(target, out / file.makes, receipt)

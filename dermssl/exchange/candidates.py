@@ -1,6 +1,6 @@
 """Which of several encoders in one checkpoint is taken, and what its place says of where it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dermssl.errors import UserError, first_ten
@@ -17,18 +17,20 @@ class Preference(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What the parts of an encoder's place say, where all of them stand in it."""
+    """What the parts of an encoder's place say, where all of them stand in it, in this order."""
 
-    parts: frozenset[str]
+    parts: Place
     words: str
     method: str = ""
+    signs: Mapping[str, str] = {}
+    """Parts that stand elsewhere in a file of one method, and that method, where the encoder's place does not tell."""
 
 
 # A part of a place is a whole word between dots: `backbone` is no part of `momentum_backbone.conv1`.
 PREFERENCES = (
     Preference("encoder_q", "encoder_k", "MoCo judges the query encoder"),
     Preference("base_encoder", "momentum_encoder", "MoCo v3 judges the base encoder"),
-    Preference("teacher", "student", "DINO judges the teacher"),
+    Preference("teacher", "student", "DINO judges the teacher, and so does stable-pretraining"),
     Preference("teacher_backbone", "student_backbone", "DINO judges the teacher"),
     Preference("teacher_embedding_model", "student_embedding_model", "LightlyTrain exports the teacher"),
     Preference("momentum_teacher", "classy_state_dict", "DINO judges the teacher, which VISSL keeps with the loss"),
@@ -47,27 +49,31 @@ PREFERENCES = (
     Preference("model_ema", "model", "torchvision publishes the average of the weights"),
 )
 
+# Its BYOL and its DINO keep their encoders alike, but only BYOL predicts, and only DINO has a loss with tensors.
+STABLE_PRETRAINING = {"predictor": "byol", "dino_loss": "dino"}
 ORIGINS = (
-    Origin(frozenset({"encoder_q"}), "moco: query encoder", "moco"),
-    Origin(frozenset({"encoder_k"}), "moco: key encoder", "moco"),
-    Origin(frozenset({"base_encoder"}), "moco-v3: base encoder", "mocov3"),
-    Origin(frozenset({"momentum_encoder"}), "moco-v3: momentum encoder", "mocov3"),
-    Origin(frozenset({"momentum_teacher"}), "VISSL: teacher", "dino"),
-    Origin(frozenset({"moco_encoder"}), "VISSL: key encoder", "moco"),
-    Origin(frozenset({"_feature_blocks"}), "VISSL: trunk"),
-    Origin(frozenset({"teacher_embedding_model"}), "LightlyTrain: teacher"),
-    Origin(frozenset({"student_embedding_model"}), "LightlyTrain: student"),
-    Origin(frozenset({"wrapped_model"}), "LightlyTrain: model"),
-    Origin(frozenset({"teacher", "backbone"}), "DINO: teacher", "dino"),
-    Origin(frozenset({"student", "backbone"}), "DINO: student", "dino"),
-    Origin(frozenset({"teacher_backbone"}), "lightly: teacher"),
-    Origin(frozenset({"student_backbone"}), "lightly: student", "dino"),
-    Origin(frozenset({"key_backbone"}), "lightly: key encoder", "moco"),
-    Origin(frozenset({"backbone_momentum"}), "lightly or torchgeo: momentum encoder"),
-    Origin(frozenset({"momentum_backbone"}), "solo-learn: momentum encoder"),
-    Origin(frozenset({"model", "backbone"}), "torchgeo: encoder"),
-    Origin(frozenset({"backbone"}), "solo-learn, lightly or torchgeo: encoder"),
-    Origin(frozenset({"encoder"}), "encoder of a larger model"),
+    Origin(("encoder_q",), "moco: query encoder", "moco"),
+    Origin(("encoder_k",), "moco: key encoder", "moco"),
+    Origin(("base_encoder",), "moco-v3: base encoder", "mocov3"),
+    Origin(("momentum_encoder",), "moco-v3: momentum encoder", "mocov3"),
+    Origin(("momentum_teacher",), "VISSL: teacher", "dino"),
+    Origin(("moco_encoder",), "VISSL: key encoder", "moco"),
+    Origin(("_feature_blocks",), "VISSL: trunk"),
+    Origin(("teacher_embedding_model",), "LightlyTrain: teacher"),
+    Origin(("student_embedding_model",), "LightlyTrain: student"),
+    Origin(("wrapped_model",), "LightlyTrain: model"),
+    Origin(("teacher", "backbone"), "DINO: teacher", "dino"),
+    Origin(("student", "backbone"), "DINO: student", "dino"),
+    Origin(("backbone", "teacher"), "stable-pretraining: teacher", signs=STABLE_PRETRAINING),
+    Origin(("backbone", "student"), "stable-pretraining: student", signs=STABLE_PRETRAINING),
+    Origin(("teacher_backbone",), "lightly: teacher"),
+    Origin(("student_backbone",), "lightly: student", "dino"),
+    Origin(("key_backbone",), "lightly: key encoder", "moco"),
+    Origin(("backbone_momentum",), "lightly or torchgeo: momentum encoder"),
+    Origin(("momentum_backbone",), "solo-learn: momentum encoder"),
+    Origin(("model", "backbone"), "torchgeo: encoder"),
+    Origin(("backbone",), "solo-learn, lightly or torchgeo: encoder"),
+    Origin(("encoder",), "encoder of a larger model"),
 )
 
 
@@ -100,4 +106,22 @@ def reason_to_prefer(preferred: Place, other: Place) -> str:
 
 def origin_of(place: Place) -> Origin:
     """What a place says of where its encoder comes from."""
-    return next((origin for origin in ORIGINS if origin.parts <= set(place)), Origin(frozenset(), "network"))
+    return next((origin for origin in ORIGINS if stand_in_order(origin.parts, place)), Origin((), "network"))
+
+
+def stand_in_order(parts: Place, place: Place) -> bool:
+    """Whether all parts stand in a place, one behind the other."""
+    remaining = iter(place)
+    return all(part in remaining for part in parts)
+
+
+def pretraining_told_by(place: Place, file: Iterable[Place]) -> str:
+    """How an encoder at this place was pretrained, as far as the file's structure tells; else nothing.
+
+    Args:
+        place: Of the encoder.
+        file: The places of all tensors.
+    """
+    origin = origin_of(place)
+    parts = {part for other in file for part in other} if origin.signs else set()
+    return origin.method or next((method for sign, method in origin.signs.items() if sign in parts), "")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dermssl.bounds import sides
+
 Library = Literal["timm", "torchvision", "smp", "onnx", "huggingface"]
 
 
@@ -29,6 +31,7 @@ class ExportConfig:
             raise ValueError(
                 f"--size is the side of an ONNX file's pictures, at least 0, got {self.size} --to {self.to}"
             )
+        sides(self, "size", least=0)
         if "checkpoints" in self.place.parts:
             raise ValueError(
                 f"--out {self.place}: checkpoints holds encoder files, which --init ssl reads; write elsewhere"

@@ -15,6 +15,7 @@ from dermssl.exchange.forms import Form, form_of, timm_call
 from dermssl.exchange.model_card import SIDE, card_text, model_card, public, timm_config
 from dermssl.exchange.proof import largest_difference, side_for
 from dermssl.files import whole_file, whole_folder, write_json, write_text
+from dermssl.places import try_places
 from dermssl.weights.encoder import Normalise, Start, feature_maps, start_from
 from dermssl.weights.encoder_file import read_card
 from dermssl.weights.library_names import counterparts
@@ -44,11 +45,14 @@ def run(config: ExportConfig) -> Path:
             or the proof fails; nothing is left then.
     """
     place = config.place
+    try_places({"--file": config.file})
     if not config.file.is_file():
         raise UserError(
             f"{config.file}: no such file; give the encoder file of a pretraining, or one that "
             "`python -m dermssl import` wrote"
         )
+    writes = {"--out": place}
+    try_places({}, folders=writes) if config.to == "huggingface" else try_places({}, files=writes)
     if place.exists():
         raise UserError(f"--out {place}: is there already; give another name, or remove it")
     start = start_from(str(config.file.absolute()), read_card(config.file).encoder, seed=0)

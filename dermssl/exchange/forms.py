@@ -16,16 +16,15 @@ from dermssl.errors import first_ten
 from dermssl.weights.encoder import Start, library_encoder
 from dermssl.weights.library_names import (
     Names,
-    State,
     by_name,
     classifier,
     classifier_state,
     counterparts,
     dialects,
     idle,
-    meta_state,
     skeleton,
 )
+from dermssl.weights.loading import State, meta_state
 
 # What a user of timm asks it for, the plainest first: the network that pools features, and the one that gives maps.
 TIMM_CALLS: tuple[Mapping[str, Any], ...] = (

@@ -4,31 +4,36 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.candidates import choose_encoder, origin_of
+from dermssl.exchange.candidates import choose_encoder, origin_of, pretraining_told_by
 from dermssl.exchange.foreign import ForeignCheckpoint, read_foreign_checkpoint
 from dermssl.exchange.import_config import ImportConfig
+from dermssl.exchange.pixel_statistics import PixelStatistics, pixel_statistics
 from dermssl.exchange.proof import largest_difference, side_for
-from dermssl.exchange.recognise import COUNTER, Dialect, EncoderLayout, EncoderMatch, encoders_in, layout_of
+from dermssl.exchange.recognise import (
+    COUNTER,
+    EncoderLayout,
+    EncoderMatch,
+    encoders_in,
+    layout_of,
+    left_in_words,
+)
 from dermssl.exchange.refusal import incomplete_encoder
 from dermssl.exchange.source_model import SourceModel, source_model
 from dermssl.files import sha256_of
+from dermssl.places import try_places
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing
-from dermssl.weights.encoder import IMAGENET_MEAN, IMAGENET_STD, Three, build_encoder, load_strictly, normalisation
-from dermssl.weights.encoder_file import (
-    EncoderCard,
-    card_from_fields,
-    read_card,
-    read_seen,
-    sha256_of_tensors,
-    write_encoder_file,
-)
+from dermssl.weights.encoder import Three, build_encoder
+from dermssl.weights.encoder_file import EncoderCard, card_from_fields, read_card, write_encoder_file
+from dermssl.weights.loading import load_strictly
+from dermssl.weights.seen import read_seen
+from dermssl.weights.tensor_file import is_finite, sha256_of_tensors
 
 TOLERANCE = 1e-5  # of a map's largest value
 UNKNOWN = "imported"  # the method on the card where neither the file nor the user says one
@@ -41,6 +46,7 @@ def run(config: ImportConfig) -> Path:
         UserError: If the file cannot be read as data, does not hold the encoder whole, holds several and no rule says
             which to take, or gives other features than the model that it comes from.
     """
+    try_places({"--file": config.file}, files={"--out": config.place} if config.file.is_file() else {})
     # What the encoder needs, and where it lies in the file.
     layout = layout_of(config.encoder)
     checkpoint = read_foreign_checkpoint(config.file)
@@ -53,6 +59,8 @@ def run(config: ImportConfig) -> Path:
           f"{len(match.places)} of {len(layout.tensors)} tensors")  # fmt: skip
     for other, why in others:
         print(f"not taken: {origin_of(other.prefix).words} at {other.where}, for {why}")
+    if left := left_in_words(checkpoint, match):
+        print(f"left: {left}")
 
     # Its tensors under our names, proved to be loaded and to give what they give in their own model.
     tensors = encoder_tensors(checkpoint, layout, match)
@@ -64,12 +72,11 @@ def run(config: ImportConfig) -> Path:
     print(f"features: {comparison(encoder, match, source, config.encoder)}")
 
     # The file, with a card that says where it is from.
-    card, seen = imported_card(config, match, checkpoint), read_seen(config.file) if checkpoint.card else None
+    pixels = chosen_statistics(config, match, checkpoint)
+    card = imported_card(config, match, checkpoint, pixels)
+    seen = read_seen(config.file) if checkpoint.card else None
     write_encoder_file(config.place, tensors, card, seen)
-    print(
-        f"pixels: mean {with_spaces(card.mean)}, std {with_spaces(card.std)}, "
-        f"{word_on_pixels(config, match, checkpoint)}"
-    )
+    print(f"pixels: mean {with_spaces(card.mean)}, std {with_spaces(card.std)}, {pixels.source}")
     if card.method == UNKNOWN:
         print("method: not known; say with --method how the weights were trained: imagenet, if it was with labels")
     if seen is None and card.method != "imagenet":
@@ -107,8 +114,10 @@ def encoder_tensors(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match:
     for name, ours in layout.tensors.items():
         place = match.places.get(name)
         tensor = torch.zeros(ours.shape) if place is None else checkpoint.tensors[place].reshape(ours.shape)
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{checkpoint.file}: '{name}' holds NaN or infinity; take a checkpoint from before that")
+        if not is_finite(tensor):
+            raise UserError(
+                f"{checkpoint.file}: its tensor '{name}' holds NaN or infinity; take a checkpoint from before that"
+            )
         tensors[name] = tensor.to(ours.dtype, memory_format=torch.contiguous_format, copy=True)
     return tensors
 
@@ -148,17 +157,31 @@ def comparison(encoder: nn.Module, match: EncoderMatch, source: SourceModel, nam
             f"'{name}' fits tensor by tensor at {match.where}, but the features of {source.title} differ by "
             f"{difference:.1e} of the largest value, so it is another network; name that one with --as"
         )
-    return f"equal to those of {source.title}: largest difference {difference:.1g}"
+    return f"equal to those of {source.title}{source.remark}: largest difference {difference:.1g}"
 
 
-def imported_card(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> EncoderCard:
+def chosen_statistics(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> PixelStatistics:
+    """What pixels it was trained on: as the user says, and else as the file does or its library."""
+    if config.mean and config.std:
+        return PixelStatistics(cast(Three, config.mean), cast(Three, config.std), "as given")
+    told = pixel_statistics(config.encoder, match, checkpoint)
+    if config.mean:
+        return told._replace(mean=cast(Three, config.mean), source=f"mean as given, std {told.source}")
+    if config.std:
+        return told._replace(std=cast(Three, config.std), source=f"std as given, mean {told.source}")
+    return told
+
+
+def imported_card(
+    config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint, pixels: PixelStatistics
+) -> EncoderCard:
     """What the encoder file says of itself: what an export of ours says where the file is one, else what is known."""
     own = checkpoint.card
     if own.get("encoder") == config.encoder and {"method", "mean", "std"} <= own.keys():
         card = card_from_fields(config.file, own)
     else:
-        mean, std = pixel_statistics(config.encoder, match.dialect, own)
-        card = EncoderCard(encoder=config.encoder, method=origin_of(match.prefix).method or UNKNOWN, mean=mean, std=std)
+        method = pretraining_told_by(match.prefix, checkpoint.tensors) or UNKNOWN
+        card = EncoderCard(encoder=config.encoder, method=method, mean=pixels.mean, std=pixels.std)
     source = {
         "file": config.file.name, "sha256": sha256_of(config.file), "prefix": ".".join(match.prefix),
         "names": str(match.dialect), "architecture": checkpoint.architecture,
@@ -166,28 +189,12 @@ def imported_card(config: ImportConfig, match: EncoderMatch, checkpoint: Foreign
     return replace(
         card,
         method=config.method or card.method,
-        mean=cast(Three, config.mean) if config.mean else card.mean,
-        std=cast(Three, config.std) if config.std else card.std,
+        mean=pixels.mean,
+        std=pixels.std,
         config={**card.config, "imported": source},
         data={**card.data, "licence": config.licence or card.data.get("licence", "unknown")},
         commit=commit(),
     )
-
-
-def pixel_statistics(encoder: str, dialect: Dialect, own: Mapping[str, Any]) -> tuple[Three, Three]:
-    """Mean and standard deviation: of a card of ours, such as a model's, else what the naming library takes."""
-    if {"mean", "std"} <= own.keys():
-        return cast(Three, tuple(own["mean"])), cast(Three, tuple(own["std"]))
-    return (IMAGENET_MEAN, IMAGENET_STD) if dialect.library == "torchvision" else normalisation(encoder)
-
-
-def word_on_pixels(config: ImportConfig, match: EncoderMatch, checkpoint: ForeignCheckpoint) -> str:
-    """Whose word the mean and the deviation are."""
-    if config.mean and config.std:
-        return "as given"
-    if "mean" in checkpoint.card:
-        return "from the file's card"
-    return f"which {match.dialect.library} takes by default; if the training took others, give --mean and --std"
 
 
 def with_spaces(three: Three) -> str:

@@ -1,16 +1,27 @@
 """Where in a checkpoint an encoder lies: known by names and shapes of all its tensors, never by a part of a name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from dermssl.errors import first_ten
 from dermssl.exchange.foreign import WRAPPERS, ForeignCheckpoint, Place
-from dermssl.weights.library_names import Names, State, classifier, counterparts, dialects, idle, skeleton
+from dermssl.weights.library_names import Names, classifier, counterparts, dialects, idle, skeleton
+from dermssl.weights.loading import State
+from dermssl.wording import counted
 
 COUNTER = "num_batches_tracked"  # of BatchNorm; no feature depends on it, and some formats leave it out
+# Words in the first part of a name beside an encoder's layers that say it is of a head, of the loss or of the training,
+# and so of nothing that a feature depends on.
+BESIDE = frozenset({
+    "fc", "head", "heads", "classifier", "linear", "logits", "projector", "projection", "predictor", "prediction",
+    "decoder", "mask", "queue", "prototypes", "center", "centre", "criterion", "loss", "temperature", "optimizer",
+    "scheduler", "scaler", "averaged", "mean", "std",
+})  # fmt: skip
 LIBRARIES = ("torchvision", "timm", "smp")  # where several call the tensors alike, the first is named
 
 
@@ -121,32 +132,47 @@ def matches_in(checkpoint: ForeignCheckpoint, layout: EncoderLayout, dialect: Di
             name = dialect.names.get(".".join(place[cut:]))
             if name is not None and takes_place_of(tensor, layout.tensors[name]):
                 by_prefix.setdefault(place[:cut], {})[name] = place
-    for prefix, places in by_prefix.items():
-        missing = tuple(name for name in layout.tensors if name not in places)
-        all_there = layout.spare.issuperset(missing)
-        yield EncoderMatch(
-            prefix, dialect, places, missing, tuple(surplus_weights(checkpoint, prefix, dialect)) if all_there else ()
-        )
+    lacks = {prefix: tuple(name for name in layout.tensors if name not in by_prefix[prefix]) for prefix in by_prefix}
+    whole = [prefix for prefix, missing in lacks.items() if layout.spare.issuperset(missing)]
+    for prefix, missing in lacks.items():
+        below = {place for other in whole if len(other) > len(prefix) for place in by_prefix[other].values()}
+        surplus = tuple(surplus_weights(checkpoint, prefix, dialect, below)) if prefix in whole else ()
+        yield EncoderMatch(prefix, dialect, by_prefix[prefix], missing, surplus)
 
 
-def surplus_weights(checkpoint: ForeignCheckpoint, prefix: Place, dialect: Dialect) -> Iterable[str]:
-    """Weights under a prefix that belong to the encoder's layers by name but to no layer that the library's model has.
+def surplus_weights(
+    checkpoint: ForeignCheckpoint, prefix: Place, dialect: Dialect, others: Container[Place]
+) -> Iterable[str]:
+    """Weights under a prefix that the library's model lacks, and that are known to be of no head.
 
-    A resnet34 holds every name of a resnet18 with its shape, and a resnet50 with attention every one of a resnet50.
+    A resnet34 holds every name of a resnet18 with its shape, a resnet50 with attention every one of a resnet50, and a
+    transformer with registers all of the one without.
+
+    Args:
+        checkpoint: What is searched.
+        prefix: Where the encoder lies.
+        dialect: The library's names.
+        others: Places of tensors that belong to further whole encoders below the prefix.
     """
     layers = {name.partition(".")[0] for name in dialect.names}
     depth = len(prefix)
     for place, tensor in checkpoint.tensors.items():
-        if len(place) > depth and place[depth] in layers and place[:depth] == prefix and tensor.is_floating_point():
-            name = ".".join(place[depth:])
-            if name not in dialect.network:
-                yield name
+        name = ".".join(place[depth:])
+        if place[:depth] != prefix or name in dialect.network or place in others or not tensor.is_floating_point():
+            continue
+        if place[depth] in layers or not BESIDE.intersection(place[depth].lower().split("_")):
+            yield name
 
 
 def takes_place_of(theirs: Tensor, ours: Tensor) -> bool:
     """Whether a tensor can take ours's place: the same shape but for axes of length 1, and floating if ours is."""
     kind = theirs.is_floating_point() == ours.is_floating_point() and not theirs.is_complex()
-    return kind and theirs.layout == torch.strided and theirs.squeeze().shape == ours.squeeze().shape
+    return (
+        kind
+        and theirs.layout == torch.strided
+        and theirs.device.type == "cpu"
+        and theirs.squeeze().shape == ours.squeeze().shape
+    )
 
 
 def encoders_in(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None = None) -> list[EncoderMatch]:
@@ -176,3 +202,15 @@ def equal_matches(checkpoint: ForeignCheckpoint, match: EncoderMatch, other: Enc
         place == other.places[name] or torch.equal(checkpoint.tensors[place], checkpoint.tensors[other.places[name]])
         for name, place in match.places.items()
     )
+
+
+def left_in_words(checkpoint: ForeignCheckpoint, match: EncoderMatch) -> str:
+    """The tensors that are not taken, by the place where they part from those that are; nothing where all are."""
+    taken = set(match.places.values())
+    counts: Counter[Place] = Counter()
+    for place in checkpoint.tensors:
+        if place not in taken:
+            common = next((i for i, (one, other) in enumerate(zip(place, match.prefix, strict=False)) if one != other),
+                          min(len(place), len(match.prefix)))  # fmt: skip
+            counts[place[: common + 1]] += 1
+    return first_ten([f"{'.'.join(place)} ({counted(count, 'tensor')})" for place, count in counts.items()])

@@ -22,18 +22,19 @@ def incomplete_encoder(checkpoint: ForeignCheckpoint, layout: EncoderLayout, pre
     """The error for a checkpoint that does not hold the whole encoder: a sentence, then the table."""
     best = next(iter(at_prefix(matches(checkpoint, layout), prefix)), None)
     total = f"of its {len(layout.tensors)} tensors"
+    table: list[str] = []
     if best is None:
         names = ", ".join(".".join(place) for place in list(checkpoint.tensors)[:3])
-        lacks, table = f"none {total} is there (the file begins with {names})", ""
+        lacks = f"none {total} is there (the file begins with {names})"
     elif best.surplus:
-        more, table = f"{len(best.surplus)} more between them", ""
+        more = f"{len(best.surplus)} more between or beside them"
         lacks = f"all {total[3:]} are there at {best.where}, and {more} of another network (first: {best.surplus[0]})"
     else:
         lacks = f"{len(best.missing)} {total} are missing or of another shape at {best.where}"
-        table = "\n" + table_of_missing(checkpoint, layout, best)
+        table = table_of_missing(checkpoint, layout, best)
     at = "" if prefix is None else f" at --prefix {prefix}"
     help_in_words = remedy(checkpoint, layout, prefix, best)
-    return UserError(f"{checkpoint.file}: not '{layout.encoder}' whole{at}: {lacks}; {help_in_words}{table}")
+    return UserError(f"{checkpoint.file}: not '{layout.encoder}' whole{at}: {lacks}; {help_in_words}", *table)
 
 
 def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None, best: EncoderMatch | None) -> str:
@@ -44,8 +45,13 @@ def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | N
     other = other_encoder(checkpoint, layout.encoder)
     if other:
         return f"its tensors are those of --as {other}"
+    if best is not None and best.surplus:
+        return (
+            "name the network that it is with --as; no encoder of a similar name has these, and without them its "
+            "features would be others"
+        )
     differing = [] if best is None else [name for name in best.missing if name not in layout.spare]
-    if best is None or best.surplus or len(differing) > FEW * len(layout.tensors):
+    if best is None or len(differing) > FEW * len(layout.tensors):
         return "name the encoder that it is with --as"
     stem = stem_remedy(checkpoint, layout, best, differing[0]) if len(differing) == 1 else ""
     return stem or (
@@ -87,8 +93,8 @@ def expected_place(match: EncoderMatch, name: str) -> Place:
     return (*match.prefix, *theirs.split("."))
 
 
-def table_of_missing(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch) -> str:
-    """The first tensors that are missing: name, wanted shape, and what lies there."""
+def table_of_missing(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch) -> list[str]:
+    """The first tensors that are missing, a line each: name, wanted shape, and what lies there."""
     rows = [("tensor", "wanted", "found")]
     for name in match.missing[:SHOWN]:
         place = expected_place(match, name)
@@ -98,7 +104,7 @@ def table_of_missing(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"  {name:{widths[0]}}  {shape:{widths[1]}}  {contents}" for name, shape, contents in rows]
     more = len(match.missing) - SHOWN
-    return "\n".join([*lines, f"  ... and {more} more"] if more > 0 else lines)
+    return [*lines, f"  ... and {more} more"] if more > 0 else lines
 
 
 def shape_at(checkpoint: ForeignCheckpoint, place: Place) -> str:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from dermssl.exchange.forms import timm_call
 from dermssl.exchange.recognise import Dialect
 from dermssl.weights.encoder import build_encoder
+from dermssl.weights.known_encoders import is_known_to_timm
 from dermssl.weights.library_names import classifier, counterparts
+from dermssl.weights.tensor_file import in_a_short_line
 
 
 class SourceModel(NamedTuple):
@@ -18,6 +20,8 @@ class SourceModel(NamedTuple):
 
     model: nn.Module
     title: str
+    remark: str = ""
+    """What the file calls its network, where it is not this one."""
 
 
 def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], architecture: str) -> SourceModel:
@@ -37,14 +41,18 @@ def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], 
     for name in [architecture, usual] if library_has(dialect.library, architecture) else [usual]:
         model = build_source(dialect, name)
         if load_under_names(model, dialect, tensors):
-            return SourceModel(model, title_of(dialect, name))
+            title = title_of(dialect, name)
+            remark = (
+                f" (the file names '{in_a_short_line(architecture)}', which is no network there that takes its tensors)"
+            )
+            return SourceModel(model, title, "" if architecture in ("", name, encoder) else remark)
     raise AssertionError(f"{dialect} are not those of {title_of(dialect, usual)}")
 
 
 def library_has(library: str, name: str) -> bool:
     """Whether a library has a network of that name."""
     if library == "timm":
-        return bool(timm.is_model(name))
+        return is_known_to_timm(name)
     return library == "torchvision" and name in torchvision.models.list_models()
 
 

@@ -17,12 +17,16 @@ import pandas as pd
 
 from dermssl import flags
 from dermssl.errors import UserError
-from dermssl.files import short_hash, whole_file, whole_folder, write_json, write_text
+from dermssl.files import disk_errors_named, short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.parallel import rank, world
+from dermssl.parquet import write_parquet
+from dermssl.parts import part_prefix
+from dermssl.places import need_writable_folder
 from dermssl.runs.environment import environment
 from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.same_run import ENVIRONMENT, IDENTITY, code_in_words, refuse_another_run
 from dermssl.runs.seal import RESULT, seal
+from dermssl.signals import continued_by
 
 # Raised with every change after which an older run must not be taken for one of today's. 3: runs are sealed, and their
 # results tell what they cost. 4: the masks of every scored image are kept.
@@ -65,8 +69,9 @@ class Run:
         if not self.first:
             return
         print(text, flush=True)
-        with (self.folder / "log.txt").open("a") as log:
-            log.write(text + "\n")
+        log = self.folder / "log.txt"
+        with disk_errors_named(log), log.open("a", encoding="utf-8", errors="backslashreplace") as lines:
+            lines.write(text + "\n")
 
     def finish(self, result: Mapping[str, object]) -> None:
         """Seals what stands in the folder and writes result.json, which makes the run a finished one; so it comes last.
@@ -102,6 +107,14 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
     """
     chosen = {key: value for key, value in flags.plain_options(config).items() if key not in elsewhere}
     return {"format": FORMAT, **chosen, **content}
+
+
+def need_run_folder(config: Options) -> None:
+    """Stops before any work where no run could be written, or the one to continue can not."""
+    if config.resume is None:
+        need_writable_folder("--out", config.out)
+    else:
+        need_writable_folder("--resume", config.resume)
 
 
 @contextmanager
@@ -141,7 +154,8 @@ def open_run(
             for line in code_in_words(folder):
                 run.say(line)
         try:
-            yield run
+            with continued_by(f"--resume {shlex.quote(str(folder))}"):
+                yield run
         except UserError:
             if is_new and not (folder / CHECKPOINTS).exists():  # refused before it began: there is nothing to continue
                 remove_held(folder)
@@ -188,7 +202,7 @@ def make_run(folder: Path, config: Options, content: Mapping[str, object]) -> bo
 
 def remove_held(folder: Path) -> None:
     """Removes a run folder that this process holds, in one step for those who wait for it."""
-    gone = tempfile.mkdtemp(prefix=f".part-{folder.name}-", dir=folder.parent)
+    gone = tempfile.mkdtemp(prefix=f"{part_prefix()}{folder.name}-", dir=folder.parent)
     folder.rename(gone)
     shutil.rmtree(gone)
 
@@ -238,11 +252,11 @@ def append_row(path: Path, row: Mapping[str, object], key: str = "epoch") -> Non
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a table as CSV or, by its name, as parquet; whole or not at all."""
+    if path.suffix == ".parquet":
+        write_parquet(path, table, index=False)
+        return
     with whole_file(path) as part:
-        if path.suffix == ".parquet":
-            table.to_parquet(part, index=False)
-        else:
-            table.to_csv(part, index=False)
+        table.to_csv(part, index=False, errors="backslashreplace")  # of names of files that are no UTF-8
 
 
 def closing(results: Path, next_command: str) -> str:

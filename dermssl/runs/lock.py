@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dermssl.errors import UserError
+from dermssl.parts import sweep_parts
+from dermssl.places import place_from
 
 INSTANT = 0.001  # seconds; looks at a lock take less
 
@@ -67,8 +68,7 @@ def lock_to_make(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".lock-{path.name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for part in path.parent.glob(f".part-{path.name}-*"):
-            shutil.rmtree(part, ignore_errors=True)
+        sweep_parts(path.parent)
         yield
 
 
@@ -83,11 +83,9 @@ def locked_folder(folder: Path, work: str) -> Iterator[None]:
     Raises:
         UserError: If another one is done there, or the folder cannot be made.
     """
-    try:
+    with place_from("--out", folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from error
     try:
         take_lock_or_refuse(handle, f"{folder}: another {work} works there; wait for that one to end")
         try:

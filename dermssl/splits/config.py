@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dermssl.bounds import at_least, share
+from dermssl.bounds import share, whole_seeds
 from dermssl.data.config import READING_OPTIONS, Reading
 
+MOST_FOLDS = 10_000
 OnLeak = Literal["stop", "drop", "allow"]
 
 
@@ -29,13 +30,20 @@ class SplitConfig(Reading):
     def __post_init__(self) -> None:
         Reading.__post_init__(self)
         share(self, "val_fraction", interval="(0, 1)")
-        at_least(self, 0, "split_seed")
-        if self.folds < 0 or self.folds == 1:
-            raise ValueError(f"--folds is 0 or at least 2, got {self.folds}")
+        whole_seeds(self, "split_seed")
+        refuse_folds(self.folds)
         if self.fold and not 0 <= self.fold < self.folds:
             if not self.folds:
                 raise ValueError(f"--fold {self.fold} is of no folds; give --folds as well")
             raise ValueError(f"--fold is counted from 0 to {self.folds - 1} with --folds {self.folds}; got {self.fold}")
+
+
+def refuse_folds(folds: int) -> None:
+    """Refuses a cross-validation that is none, and one that nobody has the lesions for."""
+    if folds < 0 or folds == 1:
+        raise ValueError(f"--folds is 0 or at least 2, got {folds}")
+    if folds > MOST_FOLDS:
+        raise ValueError(f"--folds must be at most {MOST_FOLDS}, got {folds}")
 
 
 # What stands for these in a run's name is the split that comes of them.

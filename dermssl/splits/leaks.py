@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from dermssl.data.manifest import Manifest
+from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import sha256_of
 from dermssl.splits.config import OnLeak
 from dermssl.splits.fingerprints import look_alikes, looks_of
 from dermssl.splits.near_duplicates import confirm
+from dermssl.weights.seen import SEEN_COLUMNS
 
-SEEN_COLUMNS = ["image_id", "path", "lesion_id", "patient_id", "sha256", "phash", "tones"]
 COLUMNS = ["trained_on", "held_out", "why"]
 WHY = ("same file", "same image id", "same lesion", "same patient", "near-duplicate")
 ACCESSION = re.compile(r"(ISIC_\d{7}|(HAM|IL|IP)_\d{7})")  # an archive's numbers mean one thing everywhere
@@ -100,7 +101,7 @@ def leaking_pairs(training: pd.DataFrame, root: Path, held: Manifest) -> pd.Data
     """Every pair of a training image and a held-out one that are not strangers, with the first reason of WHY.
 
     Args:
-        training: Rows with the columns SEEN.
+        training: Rows with the columns SEEN_COLUMNS.
         root: Folder of their paths; those that are gone are judged by their looks alone.
         held: The held-out images.
     """
@@ -139,10 +140,10 @@ def near_duplicates_across(training: pd.DataFrame, root: Path, held: Manifest) -
     readable = training[training["phash"] != ""].reset_index(drop=True)
     held_out = held.table[held.table["phash"] != ""].reset_index(drop=True)
     pairs = look_alikes(looks_of(readable), looks_of(held_out))
-    files = [root / path for path in readable["path"]]
+    files = [file_at(root, path) for path in readable["path"]]
     present = {row: is_file(files[row], readable["sha256"].iloc[row]) for row in set(pairs["a"])}
     on_disk = np.array([present[row] for row in pairs["a"]], bool)
-    confirmed = confirm(pairs[on_disk], files, [held.root / path for path in held_out["path"]])
+    confirmed = confirm(pairs[on_disk], files, [file_at(held.root, path) for path in held_out["path"]])
     without_file = pairs[~on_disk & (pairs["distance"] <= SURE).to_numpy()]
     duplicates = pd.concat([confirmed, without_file])
     ids = readable["image_id"].to_numpy(), held_out["image_id"].to_numpy()
@@ -155,6 +156,6 @@ def is_file(path: Path, sha256: str) -> bool:
 
 
 def seen_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """What an encoder file keeps of the images that it was trained on: SEEN, a row an image."""
+    """What an encoder file keeps of the images that it was trained on: SEEN_COLUMNS, a row an image."""
     rows = pd.concat([table[SEEN_COLUMNS] for table in tables], ignore_index=True)
     return rows.assign(sha256=rows["sha256"].str[:16]).drop_duplicates(["sha256", "image_id"], ignore_index=True)

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermssl.data.images import Pixels, grey_of, read_rgb
-from dermssl.data.manifest import Manifest, kept_folder
-from dermssl.files import short_hash, whole_file
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest
+from dermssl.data.roles import file_at
+from dermssl.files import short_hash
+from dermssl.parquet import write_parquet
 from dermssl.splits.alignment import SIDE, GreyPicture, aligned_correlation, evened
 from dermssl.splits.fingerprints import TURNS, look_alikes, looks_of
 from dermssl.weights.encoder import Start, feature_maps, start_from
@@ -52,8 +55,7 @@ def near_pairs(manifest: Manifest) -> pd.DataFrame:
     if file.exists():
         return pd.read_parquet(file)
     pairs = pd.concat([equal_bytes(table), confirmed_look_alikes(manifest, table)], ignore_index=True)[COLUMNS]
-    with whole_file(file) as part:
-        pairs.to_parquet(part)
+    write_parquet(file, pairs)
     return pairs
 
 
@@ -71,7 +73,7 @@ def confirmed_look_alikes(manifest: Manifest, table: pd.DataFrame) -> pd.DataFra
     looks = looks_of(single)
     pairs = look_alikes(looks, looks)
     pairs = pairs[pairs["a"] < pairs["b"]]
-    ids, files = single["image_id"].to_numpy(), [manifest.root / path for path in single["path"]]
+    ids, files = single["image_id"].to_numpy(), [file_at(manifest.root, path) for path in single["path"]]
     confirmed = confirm(pairs, files, files)
     return confirmed.assign(image_a=ids[confirmed["a"]], image_b=ids[confirmed["b"]])
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermssl.bounds import at_least
+from dermssl.bounds import at_least, processes, whole_seeds
 
 LABELLED_COUNT, UNLABELLED_COUNT = 400, 1000  # images of the sets that commands draw where there are no others
 SIDE = 192  # pixels
@@ -28,6 +28,7 @@ class SynthesizeConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "count", "workers")
-        at_least(self, 0, "seed")
+        processes(self, "workers")
+        whole_seeds(self, "seed")
         if not 32 <= self.size <= 4096:
             raise ValueError(f"--size lies between 32 and 4096 pixels, got {self.size}")

@@ -5,6 +5,7 @@ import time
 
 from dermssl.errors import UserError
 from dermssl.files import need_room
+from dermssl.places import try_places
 from dermssl.synthetic.config import SynthesizeConfig
 from dermssl.synthetic.dataset import write_dataset
 
@@ -15,6 +16,7 @@ def run(config: SynthesizeConfig) -> None:
     Raises:
         UserError: If the folder holds something already, or the disk is too full.
     """
+    try_places({}, folders={"--out": config.out})
     if config.out.exists() and any(config.out.iterdir()):
         raise UserError(f"--out {config.out}: is not empty; give a folder that does not exist")
     need_room(config.out, config.count * config.size**2, f"a set of {config.count} images")

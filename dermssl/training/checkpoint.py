@@ -2,14 +2,25 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from dermssl.errors import UserError
 from dermssl.files import sha256_of, whole_folder, write_json
 from dermssl.parallel import rank, world
+from dermssl.training.device import Precision
+from dermssl.weights.tensor_file import in_a_short_line, is_finite
 
+# What Lightning writes and reads back, and of what kind each is.
+PARTS: Mapping[str, type] = {
+    "pytorch-lightning_version": str, "epoch": int, "global_step": int, "state_dict": dict, "loops": dict,
+    "callbacks": dict, "optimizer_states": list, "lr_schedulers": list,
+}  # fmt: skip
 STATE, MANIFEST = "state.ckpt", "manifest.json"
 KEPT = 2
 
@@ -79,6 +90,53 @@ class Checkpoints(Callback):
             write_json(part / MANIFEST, {"files": {STATE: state}, "epochs": epochs} | self.context)
         for old in sorted(self.folder.glob("step-*"), key=step_of)[:-KEPT]:
             shutil.rmtree(old)
+
+
+def refuse_other_state(state: Path, module: LightningModule) -> None:
+    """Stops at a state that this training never wrote, though its hash is right: file and manifest were replaced.
+
+    Raises:
+        UserError: If it is no state of Lightning's, is one of another network, or holds NaN or infinity.
+    """
+    try:
+        content = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a stranger's bytes can make torch's reader raise anything
+        raise UserError(
+            replaced(state, in_a_short_line(str(error).partition(". ")[0]) or type(error).__name__)
+        ) from error
+    parts = content if isinstance(content, dict) else {}
+    absent = [key for key, kind in PARTS.items() if not isinstance(parts.get(key), kind)]
+    if absent:
+        raise UserError(replaced(state, f"its '{absent[0]}' is missing or of another kind"))
+    own, theirs = module.state_dict(), parts["state_dict"]
+    alien = own.keys() ^ theirs.keys()
+    shapes = {name: tensor.shape for name, tensor in theirs.items() if isinstance(tensor, Tensor)}
+    culprit = min(map(str, alien)) if alien else next((n for n in own if own[n].shape != shapes.get(n)), None)
+    if culprit is not None:
+        raise UserError(replaced(state, f"'{in_a_short_line(culprit)}' is not as in the network"))
+    broken = next((name for name, tensor in theirs.items() if not is_finite(tensor)), None)
+    if broken is not None:
+        raise UserError(replaced(state, f"'{broken}' holds NaN or infinity"))
+
+
+def replaced(state: Path, reason: str) -> str:
+    """What to say of a checkpoint that training cannot go on from, and how it goes on from the one before."""
+    return (
+        f"{state}: no state of this training ({reason}); remove {state.parent}, and the same command goes on from the "
+        "checkpoint before, or from the start"
+    )
+
+
+def precision_of_checkpoint(state: Path) -> str:
+    """The precision that was noted with a checkpoint.
+
+    Raises:
+        UserError: If it is none that networks are trained in here.
+    """
+    precision = context_of(state).get("precision")
+    if precision not in get_args(Precision):
+        raise UserError(replaced(state, f"it was trained in the precision {in_a_short_line(str(precision))!r}"))
+    return str(precision)
 
 
 def position(state: Path | None) -> int:

@@ -6,6 +6,7 @@ than the epoch it stopped in.
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 import albumentations as A
 import numpy as np
@@ -43,18 +44,24 @@ class Order(Sampler[Draw]):
         count: Images.
         seed: Of the orders.
         passes: How often an epoch goes through all images: a handful of labelled images would make epochs of a step.
+        skipped: Draws of the first epoch that were made before a resume.
     """
 
-    def __init__(self, count: int, seed: int, passes: int = 1) -> None:
-        self.count, self.seed, self.passes, self.epoch = count, seed, passes, 0
+    def __init__(self, count: int, seed: int, passes: int = 1, skipped: int = 0) -> None:
+        self.count, self.seed, self.passes, self.skipped, self.epoch = count, seed, passes, skipped, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch, also the first one after a resume."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Draw]:
-        for number in range(self.epoch * self.passes, (self.epoch + 1) * self.passes):
-            yield from ((number, int(index)) for index in order_of(self.count, self.seed, number))
+        first, self.skipped = self.skipped, 0
+        draws = (
+            (number, int(index))
+            for number in range(self.epoch * self.passes, (self.epoch + 1) * self.passes)
+            for index in order_of(self.count, self.seed, number)
+        )
+        yield from islice(draws, first, None)
 
     def __len__(self) -> int:
         return self.count * self.passes

@@ -20,7 +20,11 @@ from dermssl.errors import UserError
 from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
+from dermssl.signals import between_steps, handlers_kept, is_asked, put_back, stop_that_was_heard
+from dermssl.system_errors import is_of_memory, out_of_memory
+from dermssl.training.checkpoint import Checkpoints, refuse_other_state
 from dermssl.training.divergence import loss_in_digits
+from dermssl.training.finite import WATCHED, FiniteNumbers
 
 EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
     ".*does not have many workers.*",  # views are drawn in process: on a CPU a worker takes the core that trains
@@ -143,6 +147,44 @@ class LastStep(Callback):
         trainer.should_stop = trainer.global_step >= self.steps
 
 
+class BetweenStepsError(Exception):
+    """Training ends here, for it was asked to."""
+
+
+class StopBetweenSteps(Callback):
+    """Obeys a signal before the next step, where the state is whole; Lightning would swallow it, or end by exit code 0.
+
+    It comes last in the list of callbacks.
+
+    Args:
+        checkpoints: Writes the state; None where nothing is kept.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self.checkpoints = checkpoints
+        with handlers_kept() as handlers:
+            self.handlers = handlers
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes back the signals that Lightning has just taken."""
+        put_back(self.handlers)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Asks; processes that train together stop together, and on a GPU look at one another now and then."""
+        if self.is_asked_of_any(trainer.global_step, pl_module.device):
+            if self.checkpoints is not None and trainer.global_step:
+                self.checkpoints.save(trainer, trainer.current_epoch)
+            raise BetweenStepsError
+
+    def is_asked_of_any(self, step: int, device: torch.device) -> bool:
+        """Whether this process or one that trains with it has heard a signal."""
+        if world() == 1:
+            return is_asked()
+        if device.type != "cpu" and step % WATCHED:
+            return False
+        return bool(summed(torch.tensor(float(is_asked()), device=device)) > 0)
+
+
 def epoch_in_words(row: Mapping[str, object]) -> str:
     """An epoch's row for people: loss, rate, share of waiting."""
     return (
@@ -160,12 +202,19 @@ def fit(
     callbacks: Sequence[Callback],
     resume: Path | None,
     smaller: str = "--batch_size or --image_size",
+    slower: str = "a lower --lr",
 ) -> Trainer:
     """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with.
 
+    A signal that asks the command to end is obeyed between two steps, and a checkpoint is written there.
+
     Raises:
-        UserError: If the GPU's memory does not hold it; `smaller` are the options that make it need less.
+        UserError: If memory does not hold it; `smaller` are the options that make it need less. If it comes to what is
+            no finite number; `slower` are the options to start anew with.
+        Stopped: If a signal asked for it.
     """
+    checkpoints = next((callback for callback in callbacks if isinstance(callback, Checkpoints)), None)
+    finite = FiniteNumbers(checkpoints.folder if checkpoints is not None else None, slower)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its news is not about the user's images
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
@@ -179,18 +228,23 @@ def fit(
             plugins=[] if world() > 1 else [LightningEnvironment()],  # a cluster's shell is not a call to train on it
             use_distributed_sampler=False,  # ours give each process its share of the same steps
             precision=precision,  # type: ignore[arg-type]
-            callbacks=[*callbacks, LastStep(steps)],
+            callbacks=[finite, *callbacks, LastStep(steps), StopBetweenSteps(checkpoints)],
             logger=False,
             enable_checkpointing=False,  # ours are whole or absent (dermssl/training/checkpoint.py)
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+        if resume is not None:
+            refuse_other_state(resume, module)
         try:
-            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"the GPU's memory does not hold this training ({str(error).partition('.')[0]}); lower {smaller}"
-            ) from error
+            with handlers_kept(), between_steps():
+                trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        except BetweenStepsError:
+            raise stop_that_was_heard() from None
+        except (MemoryError, RuntimeError) as error:  # torch's own of a GPU and of a CPU are RuntimeErrors
+            if not is_of_memory(error):
+                raise
+            raise UserError(out_of_memory(error, smaller)) from error
         except SystemExit as stop:
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise

@@ -4,7 +4,7 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -16,14 +16,17 @@ from segmentation_models_pytorch import encoders as smp_encoders
 from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
 
-from dermssl.errors import UserError, first_ten
-from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file, read_seen, sha256_of_tensors
+from dermssl.errors import UserError
+from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file
 from dermssl.weights.hub import HUB, OFFLINE, hub_is_near
+from dermssl.weights.known_encoders import is_known
+from dermssl.weights.loading import State, load_strictly, meta_state, refuse_misfit
+from dermssl.weights.seen import read_seen
+from dermssl.weights.tensor_file import sha256_of_tensors
 
 DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-State = Mapping[str, Tensor]
 Three = tuple[float, float, float]
 
 
@@ -76,15 +79,19 @@ def build_encoder(name: str) -> nn.Module:
     Raises:
         UserError: If neither smp nor timm (names with `tu-`) knows it, or it gives no feature maps.
     """
-    is_timm = name.startswith("tu-") and timm.is_model(name.removeprefix("tu-").split(".")[0])
-    if not is_timm and name not in smp_encoders.encoders:
-        raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
+    refuse_unknown_encoder(name)
     try:
         return library_encoder(name, pretrained=False)
     except (ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         raise UserError(
             f"--encoder {name}: gives no feature maps, which decoders need ({error}); take another"
         ) from error
+
+
+def refuse_unknown_encoder(name: str) -> None:
+    """Stops at a name that neither library has, before either is asked: timm would look for some in a network."""
+    if not is_known(name):
+        raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
 
 
 def library_encoder(name: str, *, pretrained: bool) -> nn.Module:
@@ -161,6 +168,7 @@ def start_from(init: str, name: str, seed: int, checkpoints: Path = Path("checkp
         raise UserError(f"{path}: holds '{card.encoder}' and --encoder is '{name}'; give --encoder {card.encoder}")
     decoder = {key.removeprefix(DECODER): tensor for key, tensor in tensors.items() if key.startswith(DECODER)}
     own = {key: tensor for key, tensor in tensors.items() if not key.startswith(DECODER)}
+    refuse_misfit(meta_state(partial(build_encoder, name)), own, str(path))  # before memory is taken for another size
     encoder = load_strictly(build_encoder(name), own, str(path))
     return Start(encoder, card, card.sha256, read_seen(path), decoder)
 
@@ -185,8 +193,8 @@ def newest_encoder_file(checkpoints: Path, name: str) -> Path:
     Weights of other makers, which have no card, are passed over.
     """
     # A copy that was killed leaves a hidden part, which is no encoder.
-    whole = (path for path in checkpoints.glob("**/*.safetensors") if not path.name.startswith(".") and has_card(path))
-    files = sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)
+    named_so = (path for path in checkpoints.glob("**/*.safetensors") if not path.name.startswith("."))
+    files = sorted(filter(has_card, named_so), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in files:
         if read_card(path).encoder == name:
             return path
@@ -197,44 +205,14 @@ def newest_encoder_file(checkpoints: Path, name: str) -> Path:
 
 
 def has_card(path: Path) -> bool:
-    """Whether a safetensors file is one of ours; a damaged one may be, and whoever reads its card is told so."""
+    """Whether a file is one of ours; a damaged one may be, and whoever reads its card is told so."""
+    if not path.is_file():  # a folder, or a pipe that would be waited at
+        return False
     try:
         with safe_open(path, framework="pt") as file:
             return "card" in (file.metadata() or {})
-    except SafetensorError:
+    except (SafetensorError, OSError):
         return True
-
-
-def load_strictly(encoder: nn.Module, tensors: State, origin: str) -> nn.Module:
-    """Loads `tensors` into `encoder` and proves it, tensor by tensor.
-
-    Most of smp's encoders load nothing from a file of other names and say nothing; hence the proof.
-
-    Raises:
-        UserError: If a name or a shape differs; 99 % is refused as 0 % is.
-    """
-    expected = encoder.state_dict()
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    shapes = [k for k in expected.keys() & tensors.keys() if expected[k].shape != tensors[k].shape]
-    if missing or extra or shapes:
-        culprits = first_ten([*missing, *extra, *shapes][:3])
-        raise UserError(
-            f"{origin}: not this encoder's weights: of {len(expected)} tensors {len(missing)} are missing, "
-            f"{len(extra)} unexpected, {len(shapes)} of another shape (first: {culprits}); make the file again with "
-            "the versions of timm and segmentation-models-pytorch that are installed here"
-        )
-    # Native ResNets pop keys out of the dict they are given, so they get one of their own.
-    encoder.load_state_dict(dict(tensors))
-    prove_equal(encoder, tensors)
-    return encoder
-
-
-def prove_equal(encoder: nn.Module, tensors: State) -> int:
-    """Compares every tensor of `encoder` with `tensors`; returns how many were compared."""
-    loaded = encoder.state_dict()
-    wrong = [name for name, tensor in loaded.items() if not torch.equal(tensor.cpu(), tensors[name].cpu())]
-    assert not wrong, f"the library left {len(wrong)} of {len(loaded)} tensors unloaded (first: {wrong[:3]})"
-    return len(loaded)
 
 
 def normalisation(name: str) -> tuple[Three, Three]:

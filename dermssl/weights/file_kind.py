@@ -1,6 +1,7 @@
 """What a file is by its first bytes, whatever it is called: a page to log in at may have been saved as weights."""
 
 import shlex
+import struct
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -26,15 +27,13 @@ class FileKind(NamedTuple):
 
 
 UNPACK = "unpack it, `{} FILE > unpacked`, and give what comes of it"
+TORCH_ANEW = "where it was made, load it and write its tensors by `torch.save(tensors, 'clean.pt')`"
 TORCH = FileKind("a checkpoint of torch", "`python -m dermssl import FILE --as ENCODER` makes an encoder file of it")
 SAFETENSORS = FileKind("a safetensors file", TORCH.remedy)
 EMPTY = FileKind("empty", "copy it or make it again")
 HTML = FileKind("a page of the web (HTML), such as one to log in at", "download the file itself and not its page")
 JSON = FileKind("a text in JSON", "give the file with the tensors, which such a text often lies beside")
-PICKLE = FileKind(
-    "a pickle that torch did not write",
-    "where it was made, load it and write its tensors by `torch.save(tensors, 'clean.pt')`",
-)
+PICKLE = FileKind("a pickle that torch did not write", TORCH_ANEW)
 FIRST_BYTES: dict[bytes, FileKind] = {
     b"\x89HDF\r\n\x1a\n": FileKind(
         "a file of HDF5, in which Keras keeps weights", "give weights that torch or safetensors saved"
@@ -60,6 +59,8 @@ def kind_of(file: Path) -> FileKind | None:
     """The kind of a file; None where its first bytes tell of none that is known here."""
     with file.open("rb") as stream:
         head = stream.read(ENOUGH)
+    if begins_as_safetensors(head, file.stat().st_size):  # its length may look like anything else's first bytes
+        return SAFETENSORS
     by_bytes = next((kind for begin, kind in FIRST_BYTES.items() if head.startswith(begin)), None)
     if by_bytes is not None or not head:
         return by_bytes or EMPTY
@@ -74,13 +75,20 @@ def kind_of(file: Path) -> FileKind | None:
     return kind_of_text(head) or (SAFETENSORS if head[8:9] == b"{" else None)
 
 
+def begins_as_safetensors(head: bytes, size: int) -> bool:
+    """Whether a file of this size begins with the length of a header that it can hold, and the JSON of one."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") + 8 <= size
+
+
 def kind_of_archive(file: Path) -> FileKind:
     """The kind of a zip archive; a checkpoint of torch is one with a pickle in it."""
     try:
         with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
+            names, unpacked = archive.namelist(), sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error):
         return FileKind("a damaged archive, whose end is missing", EMPTY.remedy)
+    if unpacked > 2 * file.stat().st_size + 2**20:  # torch packs nothing; a bomb unfolds into any size
+        return FileKind(f"an archive that unfolds into {unpacked / 1e9:.1f} GB", TORCH_ANEW)
     if any(name.rpartition("/")[2] == "data.pkl" for name in names):
         return TORCH
     return FileKind("a zip archive", "unpack it, `unzip FILE`, and give the checkpoint in it")

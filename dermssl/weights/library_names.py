@@ -1,19 +1,17 @@
 """How other libraries call the tensors of the encoders that we hold under smp's names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import cast
 
 import timm
-import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
-from dermssl.errors import UserError
 from dermssl.weights.encoder import build_encoder
+from dermssl.weights.loading import State, meta_state
 
 Names = Mapping[str, str]
-State = Mapping[str, Tensor]
 
 WRAPPERS = ("", "model.", "model.model.", "model.body.")  # of smp around timm, and of timm around its own models
 
@@ -126,15 +124,6 @@ def classifier(library: str, name: str) -> nn.Module:
     if library == "timm":
         return timm.create_model(name, pretrained=False)
     return cast(nn.Module, torchvision.models.get_model(name, weights=None))
-
-
-def meta_state(build: Callable[[], nn.Module]) -> State:
-    """The tensors of a model without their values; those few that cannot be built so are built as they are."""
-    try:
-        with torch.device("meta"):
-            return build().state_dict()
-    except (UserError, RuntimeError, NotImplementedError):
-        return {name: tensor.to("meta") for name, tensor in build().state_dict().items()}
 
 
 def canonical(name: str) -> str:

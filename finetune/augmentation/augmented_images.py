@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from dermssl.data.images import Pixels, skin_colour
 from dermssl.data.pixel_cache import PixelCache
+from dermssl.signals import leave_signals_to_parent
 from dermssl.training.randomness import Draw, Order, let_draw
 from finetune.augmentation.borders import bordered
 from finetune.augmentation.fit import Fit
@@ -80,17 +81,22 @@ def collate(pairs: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
 
 
-def augmented_loader(pictures: AugmentedImages, batch_size: int, workers: int, steps: int) -> DataLoader[object]:
+def augmented_loader(
+    pictures: AugmentedImages, batch_size: int, workers: int, steps: int, done: int = 0
+) -> DataLoader[object]:
     """Full batches in each pass's order; a batch may span passes, so that fewer images than a batch train as well.
 
-    An epoch is as many passes as make a tenth of the training: a handful of images is not saved at every step.
+    An epoch is as many passes as make a tenth of the training: a handful of images is not saved at every step. The
+    first one begins behind the steps of it that were `done` before a resume.
     """
     passes = max(math.ceil(batch_size / len(pictures)), steps * batch_size // (10 * len(pictures)))
-    order = Order(len(pictures), pictures.seed, passes)
+    steps_an_epoch = len(pictures) * passes // batch_size
+    order = Order(len(pictures), pictures.seed, passes, skipped=done % steps_an_epoch * batch_size)
     return DataLoader(
         pictures,
         batch_sampler=BatchSampler(order, batch_size, drop_last=True),  # type: ignore[arg-type]
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=leave_signals_to_parent,
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import albumentations as A
 import cv2
-import yaml
 
-from dermssl.errors import UserError
+from dermssl.bounds import numbers
+from dermssl.errors import UserError, shown
 from dermssl.files import short_hash
 from dermssl.flags import spelling_hint
+from dermssl.yaml_words import plain_values, read_yaml
 from finetune.augmentation.fit import BORDERS
 from finetune.augmentation.preset_transforms import preset
 from finetune.augmentation.trial_draw import in_a_line, try_out
@@ -23,6 +24,12 @@ TRANSFORMS = {
     for name, kind in vars(A).items()
     if inspect.isclass(kind) and issubclass(kind, A.DualTransform | A.ImageOnlyTransform) and name != "Lambda"
 }
+DEEPEST = 16  # lists and mappings inside one another, of which a group in a group takes eight
+MOST_ENTRIES = 100
+LARGEST_NUMBER = 4096  # the largest of a default is 1024, a side
+WINDOWS = ("blur", "kernel", "radius", "sigma", "max_factor")  # in names of what is pixels around each pixel
+ROUNDS = ("iterations", "control_points", "grid", "delta", "steps")  # in names of what is done again and again
+MOST_ROUNDS = 32
 OF_PADDING = ("border_mode", "fill", "fill_mask")
 
 
@@ -60,15 +67,15 @@ def entries(path: Path) -> list[object]:
     Raises:
         UserError: If the file is missing, is no YAML, or holds no list.
     """
-    example = "a list of albumentations' transforms, such as '- HorizontalFlip: {p: 0.5}'"
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"--augmentation {path}: cannot be read ({error.strerror}); give {example}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--augmentation {path}: is not YAML ({in_a_line(error)}); give {example}") from error
+    where, example = (
+        f"--augmentation {path}",
+        "a list of albumentations' transforms, such as '- HorizontalFlip: {p: 0.5}'",
+    )
+    recipe = plain_values(read_yaml(path, where, f"give {example}", deepest=DEEPEST))
     if not isinstance(recipe, list) or not recipe:
-        raise UserError(f"--augmentation {path}: expected {example}, found {type(recipe).__name__}")
+        raise UserError(f"{where}: expected {example}, found {type(recipe).__name__}")
+    if len(recipe) > MOST_ENTRIES:
+        raise UserError(f"{where}: has {len(recipe)} entries, and each is tried; {MOST_ENTRIES} are the most")
     return recipe
 
 
@@ -96,7 +103,8 @@ def transform_of(entry: object, where: str, padding: str, size: int) -> A.BasicT
             spelling_hint(name, TRANSFORMS)
             or "; one that moves or recolours pictures is wanted, such as HorizontalFlip"
         )
-        raise UserError(f"{where}: albumentations has no transform '{name}'{hint}")
+        raise UserError(f"{where}: albumentations has no transform {shown(name)}{hint}")
+    refuse_excess(arguments, where, size)
     parameters = inspect.signature(TRANSFORMS[name]).parameters
     if "border_mode" in parameters:
         refuse_padding(arguments, where)
@@ -116,7 +124,7 @@ def name_and_arguments(entry: object, where: str) -> tuple[str, dict[str, object
         name, arguments = next(iter(entry.items()))
         if arguments is None or isinstance(arguments, dict):
             return str(name), {str(key): value for key, value in (arguments or {}).items()}
-    raise UserError(f"{where}: expected 'NAME: {{argument: value}}', found {entry!r}")
+    raise UserError(f"{where}: expected 'NAME: {{argument: value}}', found {shown(entry)}")
 
 
 def refuse_padding(arguments: Mapping[str, object], where: str) -> None:
@@ -125,13 +133,22 @@ def refuse_padding(arguments: Mapping[str, object], where: str) -> None:
         raise UserError(f"{where}: '{padding_keys[0]}' is what --padding decides; leave it out")
 
 
+def refuse_excess(arguments: Mapping[str, object], where: str, size: int) -> None:
+    """Stops at numbers that no picture needs: a transform with them would be tried for minutes, or take all memory."""
+    for key, value in arguments.items():
+        window, rounds = (any(word in key for word in words) for words in (WINDOWS, ROUNDS))
+        most = MOST_ROUNDS if rounds else size if window else LARGEST_NUMBER
+        if excess := [number for number in numbers(value) if not abs(number) <= most]:
+            raise UserError(f"{where}: {shown(key)} is {excess[0]}, which is above {most}; give less")
+
+
 def build_transform(kind: type[A.BasicTransform], arguments: Mapping[str, object], where: str) -> A.BasicTransform:
     """The transform with these arguments; what albumentations merely warns of is an error here."""
     options = list(inspect.signature(kind).parameters)
     for key in arguments:
         if key not in options:
             hint = spelling_hint(key, options) or f"; it has {', '.join(options)}"
-            raise UserError(f"{where}: the transform has no argument '{key}'{hint}")
+            raise UserError(f"{where}: the transform has no argument {shown(key)}{hint}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

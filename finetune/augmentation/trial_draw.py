@@ -3,6 +3,7 @@
 import copy
 import random
 import re
+import time
 import warnings
 
 import albumentations as A
@@ -13,6 +14,7 @@ from dermssl.errors import UserError
 from finetune.augmentation.borders import beyond, pad_nothing
 
 TRIES = 16
+SLOWEST = 0.5  # seconds of a draw
 PYDANTIC = re.compile(r"^\d+ validation errors? for InitSchema | \[type=.*?errors\.pydantic\.dev\S*")
 
 
@@ -51,7 +53,8 @@ def try_out(transform: A.BasicTransform, where: str, padding: str, size: int) ->
 
 
 def draw_once(transform: A.BasicTransform, image: Pixels, mask: Pixels, seed: int, where: str) -> tuple[Pixels, Pixels]:
-    """What the transform makes of a picture and its mask at a seed."""
+    """What the transform makes of a picture and its mask at a seed, and in no more than seconds."""
+    began = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -63,6 +66,11 @@ def draw_once(transform: A.BasicTransform, image: Pixels, mask: Pixels, seed: in
             f"{where}: fails on a picture of {len(image)} x {len(image)} pixels ({in_a_line(error)}); change its "
             "arguments, or take another transform"
         ) from error
+    if (took := time.process_time() - began) > SLOWEST:
+        raise UserError(
+            f"{where}: takes {took:.0f} s for a picture of {len(image)} x {len(image)} pixels, and a training draws "
+            "thousands; change its arguments, or take another transform"
+        )
     return sample["image"], sample["mask"]
 
 

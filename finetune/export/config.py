@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermssl.bounds import at_least
+from dermssl.bounds import processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,4 +23,4 @@ class ModelExportConfig:
     def __post_init__(self) -> None:
         if self.out.suffix != ".onnx":
             raise ValueError(f"--out {self.out}: an ONNX file ends with .onnx; give such a name")
-        at_least(self, 0, "threads")
+        processes(self, "threads")

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.places import try_places
 from dermssl.runs.folder import closing
 from dermssl.training.device import prepare
 from finetune.export.config import ModelExportConfig
@@ -17,6 +18,7 @@ def export_onnx(config: ModelExportConfig) -> Path:
     Raises:
         UserError: If there is no such model, a file stands in its place, or the network cannot be written.
     """
+    try_places({"--model": config.model}, files={"--out": config.out})
     if config.out.exists():
         raise UserError(f"--out {config.out}: this file exists already; give another name, or remove it")
     prepare(config.threads)

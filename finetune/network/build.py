@@ -11,7 +11,8 @@ from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import nn
 
 from dermssl.errors import UserError
-from dermssl.weights.encoder import Start, State, any_size, build_encoder, load_strictly, prove_equal
+from dermssl.weights.encoder import Start, any_size, build_encoder, refuse_unknown_encoder
+from dermssl.weights.loading import State, load_strictly, prove_equal
 from finetune.network.compatibility import REFUSALS, neighbours, objection, one_line, share_used, takes
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import ARGUMENTS, DECODERS, WIDTH_PER_STAGE, DecoderConfig, as_typed, decoder_options_of
@@ -45,6 +46,7 @@ def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None
     Raises:
         UserError: If the decoder does not go with this encoder or these options.
     """
+    refuse_unknown_encoder(encoder)  # smp would hand it on to timm, which asks the hub for some names
     own_options = {name: value for name, value in (options or {}).items() if value is not None}
     try:
         return assemble(encoder, decoder, own_options)

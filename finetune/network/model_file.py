@@ -3,18 +3,34 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, cast, get_type_hints
 
 from torch import nn
 
+from dermssl.bounds import numbers
 from dermssl.errors import UserError
 from dermssl.runs.seal import RESULT
-from dermssl.weights.encoder import Normalise, Three, load_strictly
-from dermssl.weights.encoder_file import read_tensors, write_tensors
+from dermssl.weights.card_schema import LARGEST_SIDE, Rule, as_tuple, between, card_of, is_of, json_in_a_line
+from dermssl.weights.encoder import Normalise, Three, build_encoder
+from dermssl.weights.loading import load_strictly, meta_state, refuse_misfit
+from dermssl.weights.tensor_file import read_tensors, write_tensors
 from finetune.augmentation.fit import Fit
 from finetune.network.build import build_model
 from finetune.options.augment import FitName, Padding
+from finetune.options.decoder import ARGUMENTS, DECODERS, Decoder, DecoderConfig
 from finetune.scoring.inference import Cut
+
+ENCODER = "encoder."  # begins the names of the encoder's tensors in a network of smp
+NO_CARD = "give a run folder of `python -m finetune`"
+WIDEST = 2**13  # channels of a decoder's map, and any other number of its options
+RULES: Mapping[str, Rule] = {
+    "decoder": Rule(lambda name: name in DECODERS, f"one of {', '.join(DECODERS)}"),
+    "image_size": between(1, LARGEST_SIDE),
+    "cache_size": between(1, LARGEST_SIDE),
+    "threshold": Rule(lambda number: 0 <= number <= 1, "a probability in [0, 1]"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +91,26 @@ def model_card_from(fields: Mapping[str, object], origin: str) -> ModelCard:
     Raises:
         UserError: If they are no card of a segmentation network.
     """
-    names = {entry.name for entry in dataclasses.fields(ModelCard)}
-    values = {key: tuple(value) if key in ("mean", "std") else value for key, value in fields.items()}  # type: ignore[arg-type]
+    card = card_of(ModelCard, fields, RULES, f"{origin}: holds no segmentation network", NO_CARD)
+    refuse_other_decoder(card, f"{origin}: holds no segmentation network")
+    return card
+
+
+def refuse_other_decoder(card: ModelCard, origin: str) -> None:
+    """Stops at options that the card's decoder does not take, or that no machine holds."""
+    hints = get_type_hints(DecoderConfig)
+    options = {name: as_tuple(value, hints.get(name)) for name, value in card.options.items()}
+    for name, value in options.items():
+        widest = max(numbers(value), default=0)
+        if name not in ARGUMENTS or not is_of(value, hints[name]) or widest > WIDEST:
+            raise UserError(
+                f"{origin}: its card's {name} is {json_in_a_line(card.options[name])}, which no "
+                f"decoder takes; {NO_CARD}"
+            )
     try:
-        return ModelCard(**{key: value for key, value in values.items() if key in names})  # type: ignore[arg-type]
-    except TypeError as error:
-        raise UserError(
-            f"{origin}: holds no segmentation network; give a run folder of `python -m finetune`"
-        ) from error
+        DecoderConfig(decoder=cast(Decoder, card.decoder), **cast("dict[str, Any]", options))
+    except ValueError as error:
+        raise UserError(f"{origin}: its card does not hold together ({error}); {NO_CARD}") from error
 
 
 def write_model(path: Path, model: nn.Module, card: ModelCard) -> None:
@@ -112,5 +140,9 @@ def read_model(path: Path) -> tuple[nn.Module, ModelCard]:
     path = model_path(path)
     fields, tensors = read_tensors(path)
     card = model_card_from(fields, f"--model {path}")
-    model = build_model(card.encoder, card.decoder, card.options)
-    return load_strictly(model, tensors, str(path)), card
+    expected = meta_state(partial(build_encoder, card.encoder))  # no memory is taken for what a card alone promises
+    own = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+    refuse_misfit({name: tensor for name, tensor in expected.items() if name in own}, own, str(path))
+    build = partial(build_model, card.encoder, card.decoder, card.options)
+    refuse_misfit(meta_state(build), tensors, str(path))
+    return load_strictly(build(), tensors, str(path)), card

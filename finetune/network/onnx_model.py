@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx.external_data_helper import uses_external_data
 from torch import Tensor, nn
 
 from dermssl.data.images import Pixels
@@ -18,11 +20,13 @@ from dermssl.files import whole_file
 from dermssl.training.device import Precision
 from dermssl.weights.encoder import Normalise
 from dermssl.weights.onnx_file import write_onnx
+from dermssl.weights.tensor_file import in_a_short_line, short_reason
 from finetune.network.model_file import ModelCard, model_card_from
 from finetune.scoring.inference import Probability
 
 PIXELS, PROBABILITY = "pixels", "probability"  # of the file's input and output
 CARD, CHECKSUM = "card", "sha256"  # among its metadata_props; the checksum is of all bytes before it
+OTHER, ANEW = "no network that `python -m finetune.export` wrote", "export the run again"
 TOLERANCE = 1e-4  # of a probability; what is promised is 1e-3
 GPU = "CUDAExecutionProvider"
 
@@ -89,9 +93,13 @@ class OnnxSegmenter:
         options.log_severity_level = 3  # errors alone
         self.beside_cpu = device.type == "cuda" and GPU in onnxruntime.get_available_providers()
         providers = ([GPU] if self.beside_cpu else []) + ["CPUExecutionProvider"]
-        self.session = onnxruntime.InferenceSession(verified_bytes(path), options, providers=providers)
-        texts = self.session.get_modelmeta().custom_metadata_map
-        self.card = model_card_from(json.loads(texts[CARD]), f"--model {path}")
+        content = verified_bytes(path)
+        self.card = card_of_graph(content, f"--model {path}")
+        try:
+            self.session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # those of onnxruntime have no class in common
+            raise UserError(f"--model {path}: {OTHER} ({in_a_short_line(str(error))}); {ANEW}") from error
+        refuse_other_ends(self.session, self.card, f"--model {path}")
 
     def __call__(self, squares: Pixels) -> Probability:
         """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
@@ -104,6 +112,45 @@ class OnnxSegmenter:
         """Probability of lesion (B, S, S) of RGB pixels (B, 3, S, S)."""
         probability: Probability = self.session.run([PROBABILITY], {PIXELS: pixels})[0][:, 0]
         return probability
+
+
+def card_of_graph(content: bytes, origin: str) -> ModelCard:
+    """The card in an ONNX file, whose weights are all in it and finite: onnxruntime would read any file that one names.
+
+    Raises:
+        UserError: If it is no such file.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+        fields = json.loads({entry.key: entry.value for entry in model.metadata_props}[CARD])
+        if any(uses_external_data(tensor) for tensor in tensors_of_graph(model.graph)):
+            raise ValueError("it keeps weights in other files")
+        weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    except Exception as error:  # a stranger's bytes can make onnx's reader raise anything
+        raise UserError(f"{origin}: {OTHER} ({short_reason(error)}); {ANEW}") from error
+    broken = [name for name, values in weights.items() if values.dtype.kind == "f" and not np.isfinite(values).all()]
+    if broken:
+        raise UserError(f"{origin}: its tensor '{in_a_short_line(broken[0])}' holds NaN or infinity; {ANEW}")
+    return model_card_from(fields if isinstance(fields, dict) else {}, origin)
+
+
+def tensors_of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph, those of graphs within it too."""
+    yield from graph.initializer
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from tensors_of_graph(inner)
+
+
+def refuse_other_ends(session: onnxruntime.InferenceSession, card: ModelCard, origin: str) -> None:
+    """Stops where the graph does not go from pixels of the card's size to one probability for each."""
+    side = card.image_size
+    ends = [(end.name, end.type, end.shape[1:]) for end in (*session.get_inputs(), *session.get_outputs())]
+    right = [(PIXELS, "tensor(uint8)", [3, side, side]), (PROBABILITY, "tensor(float)", [1, side, side])]
+    if ends != right:
+        reason = f"it does not go from {PIXELS} of {side} x {side} to their {PROBABILITY}"
+        raise UserError(f"{origin}: {OTHER} ({reason}); {ANEW}")
 
 
 def verified_bytes(path: Path) -> bytes:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dermssl.bounds import at_least
+from dermssl.bounds import sides
+from dermssl.errors import shown
 from dermssl.flags import spelling_hint
 
 Padding = Literal["skin", "black", "reflect", "edge", "none"]
@@ -27,10 +28,10 @@ class AugmentConfig:
     """What fills corners that a turn uncovers: skin is the median colour of the picture's rim; reflect mirrors lesions into being and edge smears them; none turns by zooming in."""  # noqa: E501
 
     def __post_init__(self) -> None:
-        at_least(self, 32, "image_size")  # which sizes divide, the network says
-        at_least(self, 1, "cache_size")
+        sides(self, "image_size", least=32)  # which sizes divide, the network says
+        sides(self, "cache_size")
         if self.augmentation not in PRESETS and not self.augmentation.endswith((".yaml", ".yml")):
             raise ValueError(
                 f"--augmentation is one of {', '.join(PRESETS)} or a YAML file of albumentations, got "
-                f"'{self.augmentation}'{spelling_hint(self.augmentation, PRESETS)}"
+                f"{shown(self.augmentation)}{spelling_hint(self.augmentation, PRESETS)}"
             )

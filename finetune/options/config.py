@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dermssl.bounds import at_least, share
+from dermssl.bounds import at_least, processes, share, whole_seeds
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 from finetune.options.augment import AugmentConfig
 from finetune.options.decoder import DecoderConfig
@@ -51,5 +51,6 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
         for group in (ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
             group.__post_init__(self)
         share(self, "label_fraction", interval="(0, 1]")
-        at_least(self, 0, "seed", "workers", "threads")
+        whole_seeds(self, "seed")
+        processes(self, "workers", "threads")
         at_least(self, 2, "limit", why="an image on either side of the split")

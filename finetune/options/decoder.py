@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from dermssl.bounds import at_most, share
+
 Decoder = Literal[
     "unet", "fpn", "pspnet", "linknet", "unetplusplus", "manet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
     "segformer", "dpt",
@@ -38,6 +40,7 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "output_stride": dict.fromkeys(["deeplabv3", "deeplabv3plus", "pan"], "encoder_output_stride"),
     "encoder_blocks": {"dpt": "encoder_output_indices"},
 }
+WIDEST = 65_536
 WIDTH_PER_STAGE = ("unet", "unetplusplus", "manet", "dpt")
 POSITIVE = {"decoder_channels", "decoder_fusion_channels", "decoder_attention_channels", "atrous_rates"}
 STRIDES: Mapping[str, tuple[int, ...]] = {"deeplabv3": (8, 16), "deeplabv3plus": (8, 16), "pan": (16, 32)}
@@ -95,6 +98,7 @@ class DecoderConfig:
             value = options[name]
             if min(value if isinstance(value, list) else [value]) < 1:
                 raise ValueError(f"--{name} must be positive, got {as_typed(value)}")
+        at_most(self, WIDEST, *POSITIVE)
         self._refuse_widths()
         self._refuse_values()
 
@@ -122,8 +126,7 @@ class DecoderConfig:
             )
 
     def _refuse_values(self) -> None:
-        if self.decoder_dropout is not None and not 0 <= self.decoder_dropout < 1:
-            raise ValueError(f"--decoder_dropout is a share in [0, 1), got {self.decoder_dropout}")
+        share(self, "decoder_dropout")
         if len(self.atrous_rates) not in (0, 3):
             raise ValueError(f"--atrous_rates takes three dilations, got {as_typed(self.atrous_rates)}")
         strides = STRIDES.get(self.decoder, ())

@@ -50,10 +50,8 @@ class TransferConfig:
     def refuse_what_a_frozen_encoder_ignores(self) -> None:
         """Options of an encoder's training must not be given where it is never trained, nor a thaw without frost."""
         above_zero(self, "encoder_lr")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"--layer_decay is a factor in (0, 1], got {self.layer_decay}")
-        if self.thaw_after is not None and self.thaw_after < 1:
-            raise ValueError(f"--thaw_after must be at least 1, got {self.thaw_after}")
+        share(self, "layer_decay", interval="(0, 1]", noun="factor")
+        at_least(self, 1, "thaw_after")
         if self.thaw_after is not None and not self.freeze:
             raise ValueError(f"--thaw_after {self.thaw_after} thaws what nothing froze; add --freeze")
         for name, value, default in (

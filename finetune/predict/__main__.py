@@ -5,7 +5,7 @@ from dermssl.flags import parse
 from finetune.predict.config import PredictConfig
 
 if __name__ == "__main__":
-    with one_sentence("python -m finetune.predict"):
+    with one_sentence("python -m finetune.predict", smaller="--batch_size or --threads"):
         config = parse(PredictConfig, "python -m finetune.predict")
         from finetune.predict.run import predict_masks  # torch comes in here, after the flags are known to be right
 

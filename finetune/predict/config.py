@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dermssl.bounds import at_least, share
+from dermssl.bounds import at_least, processes, share
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -43,7 +43,7 @@ class PredictOptions:
     def __post_init__(self) -> None:
         share(self, "threshold", interval="(0, 1)", noun="probability")
         at_least(self, 1, "batch_size")
-        at_least(self, 0, "threads")
+        processes(self, "threads")
         if self.submission is not None and self.submission.suffix != ".zip":
             raise ValueError(f"--submission {self.submission}: an archive ends with .zip; give such a name")
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dermssl.data.listing import PassedOver
 from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
+from dermssl.places import need_readable, try_places
 from dermssl.runs.folder import closing
 from dermssl.runs.lock import locked_folder
 from finetune.predict.config import EnsembleConfig, PredictConfig, PredictOptions
@@ -53,6 +54,7 @@ def predict_masks(config: PredictConfig) -> PredictionOutcome:
     Raises:
         UserError: If the model or the images cannot be used, or `--out` holds masks of another prediction.
     """
+    need_places(config, [config.model])
     device = device_of(config.device, config.threads)
     member = open_member(config.model, device, config)
     return write_masks([member], config, f"python -m finetune.predict --model {quote(str(config.model))}")
@@ -64,12 +66,20 @@ def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
     Raises:
         UserError: If a model or the images cannot be used, a model is given twice, or `--out` holds other masks.
     """
+    need_places(config, config.models)
     device = device_of(config.device, config.threads)
     members = [open_member(path, device, config) for path in config.models]
     refuse_twice(members)
     command = f"python -m finetune.ensemble --models {' '.join(quote(str(path)) for path in config.models)}"
     # In the order of their hashes: sums of three depend on the order, and that of the flags must not matter.
     return write_masks(sorted(members, key=lambda member: member.card.sha256), config, command)
+
+
+def need_places(config: PredictOptions, models: Sequence[Path]) -> None:
+    """Stops before the work where a place that an option names cannot be read, or not be written to."""
+    for model in models:
+        need_readable("--model", model)
+    try_places({"--images": config.images}, folders={"--out": config.out}, files={"--submission": config.submission})
 
 
 def refuse_twice(members: Sequence[Member]) -> None:

@@ -5,7 +5,7 @@ from dermssl.flags import parse
 from finetune.preview.config import PreviewConfig
 
 if __name__ == "__main__":
-    with one_sentence("python -m finetune.preview"):
+    with one_sentence("python -m finetune.preview", smaller="--image_size"):
         config = parse(PreviewConfig, "python -m finetune.preview")
         from finetune.preview.run import preview  # torch comes in here, after the flags are known to be right
 

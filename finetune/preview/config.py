@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from dermssl.bounds import at_least
+from dermssl.bounds import at_least, whole_seeds
 from dermssl.data.config import Reading
 from finetune.options.augment import AugmentConfig, FitName, Padding
 
@@ -36,7 +36,7 @@ class PreviewConfig(Reading):
         super().__post_init__()
         self.augmentation_under("skin")
         at_least(self, 1, "draws")
-        at_least(self, 0, "seed")
+        whole_seeds(self, "seed")
         if self.out.suffix != ".png":
             raise ValueError(f"--out is a PNG file, got '{self.out}'; end it in .png")
 

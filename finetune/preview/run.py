@@ -7,6 +7,7 @@ import pandas as pd
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
+from dermssl.places import try_places
 from dermssl.scores.plots import save_figure
 from dermssl.training.device import prepare
 from finetune.augmentation.augmented_images import AugmentedImages
@@ -22,6 +23,10 @@ def preview(config: PreviewConfig) -> Path:
     Raises:
         UserError: For a wrong folder, picture, mask or augmentation.
     """
+    try_places(
+        {"--data": config.data, "--masks": config.masks, "--augmentation": config.augmentation},
+        files={"--out": config.out},
+    )
     for padding in config.paddings:
         augmentation_of(config.augmentation_under(padding))
     source = labelled_source(config.data)

@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dermssl import flags
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.data.manifest import Manifest
 from dermssl.scores.counts import ISIC_THRESHOLD
@@ -40,7 +40,7 @@ def draw_figures(folder: Path, lesions: Mapping[str, Sequence[OutlinedPicture]] 
         folder: A run folder with config.yaml, metrics.csv, scores.parquet and tables/calibration.csv.
         lesions: `best_median_worst`, drawn as well where it is given: no run folder keeps photographs.
     """
-    seed = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"]
+    seed = flags.read_options(folder / "config.yaml")["seed"]
     scores = pd.read_parquet(folder / "scores.parquet")
     run, held_out = f"{folder.name}, seed {seed}", f"{len(scores)} held-out images"
     figures = {

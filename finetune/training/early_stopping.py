@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from dermssl.training.trainer import Progress
-from dermssl.weights.encoder import load_strictly
+from dermssl.weights.loading import load_strictly
 from dermssl.wording import counted
 from finetune.training.segment import Segment
 

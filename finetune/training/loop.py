@@ -14,7 +14,7 @@ from dermssl.files import write_json
 from dermssl.runs.costs import costs, usual_rate
 from dermssl.runs.folder import Run
 from dermssl.scores.plots import save_figure
-from dermssl.training.checkpoint import Checkpoints, context_now, newest_whole, resuming
+from dermssl.training.checkpoint import Checkpoints, context_now, newest_whole, position, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32
 from dermssl.training.divergence import loss_course, lower_rate
 from dermssl.training.randomness import CountedRandomness
@@ -97,7 +97,8 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
     channels_last(net.model)
     if material.device.type == "cpu" and config.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
-    loader = augmented_loader(pictures, config.batch_size, config.workers, material.schedule.steps)
+    newest = newest_whole(work.folder / "checkpoints")
+    loader = augmented_loader(pictures, config.batch_size, config.workers, material.schedule.steps, position(newest))
     final_config = config
     if config.lr == "auto":
         trial = Segment(net.model, material.start.normalise, replace(config, lr=1.0), material.schedule)
@@ -106,7 +107,6 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
     module = Segment(net.model, material.start.normalise, final_config, material.schedule)
 
     context = context_now(material.device, config.precision)
-    newest = newest_whole(work.folder / "checkpoints")
     if newest is not None:
         work.say(resuming(newest, context))
     progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say, material.schedule.steps)
@@ -122,6 +122,7 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
         callbacks=callbacks,
         resume=newest,
         smaller="--batch_size or --image_size",
+        slower=slower_options(final_config),
     )
     spent = costs(spending.spent, usual_rate(progress.metrics))
     if early is not None:

@@ -1,7 +1,6 @@
 """The doctor: watches a training for failure, and says by name what is wrong and what helps."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +10,6 @@ from torch.optim import Optimizer
 
 from dermssl.errors import UserError
 from dermssl.parallel import rank, summed, world
-from dermssl.training.checkpoint import newest_whole
-from dermssl.training.divergence import lower_rate
 from dermssl.training.trainer import Progress
 from pretrain.config import PretrainConfig
 from pretrain.doctor.diagnoses import Course, Diagnosis, diagnose
@@ -27,11 +24,10 @@ from pretrain.doctor.looks import (
     untouched,
     vote_of_neighbours,
 )
-from pretrain.doctor.signs import constant_share, duplicate_share, finite, gradient_norm, relative_distance
+from pretrain.doctor.signs import constant_share, duplicate_share, gradient_norm, relative_distance
 from pretrain.methods.method import Method
 from pretrain.views.batch import Batch
 
-WATCHED = 50  # steps between readings of the flag on a GPU, which wait for it
 SPARSE = 4  # every fourth pixel tells equal views from different ones in a sixteenth of the time
 
 
@@ -43,23 +39,19 @@ class Doctor(Callback):
     Args:
         config: The resolved options: `look_every`, `on_collapse`, and what remedies speak of.
         progress: Gets the signs of epochs.
-        checkpoints: The folder that a training that broke can be continued from.
         say: Where reports go.
         look: What there is to look at; None looks at nothing beside the steps.
     """
 
     def __init__(
-        self, config: PretrainConfig, progress: Progress, checkpoints: Path, say: Callable[[str], None],
-        look: Look | None = None,
-    ) -> None:  # fmt: skip
-        self.config, self.progress, self.checkpoints, self.say, self.look = config, progress, checkpoints, say, look
+        self, config: PretrainConfig, progress: Progress, say: Callable[[str], None], look: Look | None = None
+    ) -> None:
+        self.config, self.progress, self.say, self.look = config, progress, say, look
         self.start: dict[str, float] = {}
         self.reported: list[str] = []
         self.last: dict[str, float] = {}
         self.verdict = ""
-        self.precision: str = config.precision
         self.gradient = torch.zeros(())
-        self.broken_step = torch.full((), -1, dtype=torch.int64)  # the first one whose loss was no number
         self.kernels: list[Tensor] = []  # the encoder's, before an epoch's last step
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,7 +65,6 @@ class Doctor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks once before the first step, to have something to compare with."""
-        self.broken_step, self.precision = self.broken_step.to(pl_module.device), str(trainer.precision)
         if self.config.look_every and not self.start:
             self.start = self.last = self.signs(trainer, pl_module)
             if rank() == 0 and self.start:
@@ -99,7 +90,7 @@ class Doctor(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Puts its scalars beside the step's own, which `Progress` averages; watches the loss."""
+        """Puts its scalars beside the step's own, which `Progress` averages."""
         assert isinstance(outputs, dict)
         assert isinstance(batch, Batch)
         sparse = batch.views[:, :, ::SPARSE, ::SPARSE]
@@ -109,16 +100,9 @@ class Doctor(Callback):
         if self.kernels:
             self.progress.extra["step_size"] = float(relative_distance(kernels(encoder_of(pl_module)), self.kernels))
             self.kernels = []
-        broken = ~outputs["loss"].detach().isfinite() & (self.broken_step < 0)
-        self.broken_step = torch.where(broken, trainer.global_step, self.broken_step)
-        if pl_module.device.type == "cpu" or trainer.global_step % WATCHED == 0:
-            self.refuse_broken(trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks, adds to the epoch's row, and reports."""
-        self.refuse_broken(trainer.global_step)
-        if not finite(pl_module.parameters()):
-            raise self.broken(trainer.global_step)
         due = self.config.look_every and (trainer.current_epoch + 1) % self.config.look_every == 0
         signs = self.signs(trainer, pl_module) if due else {}
         self.progress.extra |= signs
@@ -127,13 +111,6 @@ class Doctor(Callback):
         done = (trainer.current_epoch + 1) / max(1, trainer.max_epochs or 1)
         self.report(diagnose(Course(self.config, self.start, self.last, now, done)), pl_module.device)
         self.last = signs or self.last
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Lets no checkpoint be written that holds what is no number."""
-        moments = [value for o in trainer.optimizers for state in o.state.values() for value in state.values()]
-        tensors = [*pl_module.state_dict().values(), *(value for value in moments if isinstance(value, Tensor))]
-        if not finite(tensors):
-            raise self.broken(trainer.global_step)
 
     def signs(self, trainer: Trainer, method: LightningModule) -> dict[str, float]:
         """Everything that a look finds; every process must take part, and the first one knows it all."""
@@ -172,22 +149,6 @@ class Doctor(Callback):
             raise UserError(
                 f"the doctor stopped the training: {self.verdict}; give --on_collapse warn to train on all the same"
             )
-
-    def refuse_broken(self, step: int) -> None:
-        """Stops where a loss was no number; all processes must ask together."""
-        if summed((self.broken_step >= 0).double()) > 0:
-            raise self.broken(int(self.broken_step) if self.broken_step >= 0 else step)
-
-    def broken(self, step: int) -> UserError:
-        """What to say of a training that has come to no number."""
-        last = newest_whole(self.checkpoints)
-        stands = f"the last good checkpoint stands in {last.parent}" if last else "no checkpoint was written yet"
-        precise = ", or --precision 32-true" if self.precision != "32-true" else ""
-        return UserError(
-            f"divergence: at step {step} the loss or a weight is no finite number, mostly because steps are too long; "
-            f"start anew with --lr {lower_rate(self.config.lr, type(self.config).lr):g}, or a longer --warmup than "
-            f"{self.config.warmup:g}{precise}; {stands}"
-        )
 
 
 def means(progress: Progress) -> dict[str, float]:

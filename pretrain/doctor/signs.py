@@ -38,13 +38,3 @@ def joint_norm(tensors: list[Tensor]) -> Tensor:
 def relative_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """How far the tensors `a` lie from `b`, as a share of the length of `b`."""
     return joint_norm(list(torch._foreach_sub(a, b))) / joint_norm(b)
-
-
-@torch.no_grad()
-def finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether no number of these tensors is NaN or infinite."""
-    filled = [tensor for tensor in tensors if tensor.numel() and tensor.is_floating_point()]
-    if not filled:
-        return torch.ones((), dtype=torch.bool)
-    largest = torch._foreach_norm(filled, torch.inf)  # NaN where one is NaN; a sum of squares would overflow
-    return torch.stack([value.float() for value in largest]).isfinite().all()

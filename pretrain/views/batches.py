@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.parallel import rank, world
+from dermssl.signals import leave_signals_to_parent
 from dermssl.training.randomness import order_of
 from pretrain.config import PretrainConfig
 from pretrain.recipes import MultiCropConfig
@@ -135,4 +136,5 @@ def view_loader(views: Views, config: PretrainConfig, skipped: int = 0) -> DataL
         batch_size=None,  # a step's images are drawn and painted together
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=leave_signals_to_parent,
     )

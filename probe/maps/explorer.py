@@ -25,7 +25,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Lesion, read_lesion
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.data.roles import image_id_of
-from dermssl.files import whole_file
+from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
 from probe.maps.columns import COLOUR, NUMBERS
 
@@ -79,8 +79,7 @@ def write_explorer(path: Path, data: ExplorerData, title: str) -> None:
         code=(HERE / "explorer.js").read_text(encoding="utf-8"),
         style=(HERE / "explorer.css").read_text(encoding="utf-8"),
     )
-    with whole_file(path) as part:
-        part.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def source_of(data: ExplorerData) -> ColumnDataSource:

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 
 from compare.study.factors import FACTORS
 from dermssl.runs.seal import seal
-from dermssl.weights.encoder_file import EncoderCard, sha256_of_tensors, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
+from dermssl.weights.tensor_file import sha256_of_tensors
 
 LIFT = {"ssl": 0.03, "imagenet": 0.015, "random": -0.05}
 ENCODER = "tu-tf_efficientnet_lite0"

@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import inf, nan
 
 import pytest
 
 from compare.study.config import StudyConfig
-from dermssl.bounds import above_zero, at_least, share
+from dermssl.bounds import above_zero, at_least, at_most, processes, share, sides, whole_seeds
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from pretrain.recipes import METHODS, recipe_of
@@ -60,6 +61,22 @@ def test_a_share_lies_in_its_interval(interval: str, refused: tuple[float, ...],
     for number in refused:
         with pytest.raises(ValueError, match="is a share in "):
             share(Options(number), "number", interval=interval)
+
+
+@pytest.mark.parametrize(
+    ("bound", "taken", "refused"),
+    [(whole_seeds, 2**32 - 1, 2**32), (processes, 4096, 4097), (sides, 16_384, 16_385)],
+)
+def test_what_machines_hold_has_a_most(bound: Callable[..., None], taken: int, refused: int) -> None:
+    bound(Options(taken), "number")
+    for number in (refused, 10**400):
+        with pytest.raises(ValueError, match=f"^--number must be at most {taken}, got {number}$"):
+            bound(Options(number), "number")
+
+
+def test_a_most_is_told_with_its_reason() -> None:
+    with pytest.raises(ValueError, match=r"^--number must be at most 3, for there are no more; got 4$"):
+        at_most(Options(4), 3, "number", why="for there are no more")
 
 
 COMMANDS = [*map(recipe_of, METHODS), FinetuneConfig, ProbeConfig, PredictConfig, StudyConfig]

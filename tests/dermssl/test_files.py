@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -75,7 +76,7 @@ def test_the_first_of_two_processes_that_make_a_folder_wins(tmp_path: Path) -> N
 
 def test_a_folder_does_not_take_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(OSError), whole_folder(tmp_path / "run") as part:  # noqa: PT011
+    with pytest.raises(UserError, match="run: a file stands where"), whole_folder(tmp_path / "run") as part:
         (part / "x").write_text("x")
     assert names(tmp_path) == ["run"]
 
@@ -116,7 +117,33 @@ def test_a_writer_that_fails_without_a_word_on_a_full_disk_is_answered_alike(
         break_off(whole_file, tmp_path / "x", of_torch)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), RuntimeError("of another kind")])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOENT])
+def test_what_the_disk_refuses_is_one_sentence_with_the_file(number: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        break_off(whole_file, tmp_path / "x", OSError(number, os.strerror(number)))
+    assert str(caught.value).startswith(f"{tmp_path / 'x'}: ")
+    assert "; " in str(caught.value)
+
+
+def test_a_place_below_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/x/y: lies below a file"):
+        write_text(tmp_path / "file" / "x" / "y", "text")
+
+
+def test_a_folder_that_vanishes_while_a_file_is_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="x: is not there"), whole_file(tmp_path / "run" / "x"):
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_a_name_that_is_no_utf_8_is_written_out(tmp_path: Path) -> None:
+    write_text(tmp_path / "x", os.fsdecode(b"na\xefve"))
+    assert (tmp_path / "x").read_text() == "na\\udcefve"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EACCES, "Permission denied", "/elsewhere"), RuntimeError("of another kind")]
+)
 def test_another_error_stays_itself(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as caught:
         break_off(whole_file, tmp_path / "x", error)

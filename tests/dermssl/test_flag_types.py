@@ -53,12 +53,12 @@ def test_the_configs_with_switches_are_known() -> None:
 @pytest.mark.parametrize(("config", "switch"), SWITCHES, ids=lambda value: getattr(value, "__name__", value))
 def test_every_spelling_turns_a_switch_on_or_off(config: type[Any], switch: str, tmp_path: Path) -> None:
     dashed = switch.replace("_", "-")
-    for words in ([f"--{switch}"], [f"--{dashed}"], [f"--{switch}", "True"], [f"--{dashed}=True"]):
+    for words in ([f"--{switch}"], [f"--{dashed}"], [f"--{switch}", "True"], [f"--{dashed}=yes"], [f"--{switch}=ON"]):
         assert state(config, switch, *words) is True
-    for words in ([f"--no-{dashed}"], [f"--no_{switch}"], [f"--{switch}", "False"], [f"--{dashed}=False"]):
+    for words in ([f"--no-{dashed}"], [f"--no_{switch}"], [f"--{switch}", "False"], [f"--{dashed}=no"]):
         assert state(config, switch, *words) is False
     file = tmp_path / "options.yaml"
-    for word, on in {"true": True, "True": True, "false": False, "False": False}.items():
+    for word, on in {"true": True, "True": True, "YES": True, "false": False, "False": False, "off": False}.items():
         file.write_text(f"{switch}: {word}\n")
         assert state(config, switch, "--config", str(file)) is on
 
@@ -80,7 +80,7 @@ def test_a_switch_that_may_be_left_to_the_model_is_none_unless_it_is_named() -> 
     ("words", "sentence"),
     [
         (["--no-umap", "True"], "--no-umap takes no value, got True; write --umap or --no-umap"),
-        (["--umap", "yes"], "--umap takes True or False; got 'yes'"),
+        (["--umap", "maybe"], "--umap takes True or False; got 'maybe'"),
         (["--no-umpa"], "test has no option --no_umpa; did you mean --umap?"),
         (["--no-seed"], "test has no option --no_seed; did you mean --seed?"),
     ],

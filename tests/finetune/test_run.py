@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import platform
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 import finetune.run
@@ -23,12 +27,14 @@ from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.errors import UserError
 from dermssl.runs.seal import broken, hashes
 from dermssl.scores.counts import count
+from dermssl.signals import Stopped, listening
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.official import split_of
-from dermssl.training.checkpoint import newest_whole
+from dermssl.training.checkpoint import newest_whole, position
 from dermssl.training.randomness import CountedRandomness
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import read_tensors, write_encoder_file
+from dermssl.weights.encoder_file import write_encoder_file
+from dermssl.weights.tensor_file import read_tensors
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.network.model_file import read_model
 from finetune.options.config import FinetuneConfig
@@ -404,3 +410,24 @@ def test_a_mistake_in_an_augmentation_is_told_before_anything_is_decoded(options
     with pytest.raises(UserError, match="did you mean 'HorizontalFlip'"):
         run(config)
     assert not config.out.exists()
+
+
+@pytest.mark.parametrize("step", [1, 4, 5])
+def test_a_signal_in_the_middle_of_an_epoch_ends_in_the_same_network(
+    step: int, finished: Finished, tmp_path: Path
+) -> None:
+    config = replace(finished.config, out=tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CountedRandomness, "on_train_batch_end", lambda _, trainer, *__: asked_at(step, trainer))
+        with listening("python -m finetune"), pytest.raises(Stopped):
+            run(config)
+    [folder] = config.out.iterdir()
+    assert position(newest_whole(folder / "checkpoints")) == step
+    run(replace(config, resume=folder))
+    ended, unbroken = (load_file(place / "model.safetensors") for place in (folder, finished.folder))
+    assert {name for name, tensor in unbroken.items() if not torch.equal(tensor, ended[name])} == set()
+
+
+def asked_at(step: int, trainer: object) -> None:
+    if trainer.global_step == step:
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -84,7 +84,7 @@ def test_a_gpu_that_is_too_small_is_answered_with_the_options_to_lower(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
 
     monkeypatch.setattr(SimCLR, "training_step", full)
-    said = r"does not hold this training \(CUDA out of memory\); lower --batch_size, --image_size, --micro_batch"
+    said = "out of memory: the GPU's does not hold this; lower --batch_size, --image_size, --micro_batch, or "
     with pytest.raises(UserError, match=said):
         run(configure())
 

@@ -467,4 +467,6 @@ def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: 
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate()
     assert process.returncode == 130
-    assert complaint.strip() == "python -m pretrain: stopped; what was finished is kept"
+    [folder] = config.out.iterdir()
+    kept = "python -m pretrain: stopped by SIGINT; what was finished is kept"
+    assert complaint.strip() == f"{kept}; go on with: python -m pretrain --resume {folder}"

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from dermssl.data.manifest import kept_folder, read_manifest
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.weights.encoder import Start, start_from

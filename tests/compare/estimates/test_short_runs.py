@@ -10,7 +10,7 @@ from compare.estimates.short_runs import rates_of_stopped_run, short_configs, ti
 from compare.estimates.work import Workload
 from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
-from dermssl.data.manifest import kept_folder
+from dermssl.data.kept import kept_folder
 from finetune.options.config import FinetuneConfig
 from pretrain.recipes import MoCoConfig
 

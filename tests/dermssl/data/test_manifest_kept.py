@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dermssl.data import measurements
-from dermssl.data.manifest import Manifest, kept_folder, read_manifest
+from dermssl.data import kept, measurements
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest, read_manifest
+from dermssl.errors import UserError
 
 Draw = Callable[..., Path]
 
@@ -176,3 +179,56 @@ def test_two_data_sets_of_one_name_keep_their_tables_apart(draw_isic: Draw, tmp_
     one, two = draw_isic(tmp_path / "x" / "isic", 2), draw_isic(tmp_path / "y" / "isic", 3)
     assert kept_folder(one) != kept_folder(two)
     assert (len(read_manifest(one)), len(read_manifest(two)), len(read_manifest(one))) == (2, 3, 2)
+
+
+@pytest.mark.parametrize("home", ["", "missing"])
+def test_a_read_only_set_of_somebody_without_a_home_is_kept_in_a_temporary_folder(
+    home: str, draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DERMSSL_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home == "missing":
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    else:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept.user_cache.cache_clear()
+    root = draw_isic(tmp_path / "isic", 2)
+    root.chmod(0o555)
+    try:
+        assert len(read_manifest(root)) == len(read_manifest(root)) == 2
+        assert kept_folder(root).parent == tmp_path / f"dermssl-{os.getuid()}"
+    finally:
+        root.chmod(0o755)
+        kept.user_cache.cache_clear()
+    assert capsys.readouterr().out.count("note: the data set is read-only, and a home folder cannot be written to") == 1
+
+
+def test_a_temporary_folder_that_others_could_write_to_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = tmp_path / f"dermssl-{os.getuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    assert kept.temporary_folder() != planted
+
+
+def test_a_cache_that_cannot_be_written_to_is_named_by_its_variable(
+    draw_isic: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERMSSL_CACHE", "/proc/cache")
+    with pytest.raises(UserError, match=r"DERMSSL_CACHE /proc/cache: is closed to you"):
+        read_manifest(draw_isic(tmp_path / "isic", 2))
+
+
+def test_names_that_are_no_utf_8_are_read_like_any_other(draw_isic: Draw, tmp_path: Path) -> None:
+    root = draw_isic(tmp_path / "isic", 2)
+    odd = os.fsdecode(b"na\xefve")
+    (root / IMAGES / "ISIC_0000000.jpg").rename(root / IMAGES / f"{odd}.jpg")
+    (root / MASKS / "ISIC_0000000_segmentation.png").rename(root / MASKS / f"{odd}_segmentation.png")
+    for _ in range(2):  # read, and kept
+        manifest = read_manifest(root)
+        assert column(manifest, "image_id") == ["ISIC_0000001", "na\\udcefve"]
+        assert column(manifest, "problem") == ["", ""]
+        assert [path.is_file() for path in manifest.paths("mask_path")] == [True, True]

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from dermssl.data import pixel_cache
 from dermssl.data.decoding import reduction
 from dermssl.data.images import read_rgb, shrink
-from dermssl.data.manifest import Manifest, kept_folder, read_manifest
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.masks import read_lesion
 from dermssl.data.pixel_cache import PixelCache, build, cached_images, cached_masks
 from dermssl.errors import UserError
+from dermssl.parts import machine
 
 Draw = Callable[..., Path]
 SIZES = [(48, 64), (64, 48), (20, 90), (40, 40), (7, 200), (33, 35)]
@@ -185,7 +187,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next(photographs: Manifest) 
     (name,) = folders(photographs)
     place = kept_folder(photographs.root)
     shutil.rmtree(place / name)
-    left = place / f".part-{name}-killed"
+    left = place / f".part-{2**30}-{machine()}-{name}-killed"
     left.mkdir()
     (left / "pixels.u8").write_bytes(b"half")
     cached_images(photographs, 32)

@@ -25,6 +25,7 @@ from dermssl.download.catalogue import CLASSES, HAM10000, HAM_CLASSES, HAM_IMAGE
 from dermssl.download.config import Ham10000Config, Isic2018Config
 from dermssl.download.run import run
 from dermssl.errors import UserError
+from dermssl.parts import machine
 from dermssl.runs.lock import locked_folder
 
 Draw = Callable[..., Path]
@@ -188,7 +189,7 @@ def test_a_full_disk_is_told_before_anything_is_made(
 
 
 def test_what_a_killed_unpacking_left_is_swept_away(isic: Server, tmp_path: Path) -> None:
-    (tmp_path / "set" / f".part-{IMAGES}-abc").mkdir(parents=True)
+    (tmp_path / "set" / f".part-{2**30}-{machine()}-{IMAGES}-abc").mkdir(parents=True)
     run(Isic2018Config(out=tmp_path / "set"))
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted([IMAGES, MASKS])
 
@@ -254,9 +255,7 @@ def test_yes_is_not_asked(isic: Server, tmp_path: Path, monkeypatch: pytest.Monk
     assert tree(tmp_path / "set") == WHOLE
 
 
-def test_ctrl_c_keeps_what_came_and_says_so(
-    isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
+def test_ctrl_c_keeps_what_came(isic: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
@@ -264,7 +263,6 @@ def test_ctrl_c_keeps_what_came_and_says_so(
     with pytest.raises(KeyboardInterrupt):
         run(Isic2018Config(out=tmp_path / "set"))
     assert tree(tmp_path / "set") == [f"{IMAGES}.zip"]
-    assert "the same command goes on from there" in capsys.readouterr().out
 
 
 def test_ham10000_comes_with_a_table_that_the_manifest_reads(ham: Server, tmp_path: Path) -> None:

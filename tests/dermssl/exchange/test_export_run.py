@@ -199,7 +199,12 @@ def test_a_library_without_the_network_is_told_with_those_that_have_it(encoder_f
 
 
 def test_what_stands_is_not_written_over(encoder_file: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "there.safetensors").write_text("weights")
     with pytest.raises(UserError, match="is there already"):
+        run(ExportConfig(file=encoder_file("resnet18"), to="timm", out=tmp_path / "there.safetensors"))
+    with pytest.raises(UserError, match="is there already"):
+        run(ExportConfig(file=encoder_file("resnet18"), to="huggingface", out=tmp_path))
+    with pytest.raises(UserError, match="is a folder; give the name of a file"):
         run(ExportConfig(file=encoder_file("resnet18"), to="timm", out=tmp_path))
 
 

@@ -17,7 +17,8 @@ from pytorch_lightning.utilities.parsing import AttributeDict
 from torch import nn
 
 from dermssl.errors import UserError
-from dermssl.exchange.foreign import BLANKS, TABLES, Blank, load_pickle, read_foreign_checkpoint
+from dermssl.exchange.foreign import read_foreign_checkpoint
+from dermssl.exchange.foreign_pickle import BLANKS, TABLES, Blank, load_pickle
 
 ONE = torch.ones(2)
 

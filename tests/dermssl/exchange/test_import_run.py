@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dermssl.data.manifest import read_manifest
@@ -70,6 +71,7 @@ def test_what_is_told(resnet: nn.Module, capsys: pytest.CaptureFixture[str]) -> 
     imported({"arch": "resnet18", "state_dict": {f"module.encoder_q.{k}": v for k, v in resnet.state_dict().items()}})
     assert capsys.readouterr().out.splitlines() == [
         "recognised: moco: query encoder at state_dict.module.encoder_q, torchvision's names, 120 of 120 tensors",
+        "left: state_dict.module.encoder_q.fc (2 tensors)",
         "features: equal to those of torchvision.models.resnet18: largest difference 0",
         "pixels: mean 0.485 0.456 0.406, std 0.229 0.224 0.225, which torchvision takes by default; "
         "if the training took others, give --mean and --std",
@@ -159,6 +161,59 @@ def test_pixels_are_those_of_the_naming_library_unless_said(resnet: nn.Module) -
     model = timm.create_model("tf_efficientnet_lite0")
     card = read_card(imported(model.state_dict(), "tu-tf_efficientnet_lite0", out=Path("b.safetensors")))
     assert card.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("beside", "mean", "source"),
+    [
+        ({"args": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}}, (0.1, 0.2, 0.3), "from args.mean in the file"),
+        ({"args": {"mean": [51.0, 51, 51], "std": [51.0, 51, 51]}}, (0.2, 0.2, 0.2), "in the file, divided by 255"),
+        ({"args": {"mean": None, "std": None}}, IMAGENET[0], "which torchvision takes by default"),
+        ({"hyper_parameters": {"model": "resnet18", "in_channels": 3}}, (0, 0, 0), "as torchgeo divides by 255 alone"),
+    ],
+)
+def test_pixels_are_those_that_the_file_tells(
+    beside: dict[str, object], mean: object, source: str, resnet: nn.Module, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {f"backbone.{name}": tensor for name, tensor in named(resnet).items()}
+    assert read_card(imported({"state_dict": state, **beside})).mean == pytest.approx(mean)
+    assert source in capsys.readouterr().out
+
+
+def test_pixels_are_those_of_timms_config_beside_the_weights(resnet: nn.Module) -> None:
+    save_file(named(resnet), "model.safetensors")
+    pixels = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    Path("config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": pixels}))
+    card = read_card(run(ImportConfig(file=Path("model.safetensors"), encoder="resnet18")))
+    assert (card.mean, card.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
+def test_pixels_that_are_none_are_refused_with_the_remedy(resnet: nn.Module) -> None:
+    content = {"state_dict": named(resnet), "args": {"mean": [0.5, 0.5, 0.5], "std": [0, 0.2, 0.2]}}
+    assert "no three numbers of pixels; give --mean and --std" in refusal(content)
+    imported(content, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+
+
+def test_a_tensor_of_no_head_refuses_the_file(resnet: nn.Module) -> None:
+    content = {**named(resnet), "register_tokens": torch.ones(1, 4, 8)}
+    assert "1 more between or beside them of another network (first: register_tokens)" in refusal(content)
+
+
+@pytest.mark.parametrize(
+    ("sign", "method"), [("predictor.0.weight", "byol"), ("dino_loss.center", "dino"), ("x", "imported")]
+)
+def test_stable_pretraining_is_told_by_what_lies_beside_its_teacher(sign: str, method: str, resnet: nn.Module) -> None:
+    other = lived_in(torchvision.models.resnet18())
+    state = {f"backbone.teacher.{name}": tensor for name, tensor in named(resnet).items()}
+    state |= {f"backbone.student.{name}": tensor for name, tensor in named(other).items()}
+    card, tensors = read_encoder_file(imported({"state_dict": {**state, sign: torch.ones(2)}}))
+    assert card.method == method
+    assert torch.equal(tensors["conv1.weight"], named(resnet)["conv1.weight"])
+
+
+def test_a_name_that_the_tensors_do_not_fit_is_told(resnet: nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
+    imported({"arch": "resnet50", "state_dict": named(resnet)})
+    assert "(the file names 'resnet50', which is no network there that takes its tensors)" in capsys.readouterr().out
 
 
 def test_the_card_says_where_the_weights_are_from(resnet: nn.Module) -> None:

@@ -28,7 +28,8 @@ from dermssl.splits.leaks import (
     seen_rows,
 )
 from dermssl.synthetic.dataset import draw_image
-from dermssl.weights.encoder_file import EncoderCard, packed, read_seen, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
+from dermssl.weights.seen import packed, read_seen
 
 pytestmark = pytest.mark.usefixtures("apart")
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from dermssl.data.manifest import Manifest, kept_folder, read_manifest
+from dermssl.data.kept import kept_folder
+from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.errors import UserError
 from dermssl.splits import near_duplicates
 from dermssl.splits.fingerprints import TURNS

@@ -6,8 +6,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
-from dermssl.training.checkpoint import MANIFEST, STATE, Checkpoints, context_changes, newest_whole, position
+from dermssl.errors import UserError
+from dermssl.training.checkpoint import (
+    MANIFEST,
+    STATE,
+    Checkpoints,
+    context_changes,
+    newest_whole,
+    position,
+    refuse_other_state,
+)
 
 
 def save(folder: Path, step: int, state: bytes = b"state", error: Exception | None = None) -> None:
@@ -139,3 +150,20 @@ def test_what_has_changed_since_a_checkpoint_is_named(tmp_path: Path) -> None:
     assert state is not None
     assert context_changes(state, {"precision": "32-true", "threads": 2}) == []
     assert context_changes(state, {"precision": "bf16-mixed"}) == ["precision 32-true then, bf16-mixed now"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no checkpoint at all", "no state of this training"),
+        ({"state_dict": {}}, "its 'pytorch-lightning_version' is missing or of another kind"),
+    ],
+)
+def test_a_state_that_was_replaced_hash_and_all_is_told_with_the_way_on(
+    content: object, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "step-5" / STATE
+    path.parent.mkdir()
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(UserError, match=f"(?s){said}.*; remove {path.parent}, and the same command goes on"):
+        refuse_other_state(path, nn.Linear(2, 2))  # type: ignore[arg-type]

@@ -28,15 +28,15 @@ from dermssl.weights.encoder import (
     feature_maps,
     feature_width,
     imagenet_state,
-    load_strictly,
     normalisation,
     pooled,
-    prove_equal,
     random_state,
     start_from,
 )
-from dermssl.weights.encoder_file import EncoderCard, sha256_of_tensors, write_encoder_file
+from dermssl.weights.encoder_file import EncoderCard, write_encoder_file
 from dermssl.weights.hub import OFFLINE, has_cached_weights, hub_is_near
+from dermssl.weights.loading import load_strictly, prove_equal
+from dermssl.weights.tensor_file import sha256_of_tensors
 
 CATS = {281, 282, 283, 284, 285}  # tabby, tiger cat, Persian, Siamese, Egyptian
 ESPRESSO, MISSILE = 967, 657
@@ -318,11 +318,17 @@ def test_a_file_of_another_encoder_is_refused_with_the_name_to_give(tmp_path: Pa
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda s: s.pop("conv1.weight"), "1 are missing, 0 unexpected, 0 of another shape (first: conv1.weight)"),
-        (lambda s: s.update(more=torch.zeros(1)), "0 are missing, 1 unexpected, 0 of another shape (first: more)"),
+        (
+            lambda s: s.pop("conv1.weight"),
+            "1 are missing, 0 unexpected, 0 of another shape or type (first: conv1.weight)",
+        ),
+        (
+            lambda s: s.update(more=torch.zeros(1)),
+            "0 are missing, 1 unexpected, 0 of another shape or type (first: more)",
+        ),
         (
             lambda s: s.update({"bn1.weight": torch.zeros(3)}),
-            "0 are missing, 0 unexpected, 1 of another shape (first: bn1.weight)",
+            "0 are missing, 0 unexpected, 1 of another shape or type (first: bn1.weight)",
         ),
     ],
     ids=["missing", "extra", "shape"],

@@ -13,16 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dermssl.errors import UserError
-from dermssl.weights import encoder_file
+from dermssl.weights import tensor_file
 from dermssl.weights.encoder_file import (
     EncoderCard,
     read_card,
     read_encoder_file,
-    read_tensors,
-    sha256_of_tensors,
     write_encoder_file,
-    write_tensors,
 )
+from dermssl.weights.tensor_file import read_tensors, sha256_of_tensors, write_tensors
 
 CARD = EncoderCard(
     encoder="resnet18",
@@ -190,7 +188,7 @@ def test_a_folder_is_not_taken_for_a_file(tmp_path: Path) -> None:
 def test_the_file_of_another_kind_of_network_is_no_encoder(tmp_path: Path) -> None:
     write_tensors(tmp_path / "model.safetensors", tensors(), {"encoder": "resnet18", "decoder": "unet"})
     assert refusal(tmp_path / "model.safetensors").endswith(
-        "not an encoder's card; --init takes a file of `python -m pretrain`"
+        "not an encoder's file: its card lacks method; --init takes a file of `python -m pretrain`"
     )
     assert read_tensors(tmp_path / "model.safetensors")[0]["decoder"] == "unet"
 
@@ -207,7 +205,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part(path: Path, monkeypa
         part.write_bytes(b"half")
         raise RuntimeError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(encoder_file, "save_file", half)
+    monkeypatch.setattr(tensor_file, "save_file", half)
     with pytest.raises(UserError, match="no room left on the disk"):
         write_encoder_file(path, {"a": torch.zeros(1)}, CARD)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -235,3 +233,29 @@ def test_the_hash_changes_with(change: Callable[[dict[str, Tensor]], object]) ->
     changed = tensors()
     change(changed)
     assert sha256_of_tensors(changed) != sha256_of_tensors(tensors())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"image_size": -1}, "its card's image_size is -1, and not a whole number from 0 to"),
+        ({"std": [0, 1, 1]}, "its card's std is [0, 1, 1], and not three numbers in (0, 1]"),
+        ({"encoder": "tu-hf-hub:evil/repo"}, 'is "tu-hf-hub:evil/repo", and not an encoder\'s name that'),
+        (
+            {"encoder": "tu-local-dir:/etc"},
+            "and not an encoder's name that segmentation-models-pytorch or timm has here",
+        ),
+        ({"method": "a\nb"}, 'its card\'s method is "a\\nb", and not a line of text'),
+    ],
+)
+def test_a_card_that_no_pretraining_writes_is_refused_by_its_field(
+    fields: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    write_tensors(tmp_path / "a", tensors(), {**vars(CARD), **fields})
+    assert said in refusal(tmp_path / "a", read_card)
+
+
+@pytest.mark.parametrize("number", [torch.nan, -torch.inf])
+def test_a_tensor_that_is_not_finite_is_refused_by_its_name(number: float, tmp_path: Path) -> None:
+    write_encoder_file(tmp_path / "a", {"good": torch.ones(2), "bad": torch.tensor([1, number])}, CARD)
+    assert "its tensor 'bad' holds NaN or infinity" in refusal(tmp_path / "a")

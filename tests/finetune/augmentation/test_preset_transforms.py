@@ -168,12 +168,17 @@ BAD = {
     "- OverlayElements": "fails on a picture of 64 x 64 pixels .*overlay_metadata",
     "- Affine: {border_mode: 4}": "'border_mode' is what --padding decides; leave it out",
     "- Rotate: {fill: 9}": "'fill' is what --padding decides; leave it out",
+    "- Blur: {blur_limit: 99999999}": r"\(Blur\): 'blur_limit' is 99999999, which is above 64; give less",
+    "- ThinPlateSpline: {scale_range: [0.1, 1e9]}": "'scale_range' is 1000000000.0, which is above 4096",
+    "- ThinPlateSpline: {num_control_points: 256}": "'num_control_points' is 256, which is above 32; give less",
+    "- Blur: {blur_limit: 2020-13-45}": r"\(Blur\): ",
+    "- &a Transpose\n- *a": r"own\.yaml: line 2 has an alias",
     "- Lambda": "has no transform 'Lambda'",
     "- HorizontalFlip: 0.5": r"entry 1: expected 'NAME: \{argument: value\}'",
     "- 3": "entry 1: expected",
     "augmentation: light": "expected a list of albumentations' transforms.*found dict",
     "": "expected a list .* found NoneType",
-    "[": r"own\.yaml: is not YAML \(while parsing",
+    "[": r"own\.yaml: not YAML \(while parsing",
 }
 
 

@@ -7,7 +7,8 @@ import torch
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import read_fields, write_encoder_file, write_tensors
+from dermssl.weights.encoder_file import write_encoder_file
+from dermssl.weights.tensor_file import read_fields, write_tensors
 from finetune.augmentation.fit import Fit
 from finetune.network.build import build_model
 from finetune.network.model_file import ModelCard, read_model, write_model
@@ -74,7 +75,7 @@ def test_one_flipped_bit_is_refused(tmp_path: Path, where: str) -> None:
 def test_a_file_of_another_kind_is_no_model(tmp_path: Path) -> None:
     start = start_from("random", ENCODER, seed=0)
     write_encoder_file(tmp_path / "encoder.safetensors", start.encoder.state_dict(), start.card)
-    with pytest.raises(UserError, match="holds no segmentation network; give a run folder"):
+    with pytest.raises(UserError, match="holds no segmentation network: its card lacks init; give a run folder"):
         read_model(tmp_path / "encoder.safetensors")
 
 

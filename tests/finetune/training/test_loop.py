@@ -9,6 +9,7 @@ import pytest
 import finetune.run
 import finetune.training.loop
 from dermssl.flags import parse
+from dermssl.training.finite import NotFiniteError
 from finetune.options.config import FinetuneConfig
 from finetune.run import run
 from finetune.training.loop import slower_options
@@ -38,9 +39,13 @@ def told(folder: Path) -> tuple[bool, str]:
     return bool(json.loads((folder / "result.json").read_text())["diverged"]), (folder / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("lr", [1e5, 1e30])
-def test_a_training_that_blew_up_ends_with_a_score_and_a_sentence(lr: float, options: Options) -> None:
-    folder = run(options(lr=lr, warmup=0.0, threshold_search=True))
+def test_a_training_that_comes_to_no_number_stops_at_its_step(options: Options) -> None:
+    with pytest.raises(NotFiniteError, match=r"^divergence: at step \d .*; start anew with --lr 0.0003; "):
+        run(options(lr=1e30, warmup=0.0))
+
+
+def test_a_training_that_blew_up_ends_with_a_score_and_a_sentence(options: Options) -> None:
+    folder = run(options(lr=1e3, warmup=0.0, threshold_search=True))
     diverged, log = told(folder)
     assert diverged
     sentence = log.splitlines()[-3]

@@ -15,7 +15,7 @@ from dermssl.errors import UserError
 from dermssl.training.checkpoint import newest_whole
 from dermssl.training.randomness import CountedRandomness
 from dermssl.weights.encoder import start_from
-from dermssl.weights.encoder_file import read_tensors
+from dermssl.weights.tensor_file import read_tensors
 from finetune.options.config import FinetuneConfig
 from finetune.run import run
 

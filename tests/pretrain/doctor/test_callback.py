@@ -29,6 +29,7 @@ from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look, Rows
 from pretrain.methods.method import Method
 from pretrain.recipes import METHODS, recipe_of
+from pretrain.run import remedies_of_divergence
 from pretrain.views.batch import Batch
 
 IMAGES = 32
@@ -108,7 +109,7 @@ def train(tmp_path: Path) -> Trains:
         )
         said: list[str] = []
         progress = Progress(tmp_path / "metrics.csv", config.batch_size, [].append)
-        doctor = Doctor(config, progress, tmp_path / "checkpoints", said.append, look_at(method, views))
+        doctor = Doctor(config, progress, said.append, look_at(method, views))
         try:
             fit(
                 method,
@@ -120,6 +121,7 @@ def train(tmp_path: Path) -> Trains:
                     Checkpoints(tmp_path / "checkpoints", {}),
                 ],
                 resume=newest_whole(tmp_path / "checkpoints"),
+                slower=remedies_of_divergence(config, "32-true"),
             )  # fmt: skip
         finally:
             table = pd.read_csv(tmp_path / "metrics.csv") if (tmp_path / "metrics.csv").exists() else pd.DataFrame()

@@ -1,0 +1,24 @@
+"""Which names of encoders are known here: no name in a file or an option ever leads to a network or another folder."""
+
+
+def is_known(name: str) -> bool:
+    """Whether smp has an encoder of this very name, or timm has one behind `tu-`.
+
+    timm itself would ask the hub for `hf-hub:OWNER/NAME` and read any folder for `local-dir:PATH`.
+    """
+    from segmentation_models_pytorch import encoders  # these take seconds, and who reads a card alone may not need them
+
+    return is_known_to_timm(name.removeprefix("tu-")) if name.startswith("tu-") else name in encoders.encoders
+
+
+def is_known_to_timm(name: str) -> bool:
+    """Whether timm has a network of this very name, and its weights the tag behind a dot."""
+    import timm
+
+    network, dot, _ = name.partition(".")
+    if not timm.is_model(network):
+        return False
+    try:
+        return timm.get_pretrained_cfg(name) is not None or not dot
+    except RuntimeError:  # no such tag
+        return False
