@@ -4,7 +4,6 @@ import json
 import sys
 
 import pandas as pd
-
 from faults.tally import OUT
 
 COLUMNS = ["kind", "tried", "right", "refused", "wrong", "seed"]
