@@ -202,7 +202,7 @@ def test_two_downloads_do_not_work_in_one_folder(isic: Server, tmp_path: Path) -
 
 def test_a_place_that_is_a_file_is_one_sentence(isic: Server, tmp_path: Path) -> None:
     (tmp_path / "set").write_text("mine")
-    assert told_off(Isic2018Config(out=tmp_path / "set")).endswith("cannot be made (File exists); give another folder")
+    assert told_off(Isic2018Config(out=tmp_path / "set")).endswith("is a file; give a folder")
 
 
 def large(isic: Server, monkeypatch: pytest.MonkeyPatch) -> None:
