@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,14 @@ from dermssl.signals import ASKING, Stopped, between_steps, continued_by, is_ask
 
 Said = pytest.CaptureFixture[str]
 signal_each = pytest.mark.parametrize("number", ASKING, ids=lambda number: number.name)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Python hears Ctrl-C, which it does not where the tests are started in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: int) -> None:

@@ -150,6 +150,7 @@ def make_places(work: Path) -> None:
 def ending(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """Runs a command here; how it ends: its exit code, or the error that it let through."""
     monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.delitem(sys.modules, f"{words[0]}.__main__", raising=False)  # which another test may have imported
     sys.modules.pop(words[0], None) if words[0] == "finetune.ensemble" else None  # a module that is run twice
     try:
         with somebody():

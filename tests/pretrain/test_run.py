@@ -459,8 +459,9 @@ def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: 
     written = tmp_path / "options.yaml"
     flags.write_options(config, written)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pretrain", "--config", str(written)], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "pretrain", "--config", str(written)], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )  # fmt: skip
     while not list(config.out.glob("*/checkpoints/step-*")):
         assert process.poll() is None
         time.sleep(0.01)

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from dermssl.training.finite import NotFiniteError, finite
 from dermssl.training.trainer import Progress, fit
 
 BAD = pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Python hears Ctrl-C, which it does not where the tests are started in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Breaking(LightningModule):
