@@ -17,7 +17,12 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = ("01_data", "02_views_and_padding", "03_embeddings")  # of what they call, the rooms' own tests tell
+LONG = (
+    "01_data",
+    "02_views_and_padding",
+    "03_embeddings",
+    "04_results",
+)  # of what they call, the rooms' own tests tell
 PACKAGES = ("dermssl", "pretrain", "finetune", "probe", "compare")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

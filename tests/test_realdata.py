@@ -49,6 +49,7 @@ def test_photographs_of_a_ham10000_lesion_stay_on_one_side_of_the_split() -> Non
     assert set(manifest.table["label"]) == {"akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"}
 
 
+@pytest.mark.slow
 def test_near_duplicates_of_isic_2018_are_those_that_the_eye_confirmed() -> None:
     pairs = near_pairs(read_manifest(DATA / "isic2018"))
     found = set(zip(pairs["image_a"].str[-5:], pairs["image_b"].str[-5:], strict=True))

@@ -226,6 +226,7 @@ def test_permutation_adds_the_seeds_to_every_pattern(lesions: int) -> None:
     assert paired_permutation(a, b, own_lesions(lesions), rng(), 20_000) == approx(expected, abs=0.003)
 
 
+@pytest.mark.slow
 def test_a_p_for_many_contrasts_keeps_to_its_share_of_five_percent() -> None:
     source, studies, level = np.random.default_rng(3), 1500, 0.05 / 28
     gaps = [source.normal(0, 0.02, 12) + source.normal(0, 0.06, (2, 12)) for _ in range(studies)]

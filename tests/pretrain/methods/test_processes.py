@@ -202,7 +202,8 @@ def distances(
 
 
 # Of four processes no two neighbours are the same one; what two show is a part of that.
-@pytest.mark.parametrize("worlds", [(2,), pytest.param(WORLDS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("worlds", [(2,), WORLDS])
 def test_processes_together_are_one_process_with_the_whole_batch(
     worlds: tuple[int, ...], small_method: Callable[..., Method], draw_batch: Callable[..., Batch], tmp_path: Path
 ) -> None:
