@@ -58,6 +58,7 @@ def started_together(count: int, work: Callable[[], object], place: Path, tally:
     return codes
 
 
+@pytest.mark.slow  # forks beside the threads of other tests
 def test_double_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
     draw_set(tmp_path / "set")

@@ -127,6 +127,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         yield root
 
 
+@pytest.mark.slow  # forks beside the threads of other tests
 def test_kills_at_any_moment(data: Path, tmp_path: Path) -> None:
     draw, unbroken = generator("kill"), dict[str, tuple[dict[str, object], float]]()
     model = tmp_path / "model"
