@@ -18,7 +18,7 @@ from dermssl.data.roles import file_at, image_id_of
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_folder
 
-SOFT = 5  # labels from which edges may be soft; of fewer, each is a class
+LEAST_SOFT = 5  # labels from which edges may be soft; of fewer, each is a class
 EDGE = 0.05  # most share of grey pixels that lie further than three from the outline
 PLATEAU = 0.005  # most share of grey pixels whose neighbours are all the same
 THRESHOLD = 128  # grey values above are lesion
@@ -167,7 +167,7 @@ def lesion_or_edges(stored: StoredPicture, labels: Labels, lesion_value: float |
         is_plain = labels.kind == "values" and set(labels.distinct.tolist()) <= {0, 255}
         return lesion_of(labels, lesion_value), "" if is_plain else "written as 0 and 255"
     shades = shades_of(stored, labels)
-    if len(labels.distinct) >= SOFT and shades is not None and is_blurred(shades):
+    if len(labels.distinct) >= LEAST_SOFT and shades is not None and is_blurred(shades):
         return shades > THRESHOLD, f"thresholded above {THRESHOLD}"
     return None, problem
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermssl.appearance.covariates import THRESHOLDS
-from dermssl.data.manifest import Manifest, mostly_empty
+from dermssl.data.manifest import Manifest, teaches_nothing
 from dermssl.data.roles import image_id_of
 from dermssl.errors import UserError
 from dermssl.splits.official import sides_of_images
@@ -180,7 +180,7 @@ def unpaired_findings(manifest: Manifest) -> Table:
 def empty_findings(manifest: Manifest) -> Table:
     """The empty masks of a set in which there is next to nothing else."""
     empty = manifest.table["mask_area"] == 0
-    if not mostly_empty(manifest):
+    if not teaches_nothing(manifest):
         return finding_rows("empty masks", manifest.table[:0], "")
     what = f"{int(empty.sum())} of {len(manifest)} are empty" if empty.any() else f"all {len(manifest)} are full"
     return finding_rows("empty masks", manifest.table[empty] if empty.any() else manifest.table, what)

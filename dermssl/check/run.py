@@ -50,9 +50,9 @@ def run(config: CheckConfig) -> None:
 
     # What there is, and what is wrong with it.
     manifest = read_manifest(config.data, config)
+    refuse_masks_of_none(config.masks, manifest)
     split = None if config.split is None else read_sides(config.split, manifest)
     pairs, scores = near_pairs(manifest), covariate_scores(manifest)
-    refuse_masks_of_none(config.masks, manifest)
     sentences = (counts_in_words(manifest), *manifest.sentences(),
                  f"splits keep {groups_in_words(manifest.table, pairs)}")  # fmt: skip
     findings = findings_of(manifest, pairs, scores, split)
@@ -71,8 +71,7 @@ def run(config: CheckConfig) -> None:
 
     # What a person reads, and does next.
     print("\n".join(sentences))
-    print(terminal_table(findings, len(manifest)))
-    print("\n".join(first_of_each_error(findings)), end="\n" * bool((findings["severity"] == "error").any()))
+    print("\n".join([terminal_table(findings, len(manifest)), *first_of_each_error(findings)]))
     errors = int((findings["severity"] == "error").sum())
     print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
           else "nothing here would stop a training")  # fmt: skip

@@ -1,8 +1,8 @@
 """The one decoder: what a picture file holds, in its own type and upright. Whatever reads a picture reads it here.
 
 Pillow, and not OpenCV beside it: two decoders disagree about what is readable, and OpenCV fills the missing end of a
-truncated file with grey and says nothing. OpenCV reads one thing alone, the sixteen bits of a colour mask, of which
-Pillow keeps eight.
+truncated file with grey and says nothing. OpenCV reads only what Pillow does not keep or know: the sixteen bits of a
+colour mask, and numbers of double precision.
 """
 
 import io
@@ -48,11 +48,19 @@ FORMATS = tuple(  # no other reader is ever asked
 )  # fmt: skip
 DIVISORS = (1, 2, 4, 8)  # of a JPEG's sides, that cost a fraction of the time
 TIFF_HEADS = (b"II", b"MM")
+EIGHT_BITS = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr")
+WITH_ALPHA = ("LA", "La", "RGBA", "RGBa", "P", "PA")
+OTHER_MODES = {
+    "I": "32-bit integers (or ones with a sign)",
+    "F": "32-bit float (or 64)",
+    "LAB": "LAB colours",
+    "HSV": "HSV colours",
+}
 Samples = NDArray[np.generic]  # (H, W) or (H, W, C), of whatever type is stored
 
 Image.MAX_IMAGE_PIXELS = None  # the limits are ours, of file_faults, which say what is too large in words of ours
-# What Pillow warns of (a broken EXIF block, a palette with transparency) names no file; what matters is seen below.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints what it cannot read, without its name
+# What both print of files (a broken EXIF block, a palette with transparency) names none; what matters is seen below.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
@@ -211,16 +219,6 @@ def deep_samples(data: bytes) -> Samples:
         raise UndecodableError("16 bits a channel, which are read of PNG and plain TIFF alone; save it with 8 bits")
     order = [2, 1, 0, 3][: samples.shape[2]] if samples.ndim == 3 else slice(None)
     return np.asarray(samples[..., order] if samples.ndim == 3 else samples)
-
-
-EIGHT_BITS = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr")
-WITH_ALPHA = ("LA", "La", "RGBA", "RGBa", "P", "PA")
-OTHER_MODES = {
-    "I": "32-bit integers (or ones with a sign)",
-    "F": "32-bit float (or 64)",
-    "LAB": "LAB colours",
-    "HSV": "HSV colours",
-}
 
 
 def rgb(stored: StoredPicture) -> NDArray[np.uint8]:

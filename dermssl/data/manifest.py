@@ -222,15 +222,14 @@ def refuse_problems(manifest: Manifest, *, masks: bool) -> None:
     """
     table = manifest.table
     broken = table[table["problem"] != ""] if masks else table[table["width"] == 0]
-    culprits = {str(fault): told_once(rows) for fault, rows in broken.groupby("fault")}
     findings = [
-        f"{counted(len(rows), 'image')} with {what} ({first_ten(rows)}; {remedy})"
+        f"{counted(len(rows), 'image')} with {what} ({first_ten(told_once(rows))}; {remedy})"
         for faults, what, remedy in REMEDIES
-        if (rows := [culprit for fault in faults for culprit in culprits.get(fault, [])])
+        if len(rows := broken[broken["fault"].isin(faults)])
     ]
     if masks:
         findings += unpaired(manifest)
-        if mostly_empty(manifest):
+        if teaches_nothing(manifest):
             empty = int((table["mask_area"] == 0).sum())
             what = f"{empty} of {len(table)} masks are empty" if empty else f"all {len(table)} masks are full"
             findings.append(f"{what}, so that there is nothing to learn (export them anew)")
@@ -256,7 +255,7 @@ def unpaired(manifest: Manifest) -> list[str]:
     return findings
 
 
-def mostly_empty(manifest: Manifest) -> bool:
+def teaches_nothing(manifest: Manifest) -> bool:
     """Whether all masks that can be read are empty, or all but a few; or all of them full."""
     areas = manifest.table["mask_area"].dropna()
     return len(areas) > 0 and bool((areas == 0).mean() >= EMPTY or (areas == 1).all())

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dermssl.data.decoding import Samples, StoredPicture, decode, rgb
+from dermssl.data.decoding import Samples, StoredPicture, decode, read_file, rgb
 
 SHOWN = 4  # labels named in a sentence
 WHITE, BLACK = 250, 5  # grey values from and to which a palette's entry is one or the other
@@ -50,7 +50,7 @@ def read_labels(path: Path) -> Labels:
     Raises:
         OSError: If it cannot be opened; `UndecodableError` if it is no picture that is read.
     """
-    return stored_labels(decode(path.read_bytes()))
+    return stored_labels(decode(read_file(path)))
 
 
 def stored_labels(stored: StoredPicture) -> Labels:

@@ -13,7 +13,6 @@ from dermssl.wording import as_text, folded
 
 # Names that masks alone have ...
 MASK_FOLDER = re.compile(r"(^|[_\- ])masks?($|[_\- ])|ground[_\- ]?truth|segmentations?($|[_\- ])", re.IGNORECASE)
-WRITTEN_OUT = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # a byte that is no UTF-8, as `as_text` writes it
 MASK_ENDING = re.compile(r"_(segmentation|mask)$", re.IGNORECASE)
 # ... and names that a photograph can have as well: masks only where an image has the name that is left of them.
 LIKELY_FOLDER = re.compile(r"^(gt|labels?|annotations?|lesions?)$", re.IGNORECASE)
@@ -23,6 +22,7 @@ LIKELY_ENDING = re.compile(
 )
 # What ISIC's and PH2's archives hold beside them.
 NEITHER = re.compile(r"^(?P<image>.+?)_(superpixels|attribute_\w+|R\d+_Label\d+)$", re.IGNORECASE)
+WRITTEN_OUT = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # a byte that is no UTF-8, as `as_text` writes it
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ def branches(image: Path, mask: Path) -> list[Path]:
 def kinship(image: Path, mask: Path) -> tuple[int, int, int]:
     """How near two files lie in the tree: by the path that they share, then by folders of one name, in their places."""
     shared = len(os.path.commonpath([image.absolute(), mask.absolute()]))
-    in_place = sum(one == other for one, other in zip(image.parts[:-1], mask.parts[:-1], strict=False))
+    places = zip(image.parts[:-1], mask.parts[:-1], strict=False)
+    in_place = sum(of_image == of_mask for of_image, of_mask in places)
     return shared, in_place, len(set(image.parts) & set(mask.parts))
 
 

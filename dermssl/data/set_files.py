@@ -11,7 +11,7 @@ from dermssl.data.config import ID, Reading
 from dermssl.data.folders import ids_of
 from dermssl.data.listing import NOTHING, SUFFIXES, PassedOver, list_folder
 from dermssl.data.metadata import tables_in
-from dermssl.data.roles import below, image_names, pair_masks, roles_of
+from dermssl.data.roles import Roles, below, image_names, pair_masks, roles_of
 from dermssl.data.sources import LIST_ENDINGS
 from dermssl.data.tables import ForeignTable, Join, is_placeholder, read_table
 from dermssl.errors import UserError, first_ten
@@ -60,28 +60,27 @@ def set_files_of(place: Path, reading: Reading) -> SetFiles:
 def files_in_folder(root: Path, reading: Reading) -> SetFiles:
     """The files of the set in a folder; masks by common names, by a pattern, or from a folder of their own."""
     listing = list_folder(root, tables_in(root))
-    pattern = reading.masks if reading.masks and ID in reading.masks else None
-    roles = roles_of(listing.pictures, root, pattern)
-    passed_over = listing.passed_over
-    mask_of, orphans, aside = roles.mask_of, roles.orphans, roles.neither
-    if reading.masks and pattern is None:
-        elsewhere = list_folder(Path(reading.masks).resolve())
-        drawn = {path.resolve() for path in elsewhere.pictures}
-        roles = roles_of([path for path in listing.pictures if path.resolve() not in drawn], root)
-        mask_of, orphans, aside = roles.mask_of, roles.orphans, roles.neither
-        aside = (*aside, *mask_of.values(), *orphans)
-        mask_of, strays = pair_masks(roles.images, {path: image_names(path) for path in elsewhere.pictures})
-        orphans = tuple(strays)
+    if reading.masks and ID not in reading.masks:
+        roles = roles_beside(Path(reading.masks).resolve(), listing.pictures, root)
+    else:
+        roles = roles_of(listing.pictures, root, reading.masks)
     if not roles.images:
         raise UserError(
             f"{root}: {len(listing.pictures)} masks and no image; give the folder that holds images and masks"
         )
-    what = (
-        "superpixels, attributes or regions" if reading.masks is None else "called like masks, but not as --masks says"
-    )
-    passed_over = passed_over.also(what, [below(path, root) for path in aside])
+    what = "called like masks, but not as --masks says" if reading.masks else "superpixels, attributes or regions"
+    passed_over = listing.passed_over.also(what, [below(path, root) for path in roles.neither])
     ids = tuple(ids_of(roles.images, root, ", or say with --masks which are masks"))
-    return SetFiles(root, roles.images, ids, mask_of, orphans, passed_over)
+    return SetFiles(root, roles.images, ids, roles.mask_of, roles.orphans, passed_over)
+
+
+def roles_beside(masks: Path, pictures: Sequence[Path], root: Path) -> Roles:
+    """The roles of a folder's pictures whose masks lie in a folder of their own; masks by their names are neither."""
+    drawn = list_folder(masks).pictures
+    own = {path.resolve() for path in drawn}
+    roles = roles_of([path for path in pictures if path.resolve() not in own], root)
+    mask_of, orphans = pair_masks(roles.images, {path: image_names(path) for path in drawn})
+    return Roles(roles.images, mask_of, tuple(orphans), (*roles.neither, *roles.mask_of.values(), *roles.orphans))
 
 
 def files_in_list(path: Path) -> SetFiles:
@@ -98,11 +97,8 @@ def files_in_list(path: Path) -> SetFiles:
     if bare or not images:
         raise UserError(f"{path}: {f'row {bare[0]}' if bare else 'no row'} names no image in column {column}; mend it")
     refuse_repeated(path, "an image", images)
-    masks = (
-        ["" if is_placeholder(cell) else cell for cell in table.frame[table.column("mask")]]
-        if table.column("mask")
-        else [""] * len(images)
-    )
+    named = table.frame[table.column("mask")].tolist() if table.column("mask") else [""] * len(images)
+    masks = ["" if is_placeholder(cell) else cell for cell in named]
     refuse_repeated(path, "a mask", [listed_place(mask, root) for mask in masks if mask])
     ids = own_ids(table, column) or ids_of(images, root)
     mask_of = {image: listed_place(mask, root) for image, mask in zip(images, masks, strict=True) if mask}

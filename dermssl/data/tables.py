@@ -163,11 +163,11 @@ class ImageNames:
     """The images of a data set, found by their id however a table writes it."""
 
     def __init__(self, image_ids: Iterable[str]) -> None:
-        self.exact: dict[str, str] = {}
+        self.exact: set[str] = set()
         self.folded: defaultdict[str, set[str]] = defaultdict(set)
         self.numbers: defaultdict[int, set[str]] = defaultdict(set)
         for image in image_ids:
-            self.exact[image] = image
+            self.exact.add(image)
             last = image.rpartition("/")[2]
             for name in {folded(image), folded(last)}:
                 self.folded[name].add(image)

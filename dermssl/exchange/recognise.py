@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 import torch
@@ -210,7 +211,7 @@ def left_in_words(checkpoint: ForeignCheckpoint, match: EncoderMatch) -> str:
     counts: Counter[Place] = Counter()
     for place in checkpoint.tensors:
         if place not in taken:
-            common = next((i for i, (one, other) in enumerate(zip(place, match.prefix, strict=False)) if one != other),
-                          min(len(place), len(match.prefix)))  # fmt: skip
-            counts[place[: common + 1]] += 1
+            steps = zip(place, match.prefix, strict=False)
+            shared = sum(1 for _ in takewhile(lambda step: step[0] == step[1], steps))
+            counts[place[: shared + 1]] += 1
     return first_ten([f"{'.'.join(place)} ({counted(count, 'tensor')})" for place, count in counts.items()])

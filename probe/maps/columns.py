@@ -46,7 +46,8 @@ def columns_of(manifest: Manifest, images: PixelCache, labels: Mapping[str, str]
 def metadata_columns(manifest: Manifest) -> dict[str, list[str]]:
     """What the data set's own tables say of each image; '' where they say nothing."""
     ids = manifest.table["image_id"].tolist()
-    words_by_name = {name: joined_words(joins_of(manifest.place, ids), name) for name in BESIDE}
+    joins = joins_of(manifest.place, ids)
+    words_by_name = {name: joined_words(joins, name) for name in BESIDE}
     return {name: [words.get(image, "") for image in ids] for name, words in words_by_name.items()}
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import finetune.run
+import finetune.training.loop
 from dermssl.data.pixel_cache import PixelCache
 from finetune.network.build import build_model
 from finetune.network.model_file import ModelCard, write_model
@@ -20,6 +22,13 @@ FIELDS = {
 @pytest.fixture(scope="module", autouse=True)
 def _apart(apart: None) -> None:
     """Every module of this folder keeps what it decodes to itself."""
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no figures, which take half of their time."""
+    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
+    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

@@ -62,10 +62,8 @@ class Finished(NamedTuple):
 
 
 @pytest.fixture
-def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+def options(photographs: Path, tmp_path: Path, no_figures: None) -> Options:
     """A config with small defaults, writing below this test's own folder; figures, half of the time, are left out."""
-    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
-    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
     def made(**more: object) -> FinetuneConfig:
         place = {"data": photographs, "out": tmp_path / "runs", "checkpoints": tmp_path / "checkpoints"}

@@ -264,6 +264,15 @@ def test_ten_culprits_are_listed_and_the_rest_is_counted(tmp_path: Path) -> None
     assert "10.png" not in said
 
 
+def test_a_sentence_that_is_true_of_many_images_is_told_once_and_the_images_are_counted(tmp_path: Path) -> None:
+    for index in range(13):
+        picture(tmp_path / "set" / "images" / f"{index:02d}.png", size=(4, 4), seed=index)
+        mask(tmp_path / "set" / "masks" / f"{index:02d}.png", size=(5, 4))
+    said = refusal(tmp_path / "set")
+    assert said.startswith(f"{tmp_path / 'set'}: 13 images with a mask of another size (images/00.png, images/01.png, ")
+    assert said.count("mask is 4 x 5 but its image is 4 x 4") == 1
+
+
 def test_masks_may_lie_in_another_folder_and_are_then_the_only_ones(tmp_path: Path) -> None:
     picture(tmp_path / "photographs" / "a.jpg")
     picture(tmp_path / "photographs" / "b.jpg", seed=1)

@@ -10,8 +10,6 @@ import pandas as pd
 import pytest
 import torch
 
-import finetune.run
-import finetune.training.loop
 from dermssl import flags
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.runs.folder import Run
@@ -31,10 +29,8 @@ Options = Callable[..., FinetuneConfig]
 
 
 @pytest.fixture
-def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+def options(photographs: Path, tmp_path: Path, no_figures: None) -> Options:
     """A config with small defaults that scores inner images, writing below this test's own folder."""
-    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
-    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
     def made(**more: object) -> FinetuneConfig:
         place = {"data": photographs, "out": tmp_path / "runs", "score_on": "inner"}

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import finetune.run
-import finetune.training.loop
 from dermssl.flags import parse
 from dermssl.training.finite import NotFiniteError
 from finetune.options.config import FinetuneConfig
@@ -18,10 +16,8 @@ Options = Callable[..., FinetuneConfig]
 
 
 @pytest.fixture
-def options(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+def options(photographs: Path, tmp_path: Path, no_figures: None) -> Options:
     """A config with small defaults, writing below this test's own folder; figures are left out."""
-    monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
-    monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 
     def made(**more: object) -> FinetuneConfig:
         small = {
