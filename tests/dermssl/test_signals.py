@@ -159,8 +159,8 @@ TWICE = """
 import os, signal, sys, time
 from dermssl.errors import one_sentence
 with one_sentence("python -m test"):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)  # inside, for the signal may come as soon as it is read
         time.sleep(60)
     finally:
         print("cleaning", flush=True)
