@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ from dermssl.runs import costs
 from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
+
+# nohup, and a script that starts the tests in its background, hand on signals that are ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 
