@@ -31,6 +31,7 @@ def kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_every_isic_2018_image_has_its_mask_and_none_has_a_problem() -> None:
     manifest = read_manifest(DATA / "isic2018")
     refuse_problems(manifest, masks=True)

@@ -165,6 +165,7 @@ def test_workers_find_what_was_done_here(finished: Finished) -> None:
     assert times(finished.study.runs) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_another_study_shares_the_runs_that_it_has_in_common(
     finished: Finished, make: Make, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +178,7 @@ def test_another_study_shares_the_runs_that_it_has_in_common(
     assert len(done) == 5 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_run_that_fails_twice_is_recorded_and_the_others_go_on(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -255,6 +257,7 @@ def assert_same_scores(folder: Path, other: Path) -> None:
     assert ours.equals(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_run_that_was_changed_by_hand_stops_the_study_unless_it_is_trusted(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -293,6 +296,7 @@ def test_the_rate_is_searched_for_on_inner_images_and_used(make: Make, tmp_path:
     assert scores.groupby("init")["lr"].unique().map(list).to_dict() == {init: [rate] for init, rate in best.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_folds_score_every_image_once_a_seed(make: Make, tmp_path: Path, photographs: Path) -> None:
     study = make(tmp_path, init=("random",), arms="loss", loss=("dice", "bce"), contrast=("dice", "bce"), folds=2)
@@ -305,6 +309,7 @@ def test_folds_score_every_image_once_a_seed(make: Make, tmp_path: Path, photogr
     assert contrasts.loc[0, ["a", "b", "images", "seeds"]].tolist() == ["dice", "bce", 12, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_spent_budget_leaves_runs_for_the_next_call_and_seeds_balanced(make: Make, tmp_path: Path) -> None:
     study = make(tmp_path, seed=(0,))
@@ -315,6 +320,7 @@ def test_a_spent_budget_leaves_runs_for_the_next_call_and_seeds_balanced(make: M
     assert set(plan_of(study)["state"]) == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_a_study_that_grows_keeps_its_runs_and_says_so(make: Make, tmp_path: Path) -> None:
     study = make(tmp_path, seed=(0,))

@@ -378,6 +378,7 @@ def test_what_a_run_has_cost_stands_in_its_result(finished: Finished) -> None:
     assert result["host"] == platform.node()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_sheet_and_the_count_of_its_first_attempt(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,7 +411,7 @@ def test_a_mistake_in_an_augmentation_is_told_before_anything_is_decoded(options
     assert not config.out.exists()
 
 
-@pytest.mark.parametrize("step", [1, 4, 5])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_signal_in_the_middle_of_an_epoch_ends_in_the_same_network(
     step: int, finished: Finished, tmp_path: Path
 ) -> None:

@@ -179,6 +179,7 @@ def test_a_limit_takes_from_both_sides_and_moves_no_image_across() -> None:
     assert limited_split(split, 2) == Split(0, "image", ("a",), ("x",))
 
 
+@pytest.mark.slow
 def test_encoders_side_by_side_are_measured_alike_and_compared(draw: Draw, tmp_path: Path) -> None:
     data, alike = draw(), {"encoder": WITH_WEIGHTS, "dense_images": (4,)}
     folder = run(options(data, tmp_path, init="imagenet", against="random", sheets=True, **alike))

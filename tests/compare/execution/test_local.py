@@ -54,6 +54,7 @@ def words_of(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.slow
 def test_a_study_whose_workers_fail_and_die_is_done_but_for_what_cannot_be(tmp_path: Path) -> None:
     tasks = [counting(tmp_path / "runs", seed) for seed in range(4)]
     mended = [counting(tmp_path / "runs", seed, how) for seed, how in ((4, "dies once"), (5, "fails once"))]
@@ -109,6 +110,7 @@ def test_a_worker_does_many_runs(tmp_path: Path) -> None:
     assert len(pids) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_between_two_runs_is_replaced(tmp_path: Path) -> None:
     with LocalExecutor(1, work=count) as executor:
         executor.start(counting(tmp_path, 0))
@@ -120,6 +122,7 @@ def test_a_worker_that_died_between_two_runs_is_replaced(tmp_path: Path) -> None
         assert ends_of(executor)[0][1].state == "done"
 
 
+@pytest.mark.slow
 def test_a_run_that_holds_more_memory_than_it_may_is_stopped_with_what_it_held(tmp_path: Path) -> None:
     with LocalExecutor(1, memory=0.7, work=count) as executor:
         executor.start(counting(tmp_path, 0, "hogs"))

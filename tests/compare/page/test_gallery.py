@@ -73,6 +73,7 @@ def test_without_photographs_the_same_images_are_shown_by_their_outlines(study: 
     assert {row.source for row in gallery(bare)[0].rows} == {""}
 
 
+@pytest.mark.slow
 def test_a_few_arms_have_a_column_each_and_many_stand_in_rows_with_the_primary_ones_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

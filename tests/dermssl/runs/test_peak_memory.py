@@ -43,6 +43,7 @@ print(peak_memory()["memory_mb"] - before)
 """
 
 
+@pytest.mark.slow
 def test_a_small_run_behind_a_large_one_shows_its_own() -> None:
     done = subprocess.run([sys.executable, "-c", AFTER_A_LARGE_RUN], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 100  # of 400

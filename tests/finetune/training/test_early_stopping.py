@@ -160,9 +160,8 @@ class Interrupting(Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(  # in the second, the third and the last epoch
-    "step", [pytest.param(3, marks=pytest.mark.slow), 5, pytest.param(7, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 5, 7])  # in the second, the third and the last epoch
 def test_a_resumed_training_keeps_the_same_weights_and_ends_at_the_same_step(tmp_path: Path, step: int) -> None:
     def wavering() -> Score:
         """The score of the weights, made worse from some value on, so that the best is not the last."""
