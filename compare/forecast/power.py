@@ -10,6 +10,7 @@ from scipy import stats
 from compare.statistics.paired import Components, components, lesion_sums, paired_gap
 from compare.statistics.pairs import complete_pairs
 from compare.statistics.resolution import Design, half_width, resolvable_difference
+from compare.statistics.smyth import expected_freedom
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
 from compare.tables.study import Study, read_study
@@ -44,12 +45,12 @@ class Power(NamedTuple):
 
 
 def power_by_seeds(
-    lesions: int, images: int, cells: int, spreads: Spreads, margin: float, seeds: Sequence[int], contrasts: int = 1
+    lesions: int, images: int, cells: int, spreads: Spreads, margin: float, seeds: Sequence[int], arms: int = 2
 ) -> list[Power]:
     """What each number of seeds gives.
 
     Trainings of different cells are independent, so their part shrinks with the number of cells; lesions are the same
-    in all of them.
+    in all of them. Contrasts tell each other how trainings vary, as in the report (`compare.statistics.smyth`).
 
     Args:
         lesions: That are scored, at least two.
@@ -58,17 +59,18 @@ def power_by_seeds(
         spreads: Of the differences.
         margin: Of equivalence, in IoU.
         seeds: The numbers.
-        contrasts: Pairs of arms, all of which are looked at in every cell. What is pooled is the primary contrast,
-            which is looked at by itself.
+        arms: All pairs of which are looked at in every cell. What is pooled is the primary contrast, which is looked
+            at by itself.
     """
     powers = []
+    contrasts = arms * (arms - 1) // 2
     for count in seeds:
         single_cell, all_cells = (
             Design(
                 lesions=lesions, images=images, seeds=count, lesion_spread=lesion,
                 seed_spread=spreads.seed / over**0.5, rest_spread=spreads.rest / over**0.5,
-            ).components
-            for lesion, over in ((spreads.lesion, 1), (spreads.pooled_lesion, cells))
+            ).components._replace(seed_freedom=expected_freedom(count, beside, arms))
+            for lesion, over, beside in ((spreads.lesion, 1, cells), (spreads.pooled_lesion, cells, 1))
         )  # fmt: skip
         pooled = resolvable_difference(all_cells)
         single = resolvable_difference(single_cell, family=contrasts * cells if cells > 1 else 1)

@@ -19,7 +19,7 @@ def power_in_words(study: StudyConfig, tasks: Sequence[Task], lesions: int, imag
     cells, spreads, seeds = count_cells(tasks, study.arms), spreads_for(study), len(study.seed)
     arms = len({tuple(task.factors[name] for name in arm_factors(study)) for task in tasks if task.stage == "finetune"})
     pairs = arms * (arms - 1) // 2
-    powers = power_by_seeds(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(pairs, 1))
+    powers = power_by_seeds(lesions, images, cells, spreads, study.margin, sorted({*SEEDS, seeds}), max(arms, 2))
     this_study = next(power for power in powers if power.seeds == seeds)
     yield from resolution_in_words(this_study, cells)
     yield power_table(powers, this_study, cells, study.margin)

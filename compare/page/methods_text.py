@@ -5,6 +5,7 @@ from typing import cast
 import pandas as pd
 
 from compare.page.blocks import enumerated, points
+from compare.page.borrowed import borrows
 from compare.page.pooled import setting_noun
 from compare.tables.study import Study
 from dermssl.wording import counted
@@ -19,10 +20,16 @@ PAIRED = (
 INTERVAL = (
     "Intervals are hierarchical bootstrap intervals ({draws:,} draws): lesions are resampled with all their images, "
     "and the part of the fine-tuning seeds is drawn from its distribution given how far these seeds differ "
-    "(docs/statistics.md). Where seeds disagree and are few, intervals are therefore wide, and a third or fourth seed "
-    "narrows them more than any number of images. p is from a paired permutation test that flips the sign of each "
-    "lesion's difference and adds the seeds' part. {families}"
+    "(docs/statistics.md). {together} Where seeds disagree and are few, intervals are therefore wide, and a third or "
+    "fourth seed narrows them more than any number of images. p is from a paired permutation test that flips the sign "
+    "of each lesion's difference and adds the seeds' part. {families}"
 )
+TOGETHER = (
+    "How far trainings vary is estimated for all means over cells together, and for all single cells together: each "
+    "has a moderated variance (Smyth 2004), with the degrees of freedom that the others add, fewer where they differ "
+    "or where cells move together under a seed; lesions are each contrast's own."
+)
+ALONE = "How far trainings vary is estimated for each contrast by itself, with seeds - 1 degrees of freedom."
 RULE = (
     "A contrast is called better or worse if its 95 % interval excludes 0 and its adjusted p is below 0.05; equivalent "
     "if neither, and its 90 % interval lies inside ±{margin} points (two one-sided tests); undecided otherwise, and "
@@ -46,9 +53,10 @@ def methods(study: Study, contrasts: pd.DataFrame, draws: int) -> list[str]:
     differ = DIFFER.get(study.arms, f"their {study.arms.replace('_', ' ')}")
     if len(study.runs("search")):
         differ += " and in the learning rate that an equal search found for each arm"
+    together = TOGETHER if borrows(contrasts) else ALONE
     return [
         _what(study) + " " + PAIRED.format(pooled=cells, differ=differ),
-        INTERVAL.format(draws=draws, families=_families(contrasts)),
+        INTERVAL.format(draws=draws, together=together, families=_families(contrasts)),
         RULE.format(margin=points(study.margin, sign=False)),
         _uncertainty(study) + " " + limits,
     ]

@@ -9,6 +9,7 @@ from compare.figures.curves import method_in
 from compare.figures.drawing import SvgDrawing
 from compare.page import captions
 from compare.page.blocks import FigureBlock, Section, Table, enumerated, points, whole_percent
+from compare.page.borrowed import without_borrowing
 from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left_out, readable_contrasts
 from compare.page.prose import why_nothing
 from compare.page.report_figures import loss_tables
@@ -59,7 +60,8 @@ def _contrast_section(findings: Findings) -> Section:
         return Section("contrasts", "Contrasts", [lacking] if len(findings.tables["arms"]) else [])
     lacking = left_out(findings.study, frame)
     blocks = [*findings.picture("forest", _forest_caption(findings)), *contrast_tables(findings.study, frame)]
-    return Section("contrasts", "Contrasts", [*blocks, *([lacking] if lacking else [])])
+    more = [lacking, without_borrowing(findings.study, frame)]
+    return Section("contrasts", "Contrasts", [*blocks, *filter(None, more)])
 
 
 def _forest_caption(findings: Findings) -> str:

@@ -63,6 +63,7 @@ def hierarchical_bootstrap(
     lesions: Lesions,
     rng: np.random.Generator,
     draws: int = 10_000,
+    parts: Components | None = None,
 ) -> Bootstrap:
     """Resample lesions, with all their images, then seeds, for the mean of `scores_a - scores_b`.
 
@@ -87,6 +88,7 @@ def hierarchical_bootstrap(
         lesions: Lesion of each image, (images,); images of one lesion stay together.
         rng: Source of the draws.
         draws: Resamples of the lesions; each is taken with a seeds' part to both sides.
+        parts: Components to use in place of these scores' own: those that `compare.statistics.smyth` has moderated.
 
     Returns:
         The difference with its uncertainty. With one seed the uncertainty is that of lesions alone; with one lesion
@@ -100,7 +102,7 @@ def hierarchical_bootstrap(
     difference = float(gap.mean())
     if len(images) < 2:
         return Bootstrap(difference, nan, nan, np.full(draws, nan))
-    parts = components(sums, images)
+    parts = parts or components(sums, images)
     deviations = np.sqrt(parts.share) * resampled_lesions(sums.mean(axis=0), images, draws, rng)
     if parts.seed_freedom:
         seeds = rng.permutation(seed_part(parts).upper_half(draws))

@@ -21,8 +21,8 @@ from scipy import special, stats
 FloatArray = NDArray[np.float64]
 Lesions = Sequence[str] | NDArray[np.str_]
 
-# Power and scale of the second term in the prior of the seeds' variance, by seeds - 1: see `SeedPart`.
-PRIOR = {1: (16.0, 0.0112), 2: (2.0, 0.313), 3: (1.5, 0.512)}
+# Power and scale of the second term in the prior of the seeds' variance, by its degrees of freedom: see `SeedPart`.
+PRIOR = {1: (16.0, 0.0112), 2: (2.0, 0.313), 3: (1.5, 0.512), 4: (1.0, 0.8)}
 
 
 class Components(NamedTuple):
@@ -36,8 +36,8 @@ class Components(NamedTuple):
     """Variance that neither explains. 0 for one seed, where it counts as the lesions'."""
     lesion_freedom: int
     """Lesions - 1."""
-    seed_freedom: int
-    """Seeds - 1."""
+    seed_freedom: float
+    """Seeds - 1; more, and not whole, where `compare.statistics.smyth` has moderated `seeds`."""
 
     @property
     def standard_error(self) -> float:
@@ -78,15 +78,15 @@ class SeedPart:
     """`Components.seeds`."""
     lesions: float
     """`Components.lesions`."""
-    freedom: int
-    """Seeds - 1."""
+    freedom: float
+    """`Components.seed_freedom`."""
     fisher: bool = False
     """Fisher's own answer, the prior 1/v: right to wide at every level, where the other is right near 5 % alone."""
 
     @cached_property
     def terms(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weight, scale and degrees of freedom of the two t, (2,) each: one for each term of the bracket."""
-        power, scale = PRIOR.get(self.freedom, (1.0, 1 - 0.8 / self.freedom))
+        power, scale = second_term(self.freedom)
         m, half = np.array([0.0, power]), self.freedom / 2
         odds = special.xlogy(m, scale * self.lesions / (half * self.variance))  # -inf at the second where lesions are 0
         degrees = self.freedom + 2 * m
@@ -111,6 +111,15 @@ class SeedPart:
         end = np.arcsinh(scales[0] * stats.t.ppf(levels[-1], self.freedom) / scales[-1])
         x = scales[-1] * np.sinh(np.linspace(0, end, 1000))
         return np.asarray(np.interp(levels, self.cdf(x), x))
+
+
+def second_term(freedom: float) -> tuple[float, float]:
+    """Power and scale of the prior's second term, interpolated between whole degrees of freedom."""
+    if freedom >= max(PRIOR):
+        return 1.0, 1 - 0.8 / freedom
+    at, terms = np.log(list(PRIOR)), np.log(list(PRIOR.values()))
+    power, scale = (float(np.exp(np.interp(np.log(freedom), at, terms[:, column]))) for column in (0, 1))
+    return power, scale
 
 
 def seed_part(parts: Components, fisher: bool = False) -> SeedPart:

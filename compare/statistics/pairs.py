@@ -19,6 +19,7 @@ class Pairs(NamedTuple):
     seeds: BoolArray  # used, of the seeds given
     images: BoolArray  # used, of the images given
     left_out: int  # pairs of runs (cell x seed) of the design that are not used
+    by_cell: FloatArray  # mean difference in each cell used, (cells, seeds)
 
 
 def complete_pairs(scores_a: FloatArray, scores_b: FloatArray) -> Pairs:
@@ -42,9 +43,10 @@ def complete_pairs(scores_a: FloatArray, scores_b: FloatArray) -> Pairs:
     images = np.asarray(~missing[np.ix_(cells, seeds)].any(axis=(0, 1)) & cells.any())
     left_out = int(present.size - best.sum())
     if not cells.any():
-        return Pairs(np.zeros((0, 0)), np.zeros((0, 0)), cells, seeds, images, left_out)
-    kept_a, kept_b = (scores[np.ix_(cells, seeds, images)].mean(axis=0) for scores in (scores_a, scores_b))
-    return Pairs(kept_a, kept_b, cells, seeds, images, left_out)
+        return Pairs(np.zeros((0, 0)), np.zeros((0, 0)), cells, seeds, images, left_out, np.zeros((0, 0)))
+    kept_a, kept_b = (scores[np.ix_(cells, seeds, images)] for scores in (scores_a, scores_b))
+    by_cell = (kept_a - kept_b).mean(axis=2)
+    return Pairs(kept_a.mean(axis=0), kept_b.mean(axis=0), cells, seeds, images, left_out, by_cell)
 
 
 def _largest_rectangle(present: BoolArray) -> BoolArray:

@@ -16,6 +16,7 @@ def paired_permutation(
     rng: np.random.Generator,
     draws: int = 10_000,
     family: int = 1,
+    parts: Components | None = None,
 ) -> float:
     """Two-sided p of "the arms do not differ": signs of the lesions' differences are flipped, and seeds drawn again.
 
@@ -36,6 +37,7 @@ def paired_permutation(
         draws: Random sign patterns.
         family: Contrasts among which p will be adjusted. Among several Holm holds p against a part of 5 %, where the
             prior of the seeds' variance that is right near 5 % errs many times too often; then it is Fisher's own.
+        parts: Components to use in place of these scores' own: those that `compare.statistics.smyth` has moderated.
 
     Returns:
         p in (0, 1]; 1 where all differences are 0, or for a single lesion. With one seed it speaks of this training.
@@ -47,7 +49,7 @@ def paired_permutation(
     mean = sums.mean(axis=0) / images.sum()  # (lesions,), adds up to the difference
     if len(mean) < 2:
         return 1.0
-    parts = components(sums, images)
+    parts = parts or components(sums, images)
     kept = _kept_scale(mean, images / images.sum(), parts)
     if len(mean) <= EXACT_LESIONS:
         bits = np.arange(2 ** len(mean))[:, None] >> np.arange(len(mean)) & 1  # (patterns, lesions)

@@ -1,7 +1,10 @@
 """The table of contrasts: how far apart any two arms are, how sure that is, and one word for it."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import nan
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,20 +19,65 @@ from compare.statistics.decisions import (
     paired_permutation,
     verdict,
 )
-from compare.statistics.pairs import complete_pairs
+from compare.statistics.paired import Components, components, lesion_sums, paired_gap
+from compare.statistics.pairs import Pairs, complete_pairs
 from compare.statistics.resolution import resolvable_difference
+from compare.statistics.smyth import correlation_weights, moderated
 from compare.tables.study import Cell, Study
 
 CONTRASTS = [
     "a", "b", "setting", "label_fraction", "pooled", "family", "cells", "difference", "low", "high", "low90", "high90",
-    "standard_error", "degrees_of_freedom", "p", "adjusted_p", "verdict", "note", "equivalence_p", "false_claim",
-    "improvement", "smallest_detectable", "images", "lesions", "seeds", "pairs_left_out", "images_left_out",
+    "standard_error", "degrees_of_freedom", "seed_freedom", "p", "adjusted_p", "verdict", "note", "equivalence_p",
+    "false_claim", "improvement", "smallest_detectable", "images", "lesions", "seeds", "pairs_left_out",
+    "images_left_out", "alone_low", "alone_high", "alone_p", "alone_verdict",
 ]  # fmt: skip
+ENDS = ("low", "high", "low90", "high90")
+ENDS_ALONE = ["alone_low90", "alone_high90"]  # that only the verdict needs
 NOTHING = 0.01  # mean IoU below which an arm segments nothing
+Family = Literal["primary", "other", "cell"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two arms in one cell or pooled over several."""
+
+    pair: tuple[str, str]
+    cells: list[Cell]
+    family: Family
+    """Among which p is adjusted: the primary one stands alone."""
+    margin: float
+    """Of equivalence, in IoU."""
+    scores: tuple[FloatArray, FloatArray]
+    """Of both arms, (cells, seeds, images), nan where missing."""
+    pairs: Pairs
+    """What of them is complete."""
+    lesions: list[str]
+    """Of the images that both scored."""
+    own: Components | None
+    """From these scores alone; None where nothing is complete, with one lesion, or where scores tell nothing."""
+    parts: Components | None
+    """`own`, the seeds' part moderated by the study's other contrasts of its kind."""
+
+    @property
+    def note(self) -> str:
+        """Why the scores tell nothing of the two arms; '' where they do."""
+        return why_silent(self.pairs.scores_a, self.pairs.scores_b)
+
+    @property
+    def name(self) -> dict[str, str | float]:
+        """The cell in the columns of a table, 'all' and nan where there are several."""
+        settings, fractions = {cell[0] for cell in self.cells}, {cell[1] for cell in self.cells}
+        return {
+            "setting": settings.pop() if len(settings) == 1 else "all",
+            "label_fraction": fractions.pop() if len(fractions) == 1 else nan,
+        }
 
 
 def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
     """Every pair of arms, pooled over cells and, where there are several cells, in each; the primary one first.
+
+    Contrasts of a kind tell each other how much trainings vary (`compare.statistics.smyth`); what each would have been
+    called by its own variance stands beside it, in the columns that begin with `alone`.
 
     Holm's correction runs within three families: the primary contrast, which the study has declared as its question
     and so stands alone; the other pooled contrasts; and those of single cells. With one seed the verdict is always
@@ -44,21 +92,18 @@ def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
         A row per contrast; differences are shares of IoU, nan where no pair of runs is complete. For pooled rows
         `setting` is 'all' and `label_fraction` nan, unless the study has just one.
     """
-    cells, lesions = study.cells, study.lesions
-    scores = {arm: study.jaccard(arm) for pair in study.contrasts for arm in pair}
-    wanted = [("other" if place else "primary", pair, cells) for place, pair in enumerate(study.contrasts)]
-    if len(cells) > 1:
-        wanted += [("cell", pair, [cell]) for pair in study.contrasts for cell in cells]
-    sizes, rows = Counter(family for family, _, _ in wanted), []
-    for family, (a, b), group in wanted:
-        chosen = [cells.index(cell) for cell in group]
-        numbers = _contrast((scores[a][chosen], scores[b][chosen]), lesions, study.margin, draws, sizes[family])
-        rows.append({"a": a, "b": b, "pooled": family != "cell", "family": family, **_name(group), **numbers})
-    table = pd.DataFrame(rows, columns=CONTRASTS)
+    found = comparisons(study)
+    sizes = Counter(one.family for one in found)
+    table = pd.DataFrame([_row(one, draws, sizes[one.family]) for one in found], columns=[*CONTRASTS, *ENDS_ALONE])
     for family in sizes:
         own = table["family"] == family
-        table.loc[own, "adjusted_p"] = holm(table.loc[own, "p"].to_numpy(dtype=float))
-    return table.assign(verdict=[_word(row, study.margin) for _, row in table.iterrows()])
+        for p, adjusted in (("p", "adjusted_p"), ("alone_p", "alone_p")):
+            table.loc[own, adjusted] = holm(table.loc[own, p].to_numpy(dtype=float))
+    words = {
+        "verdict": [_word(row, study.margin, "") for _, row in table.iterrows()],
+        "alone_verdict": [_word(row, study.margin, "alone_") for _, row in table.iterrows()],
+    }
+    return table.assign(**words)[CONTRASTS]
 
 
 def run_means(scores: FloatArray) -> FloatArray:
@@ -67,6 +112,69 @@ def run_means(scores: FloatArray) -> FloatArray:
     counts = there.sum(axis=-1)
     sums = np.where(there, scores, 0.0).sum(axis=-1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), nan)
+
+
+def _word(row: "pd.Series[float]", margin: float, by: str) -> str:
+    """The verdict, by the ends and the p in the columns that begin with `by`."""
+    if row["seeds"] < 2 or row["note"]:
+        return "undecided"
+    low, high, low90, high90 = (row[f"{by}{end}"] for end in ENDS)
+    return verdict(Interval(low, high), Interval(low90, high90), margin, row["alone_p" if by else "adjusted_p"])
+
+
+def _row(one: Comparison, draws: int, family: int) -> dict[str, object]:
+    """The numbers of a contrast, whose verdict is one of `family`."""
+    a, b = one.scores
+    scored = int((~np.isnan(a) | ~np.isnan(b)).any(axis=(0, 1)).sum())
+    images, lesions = int(one.pairs.images.sum()), len(set(one.lesions))
+    counts = {"cells": int(one.pairs.cells.sum()), "seeds": len(one.pairs.scores_a), "images": images}
+    counts |= {"lesions": lesions, "pairs_left_out": one.pairs.left_out, "images_left_out": scored - images}
+    named = {"a": one.pair[0], "b": one.pair[1], "pooled": one.family != "cell", "family": one.family, **one.name}
+    if not one.pairs.scores_a.size:
+        return {**named, **counts, "note": one.note}
+    judged = _judged(one, one.parts, draws, family)
+    alone = judged if one.parts == one.own else _judged(one, one.own, draws, family)
+    return {
+        **named,
+        **counts,
+        **judged,
+        **{f"alone_{name}": alone[name] for name in (*ENDS, "p")},
+        "note": one.note,
+        "difference": float((one.pairs.scores_a - one.pairs.scores_b).mean()),
+        "improvement": probability_of_improvement(run_means(a), run_means(b)),
+        "smallest_detectable": resolvable_difference(one.parts, family=family) if one.parts else nan,
+    }
+
+
+def _judged(one: Comparison, parts: Components | None, draws: int, family: int) -> dict[str, float]:
+    """What depends on how far trainings vary.
+
+    Each draws from its own generator, so that no contrast depends on what stood before it.
+    """
+    scores = (one.pairs.scores_a, one.pairs.scores_b, one.lesions)
+    boot = hierarchical_bootstrap(*scores, np.random.default_rng(0), draws, parts)
+    ends = np.clip([*boot.interval(0.95), *boot.interval(0.9)], -1, 1)  # no two shares are further apart
+    return {
+        **dict(zip(ENDS, map(float, ends), strict=True)),
+        "standard_error": boot.standard_error,
+        "degrees_of_freedom": boot.degrees_of_freedom,
+        "seed_freedom": parts.seed_freedom if parts else nan,
+        "p": paired_permutation(*scores, np.random.default_rng(0), draws, family, parts),
+        "equivalence_p": equivalence_p(boot, one.margin),
+        "false_claim": boot.false_claim(),
+    }
+
+
+def comparisons(study: Study) -> list[Comparison]:
+    """Every pair of arms pooled over cells, the primary one first, then, where there are several cells, in each."""
+    scores = {arm: study.jaccard(arm) for pair in study.contrasts for arm in pair}
+    every = list(range(len(study.cells)))
+    wanted: list[tuple[Family, tuple[str, str], list[int]]] = [
+        ("other" if place else "primary", pair, every) for place, pair in enumerate(study.contrasts)
+    ]
+    if len(every) > 1:
+        wanted += [("cell", pair, [cell]) for pair in study.contrasts for cell in every]
+    return _with_moderated_parts([_comparison(study, scores, *one) for one in wanted])
 
 
 def why_silent(a: FloatArray, b: FloatArray) -> str:
@@ -79,56 +187,38 @@ def why_silent(a: FloatArray, b: FloatArray) -> str:
         return ""
     if max(a.mean(), b.mean()) < NOTHING:
         return "neither arm segments anything"
-    both = np.concatenate([a, b])
-    return "every training scores every image the same" if len(a) > 1 and (both == both[0]).all() else ""
+    same = (a == a[0]).all() and (b == a[0]).all()
+    return "every training scores every image the same" if len(a) > 1 and same else ""
 
 
-def _name(group: list[Cell]) -> dict[str, str | float]:
-    settings, fractions = {cell[0] for cell in group}, {cell[1] for cell in group}
-    return {
-        "setting": settings.pop() if len(settings) == 1 else "all",
-        "label_fraction": fractions.pop() if len(fractions) == 1 else nan,
-    }
-
-
-def _word(row: "pd.Series[float]", margin: float) -> str:
-    if row["seeds"] < 2 or row["note"]:
-        return "undecided"
-    interval95, interval90 = Interval(row["low"], row["high"]), Interval(row["low90"], row["high90"])
-    return verdict(interval95, interval90, margin, row["adjusted_p"])
-
-
-def _contrast(
-    scores: tuple[FloatArray, FloatArray], lesions: "pd.Series[str]", margin: float, draws: int, family: int
-) -> dict[str, float | str]:
-    """The numbers of one contrast; each draws from its own generator, so that none depends on what stood before.
-
-    `family` is how many contrasts the verdict is one of.
-    """
-    a, b = scores
+def _comparison(
+    study: Study, scores: dict[str, FloatArray], family: Family, pair: tuple[str, str], chosen: list[int]
+) -> Comparison:
+    a, b = (scores[arm][chosen] for arm in pair)
     pairs = complete_pairs(a, b)
-    scored = int((~np.isnan(a) | ~np.isnan(b)).any(axis=(0, 1)).sum())
-    counts = {"cells": int(pairs.cells.sum()), "seeds": len(pairs.scores_a), "images": int(pairs.images.sum())}
-    counts |= {"pairs_left_out": pairs.left_out, "images_left_out": scored - counts["images"]}
-    note = why_silent(pairs.scores_a, pairs.scores_b)
-    if not pairs.scores_a.size:
-        return {**counts, "lesions": 0, "note": note}
-    names = lesions[pairs.images].to_list()
-    boot = hierarchical_bootstrap(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws)
-    error, freedom = boot.standard_error, boot.degrees_of_freedom
-    parts = None if note else boot.components
-    ends = np.clip([*boot.interval(0.95), *boot.interval(0.9)], -1, 1)  # no two shares are further apart
-    return {
-        **counts,
-        **dict(zip(("low", "high", "low90", "high90"), map(float, ends), strict=True)),
-        "lesions": len(set(names)),
-        "note": note,
-        "difference": boot.difference,
-        "standard_error": error,
-        "degrees_of_freedom": freedom,
-        "p": paired_permutation(pairs.scores_a, pairs.scores_b, names, np.random.default_rng(0), draws, family),
-        "equivalence_p": equivalence_p(boot, margin),
-        "false_claim": boot.false_claim(),
-        "improvement": probability_of_improvement(run_means(a), run_means(b)),
-        "smallest_detectable": resolvable_difference(parts, family=family) if parts else nan,
-    }
+    lesions = study.lesions[pairs.images].to_list()
+    own = _own_components(pairs, lesions)
+    cells = [study.cells[cell] for cell in chosen]
+    return Comparison(
+        pair=pair, cells=cells, family=family, margin=study.margin, scores=(a, b), pairs=pairs, lesions=lesions,
+        own=own, parts=own,
+    )  # fmt: skip
+
+
+def _own_components(pairs: Pairs, lesions: "Sequence[str] | pd.Series[str]") -> Components | None:
+    a, b = pairs.scores_a, pairs.scores_b
+    if not a.size or len(set(lesions)) < 2 or why_silent(a, b):
+        return None
+    return components(*lesion_sums(paired_gap(a, b, list(lesions)), list(lesions)))
+
+
+def _with_moderated_parts(found: list[Comparison]) -> list[Comparison]:
+    """Means over cells borrow from means over cells, single cells from single cells."""
+    pooled = [one for one in found if one.family != "cell" and one.own]
+    arms = len({arm for one in pooled for arm in one.pair})
+    weights = correlation_weights([one.pairs.by_cell for one in pooled], max(arms, 2))
+    parts = {id(one): one.own for one in found}
+    for kind in (pooled, [one for one in found if one.family == "cell" and one.own]):
+        own = [one.own for one in kind if one.own]
+        parts |= zip(map(id, kind), moderated(own, max(arms, 2), weights), strict=True)
+    return [replace(one, parts=parts[id(one)]) for one in found]

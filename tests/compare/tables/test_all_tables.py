@@ -1,4 +1,5 @@
 import json
+from itertools import product
 from math import isnan
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_a_study_that_was_only_asked_for_has_tables_that_say_nothing(tmp_path: P
 # contrasts
 
 
+def test_two_arms_in_one_cell_borrow_nothing_and_more_of_either_tell_each_other_how_seeds_vary(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scores = {key: 0.7 + 0.02 * rng.normal() + 0.05 * rng.normal(size=30)
+              for key in product(("ssl", "imagenet", "random"), ("unet", "fpn"), (1.0,), (0, 1, 2))}  # fmt: skip
+
+    def table(inits: int, decoders: int) -> pd.DataFrame:
+        names = (("ssl", "imagenet", "random")[:inits], ("unet", "fpn")[:decoders])
+        runs = {key: list(values) for key, values in scores.items() if key[0] in names[0] and key[1] in names[1]}
+        return contrast_table(exact_study(tmp_path / f"{inits}{decoders}", runs), draws=60)
+
+    single = table(2, 1).iloc[0]
+    assert single["seed_freedom"] == 2
+    assert single[["low", "high", "p", "verdict"]].tolist() == single[
+        ["alone_low", "alone_high", "alone_p", "alone_verdict"]].tolist()  # fmt: skip
+    pooled, *cells = table(2, 2).to_dict("records")
+    assert pooled["seed_freedom"] == 2  # a mean over cells does not borrow from them
+    assert {row["seed_freedom"] > 2 for row in cells} == {True}
+    assert cells[0]["alone_low"] == pytest.approx(single["low"])
+    assert (table(3, 1)["seed_freedom"] > 2).all()
+
+
 def test_improvement_counts_pairs_of_runs_and_not_images(tmp_path: Path) -> None:
     runs = {
         ("ssl", "unet", 1.0, 0): [0.9, 0.7],  # 0.8 and 0.6 against 0.7 and 0.5: three of four pairs
@@ -100,7 +122,9 @@ def test_more_arms_take_nothing_from_the_primary_contrast_and_cost_the_others(tm
     runs |= {("ssl", "unet", 1.0, s): [x - 0.002 * (s * i % 3) for i, x in enumerate(wave)] for s in (0, 1, 2)}
     two = {key: value for key, value in runs.items() if key[0] != "random"}
     few, many = (contrast_table(exact_study(tmp_path / str(len(r)), r), draws=60) for r in (two, runs))
-    assert few.iloc[0].equals(many.iloc[0])
+    alone = ["difference", *(column for column in CONTRASTS if column.startswith("alone"))]
+    assert few.loc[0, alone].equals(many.loc[0, alone])
+    assert many.loc[0, "adjusted_p"] == many.loc[0, "p"]
     swapped = {("imagenet" if key[0] == "random" else "random" if key[0] == "imagenet" else "ssl", *key[1:]): values
                for key, values in runs.items()}  # fmt: skip
     primary = contrast_table(exact_study(tmp_path / "swapped", swapped), draws=60).iloc[0]

@@ -1,0 +1,57 @@
+"""What a study's contrasts tell each other of the variance of trainings, and what each would be called without that."""
+
+from typing import Any
+
+import pandas as pd
+
+from compare.page.blocks import decimals, enumerated, fraction_label, points
+from compare.tables.study import Study
+from dermssl.wording import counted
+
+FEW = 6  # verdicts that a sentence can name
+
+
+def borrows(contrasts: pd.DataFrame) -> bool:
+    """Whether any contrast is judged by more than its own variance.
+
+    Args:
+        contrasts: `contrast_table`.
+    """
+    return bool(_borrowing(contrasts).any())
+
+
+def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
+    """What would have been said had each contrast been judged by its own variance; '' where it was."""
+    rows = contrasts[_borrowing(contrasts)]
+    if rows.empty:
+        return ""
+    changed = rows[rows["verdict"] != rows["alone_verdict"]]
+    freedom = f"{decimals(rows['seed_freedom'].median(), 1)} degrees of freedom in place of {rows['seeds'].iloc[0] - 1}"
+    text = f"Contrasts tell each other how far trainings vary ({freedom}, in the median). By its own variance alone"
+    if changed.empty:
+        return f"{text} every contrast would have the same verdict{_primary(rows)}."
+    named = [_named(study, row) for _, row in changed.head(FEW).iterrows()]
+    more = f" and {len(changed) - FEW} more (alone_verdict in tables/contrasts.csv)" * (len(changed) > FEW)
+    verdicts = f"{len(changed)} of {counted(len(rows), 'verdict')} would be another"
+    return f"{text} {verdicts}: {'; '.join(named)}{more}{_primary(rows)}."
+
+
+def _borrowing(contrasts: pd.DataFrame) -> "pd.Series[bool]":
+    alone: pd.Series[bool] = contrasts["alone_low"] != contrasts["low"]
+    return alone & contrasts["alone_low"].notna()
+
+
+def _primary(rows: pd.DataFrame) -> str:
+    """The interval of the primary contrast, if it is among those that borrow."""
+    primary = rows[rows["family"] == "primary"]
+    if primary.empty:
+        return ""
+    low, high = (points(primary[f"alone_{end}"].iloc[0]) for end in ("low", "high"))
+    return f", and the primary contrast a 95 % interval from {low} to {high} points"
+
+
+def _named(study: Study, row: "pd.Series[Any]") -> str:
+    several = len(study.cells) > 1
+    cell = [str(row["setting"]), fraction_label(row["label_fraction"])] if not row["pooled"] else ["pooled"] * several
+    where = f" ({enumerated(cell)})" if cell else ""
+    return f"{row['a']} − {row['b']}{where} {row['alone_verdict']}, not {row['verdict']}"  # noqa: RUF001 - a true minus sign
