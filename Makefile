@@ -39,7 +39,7 @@ test: setup  ## the fast tests
 test-slow: setup  ## the slow tests as well
 	$(PYTEST)
 
-test-faults: setup  ## all faults: kills, full disks, options, weights, signals; FAULTS_SEED=N draws others
+test-faults: setup  ## all faults: kills, full disks, options, weights, signals, loads; FAULTS_SEED=N draws others
 	rm -rf runs/faults
 	FAULTS=whole $(PYTEST) --timeout 1500 tests/faults; PYTHONPATH=tests $(RUN) tests/faults/table.py
 
