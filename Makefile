@@ -11,7 +11,7 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-short test test-slow test-faults lint format lock clean
+.PHONY: help setup demo demo-short test test-slow test-faults lint audit format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ test: setup  ## the fast tests
 test-slow: setup  ## the slow tests as well
 	$(PYTEST)
 
-test-faults: setup  ## all faults: kills, full disks, options, weights, signals; FAULTS_SEED=N draws others
+test-faults: setup  ## all faults: kills, full disks, options, weights, signals, loads; FAULTS_SEED=N draws others
 	rm -rf runs/faults
 	FAULTS=whole $(PYTEST) --timeout 1500 tests/faults; PYTHONPATH=tests $(RUN) tests/faults/table.py
 
@@ -47,6 +47,9 @@ lint: setup  ## formatting, lint and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+
+audit: setup  ## licences of what is installed, known vulnerabilities of what is locked; OSV=FILE without a network
+	PYTHONPATH=tests $(RUN) tests/audit/report.py "$$OSV"
 
 format: setup  ## write the formatting that lint checks
 	$(RUN) -m ruff format .

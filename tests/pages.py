@@ -8,7 +8,8 @@ README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 DOCS = ROOT / "docs"
 ARCHITECTURE = DOCS / "architecture.md"
-DOCUMENTS = [README, CONTRIBUTING, *sorted(DOCS.glob("*.md"))]
+SECURITY = ROOT / "SECURITY.md"
+DOCUMENTS = [README, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md"))]
 PAGES = [*DOCUMENTS, ROOT / "benchmarks" / "README.md", ROOT / "checkpoints" / "README.md"]
 
 

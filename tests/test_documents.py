@@ -6,7 +6,21 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
-from pages import ARCHITECTURE, CONTRIBUTING, DOCS, PAGES, ROOT, anchors, links, rows, spans, typed, words
+from pages import (
+    ARCHITECTURE,
+    CONTRIBUTING,
+    DOCS,
+    PAGES,
+    README,
+    ROOT,
+    SECURITY,
+    anchors,
+    links,
+    rows,
+    spans,
+    typed,
+    words,
+)
 from test_layers import PACKAGES
 
 FOLDERS = (*PACKAGES, "configs", "docs", "tests", "notebooks", "benchmarks")
@@ -66,6 +80,11 @@ def test_what_is_said_to_stand_in_a_file_stands_in_it(path: Path) -> None:
 def test_the_index_names_every_document() -> None:
     index = DOCS / "README.md"
     assert {path.name for path in DOCS.glob("*.md")} - {index.name} - set(links(index)) == set()
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_page_on_security_is_found(page: Path) -> None:
+    assert SECURITY.name in {Path(link).name for link in links(page)}
 
 
 def test_every_path_that_contributing_names_exists() -> None:

@@ -91,8 +91,9 @@ def kinds_of(tasks: Iterable[Task]) -> dict[RunKind, RunConfig]:
     kinds: dict[RunKind, RunConfig] = {}
     runs: Counter[RunKind] = Counter()
     for task in sorted(tasks, key=lambda task: task.stage == "search"):
-        kinds.setdefault(task_kind(task), training_options(task))
-        runs[task_kind(task)] += repeats(task)
+        kind = task_kind(task)
+        kinds.setdefault(kind, training_options(task))
+        runs[kind] += repeats(task)
     stages: Counter[str] = Counter()
     turn = {}
     for kind in sorted(kinds, key=lambda kind: -runs[kind]):

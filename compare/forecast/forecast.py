@@ -135,11 +135,12 @@ def duration_range(seconds: Sequence[float]) -> str:
 
 def pretrainings_in_words(tasks: Sequence[Task], done: Mapping[str, Outcome]) -> str:
     """Which runs wait for which pretraining."""
-    lines = []
+    lines, waiting_by_need = [], defaultdict[str, Counter[str]](Counter)
     for task in tasks:
-        if task.stage != "pretrain":
-            continue
-        waiting = Counter(dependent.stage for dependent in tasks if task.id in dependent.needs)
+        for need in task.needs:
+            waiting_by_need[need][task.stage] += 1
+    for task in (task for task in tasks if task.stage == "pretrain"):
+        waiting = waiting_by_need[task.id]
         names = {"search": ("search", "searches"), "finetune": ("fine-tuning", ""), "probe": ("probe", "")}
         dependents = [counted(count, *names[stage]) for stage, count in waiting.items()]
         ready = "done" if task.id in done else "to do"

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 
 from compare.study.config import StudyConfig
-from compare.study.plan import Task, tasks_of
+from compare.study.grid import combinations
+from compare.study.plan import Task, pretrainings_of
 from dermssl.errors import UserError
 from dermssl.weights.hub import HUB, OFFLINE, has_cached_weights, hub_is_near
 from pretrain.config import PretrainConfig
@@ -16,12 +17,14 @@ def refuse_unreachable(study: StudyConfig) -> None:
         UserError: If the study needs some; levels that do not go together are left for others to tell.
     """
     try:
-        tasks = tasks_of(study, 1)
+        grid = combinations(study)
+        pretrainings = pretrainings_of(study, grid)
     except ValueError:
         return
-    needed = encoders_from_imagenet(tasks) - {OFFLINE}
+    arms = {str(factors["encoder"]) for factors in grid if factors["init"] == "imagenet"}
+    needed = (arms | encoders_from_imagenet(pretrainings)) - {OFFLINE}
     if needed and not hub_is_near() and not has_cached_weights():
-        raise UserError(missing_weights(study, tasks, needed))
+        raise UserError(missing_weights(study, pretrainings, needed))
 
 
 def encoders_from_imagenet(tasks: Sequence[Task]) -> set[str]:

@@ -9,8 +9,8 @@ import json
 import platform
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from math import floor
 from pathlib import Path
@@ -45,13 +45,23 @@ class CommandState(NamedTuple):
         return at_it and (self.process is None or start_time(row) >= floor(self.process.since))
 
 
-class StudyPlace(NamedTuple):
-    """Where a study and its runs lie."""
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study and its runs lie, and which of these are unfinished."""
 
     study: Path
     runs: Path
     ray: bool = False
     """Whether its runs may be on other machines than its command."""
+    folders: dict[str, list[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def unfinished(self, stage: str) -> list[Path]:
+        """The unfinished folders of a stage when they were first asked for; those of searches lie in the study."""
+        if stage not in self.folders:
+            searches = (lock.parent for lock in (self.study / "search").glob(f"*/{LOCK}"))
+            begun = (folder for folder in searches if not (folder / RESULT).exists())
+            self.folders[stage] = list(begun if stage == "search" else unfinished_runs(self.runs / stage))
+        return self.folders[stage]
 
 
 def place_of(study: Path) -> StudyPlace:
@@ -116,7 +126,8 @@ def run_at_work(row: Row, place: StudyPlace, command: CommandState) -> RunAtWork
     own = own_folder(row, attempts, place)
     if row["state"] == "planned" and (process is None or not has_begun(process, own, place.study)):
         return None
-    folder = own or (folder_at_work(row, place.runs) if row["state"] == "running" else None)
+    looked_for = row["state"] == "running" and row["stage"] != "search"  # a search has no config.yaml to tell it by
+    folder = own or (folder_at_work(row, place.unfinished(row["stage"])) if looked_for else None)
     began = start_time(row) or (process.since if process else 0.0)
     heard = [began, last_written(folder) if folder else 0.0, modification_time(log) if process else 0.0]
     state: State = "running" if command.began(row) else state_of(row, process, own, place)
@@ -136,7 +147,7 @@ def state_of(row: Row, process: Process | None, own: Path | None, place: StudyPl
     # word says who does.
     return (
         "unclear"
-        if locked or any(might_be_its_own(folder, row) for folder in unfinished_folders(row, place))
+        if locked or any(might_be_its_own(folder, row) for folder in place.unfinished(row["stage"]))
         else "stopped"
     )
 
@@ -162,7 +173,8 @@ def log_of(row: Row, study: Path) -> Path:
 
 def own_folder(row: Row, attempts: Sequence[Process], place: StudyPlace) -> Path | None:
     """The unfinished folder that the last of these processes to hold one holds, or held when it was killed."""
-    signed = [(folder, word) for folder in unfinished_folders(row, place) if (word := signature(folder / LOCK))]
+    folders = place.unfinished(row["stage"]) if attempts else []
+    signed = [(folder, word) for folder in folders if (word := signature(folder / LOCK))]
     for process in reversed(attempts):
         for folder, word in signed:
             if is_same(word, process) and (row["stage"] == "search" or agrees_with_row(folder, row)):
@@ -173,16 +185,6 @@ def own_folder(row: Row, attempts: Sequence[Process], place: StudyPlace) -> Path
 def is_same(word: Process, process: Process) -> bool:
     """Whether a word in a lock is of the process since it began: it may have done other runs before."""
     return (word.host, word.id) == (process.host, process.id) and word.since >= floor(process.since)
-
-
-def unfinished_folders(row: Row, place: StudyPlace) -> Iterator[Path]:
-    """The unfinished folders of the row's stage; those of searches lie in the study."""
-    if row["stage"] != "search":
-        yield from unfinished_runs(place.runs / row["stage"])
-        return
-    for lock in (place.study / "search").glob(f"*/{LOCK}"):
-        if not (lock.parent / RESULT).exists():
-            yield lock.parent
 
 
 def has_begun(process: Process, own: Path | None, study: Path) -> bool:

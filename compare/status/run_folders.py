@@ -1,7 +1,7 @@
 """Which run folder a row of plan.csv means while it has none: of a run that goes on, or that failed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,19 +42,15 @@ class TrainingProgress(NamedTuple):
         return self.done / self.total if self.total else 0.0
 
 
-def folder_at_work(row: Mapping[str, Any], runs: Path) -> Path | None:
+def folder_at_work(row: Mapping[str, Any], unfinished: Iterable[Path]) -> Path | None:
     """The unfinished run folder that was written to since the row's run started; None where there is none yet.
 
     Args:
         row: Of plan.csv.
-        runs: Folder of the run folders of every command.
+        unfinished: Run folders of its stage that hold no result.
     """
     since = start_time(row) - SLACK
-    at_work = [
-        folder
-        for folder in unfinished_runs(runs / row["stage"])
-        if last_written(folder) >= since and agrees_with_row(folder, row)
-    ]
+    at_work = [folder for folder in unfinished if last_written(folder) >= since and agrees_with_row(folder, row)]
     return max(at_work, key=last_written, default=None)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from compare.estimates.timings import size_mb
 from compare.status.at_work import command_at, place_of, runs_at_work
-from compare.status.run_folders import folder_at_work
+from compare.status.run_folders import folder_at_work, unfinished_runs
 from compare.status.run_in_words import run_in_words, stage_of
 from compare.status.status import NO_REASON, Row, rows_of
 from compare.study.config import StudyConfig
@@ -106,7 +106,7 @@ def folder_of(row: Row, study: StudyConfig) -> Path | None:
     """The run folder of a row, or the one that is being worked at."""
     if row.get("folder"):
         return Path(row["folder"])
-    return folder_at_work(row, study.runs) if row["state"] == "running" else None
+    return folder_at_work(row, unfinished_runs(study.runs / row["stage"])) if row["state"] == "running" else None
 
 
 def with_row(folder: Path, rows: list[tuple[Row, Path]]) -> ShownRun:

@@ -3,7 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -150,25 +151,31 @@ def by_stage(rows: Sequence[Row]) -> str:
 
 def begun_runs_table(state: str, begun: Sequence[RunAtWork], rows: Sequence[Row]) -> str:
     """The runs that go on, or were stopped, or of which it is not known, each with its progress."""
-    cells = []
+    cells, common = [], common_parts(rows)
     for run in begun:
         progress = training_progress(run.folder) if run.folder else None
         done = f"{progress.done}/{progress.total}" if progress else "begins" if state == "running" else "-"
         rate = f"{progress.images_per_second:.0f}" if progress else "-"
         clock = run.silent if state != "running" else time.time() - run.began
-        cells.append(
-            [duration(clock), done, rate, run.host or "-", run.row.get("id") or "-", short_name(run.row, rows)]
-        )
+        name = short_name(run.row, common[run.row["stage"]])
+        cells.append([duration(clock), done, rate, run.host or "-", run.row.get("id") or "-", name])
     head = ["for" if state == "running" else "silent", "done", "images/s", "host", "id", "run"]
     return f"{wrapped(STATE_WORDS[state])}\n{text_table(cells, head, right=[0, 1, 2])}" if cells else ""
 
 
-def short_name(row: Row, rows: Sequence[Row]) -> str:
+def common_parts(rows: Sequence[Row]) -> dict[str, set[str]]:
+    """The parts of their names that all runs of a stage have in common, by stage."""
+    common: dict[str, set[str]] = {}
+    for row in rows:
+        parts = set(row["name"].split(", "))
+        common[row["stage"]] = common.get(row["stage"], parts) & parts
+    return common
+
+
+def short_name(row: Row, common: Collection[str]) -> str:
     """The name without what all runs of the stage have in common."""
-    others = [set(peer["name"].split(", ")) for peer in rows if peer["stage"] == row["stage"]]
-    parts = row["name"].split(", ")
-    own = [part for part in parts[1:] if not all(part in peer for peer in others)]
-    return ", ".join([parts[0], *own])
+    first, *others = row["name"].split(", ")
+    return ", ".join([first, *(part for part in others if part not in common)])
 
 
 def failures_in_words(rows: Sequence[Row]) -> str:
@@ -223,11 +230,11 @@ def time_left(rows: Sequence[Row], begun: Sequence[RunAtWork]) -> str:
 def best_so_far(rows: Sequence[Row], arms: str) -> Iterator[str]:
     """The mean and the best IoU of each arm's finished runs."""
     done = [row for row in rows if row["stage"] == "finetune" and row["state"] == "done"]
-    scores_by_arm: dict[str, list[float]] = {}
+    starts = {(row["init"], row["method"]) for row in rows if row["method"]}
+    methods, scores_by_arm = Counter(init for init, _ in starts), dict[str, list[float]]()
     for row in done:
-        scores_by_arm.setdefault(arm_of(row, rows, arms), []).append(
-            result_number(run_result(row["folder"]), "jaccard")
-        )
+        arm = arm_label(arms, {factor: row.get(factor) for factor in FACTORS}, methods[row["init"]] > 1)
+        scores_by_arm.setdefault(arm, []).append(result_number(run_result(row["folder"]), "jaccard"))
     if not scores_by_arm:
         return
     yield "mean IoU so far (provisional: arms may stand in different cells, and this is no verdict)"
@@ -235,10 +242,3 @@ def best_so_far(rows: Sequence[Row], arms: str) -> Iterator[str]:
         [arm, str(len(scores)), f"{mean(scores):.3f}", f"{max(scores):.3f}"] for arm, scores in scores_by_arm.items()
     ]
     yield text_table(cells, ["arm", "runs", "mean", "best"], right=[1, 2, 3])
-
-
-def arm_of(row: Row, rows: Sequence[Row], arms: str) -> str:
-    """The arm that a run belongs to."""
-    methods = {peer["method"] for peer in rows if peer["init"] == row["init"] and peer["method"]}
-    factors: Mapping[str, Any] = {factor: row.get(factor) for factor in FACTORS}
-    return arm_label(arms, factors, len(methods) > 1)

@@ -72,8 +72,8 @@ def fixed_level(base: FinetuneConfig, study: StudyConfig, factor: str) -> Level:
     return None if value == "auto" else value
 
 
-def finetuning_options(study: StudyConfig, factors: Factors) -> FinetuneConfig:
-    """The options of one fine-tuning; ssl stands for an encoder file that is not there yet.
+def finetuning_options(study: StudyConfig, factors: Factors, **more: Any) -> FinetuneConfig:
+    """The options of one fine-tuning, and `more` of them; ssl stands for an encoder file that is not there yet.
 
     Raises:
         ValueError: If these levels do not go together, with the combination in words.
@@ -81,7 +81,7 @@ def finetuning_options(study: StudyConfig, factors: Factors) -> FinetuneConfig:
     levels = {factor: factors[factor] for factor in FACTORS if factor != "method"}
     options: dict[str, Any] = {factor: value for factor, value in levels.items() if value is not None}
     try:
-        return replace(fixed_options(study), **options, out=study.runs / "finetune")
+        return replace(fixed_options(study), **(options | more), out=study.runs / "finetune")
     except ValueError as error:
         raise ValueError(f"{combination_in_words(factors, study)}: {error}; leave it out with --exclude") from error
 

@@ -1,14 +1,14 @@
 """The plan of a study: every run that it is made of, with the options of each and what it waits for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
 from compare.study.config import StudyConfig
-from compare.study.factors import FACTORS
+from compare.study.factors import FACTORS, Level
 from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
 from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
@@ -80,13 +80,23 @@ def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
     ]
 
 
+def pretrainings_of(study: StudyConfig, grid: Sequence[Factors]) -> list[Task]:
+    """The pretrainings alone, which a look at their options asks for: the rest of a plan takes ten times as long."""
+    plan = Plan(study, 1, "")
+    for factors in grid:
+        plan.pretraining(factors)
+    return list(plan.pretrainings.values())
+
+
 class Plan:
-    """The tasks in the making: pretrainings and searches come up as fine-tunings need them, each once."""
+    """The tasks in the making: pretrainings and searches come up as fine-tunings need them, and are made once each."""
 
     def __init__(self, study: StudyConfig, threads: int, images: str) -> None:
         self.study, self.threads, self.images = study, threads, images
         self.pretrainings: dict[str, Task] = {}
         self.searches: dict[str, Task] = {}
+        self.recipes: dict[str, PretrainConfig] = {}
+        self.ids: dict[tuple[Level, ...], str] = {}  # of pretrainings and searches, by the levels that they are of
 
     def task(self, stage: Stage, factors: Factors, config: RunConfig, needs: tuple[str, ...] = ()) -> Task:
         """A task with its name and id."""
@@ -101,14 +111,22 @@ class Plan:
             return ()
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
-        method = str(factors["method"])
-        arguments = [f"--method={method}", f"--encoder={factors['encoder']}", f"--seed={seed}"]
-        config = parse_choice(METHODS, "method", "python -m pretrain", [*config_flag(study.pretrain), *arguments],
-                              without=options_of_others(study, method))  # fmt: skip
-        config = replace(config, data=study.unlabelled, protect=study.data, out=study.runs / "pretrain",
-                         checkpoints=None, threads=self.threads, **split_options(study, factors))  # fmt: skip
-        task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
-        return (self.pretrainings.setdefault(task.id, task).id,)
+        levels = ("pretrain", *own.values())
+        if levels not in self.ids:
+            config = replace(self.recipe(str(own["method"])), encoder=str(own["encoder"]), seed=seed,
+                             data=study.unlabelled, protect=study.data, out=study.runs / "pretrain", checkpoints=None,
+                             threads=self.threads, **split_options(study, factors))  # fmt: skip
+            task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
+            self.ids[levels] = self.pretrainings.setdefault(task.id, task).id
+        return (self.ids[levels],)
+
+    def recipe(self, method: str) -> PretrainConfig:
+        """What holds for every pretraining by a method: the file of fixed options is read once."""
+        if method not in self.recipes:
+            words = [*config_flag(self.study.pretrain), f"--method={method}", f"--encoder={self.study.encoder[0]}"]
+            others = options_of_others(self.study, method)
+            self.recipes[method] = parse_choice(METHODS, "method", "python -m pretrain", words, without=others)
+        return self.recipes[method]
 
     def search(self, factors: Factors) -> tuple[str, ...]:
         """The id of the search that finds this combination's learning rate; none where it is given."""
@@ -116,19 +134,25 @@ class Plan:
         if study.search == "none":
             return ()
         own = factors | {"seed": None, "lr": None}
-        tuning = replace(
-            finetuning_options(study, own), seed=study.search_seeds[0], score_on="inner", threads=self.threads
-        )
+        levels = ("search", *own.values())
+        if levels not in self.ids:
+            task = self.task("search", own, self.search_options(own), self.pretraining(own | {"seed": study.seed[0]}))
+            self.ids[levels] = self.searches.setdefault(task.id, task).id
+        return (self.ids[levels],)
+
+    def search_options(self, factors: Factors) -> SearchConfig:
+        """Of the search for these levels, none of which is a seed or a rate."""
+        study = self.study
+        first = study.search_seeds[0]
+        tuning = finetuning_options(study, factors, seed=first, score_on="inner", threads=self.threads)
         trials = study.search_trials if study.search == "optuna" else len(study.search_lr)
         place = study.folder / "search"
-        config = SearchConfig(tuning=tuning, strategy=study.search, rates=study.search_lr, trials=trials,
-                              seeds=study.search_seeds, folder=place, threads=self.threads)  # fmt: skip
-        task = self.task("search", own, config, self.pretraining(factors | {"seed": study.seed[0]}))
-        return (self.searches.setdefault(task.id, task).id,)
+        return SearchConfig(tuning=tuning, strategy=study.search, rates=study.search_lr, trials=trials,
+                            seeds=study.search_seeds, folder=place, threads=self.threads)  # fmt: skip
 
     def finetuning(self, factors: Factors) -> Task:
         """One fine-tuning."""
-        config = replace(finetuning_options(self.study, factors), threads=self.threads)
+        config = finetuning_options(self.study, factors, threads=self.threads)
         return self.task("finetune", factors, config, self.pretraining(factors) + self.search(factors))
 
     def probes(self, grid: list[Factors]) -> list[Task]:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from compare.study.factors import arm_label
-from compare.tables.study import Study
+from compare.tables.study import Study, row_labels
 
 FEWEST = 3  # encoders: two are always in order or in reverse
 RANKS = ["probe", "measure", "decoder", "label_fraction", "encoders", "rho"]
@@ -50,8 +50,7 @@ def weights_of(study: Study, rows: pd.DataFrame) -> list[str]:
     """
     several = study.plan[study.plan["method"] != ""].groupby("init")["method"].nunique()
     many = set(several[several > 1].index)
-    records = rows[["init", "method"]].to_dict("records")
-    return [arm_label("init", {str(key): value for key, value in row.items()}, row["init"] in many) for row in records]
+    return row_labels(rows, ["init", "method"], lambda row: arm_label("init", row, row["init"] in many))
 
 
 def in_cells(ends: "pd.Series[float]", values: "pd.Series[float]") -> pd.DataFrame:

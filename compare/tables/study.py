@@ -1,12 +1,12 @@
 """A study folder as it stands: its options, its runs and their scores, complete or not."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -190,11 +190,19 @@ def _labelled(rows: pd.DataFrame, tuned: pd.DataFrame, options: dict[str, object
     methods = tuned[tuned["method"] != ""].groupby("init")["method"].nunique()
     several = set(methods[methods > 1].index)
     under = _under(options, tuned, arms)
-    records = [{factor: row[factor] for factor in FACTORS} for row in rows[list(FACTORS)].to_dict("records")]
+    factors = list(FACTORS)
     return rows.assign(
-        arm=[arm_label(arms, row, row["init"] in several) for row in records],
-        setting=[_setting(row, under, arms, row["init"] in several) for row in records],
+        arm=row_labels(rows, factors, lambda row: arm_label(arms, row, row["init"] in several)),
+        setting=row_labels(rows, factors, lambda row: _setting(row, under, arms, row["init"] in several)),
     )
+
+
+def row_labels(rows: pd.DataFrame, columns: Sequence[str], words: Callable[[dict[str, Any]], str]) -> list[str]:
+    """What each row is called by its cells in these columns; a combination that many images share is named once."""
+    combinations = rows.groupby(list(columns), dropna=False, sort=False).ngroup()
+    distinct = rows.loc[~combinations.duplicated().to_numpy(), list(columns)].to_dict("records")
+    names = [words({str(column): cell for column, cell in row.items()}) for row in distinct]
+    return [names[combination] for combination in combinations]
 
 
 def _under(options: dict[str, object], tuned: pd.DataFrame, arms: str) -> list[str]:

@@ -1,5 +1,6 @@
 """How long runs take side by side."""
 
+import numpy as np
 import pytest
 
 from compare.estimates.wall_time import longest_chain, wall_time
@@ -49,3 +50,28 @@ def test_it_lies_between_the_two_bounds_of_any_schedule(jobs: int) -> None:
     wall = wall_time(tasks, seconds, jobs)
     lower = max(sum(seconds.values()) / jobs, longest_chain(tasks, seconds))
     assert lower - 1e-9 <= wall <= sum(seconds.values()) / jobs + longest_chain(tasks, seconds)  # Graham 1966
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_plan_takes_as_long_as_looking_at_every_run_at_every_place_says(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    names = [str(number) for number in range(30)]
+    needs = {
+        name: draw.choice(names[:at], min(at, int(draw.integers(3))), replace=False) for at, name in enumerate(names)
+    }
+    tasks = [task(name, *map(str, needs[name])) for name in draw.permutation(names)]
+    seconds = {name: float(draw.integers(1, 6)) for name in names}
+    for places in (1, 2, 3, 30):
+        assert wall_time(tasks, seconds, places) == approx(by_looking_at_all(tasks, seconds, places))
+
+
+def by_looking_at_all(tasks: list[Task], seconds: dict[str, float], places: int) -> float:
+    ends, waiting, free = dict[str, float](), list(tasks), [0.0] * places
+    while waiting:
+        place = free.pop(free.index(min(free)))
+        begins = [max([place, *(ends.get(need, float("inf")) for need in one.needs)]) for one in waiting]
+        start = min(begins)
+        one = waiting.pop(begins.index(start))
+        ends[one.id] = start + seconds[one.id]
+        free.append(ends[one.id])
+    return max(ends.values())

@@ -6,8 +6,20 @@ from pathlib import Path
 
 from drawn_plan import draw_run, running, small_study, write_plan
 
-from compare.status.run_folders import TrainingProgress, failed_run_folders, folder_at_work, training_progress
+from compare.status.run_folders import (
+    TrainingProgress,
+    failed_run_folders,
+    folder_at_work,
+    training_progress,
+    unfinished_runs,
+)
 from compare.status.status import rows_of
+from compare.study.config import StudyConfig
+
+
+def at_work_of_last(study: StudyConfig) -> Path | None:
+    row = rows_of(study.folder / "plan.csv")[-1]
+    return folder_at_work(row, unfinished_runs(study.runs / row["stage"]))
 
 
 def test_a_running_row_finds_the_folder_with_its_options(tmp_path: Path) -> None:
@@ -17,7 +29,7 @@ def test_a_running_row_finds_the_folder_with_its_options(tmp_path: Path) -> None
     write_plan(study, dict.fromkeys(folders, running()))
     for row in rows_of(study.folder / "plan.csv"):
         if row["stage"] == "finetune":
-            assert folder_at_work(row, study.runs) == folders[row["name"]]
+            assert folder_at_work(row, unfinished_runs(study.runs / row["stage"])) == folders[row["name"]]
 
 
 def test_a_folder_that_nobody_has_written_to_since_is_not_at_work(tmp_path: Path) -> None:
@@ -27,7 +39,7 @@ def test_a_folder_that_nobody_has_written_to_since_is_not_at_work(tmp_path: Path
     write_plan(study, {task.name: running()})
     for path in folder.iterdir():
         os.utime(path, (1e9, 1e9))
-    assert folder_at_work(rows_of(study.folder / "plan.csv")[-1], study.runs) is None
+    assert at_work_of_last(study) is None
 
 
 def test_a_finished_folder_is_not_at_work_and_is_no_leftover(tmp_path: Path) -> None:
@@ -35,7 +47,7 @@ def test_a_finished_folder_is_not_at_work_and_is_no_leftover(tmp_path: Path) -> 
     task = write_plan(study, {})[-1]
     draw_run(study, task, result={"jaccard": 0.5})
     write_plan(study, {task.name: running()})
-    assert folder_at_work(rows_of(study.folder / "plan.csv")[-1], study.runs) is None
+    assert at_work_of_last(study) is None
     assert failed_run_folders(task, study.runs) == []
 
 

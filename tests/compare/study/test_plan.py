@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+import compare.study.plan
 from compare.study.config import StudyConfig
 from compare.study.plan import Task, completed_task, tasks_of
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.files import write_json
+from dermssl.flags import parse_choice
 
 
 def written(path: Path, text: str) -> Path:
@@ -180,3 +182,15 @@ def test_a_bound_task_has_its_encoder_and_its_rate(tmp_path: Path) -> None:
     assert config.lr == 0.02
     search = next(task for task in tasks if task.stage == "search" and task.factors["init"] == "ssl")
     assert completed_task(search, folders).config.tuning.init == config.init
+
+
+def test_the_file_of_pretraining_is_read_once_a_method_however_many_runs_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[object] = []
+
+    def counted(*arguments: object, **more: object) -> object:
+        words.append(arguments)
+        return parse_choice(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compare.study.plan, "parse_choice", counted)
+    tasks_of(StudyConfig(method=("simclr", "moco"), seed=tuple(range(20)), pretrainings=20, search="grid"), 1)
+    assert len(words) == 2

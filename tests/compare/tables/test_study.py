@@ -1,0 +1,24 @@
+"""A study folder as tables see it."""
+
+import numpy as np
+import pandas as pd
+
+from compare.tables.study import row_labels
+
+
+def test_a_combination_that_rows_share_is_named_once_and_every_row_gets_its_own() -> None:
+    named: list[object] = []
+
+    def name(row: dict[str, object]) -> str:
+        named.append(row)
+        return f"{row['decoder']} {row['lr']}"
+
+    rows = pd.DataFrame(
+        {"decoder": ["b", "a", "b", "a", "b"], "lr": [1.0, np.nan, 1.0, np.nan, 2.0]}, index=[7, 7, 1, 0, 3]
+    )
+    assert row_labels(rows, ["decoder", "lr"], name) == ["b 1.0", "a nan", "b 1.0", "a nan", "b 2.0"]
+    assert len(named) == 3
+
+
+def test_no_rows_have_no_labels() -> None:
+    assert row_labels(pd.DataFrame({"init": [], "method": []}), ["init", "method"], str) == []
