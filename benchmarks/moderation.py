@@ -140,8 +140,8 @@ def _parts(gaps: FloatArray, world: ManyCells) -> tuple[list[Components], list[C
 
 def _errs(gap: FloatArray, parts: Components, world: ManyCells, rng: np.random.Generator) -> tuple[bool, bool]:
     """Whether arms that are the same get a verdict, and whether the interval misses 0."""
-    boot = hierarchical_bootstrap(gap, np.zeros_like(gap), world.names, rng, DRAWS, parts)
-    at95 = boot.interval()
+    boot = hierarchical_bootstrap(gap, np.zeros_like(gap), world.names, rng, DRAWS)
+    at95 = boot.judged_by(parts, rng).interval()
     missed = not at95.low <= 0 <= at95.high
     p = paired_permutation(gap, np.zeros_like(gap), world.names, rng, DRAWS, parts=parts) if missed else 1.0
     return verdict(at95, at95, 0.0, p) != "undecided", missed
@@ -149,7 +149,7 @@ def _errs(gap: FloatArray, parts: Components, world: ManyCells, rng: np.random.G
 
 def _finds(gap: FloatArray, parts: Components, world: ManyCells, rng: np.random.Generator) -> bool:
     """Whether a contrast that differs is called better, by itself."""
-    at95 = hierarchical_bootstrap(gap, np.zeros_like(gap), world.names, rng, DRAWS, parts).interval()
+    at95 = hierarchical_bootstrap(gap, np.zeros_like(gap), world.names, rng, DRAWS).judged_by(parts, rng).interval()
     p = paired_permutation(gap, np.zeros_like(gap), world.names, rng, DRAWS, parts=parts)
     return verdict(at95, shifted(at95, 0.0), 0.0, p) == "better"
 

@@ -1,7 +1,7 @@
 """The hierarchical bootstrap: an interval that knows of other lesions and of other trainings."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import NamedTuple
 
@@ -33,6 +33,13 @@ class Bootstrap:
     """Resampled means minus `difference`, and their mirror images, (4 x draws,), or (2 x draws,) for one seed."""
     components: Components | None = None
     """What the standard error is made of; None for a single lesion."""
+    lesion_part: FloatArray | None = None
+    """Resampled means over lesions minus `difference`, without the seeds' part, (draws,); None for a single lesion."""
+
+    @property
+    def draws(self) -> int:
+        """Resamples of the lesions; 1 for a single lesion."""
+        return 1 if self.lesion_part is None else len(self.lesion_part)
 
     def interval(self, level: float = 0.95) -> Interval:
         """Percentile interval of this level, as far to one side as to the other; nan for a single lesion."""
@@ -41,6 +48,14 @@ class Bootstrap:
         tail = (1 - level) / 2
         low, high = self.difference + np.quantile(self.deviations, [tail, 1 - tail])
         return Interval(float(low), float(high))
+
+    def judged_by(self, parts: Components, rng: np.random.Generator) -> "Bootstrap":
+        """The same resample of lesions with the seeds' part of other components, as those moderated by `smyth`."""
+        if self.lesion_part is None:
+            return self
+        deviations = _with_seeds(self.lesion_part, parts, rng)
+        error, freedom = parts.standard_error, parts.degrees_of_freedom
+        return replace(self, standard_error=error, degrees_of_freedom=freedom, deviations=deviations, components=parts)
 
     def false_claim(self) -> float:
         """Probability that the arm which looks better is not better.
@@ -63,7 +78,6 @@ def hierarchical_bootstrap(
     lesions: Lesions,
     rng: np.random.Generator,
     draws: int = 10_000,
-    parts: Components | None = None,
 ) -> Bootstrap:
     """Resample lesions, with all their images, then seeds, for the mean of `scores_a - scores_b`.
 
@@ -88,7 +102,6 @@ def hierarchical_bootstrap(
         lesions: Lesion of each image, (images,); images of one lesion stay together.
         rng: Source of the draws.
         draws: Resamples of the lesions; each is taken with a seeds' part to both sides.
-        parts: Components to use in place of these scores' own: those that `compare.statistics.smyth` has moderated.
 
     Returns:
         The difference with its uncertainty. With one seed the uncertainty is that of lesions alone; with one lesion
@@ -102,13 +115,18 @@ def hierarchical_bootstrap(
     difference = float(gap.mean())
     if len(images) < 2:
         return Bootstrap(difference, nan, nan, np.full(draws, nan))
-    parts = parts or components(sums, images)
-    deviations = np.sqrt(parts.share) * resampled_lesions(sums.mean(axis=0), images, draws, rng)
+    parts = components(sums, images)
+    lesion_part = np.sqrt(parts.share) * resampled_lesions(sums.mean(axis=0), images, draws, rng)
+    deviations = _with_seeds(lesion_part, parts, rng)
+    return Bootstrap(difference, parts.standard_error, parts.degrees_of_freedom, deviations, parts, lesion_part)
+
+
+def _with_seeds(lesion_part: FloatArray, parts: Components, rng: np.random.Generator) -> FloatArray:
+    """Deviations of lesions and seeds together, and their mirror images."""
     if parts.seed_freedom:
-        seeds = rng.permutation(seed_part(parts).upper_half(draws))
-        deviations = np.concatenate([deviations + seeds, deviations - seeds])
-    deviations = np.concatenate([deviations, -deviations])
-    return Bootstrap(difference, parts.standard_error, parts.degrees_of_freedom, deviations, parts)
+        seeds = rng.permutation(seed_part(parts).upper_half(len(lesion_part)))
+        lesion_part = np.concatenate([lesion_part + seeds, lesion_part - seeds])
+    return np.concatenate([lesion_part, -lesion_part])
 
 
 def resampled_lesions(sums: FloatArray, images: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:

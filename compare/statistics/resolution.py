@@ -9,6 +9,7 @@ from scipy import optimize, stats
 from compare.statistics.paired import Components, FloatArray, seed_part
 
 NODES = 64  # of each of the two distributions that are averaged over
+FEW = 16  # of them at which the width of an interval is solved for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,9 @@ def _half_widths(parts: Components, level: float, *, fisher: bool = False) -> Fl
     """Half widths over the variances that seeds may happen to show, each as likely as the next, (NODES,)."""
     steps = (np.arange(NODES) + 0.5) / NODES
     shown = parts.seeds * stats.chi2.ppf(steps, parts.seed_freedom) / parts.seed_freedom
-    return np.array([half_width(parts._replace(seeds=float(seeds)), level, fisher=fisher) for seeds in shown])
+    few = shown[np.linspace(0, NODES - 1, FEW).astype(int)]  # it is smooth between them
+    widths = [half_width(parts._replace(seeds=float(seeds)), level, fisher=fisher) for seeds in few]
+    return np.asarray(np.interp(shown, few, widths))
 
 
 def _power(difference: float, widths: FloatArray, error: float) -> float:

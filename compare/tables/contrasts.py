@@ -11,6 +11,7 @@ import pandas as pd
 
 from compare.statistics.aggregate import probability_of_improvement
 from compare.statistics.decisions import (
+    Bootstrap,
     FloatArray,
     Interval,
     equivalence_p,
@@ -62,6 +63,11 @@ class Comparison:
     def note(self) -> str:
         """Why the scores tell nothing of the two arms; '' where they do."""
         return why_silent(self.pairs.scores_a, self.pairs.scores_b)
+
+    @property
+    def complete(self) -> tuple[FloatArray, FloatArray, list[str]]:
+        """Scores of both arms, (seeds, images), and the lesion of each image."""
+        return self.pairs.scores_a, self.pairs.scores_b, self.lesions
 
     @property
     def name(self) -> dict[str, str | float]:
@@ -132,8 +138,9 @@ def _row(one: Comparison, draws: int, family: int) -> dict[str, object]:
     named = {"a": one.pair[0], "b": one.pair[1], "pooled": one.family != "cell", "family": one.family, **one.name}
     if not one.pairs.scores_a.size:
         return {**named, **counts, "note": one.note}
-    judged = _judged(one, one.parts, draws, family)
-    alone = judged if one.parts == one.own else _judged(one, one.own, draws, family)
+    boot = hierarchical_bootstrap(*one.complete, np.random.default_rng(0), draws)
+    judged = _judged(one, boot, one.parts, family)
+    alone = judged if one.parts == one.own else _judged(one, boot, one.own, family)
     return {
         **named,
         **counts,
@@ -146,20 +153,19 @@ def _row(one: Comparison, draws: int, family: int) -> dict[str, object]:
     }
 
 
-def _judged(one: Comparison, parts: Components | None, draws: int, family: int) -> dict[str, float]:
+def _judged(one: Comparison, boot: Bootstrap, parts: Components | None, family: int) -> dict[str, float]:
     """What depends on how far trainings vary.
 
     Each draws from its own generator, so that no contrast depends on what stood before it.
     """
-    scores = (one.pairs.scores_a, one.pairs.scores_b, one.lesions)
-    boot = hierarchical_bootstrap(*scores, np.random.default_rng(0), draws, parts)
+    boot = boot.judged_by(parts, np.random.default_rng(1)) if parts else boot
     ends = np.clip([*boot.interval(0.95), *boot.interval(0.9)], -1, 1)  # no two shares are further apart
     return {
         **dict(zip(ENDS, map(float, ends), strict=True)),
         "standard_error": boot.standard_error,
         "degrees_of_freedom": boot.degrees_of_freedom,
         "seed_freedom": parts.seed_freedom if parts else nan,
-        "p": paired_permutation(*scores, np.random.default_rng(0), draws, family, parts),
+        "p": paired_permutation(*one.complete, np.random.default_rng(0), boot.draws, family, parts),
         "equivalence_p": equivalence_p(boot, one.margin),
         "false_claim": boot.false_claim(),
     }
