@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dermssl.errors import UserError, first_ten, one_sentence, shown
+from dermssl.errors import NEW_PICTURE, UserError, first_ten, one_sentence, shown
 
 
 def test_a_user_error_ends_with_code_2_and_its_sentence_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,3 +137,11 @@ def test_a_sentence_is_one_line_whatever_names_and_values_hold() -> None:
 
 def test_an_error_of_several_sentences_reaches_another_process_whole() -> None:
     assert str(pickle.loads(pickle.dumps(UserError("one", "two")))) == "one\ntwo"
+
+
+def test_a_name_commands_no_terminal_and_a_name_of_two_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_sentence("python -m test"):
+        print("\x1b[2J\x07name\x9b1m ä\tb\r")
+        print(f"{NEW_PICTURE}the study\x1b[H")
+    assert capsys.readouterr().out == f"\\x1b[2J\\x07name\\x9b1m ä\tb\r\n{NEW_PICTURE}the study\\x1b[H\n"
+    assert str(UserError("a\nb.png: broken; mend it")) == "a\\nb.png: broken; mend it"
