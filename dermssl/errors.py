@@ -12,7 +12,7 @@ from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
 from dermssl.signals import Listener, Stopped, listening
-from dermssl.system_errors import OUTPUT, in_one_sentence
+from dermssl.system_errors import OUTPUT, in_one_sentence, room_to_load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +70,7 @@ def one_sentence(prog: str, smaller: str = "") -> Iterator[None]:
     """
     with listening(prog) as listener:
         try:
-            with named_output(), output_handed_over():
+            with named_output(), output_handed_over(), room_to_load():
                 yield
         except UserError as error:
             end(prog, str(error))
