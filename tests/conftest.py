@@ -19,6 +19,7 @@ from dermssl.runs import costs
 from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
+sys.path.insert(0, str(Path(__file__).parent / "compare"))  # for drawn_study, which pages under trial are made of
 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
 
