@@ -12,7 +12,7 @@ from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
 from dermssl.signals import Listener, Stopped, listening
-from dermssl.system_errors import OUTPUT, in_one_sentence
+from dermssl.system_errors import OUTPUT, in_one_sentence, room_to_load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,6 +20,8 @@ R = TypeVar("R")
 SHOWN = 10
 LONGEST = 200  # characters of a value that are shown
 LONGEST_SENTENCE = 2000
+NEW_PICTURE = "\x1b[H\x1b[J"  # to a terminal: the cursor home, and the screen cleared from there on
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\r\t"}
 
 
 class UserError(Exception):
@@ -68,7 +70,7 @@ def one_sentence(prog: str, smaller: str = "") -> Iterator[None]:
     """
     with listening(prog) as listener:
         try:
-            with named_output(), output_handed_over():
+            with named_output(), output_handed_over(), room_to_load():
                 yield
         except UserError as error:
             end(prog, str(error))
@@ -129,7 +131,7 @@ def output_handed_over() -> Iterator[None]:
 
 @contextmanager
 def named_output() -> Iterator[None]:
-    """Lets names of files be printed that are no text, and errors of the standard output say whose they are."""
+    """Prints names that are no text or that command a terminal, and lets errors of the output say whose they are."""
     codecs.register_error("dermssl.names", bytes_or_escapes)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -138,7 +140,8 @@ def named_output() -> Iterator[None]:
     if output is None:
         yield
         return
-    output.write = of_output(output.write)  # type: ignore[method-assign]
+    write = output.write
+    output.write = of_output(lambda text: write(harmless(text)))  # type: ignore[method-assign]
     output.flush = of_output(output.flush)  # type: ignore[method-assign]
     try:
         yield
@@ -158,6 +161,12 @@ def of_output(act: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return named
+
+
+def harmless(text: str) -> str:
+    """What is printed, with the letters written out by which a name could clear a terminal or type into it."""
+    head = NEW_PICTURE if text.startswith(NEW_PICTURE) else ""
+    return head + text[len(head) :].translate(CONTROLS)
 
 
 def bytes_or_escapes(error: UnicodeError) -> tuple[str | bytes, int]:

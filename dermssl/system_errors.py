@@ -4,7 +4,10 @@ import errno
 import os
 import re
 import resource
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
 
 OUTPUT = "the standard output"
 NO_ROOM = (
@@ -12,6 +15,8 @@ NO_ROOM = (
     "free some, or write elsewhere: --out moves runs, the variable DERMSSL_CACHE what is kept of a data set",
 )
 CLOSED = ("is closed to you (permission denied)", "give another, or have its owner open it")
+GIGABYTES = 5
+LIBRARIES = GIGABYTES * 2**30  # bytes of addresses, most of them never touched, that loading torch and the others takes
 CUT_SHORT = -1  # numpy's word of fewer bytes written than asked for, which leaves out why
 MEANINGS: dict[int, tuple[str, str]] = {  # what is wrong, and what helps
     errno.ENOSPC: NO_ROOM,
@@ -108,6 +113,35 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
+def allowed_addresses() -> float:
+    """Bytes of addresses that this process may have: what `ulimit -v` sets."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return inf if limit == resource.RLIM_INFINITY else limit
+
+
+class NoRoomToLoad:
+    """Stops the import of libraries that end the process without a word where they find too few addresses."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Nothing: whoever is asked next finds the module."""
+        if name in ("torch", "faiss"):
+            raise MemoryError(f"no room to load {name}")
+
+
+@contextmanager
+def room_to_load() -> Iterator[None]:
+    """Lets the body import no library for which `ulimit -v` leaves no room."""
+    if allowed_addresses() >= LIBRARIES:
+        yield
+        return
+    guard = NoRoomToLoad()
+    sys.meta_path.insert(0, guard)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)
+
+
 def out_of_memory(error: BaseException, smaller: str = "") -> str:
     """The sentence for too little memory: whose it is, and what lowers the need.
 
@@ -118,7 +152,10 @@ def out_of_memory(error: BaseException, smaller: str = "") -> str:
     lower = f"lower {smaller}, or " if smaller else ""
     if any("CUDA" in str(cause) for cause in causes(error)):
         return f"out of memory: the GPU's does not hold this; {lower}end what else is on the GPU"
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
+    limit = allowed_addresses()
+    if limit < LIBRARIES:
+        need = f"torch's libraries alone need {GIGABYTES}"
+        return f"out of memory: `ulimit -v` allows {limit / 2**30:.1f} GB, and {need}; raise it"
+    if limit != inf:
         return f"out of memory: `ulimit -v` allows {limit / 2**30:.1f} GB; {lower}raise it"
     return f"out of memory: this machine's does not hold it; {lower}end other programs"

@@ -20,6 +20,7 @@ from dermssl.runs import costs
 from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
+sys.path.insert(0, str(Path(__file__).parent / "compare"))  # for drawn_study, which pages under trial are made of
 
 # nohup, and a script that starts the tests in its background, hand on signals that are ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -45,6 +45,7 @@ def svg_drawing(figure: Figure, alt: str) -> SvgDrawing:
         figure: Drawn in the colours of this file.
         alt: What it shows, in a sentence.
     """
+    plots.take_literally(figure)
     text = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermssl"}):  # equal numbers give equal bytes
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -94,7 +95,15 @@ def panel_grid(count: int, height: float, share: bool = True, narrow: bool = Tru
 def legend(figure: Figure, colour: dict[str, str]) -> None:
     """A legend over the figure: colour and marker of each name, five to a row."""
     handles = [
-        Line2D([], [], color=tint, linewidth=2.2, marker=MARKERS[i % len(MARKERS)], markersize=6, label=name)
+        Line2D(
+            [],
+            [],
+            color=tint,
+            linewidth=2.2,
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=6,
+            label=plots.in_legend(name),
+        )
         for i, (name, tint) in enumerate(colour.items())
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False)

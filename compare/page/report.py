@@ -1,7 +1,5 @@
 """The report of a study: one page that opens without a network, the same in Markdown, and the tables behind both."""
 
-import base64
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 
 from compare.figures.drawing import colours
 from compare.figures.encoder_names import with_short_encoder_names
@@ -26,6 +24,7 @@ from compare.tables.study import Study, read_study
 from dermssl.data.images import read_rgb
 from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
+from dermssl.web_page import filled_page, page_templates
 from dermssl.wording import counted
 
 DRAWS = 10_000
@@ -58,9 +57,10 @@ def write_report(study_folder: Path) -> Report:
     context = _context(study, tables)
     for name, table in tables.items():
         write_text(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
-    for suffix in ("md", "html"):
-        page = _templates().get_template(f"report.{suffix}.j2").render(context)
-        write_text(study_folder / f"report.{suffix}", re.sub(r"\n{3,}", "\n\n", page) if suffix == "md" else page)
+    style, script = ((PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
+    page = filled_page(_templates(), "report.html.j2", context, style=style, scripts={"report": script})
+    write_text(study_folder / "report.html", page)
+    write_text(study_folder / "report.md", _markdown(context))
     return Report(
         sentence=str(context["sentence"]),
         verdict=_verdict(tables["contrasts"]),
@@ -76,7 +76,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
     findings = Findings(study, tables, report_figures.drawings(study, tables), bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
-    tint, script = colours(study.levels("arm")), (PAGE / "report.js").read_text(encoding="utf-8")
+    tint = colours(study.levels("arm"))
     return {
         "study": study,
         "question": prose.question(study),
@@ -92,8 +92,6 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "scored": bool(len(tables["arms"])),
         "sections": sections(findings),
         "runs": findings.table("runs")[0] if len(tables["runs"]) else None,
-        "script": script,
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "tints": {arm: f"var(--c{colour[1:]})" for arm, colour in tint.items()},
         "sheets": sheets,
         "pictures": {row.image_id: row for sheet in sheets for row in sheet.rows},
@@ -128,15 +126,15 @@ def _maps(study: Study) -> list[dict[str, object]]:
     return maps
 
 
+def _markdown(context: dict[str, object]) -> str:
+    """The same in Markdown, in which no name is an element of a page, or a picture from elsewhere."""
+    text = _templates().overlay(autoescape=False).get_template("report.md.j2").render(context)
+    return re.sub(r"\n{3,}", "\n\n", text).replace("<", "&lt;").replace("![", "!\\[")
+
+
 def _templates() -> Environment:
-    """The templates' environment: HTML is escaped, a name that is missing is an error."""
-    templates = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates with the words that they are filled in by."""
+    templates = page_templates(PAGE)
     templates.filters |= {
         "points": lambda value, sign=True: _minus(points(value, sign)),
         "share": lambda value, digits=3: decimals(value, digits),
@@ -168,7 +166,7 @@ def _lowered(title: str) -> str:
 
 def _markdown_cell(text: str) -> str:
     """Words that a table in Markdown can hold."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _minus(text: str) -> str:

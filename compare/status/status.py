@@ -19,7 +19,7 @@ from compare.tables.run_files import result_number
 from compare.tables.study import run_result
 from compare.text import last_line, text_table, wrapped
 from dermssl import flags
-from dermssl.errors import UserError
+from dermssl.errors import NEW_PICTURE, UserError
 from dermssl.wording import counted, duration
 
 NO_REASON = "no reason was recorded"
@@ -28,7 +28,6 @@ SELDOM = ("stopped", "unclear")  # states that have a column where a run is in t
 EVERY = 2.0  # seconds
 PATIENCE = 1800.0  # seconds of silence after which one of another machine is no longer watched
 FAILURES = 5  # that are shown
-NEW_PICTURE = "\x1b[H\x1b[J"  # the cursor home, and the screen cleared from there on
 ENDED = ("done", "failed")
 STATE_WORDS = {
     "running": "running",

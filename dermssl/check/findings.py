@@ -52,6 +52,7 @@ SEVERITY_AND_WHY: Mapping[str, tuple[Severity, str]] = {
     "wrong mode": ("warning", "Not RGB (or a mask not grey): programs convert it in different ways; re-encode it."),
     "EXIF-rotated": ("warning", "Programs that ignore EXIF see it turned against its mask; store it upright."),
     "turned unlike its mask": ("warning", "The mask fits better once turned as EXIF turns the image; look at it."),
+    "lost rows": ("warning", "The lower rows repeat one, as where a JPEG's end was lost and closed; fetch it again."),
     "dark or flat": ("warning", "Nearly black, or of one shade: 12 bits stored in 16, or a failed export; look at it."),
     "tiny": ("warning", f"The shorter side has under {TINY} pixels, mostly a thumbnail; look for the original."),
     "empty mask": ("warning", "No pixel is lesion: right for plain skin, an export that failed everywhere else."),
@@ -86,6 +87,7 @@ RULES = [
     FindingRule("mask unturned", lambda table: table["fault"] == "mask unturned", "{problem}"),
     FindingRule("mask values", lambda table: table["fault"] == "mask values", "{problem}"),
     FindingRule("turned unlike its mask", lambda table: table["mask_unturned"] == 1, "EXIF orientation {orientation}"),
+    FindingRule("lost rows", lambda table: table["lost_rows"] > 0, "the last {lost_rows:.0%} of its rows repeat one"),
     FindingRule("dark or flat", lambda table: darkness(table).notna(), "{width} x {height} pixels, mode {mode}"),
     FindingRule("wrong mode", lambda table: ~table["mode"].isin(["RGB", ""]), "image is {mode}"),
     FindingRule(

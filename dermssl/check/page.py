@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from dermssl.check.findings import KINDS
@@ -22,7 +21,9 @@ from dermssl.data.masks import Lesion, lesion_of, read_labels
 from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import write_text
+from dermssl.web_page import filled_page, page_templates
 
+HERE = Path(__file__).parent
 LONGEST = 150  # pixels of a thumbnail's longer side
 CYAN = (0, 255, 255)
 BINS = 24
@@ -70,24 +71,21 @@ def write_page(
         facts: What check.json says.
         thumbnails: Most to show of a kind.
     """
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates(HERE)
     templates.filters["slug"] = lambda name: name.lower().replace(" ", "-")
-    page = templates.get_template("page.html.j2").render(
-        facts=facts,
-        name=manifest.root.resolve().name,
-        kinds=KINDS,
-        pictures={str(kind): pictures_of_kind(manifest, rows, thumbnails) for kind, rows in findings.groupby("kind")},
-        histograms=histograms(manifest.table),
-        when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        thumbnails=thumbnails,
-    )
-    write_text(path, page)
+    context = {
+        "facts": facts,
+        "name": manifest.root.resolve().name,
+        "kinds": KINDS,
+        "pictures": {
+            str(kind): pictures_of_kind(manifest, rows, thumbnails) for kind, rows in findings.groupby("kind")
+        },
+        "histograms": histograms(manifest.table),
+        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "thumbnails": thumbnails,
+    }
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    write_text(path, filled_page(templates, "page.html.j2", context, style=style))
 
 
 def pictures_of_kind(manifest: Manifest, findings: pd.DataFrame, most: int) -> tuple[list[FindingPicture], int]:

@@ -16,7 +16,7 @@ from dermssl.check.findings import KINDS, findings_of, read_sides
 from dermssl.check.page import write_page
 from dermssl.data.images import read_rgb
 from dermssl.data.manifest import Manifest, read_manifest, refuse_masks_of_none
-from dermssl.errors import UserError
+from dermssl.errors import UserError, in_one_line
 from dermssl.files import write_json
 from dermssl.flags import as_typed_flags
 from dermssl.places import try_places
@@ -70,8 +70,8 @@ def run(config: CheckConfig) -> None:
     write_page(folder / "check.html", manifest, findings, facts, config.thumbnails)
 
     # What a person reads, and does next.
-    print("\n".join(sentences))
-    print("\n".join([terminal_table(findings, len(manifest)), *first_of_each_error(findings)]))
+    lines = (*sentences, *terminal_table(findings, len(manifest)), *first_of_each_error(findings))
+    print("\n".join(map(in_one_line, lines)))
     errors = int((findings["severity"] == "error").sum())
     print(f"python -m finetune would refuse this set: {errors} error{'s'[: errors != 1]}" if errors
           else "nothing here would stop a training")  # fmt: skip
@@ -142,7 +142,7 @@ def set_summary(manifest: Manifest, findings: pd.DataFrame) -> dict[str, object]
     }
 
 
-def terminal_table(findings: pd.DataFrame, images: int) -> str:
+def terminal_table(findings: pd.DataFrame, images: int) -> list[str]:
     """A line a kind: severity, images, their share, and the first few."""
     lines = [("kind", "severity", "images", "share", "first")]
     for name, found in findings.groupby("kind", sort=False):
@@ -151,12 +151,12 @@ def terminal_table(findings: pd.DataFrame, images: int) -> str:
         first = ", ".join(ids[:EXAMPLES]) + more
         lines.append((str(name), KINDS[str(name)].severity, f"{len(ids)}", f"{len(ids) / images:.1%}", first))
     if len(lines) == 1:
-        return f"{images} images and no finding"
+        return [f"{images} images and no finding"]
     wide = [max(len(line[column]) for line in lines) for column in range(4)]
-    return "\n".join(
+    return [
         f"{kind:<{wide[0]}}  {severity:<{wide[1]}}  {count:>{wide[2]}}  {share:>{wide[3]}}  {first}"
         for kind, severity, count, share, first in lines
-    )
+    ]
 
 
 def first_of_each_error(findings: pd.DataFrame) -> list[str]:

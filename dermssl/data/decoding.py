@@ -32,6 +32,7 @@ from dermssl.data.file_faults import (
     UndecodableError,
     reason,
     refuse_damage,
+    refuse_few_bytes,
     refuse_megapixels,
     refuse_several,
 )
@@ -124,6 +125,7 @@ def decode(data: bytes, short_side: int | None = None, most: int = JPEG_MEGAPIXE
     """
     with reader_errors(data), opened(data) as picture:
         refuse_megapixels(picture)
+        refuse_few_bytes(picture, data)
         refuse_several(picture)
         deep, (width, height) = is_deep(picture), picture.size
         turned_by_pillow = picture.format == "TIFF"  # which tells the size of the upright picture, and forgets the tag

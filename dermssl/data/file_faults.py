@@ -6,6 +6,7 @@ from PIL import Image, UnidentifiedImageError
 
 MEGAPIXELS = 200  # the largest picture that is decoded whole
 JPEG_MEGAPIXELS = 1000  # the largest JPEG: it can be decoded at an eighth of its sides
+PIXELS_A_BYTE = 512  # of a JPEG, at most: each block of one shade takes a bit or two
 SUBFILE_TYPE, REDUCED = 254, 1  # of TIFF
 HEADS = (  # where a file that is no picture tells what it is, how, and what that is
     (0, b"<!doctype", "a web page (HTML)"), (0, b"<html", "a web page (HTML)"), (0, b"%pdf", "a PDF"),
@@ -29,6 +30,14 @@ def refuse_megapixels(picture: Image.Image) -> None:
             f"{width} x {height} pixels are {width * height / 1e6:.0f} megapixels, of which {limit} are read "
             f"({JPEG_MEGAPIXELS} of a JPEG); save it smaller"
         )
+
+
+def refuse_few_bytes(picture: Image.Image, data: bytes) -> None:
+    """Stops at a JPEG whose header promises more than its bytes can hold, before seconds are spent on filling it in."""
+    width, height = picture.size
+    if picture.format in ("JPEG", "MPO") and width * height > PIXELS_A_BYTE * len(data):
+        promised = f"{width} x {height} pixels, which {len(data)} bytes cannot hold"
+        raise UndecodableError(f"truncated, or its header is damaged: it promises {promised}")
 
 
 def refuse_several(picture: Image.Image) -> None:

@@ -26,7 +26,7 @@ from dermssl.wording import counted
 COLUMNS = {  # column -> type
     "image_id": "str", "path": "str", "size": "int64", "mtime": "int64", "sha256": "str",
     "width": "int64", "height": "int64", "mode": "str", "orientation": "int64", "phash": "str", "tones": "str",
-    "two_valued": "int64", "part": "str",
+    "two_valued": "int64", "lost_rows": "float64", "part": "str",
     "lesion_id": "str", "patient_id": "str", "label": "str", "source": "str", "licence": "str",
     "mask_path": "str", "mask_size": "int64", "mask_mtime": "int64", "mask_sha256": "str", "mask_mode": "str",
     "mask_values": "int64", "mask_area": "float64", "mask_components": "int64", "mask_holes": "int64",

@@ -16,12 +16,16 @@ ManifestRow = dict[str, object]
 
 UNKNOWN: ManifestRow = {
     "sha256": "", "width": 0, "height": 0, "mode": "", "orientation": 1, "phash": "", "tones": "", "two_valued": 0,
+    "lost_rows": 0.0,
     "mask_sha256": "", "mask_mode": "", "mask_values": 0, "mask_area": float("nan"), "mask_components": 0,
     "mask_holes": 0, "mask_border": float("nan"), "mask_unturned": 0, "fault": "", "problem": "",
 }  # fmt: skip
 ENOUGH = 50  # megapixels of a JPEG that tell all of this; larger ones are decoded at a fraction of their sides
 CLEARER = 1.5  # how much more the lesion must stand out under a mask that is turned as its picture was
 LEAST_CONTRAST = 12.0  # grey levels
+JPEGS = ("JPEG", "MPO")
+BLOCK = 16  # rows of the largest block of a JPEG
+LEAST_LOST = 0.02  # share of rows: fewer may be a line that was drawn
 
 
 def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | None = None) -> ManifestRow:
@@ -41,8 +45,25 @@ def measure_files(root: Path, path: str, mask_path: str, lesion_value: float | N
         "phash": perceptual_hash(shades),
         "tones": tones(shades),
         "two_valued": int(len(np.unique(shades)) == 2),
+        "lost_rows": lost_rows(np.asarray(stored.picture.convert("L"))) if stored.picture.format in JPEGS else 0.0,
     }
     return UNKNOWN | row | (measure_mask(file_at(root, mask_path), stored, shades, lesion_value) if mask_path else {})
+
+
+def lost_rows(grey: Pixels) -> float:
+    """Share of rows at the bottom of a JPEG that its decoder has made up, for there was nothing in the file for them.
+
+    Where the end is cut off and the file closed, or is overwritten with zeros, each row of blocks comes out as the one
+    above; 0 where that is so at the top as well, as of a frame. Of a progressive JPEG only its sharpness is lost.
+
+    Args:
+        grey: The picture as it lies in the file, (H, W).
+    """
+    repeats = (grey[BLOCK:] == grey[:-BLOCK]).all(axis=1)
+    if repeats.all():
+        return 0.0
+    last, first = int(np.argmin(repeats[::-1])), int(np.argmin(repeats))
+    return last / len(grey) if last >= max(BLOCK, LEAST_LOST * len(grey)) and last > 2 * first else 0.0
 
 
 def image_fault(error: OSError) -> ManifestRow:

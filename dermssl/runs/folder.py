@@ -16,7 +16,7 @@ from typing import IO, Protocol
 import pandas as pd
 
 from dermssl import flags
-from dermssl.errors import UserError
+from dermssl.errors import UserError, in_one_line
 from dermssl.files import disk_errors_named, short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.parallel import rank, world
 from dermssl.parquet import write_parquet
@@ -261,4 +261,4 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def closing(results: Path, next_command: str) -> str:
     """The two lines that every command ends with."""
-    return f"results: {results}\nnext:    {next_command}"
+    return f"results: {in_one_line(str(results))}\nnext:    {next_command}"

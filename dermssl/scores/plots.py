@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels
+from dermssl.errors import in_one_line
 from dermssl.files import whole_file
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/: told apart under every common colour blindness
@@ -23,6 +25,7 @@ INK, FAINT, GRID = "#222222", "#767676", "#e6e6e6"
 TRUTH, PREDICTION = (255, 255, 255), (0, 158, 255)  # white and a blue that skin and lesion never have
 CASING = (0, 0, 0)  # sets a line off from skin and lesion alike
 SIDE = 256
+LEGEND_ROOM = 60  # letters
 COLUMNS = 4  # pictures beside each other: more are too small on a page
 
 
@@ -101,5 +104,27 @@ def plain_frame(axis: Axes, grid: Literal["both", "x", "y"] = "y", colour: str =
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Writes a PNG whole."""
+    take_literally(figure)
     with whole_file(path) as part:
         figure.savefig(part, dpi=dpi, format="png")
+
+
+def take_literally(figure: Figure) -> None:
+    """Lets names in a figure be what they are.
+
+    Between two dollars matplotlib reads a formula, and fails where there is none.
+    It warns of letters that are not seen.
+    """
+    ticks = [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
+    for text in (*figure.findobj(Text), *ticks):
+        words = text.get_text() if isinstance(text, Text) else ""
+        if "$" in words and "\\mathdefault" not in words:  # with which it writes powers of ten
+            text.set_parse_math(False)
+        if isinstance(text, Text) and not words.isprintable():
+            text.set_text("\n".join(map(in_one_line, words.split("\n"))))
+
+
+def in_legend(name: str) -> str:
+    """A name as a legend shows it: no longer than a figure has room for, and not left out for its first underscore."""
+    short = name if len(name) <= LEGEND_ROOM else f"{name[: LEGEND_ROOM - 1]}…"
+    return f" {short}" if short.startswith("_") else short

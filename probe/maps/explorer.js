@@ -130,7 +130,7 @@ window.explorer = (() => {
   };
 
   // Hovering: the nearest point's picture beside the pointer.
-  const hover = (indices, geometry) => {
+  const hover = (indices) => {
     const tip = at("tip");
     tip.hidden = !indices.length;
     if (!indices.length) return;
@@ -184,6 +184,7 @@ window.explorer = (() => {
     if (!ready) return setTimeout(begin, 30);
     source = ready;
     source.selected.change.connect(() => selected([...source.selected.indices]));
+    source.inspect.connect(() => hover(source.inspected.indices));
     at("colour").onchange = (event) => paint(event.target.value);
     at("search").addEventListener("keydown", (event) => { if (event.key === "Enter") search(event.target.value); });
     at("clear").onclick = () => select([]);

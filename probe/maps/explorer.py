@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from bokeh.embed import components
 from bokeh.layouts import row
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 from bokeh.resources import Resources
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dermssl.appearance.outlines import svg_outline
 from dermssl.data.images import Pixels
@@ -27,6 +26,7 @@ from dermssl.data.pixel_cache import PixelCache
 from dermssl.data.roles import image_id_of
 from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
+from dermssl.web_page import filled_page, page_templates
 from probe.maps.columns import COLOUR, NUMBERS
 
 SIDES = (128, 96, 72, 56, 40)  # sides of thumbnails, pixels: the first with which the page stays light is taken
@@ -63,23 +63,22 @@ class ExplorerData(NamedTuple):
 def write_explorer(path: Path, data: ExplorerData, title: str) -> None:
     """Writes the page whole. Ten thousand images with thumbnails stay under 40 MB."""
     source = source_of(data)
-    script, maps = components(row([map_of(view, place, source) for place, view in enumerate(data.views)],
-                                  sizing_mode="stretch_both"))  # fmt: skip
-    templates = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    plots = [map_of(view, place, source) for place, view in enumerate(data.views)]
+    drawing, maps = components(row(plots, sizing_mode="stretch_both"), wrap_script=False)
+    facts = {
+        "title": title,
+        "count": len(data.manifest),
+        "columns": [name for name in data.columns.columns if name != "image_id"],
+        "maps": maps,
+        "data": as_json(contents(data)),
+    }
+    style, code = ((HERE / f"explorer.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
+    bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    scripts = {"bokeh": bokeh, "explorer": code, "maps": drawing}
+    templates = page_templates(HERE)
+    write_text(
+        path, filled_page(templates, "explorer.html.j2", facts, style=style, scripts=scripts, writes_styles=True)
     )
-    page = templates.get_template("explorer.html.j2").render(
-        title=title,
-        count=len(data.manifest),
-        columns=[name for name in data.columns.columns if name != "image_id"],
-        bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
-        script=script,
-        maps=maps,
-        data=as_json(contents(data)),
-        code=(HERE / "explorer.js").read_text(encoding="utf-8"),
-        style=(HERE / "explorer.css").read_text(encoding="utf-8"),
-    )
-    write_text(path, page)
 
 
 def source_of(data: ExplorerData) -> ColumnDataSource:
@@ -90,7 +89,7 @@ def source_of(data: ExplorerData) -> ColumnDataSource:
 
 
 def map_of(view: EncoderMap, place: int, source: ColumnDataSource) -> figure:
-    """One encoder's map; what is hovered is told to the page.
+    """One encoder's map.
 
     On a canvas and not by WebGL, which is five times slower where a machine without a GPU does it in software.
     """
@@ -101,8 +100,7 @@ def map_of(view: EncoderMap, place: int, source: ColumnDataSource) -> figure:
     size = float(np.clip(260 / np.sqrt(len(view.places)), 4, 12))
     points = plot.scatter(f"x{place}", f"y{place}", source=source, color="colour", size=size, alpha=0.85,
                           line_width=0, nonselection_alpha=0.15, selection_alpha=1.0)  # fmt: skip
-    tell = CustomJS(code="window.explorer && window.explorer.hover(cb_data.index.indices, cb_data.geometry)")
-    plot.add_tools(HoverTool(renderers=[points], tooltips=None, callback=tell))
+    plot.add_tools(HoverTool(renderers=[points], tooltips=None))  # explorer.js hears of what is hovered
     plot.axis.visible = False
     plot.grid.grid_line_alpha = 0.3
     plot.toolbar.logo = None

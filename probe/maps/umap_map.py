@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
+from dermssl.scores.plots import in_legend
 from probe.maps.columns import COLOUR, NUMBERS
 
 NEIGHBOURS = 15  # umap-learn's own default
@@ -94,7 +95,8 @@ def plot_words(axes: Axes, table: pd.DataFrame, labels: Sequence[str], legend: s
     area = point_area(table)
     for name, colour in groups.items():
         part = table[names == name]
-        axes.scatter(part["x"], part["y"], s=area, c=colour, label=f"{name} ({len(part)})", edgecolors="white",
+        label = f"{in_legend(name)} ({len(part)})"
+        axes.scatter(part["x"], part["y"], s=area, c=colour, label=label, edgecolors="white",
                      linewidths=0.3, alpha=0.9)  # fmt: skip
     if len(groups) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title=legend, frameon=False, fontsize=8,

@@ -1,17 +1,11 @@
 """Reports of drawn studies in a browser that can reach no network, and the studies that a report must cope with."""
 
 import base64
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
 from drawn_study import Design
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 EVERYTHING = frozenset(
     (i, d, f, s) for i in ("ssl", "imagenet", "random") for d in ("unet", "fpn") for f in (0.1, 1.0) for s in (0, 1)
 )
@@ -51,25 +45,6 @@ class Tags(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser that may not reach any network."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    quiet = ("disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
-    alone = ("headless", "no-sandbox", "disable-gpu", "window-size=1280,800", "host-resolver-rules=MAP * ~NOTFOUND")
-    for word in (*quiet, *alone, "hide-scrollbars"):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def screen(driver: Any, width: int, height: int, *, dark: bool = False, medium: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dermssl.errors import UserError, first_ten, one_sentence, shown
+from dermssl.errors import NEW_PICTURE, UserError, first_ten, one_sentence, shown
 
 
 def test_a_user_error_ends_with_code_2_and_its_sentence_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,3 +137,20 @@ def test_a_sentence_is_one_line_whatever_names_and_values_hold() -> None:
 
 def test_an_error_of_several_sentences_reaches_another_process_whole() -> None:
     assert str(pickle.loads(pickle.dumps(UserError("one", "two")))) == "one\ntwo"
+
+
+def test_a_name_commands_no_terminal_and_a_name_of_two_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_sentence("python -m test"):
+        print("\x1b[2J\x07name\x9b1m ä\tb\r")
+        print(f"{NEW_PICTURE}the study\x1b[H")
+    assert capsys.readouterr().out == f"\\x1b[2J\\x07name\\x9b1m ä\tb\r\n{NEW_PICTURE}the study\\x1b[H\n"
+    assert str(UserError("a\nb.png: broken; mend it")) == "a\\nb.png: broken; mend it"
+
+
+def test_too_few_addresses_for_the_libraries_are_told_before_one_ends_the_process() -> None:
+    script = "from dermssl.errors import one_sentence\nwith one_sentence('python -m test'):\n    import faiss"
+    done = subprocess.run(["bash", "-c", f'ulimit -v 4194304; exec {sys.executable} -c "{script}"'],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("python -m test: out of memory: `ulimit -v` allows 4.0 GB, and torch's libraries")
+    assert done.stderr.count("\n") == 1

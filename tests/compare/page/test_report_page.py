@@ -1,6 +1,5 @@
 """The report in headless Chromium: no errors, no requests, and what a reader, a keyboard and a printer meet."""
 
-import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
@@ -8,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_pictures import WIDE, browser, chromium, printed, screen
+from browser import browser, chromium, complaints, opened_page, requests
+from drawn_pictures import WIDE, printed, screen
 from drawn_study import Design, draw_study
 
 from compare.page import report
@@ -49,11 +49,8 @@ def driver() -> Iterator[Any]:
 
 
 def show(driver: Any, page: Path, width: int = 1280, height: int = 800, **how: Any) -> Any:
-    driver.get_log("browser")
-    driver.get_log("performance")
     screen(driver, width, height, **how)
-    driver.get(page.as_uri())
-    return driver
+    return opened_page(driver, page)
 
 
 def column(driver: Any, table: str, index: int) -> list[str]:
@@ -72,10 +69,8 @@ def test_a_page_opens_without_errors_and_without_requests(
     driver: Any, page_of: Callable[[str], Path], name: str
 ) -> None:
     show(driver, page_of(name))
-    assert driver.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert [url for url in asked if not url.startswith(("data:", page_of(name).as_uri()))] == []
+    assert complaints(driver) == []
+    assert requests(driver) == [page_of(name).as_uri()]
     assert page_of(name).stat().st_size < 5_000_000
 
 

@@ -13,10 +13,10 @@ import pytest
 from drawn_plan import draw_run, running, small_study, write_plan
 
 import compare.status.status
-from compare.status.status import NEW_PICTURE, show_status, status_text
+from compare.status.status import show_status, status_text
 from compare.study.plan import Outcome
 from compare.text import WIDTH
-from dermssl.errors import UserError
+from dermssl.errors import NEW_PICTURE, UserError
 
 
 def done(folder: Path, seconds: float = 100.0) -> Outcome:

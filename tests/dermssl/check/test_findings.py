@@ -62,6 +62,7 @@ def test_a_clean_set_has_no_error_and_no_warning(clean: Manifest) -> None:
         ("mask size", {"fault": "mask size", "problem": "mask is 1 x 1"}, "mask is 1 x 1"),
         ("mask transposed", {"fault": "mask transposed", "problem": "turned"}, "turned"),
         ("mask values", {"fault": "mask values", "problem": "has {3} values"}, "has {3} values"),
+        ("lost rows", {"lost_rows": 0.4}, "the last 40% of its rows repeat one"),
         ("wrong mode", {"mode": "CMYK"}, "image is CMYK"),
         ("wrong mode", {"mask_mode": "RGBA"}, "mask is RGBA"),
         ("EXIF-rotated", {"orientation": 6}, "EXIF orientation 6"),

@@ -13,6 +13,7 @@ from dermssl.scores.plots import (
     SIDE,
     TRUTH,
     OutlinedPicture,
+    in_legend,
     predictions_figure,
     save_figure,
     stacked_axes,
@@ -133,3 +134,17 @@ def test_a_figure_that_cannot_be_drawn_leaves_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(ZeroDivisionError):
         save_figure(Figure(), tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_look_like_formulas_or_cannot_be_seen_are_drawn_and_powers_of_ten_stay(tmp_path: Path) -> None:
+    figure = Figure()
+    axis = figure.add_subplot()
+    axis.semilogx([1, 1000], [1, 2], label=in_legend("_$x$"))
+    axis.set_yticks([1, 2], labels=["$\\frac{$", "a$\\nothing$"])
+    axis.set_title("\x1b$\\x$")
+    axis.legend()
+    save_figure(figure, tmp_path / "a.png")
+    assert axis.get_title() == "\\x1b$\\x$"
+    assert all(label.get_parse_math() for label in axis.get_xticklabels())
+    assert not any(label.get_parse_math() for label in axis.get_yticklabels())
+    assert in_legend("n" * 61) == "n" * 59 + "…"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from browser import browser, chromium, complaints, opened_page, requests
 
 from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
@@ -18,9 +18,6 @@ from probe.maps.columns import columns_of
 from probe.maps.explorer import EncoderMap, ExplorerData, contents, thumbs, write_explorer
 
 Draw = Callable[..., Path]
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 
 
 @pytest.fixture
@@ -50,32 +47,19 @@ def page(explored: ExplorerData, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser that may not reach any network."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    quiet = ("disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
-    alone = ("headless", "no-sandbox", "disable-gpu", "window-size=1400,900", "host-resolver-rules=MAP * ~NOTFOUND")
-    for word in (*quiet, *alone):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+def driver() -> Iterator[Any]:
+    with chromium("1400,900") as opened:
+        yield opened
 
 
 @pytest.fixture
-def opened(chromium: Any, page: Path) -> Any:
+def opened(driver: Any, page: Path) -> Any:
     """The page, once its maps are drawn."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    chromium.get_log("browser")
-    chromium.get_log("performance")
-    chromium.get(page.as_uri())
-    WebDriverWait(chromium, 60).until(lambda driver: driver.find_element("css selector", "body[data-ready]"))
-    return chromium
+    opened_page(driver, page)
+    WebDriverWait(driver, 60).until(lambda driver: driver.find_element("css selector", "body[data-ready]"))
+    return driver
 
 
 def text(driver: Any, place: str) -> str:
@@ -108,10 +92,8 @@ def move_to(driver: Any, place: tuple[int, int], *, click: bool = False) -> None
 
 @browser
 def test_it_loads_without_errors_and_asks_for_nothing(opened: Any, page: Path) -> None:
-    assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
-    sent = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+    assert complaints(opened) == []
+    assert requests(opened) == [page.as_uri()]
     assert text(opened, "status") == "12 images"
 
 
