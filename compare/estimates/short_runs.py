@@ -19,7 +19,8 @@ import pandas as pd
 from compare.estimates.timings import METRICS, Rates, modification_time, rates_of, size_mb, step_seconds
 from compare.estimates.work import Workload
 from compare.study.plan import RunConfig
-from dermssl.data.kept import kept_folder
+from dermssl.data.kept import kept_folder, temporary_folder
+from dermssl.parts import part_prefix, sweep_parts
 from dermssl.runs.seal import RESULT
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
@@ -44,7 +45,9 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
     Returns:
         The rates; None where not even two rows of steps were done within the limit, or the run failed.
     """
-    with tempfile.TemporaryDirectory(prefix="dermssl-timed-") as name:
+    home = temporary_folder()
+    sweep_parts(home)  # what a command that was killed meanwhile left
+    with tempfile.TemporaryDirectory(prefix=f"{part_prefix()}timed-", dir=home) as name:
         place = Path(name)
         runs = [replace(run, out=place / "runs") for run in short_configs(config, images)]
         roots = [images.labelled.root, *([images.unlabelled.root] if stage == "pretrain" else [])]
