@@ -22,6 +22,7 @@ from compare.study.plan import RunConfig
 from dermssl.data.kept import kept_folder, temporary_folder
 from dermssl.parts import part_prefix, sweep_parts
 from dermssl.runs.seal import RESULT
+from dermssl.signals import hear_from_now_on, start_deaf
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
@@ -55,7 +56,7 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
         process = multiprocessing.get_context("spawn").Process(
             target=do_short_runs, args=(runs, place, roots), daemon=True
         )
-        process.start()
+        start_deaf(process)
         process.join(limit)
         if process.is_alive():
             process.kill()
@@ -92,6 +93,7 @@ def do_short_runs(runs: Sequence[RunConfig], place: Path, roots: Sequence[Path])
     log = os.open(place / LOG, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(log, stream)
+    hear_from_now_on()  # a traceback of Ctrl-C goes to the log
     use_own_cache(place / "cache", roots)
     command = command_of(runs[0])  # libraries load before the clock starts, as in a worker that goes on
     took = {}
