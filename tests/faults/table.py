@@ -1,5 +1,7 @@
 """The table of what trying faults came to: `make test-faults` runs all of them and then this.
 
+It needs PYTHONPATH=.:tests.
+
 python tests/faults/table.py                              prints it
 python tests/faults/table.py --write docs/reliability.md  writes it between the markers of that page
 """
