@@ -12,6 +12,7 @@ from pathlib import Path
 
 PREFIX = ".part-"
 FORM = re.compile(r"\.part-([0-9]+)-([0-9a-f]{8})-")
+DEAD = ("Z", "X")  # states of processes that have ended; in containers they may stay for as long as those run
 DAY = 24 * 3600.0  # seconds after which a part of another machine is taken for left; nothing is written for so long
 
 
@@ -55,14 +56,22 @@ def is_abandoned(part: Path) -> bool:
 
 
 def process_lives(process: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """Whether a process of this machine has this number and is at work; one that nobody has buried yet is not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    return process_state(process) not in DEAD
+
+
+def process_state(process: int) -> str:
+    """The letter that Linux has for the state of a process; nothing where it tells none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(") ")[2][:1]
+    except OSError:
+        return ""
 
 
 def remove(part: Path) -> None:

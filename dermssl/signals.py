@@ -14,6 +14,8 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler or `kill`, a terminal that closes
@@ -213,6 +215,25 @@ def leave_signals_to_parent(_worker: int = 0) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(FAREWELL))
+
+
+def start_deaf(process: BaseProcess) -> None:
+    """Starts a process that hears no signal until it calls `hear_from_now_on`.
+
+    A signal to a whole group, as terminals and schedulers send it, would end it with a traceback while it loads its
+    libraries. What this process is sent meanwhile waits.
+    """
+    for start in (resource_tracker.ensure_running, process.start):  # the tracker would die of SIGHUP, and be missed
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+        try:
+            start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def hear_from_now_on() -> None:
+    """In a process that was started deaf: signals that have waited come now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
 
 
 def _forget() -> None:

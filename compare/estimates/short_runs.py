@@ -19,8 +19,10 @@ import pandas as pd
 from compare.estimates.timings import METRICS, Rates, modification_time, rates_of, size_mb, step_seconds
 from compare.estimates.work import Workload
 from compare.study.plan import RunConfig
-from dermssl.data.kept import kept_folder
+from dermssl.data.kept import kept_folder, temporary_folder
+from dermssl.parts import part_prefix, sweep_parts
 from dermssl.runs.seal import RESULT
+from dermssl.signals import hear_from_now_on, start_deaf
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
@@ -44,7 +46,9 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
     Returns:
         The rates; None where not even two rows of steps were done within the limit, or the run failed.
     """
-    with tempfile.TemporaryDirectory(prefix="dermssl-timed-") as name:
+    home = temporary_folder()
+    sweep_parts(home)  # what a command that was killed meanwhile left
+    with tempfile.TemporaryDirectory(prefix=f"{part_prefix()}timed-", dir=home) as name:
         place = Path(name)
         runs = [replace(run, out=place / "runs") for run in short_configs(config, images)]
         roots = [images.labelled.root, *([images.unlabelled.root] if stage == "pretrain" else [])]
@@ -52,7 +56,7 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
         process = multiprocessing.get_context("spawn").Process(
             target=do_short_runs, args=(runs, place, roots), daemon=True
         )
-        process.start()
+        start_deaf(process)
         process.join(limit)
         if process.is_alive():
             process.kill()
@@ -89,6 +93,7 @@ def do_short_runs(runs: Sequence[RunConfig], place: Path, roots: Sequence[Path])
     log = os.open(place / LOG, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(log, stream)
+    hear_from_now_on()  # a traceback of Ctrl-C goes to the log
     use_own_cache(place / "cache", roots)
     command = command_of(runs[0])  # libraries load before the clock starts, as in a worker that goes on
     took = {}

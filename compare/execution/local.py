@@ -17,7 +17,7 @@ import psutil
 from compare.execution.execute import Work
 from compare.execution.worker import do_task, utc
 from compare.study.plan import Outcome, Task
-from dermssl.signals import ASKING
+from dermssl.signals import ASKING, hear_from_now_on, start_deaf
 
 GIGABYTE = 1e9
 FAREWELL = 10.0  # seconds in which an idle process has to end
@@ -156,7 +156,7 @@ class _Slot:
         self.pipe, theirs = SPAWN.Pipe()
         process = SPAWN.Process(target=_serve, args=(theirs, os.getpid(), *self._work))
         with environment_variables(self._environment):  # read while torch and OpenMP load, so it is set before
-            process.start()
+            start_deaf(process)
         theirs.close()  # so that this end closes when the process dies
         self._process = process
 
@@ -191,6 +191,7 @@ def follow_parent(parent: int) -> None:
     """In a worker: leaves Ctrl-C and its like to the parent, and dies with it even when that is killed (Linux)."""
     for number in ASKING:  # they reach a whole group; a worker that went first would count as a run that failed
         signal.signal(number, signal.SIG_IGN)
+    hear_from_now_on()
     with contextlib.suppress(AttributeError, OSError):
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

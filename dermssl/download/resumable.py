@@ -32,7 +32,7 @@ class PartialFile:
     """
 
     def __init__(self, target: Path) -> None:
-        self.path, self.memo = Path(f"{target}.part"), Path(f"{target}.part.json")
+        self.path, self.memo = Path(f"{target}.part"), memo_of(target)
         self.tag, self.digest, self.furthest = "", hashlib.sha256(), 0
         self.file = self.path.open("ab+")
         try:
@@ -92,6 +92,11 @@ class PartialFile:
         if self.path.exists() and not self.size:
             self.remove()
         self.file.close()
+
+
+def memo_of(target: Path) -> Path:
+    """The file that says which version of the file at `target` has come in part."""
+    return Path(f"{target}.part.json")
 
 
 def fetch(address: str, target: Path, announcement: Announcement, sha256: str | None) -> str:

@@ -20,7 +20,7 @@ from dermssl.download.catalogue import (
 from dermssl.download.config import DownloadConfig, Ham10000Config, Isic2018Config, IsicArchiveConfig
 from dermssl.download.consent import show_licences, size_in_words, user_agrees
 from dermssl.download.isic_archive import fetch_archive
-from dermssl.download.resumable import fetch
+from dermssl.download.resumable import fetch, memo_of
 from dermssl.download.web import Announcement, ask_server
 from dermssl.files import need_room
 from dermssl.parts import sweep_parts
@@ -69,8 +69,9 @@ def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool
     with locked_folder(out, "download"):
         for file, of in announcements.items():
             fetch_and_unpack(file, data_set, of, out)
-        for file in files:
-            if file.makes != file.name:  # left where an earlier command was killed right after unpacking
+        for file in files:  # left where an earlier command was killed right after unpacking, or after fetching
+            memo_of(out / file.name).unlink(missing_ok=True)
+            if file.makes != file.name:
                 (out / file.name).unlink(missing_ok=True)
     return True
 

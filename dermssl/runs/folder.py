@@ -150,7 +150,9 @@ def open_run(
     wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
     with lock_made_run(folder, config, content, wait=wait) as is_new:
         run = Run(folder)
-        if not is_new and run.result is None:
+        if run.result is not None:
+            run.drop_checkpoints()  # which a process that was killed right after its result has left
+        elif not is_new:
             for line in code_in_words(folder):
                 run.say(line)
         try:

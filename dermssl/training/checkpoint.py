@@ -1,12 +1,14 @@
 """Checkpoints of training: one folder each, its manifest of hashes written last, the two newest kept."""
 
+import io
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -51,6 +53,20 @@ def is_whole_checkpoint(step: Path) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+class StateFile(TorchCheckpointIO):
+    """Writes a state straight to where it is to stand.
+
+    Lightning's own takes the way through the folder for temporary files, which may be small, and where a killed process
+    leaves the whole state for nobody to sweep.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes the file; the folder is there."""
+        content = io.BytesIO()  # torch's own way to a file tells of a full disk in riddles
+        torch.save(checkpoint, content)
+        Path(path).write_bytes(content.getbuffer())
 
 
 class Checkpoints(Callback):

@@ -22,7 +22,7 @@ from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
 from dermssl.signals import between_steps, handlers_kept, is_asked, put_back, stop_that_was_heard
 from dermssl.system_errors import is_of_memory, out_of_memory
-from dermssl.training.checkpoint import Checkpoints, refuse_other_state
+from dermssl.training.checkpoint import Checkpoints, StateFile, refuse_other_state
 from dermssl.training.divergence import loss_in_digits
 from dermssl.training.finite import WATCHED, FiniteNumbers
 
@@ -225,7 +225,7 @@ def fit(
             devices=local_world(),
             num_nodes=world() // local_world(),
             strategy="ddp" if world() > 1 else "auto",
-            plugins=[] if world() > 1 else [LightningEnvironment()],  # a cluster's shell is not a call to train on it
+            plugins=[StateFile(), *surroundings()],
             use_distributed_sampler=False,  # ours give each process its share of the same steps
             precision=precision,  # type: ignore[arg-type]
             callbacks=[finite, *callbacks, LastStep(steps), StopBetweenSteps(checkpoints)],
@@ -250,6 +250,11 @@ def fit(
                 raise
             raise KeyboardInterrupt from None  # Lightning's answer to Ctrl-C is exit code 1 and no word
     return trainer
+
+
+def surroundings() -> list[LightningEnvironment]:
+    """Where Lightning is to look for other processes; a cluster's shell is not a call to train on it."""
+    return [] if world() > 1 else [LightningEnvironment()]
 
 
 LOOK = 60.0  # seconds between two looks at the counters of energy

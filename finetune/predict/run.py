@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dermssl.data.listing import PassedOver
 from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
+from dermssl.parts import sweep_parts
 from dermssl.places import need_readable, try_places
 from dermssl.runs.folder import closing
 from dermssl.runs.lock import locked_folder
@@ -106,6 +107,7 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
     if options.submission is not None:
         refuse_names(pictures, options.submission)
     with locked_folder(options.out, "prediction"):
+        sweep_parts(options.out)  # also where every file stands and none is written
         record_identity(
             members, options, cut, any(path.exists() for picture in pictures for path in files.paths_of(picture))
         )

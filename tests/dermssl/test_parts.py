@@ -1,6 +1,7 @@
 """What killed processes left is swept by the next one that writes there, and what living ones write is not."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -66,3 +67,11 @@ def test_a_folder_is_swept_once_and_not_at_each_of_many_files(tmp_path: Path) ->
     before = sweep_parts_once.cache_info().hits
     write_text(tmp_path / "b", "")
     assert sweep_parts_once.cache_info().hits == before + 1
+
+
+def test_the_part_of_a_process_that_ended_and_that_nobody_has_waited_for_is_swept(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # which leaves it to be waited for
+        (tmp_path / left_by(ended.pid, "a")).write_text("half")
+        sweep_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Signals that ask a command to end: never lost, at once when repeated, and given back."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,16 @@ import pytest
 
 from dermssl import signals
 from dermssl.errors import one_sentence
-from dermssl.signals import ASKING, Stopped, between_steps, continued_by, is_asked, listening
+from dermssl.signals import (
+    ASKING,
+    Stopped,
+    between_steps,
+    continued_by,
+    hear_from_now_on,
+    is_asked,
+    listening,
+    start_deaf,
+)
 
 Said = pytest.CaptureFixture[str]
 signal_each = pytest.mark.parametrize("number", ASKING, ids=lambda number: number.name)
@@ -198,3 +208,21 @@ def test_a_forked_child_does_not_speak_for_its_parent() -> None:
         time.sleep(0.05)
         assert listener is not None
         assert listener.heard is None
+
+
+def waiting_signals() -> set[int]:
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, [])) & set(ASKING)
+
+
+def test_a_process_that_is_started_deaf_hears_nothing_until_it_asks_for_it() -> None:
+    near, far = multiprocessing.Pipe()
+
+    def body() -> None:
+        far.send(waiting_signals())
+        hear_from_now_on()
+        far.send(waiting_signals())
+
+    process = multiprocessing.get_context("fork").Process(target=body)
+    start_deaf(process)
+    assert (near.recv(), near.recv(), waiting_signals()) == (set(ASKING), set(), set())
+    process.join()

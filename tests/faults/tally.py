@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from dermssl.runs.environment import environment
 
 OUT = Path(os.environ.get("FAULTS_OUT", "runs/faults"))
 WHOLE = os.environ.get("FAULTS") == "whole"  # `make test-faults`; `make test` takes a sample
@@ -49,7 +52,15 @@ class Tally:
         """For the table."""
         tried = self.right + self.refused + len(self.wrong)
         return {"kind": self.kind, "tried": tried, "right": self.right, "refused": self.refused,
-                "wrong": len(self.wrong), "seed": SEED, "whole": WHOLE}  # fmt: skip
+                "wrong": len(self.wrong), "seed": SEED, "whole": WHOLE, **circumstances()}  # fmt: skip
+
+
+@cache
+def circumstances() -> dict[str, str]:
+    """The code and the kind of machine: no name of a computer, no folder."""
+    here = environment()
+    changed = ", changed" if here["dirty"] else ""
+    return {"commit": f"{str(here['commit'])[:10]}{changed}", "machine": f"{here['cpu']}, {here['cores']} cores"}
 
 
 @contextmanager
@@ -58,6 +69,6 @@ def tallied(kind: str) -> Iterator[Tally]:
     tally = Tally(kind)
     yield tally
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{kind.replace(' ', '-')}.json").write_text(json.dumps(tally.row))
+    (OUT / f"{kind.replace(' ', '-')}-{SEED}.json").write_text(json.dumps(tally.row))
     print(f"{kind}: {tally.row} (FAULTS_SEED={SEED})")
     assert tally.wrong == [], f"{kind}, FAULTS_SEED={SEED}: {tally.wrong[:5]}"

@@ -86,6 +86,9 @@ def attempt(tally: Tally, module: Walk, folder: Path, said: pytest.CaptureFixtur
         sentence = said.readouterr().err
         assert code == 128 + module.number, (module.place, module.at, code)
         tally.told(sentence, f"stopped by {signal.Signals(module.number).name}", "go on with: python -m test")
+        kept = position(newest_whole(folder / "checkpoints"))
+        if kept < module.at:
+            tally.wrong.append(f"{module.place} {module.at}: the checkpoint that is kept is of step {kept}")
 
 
 def test_signals_at_any_step(

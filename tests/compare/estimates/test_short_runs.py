@@ -1,16 +1,19 @@
 """Short runs that tell what long ones take."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from compare.estimates import short_runs
 from compare.estimates.short_runs import rates_of_stopped_run, short_configs, time_short_runs, use_own_cache
 from compare.estimates.work import Workload
 from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
-from dermssl.data.kept import kept_folder
+from dermssl.data.kept import kept_folder, temporary_folder
+from dermssl.parts import machine
 from finetune.options.config import FinetuneConfig
 from pretrain.recipes import MoCoConfig
 
@@ -88,3 +91,14 @@ def test_a_true_short_run_tells_everything_and_leaves_nothing_behind(images: Wor
     assert rates.memory_mb > 100
     assert sorted(kept_folder(images.labelled.root).iterdir()) == before
     assert not Path("runs").exists()
+
+
+def test_a_short_run_that_was_killed_leaves_nothing_for_longer_than_until_the_next(
+    images: Workload, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(workplace))
+    monkeypatch.setattr(short_runs, "do_short_runs", print)  # in the place of hours
+    left = temporary_folder() / f".part-{2**30}-{machine()}-timed-abc"
+    left.mkdir()
+    assert time_short_runs("finetune", FinetuneConfig(), images, limit=0) is None
+    assert list(temporary_folder().iterdir()) == []

@@ -194,6 +194,14 @@ def test_what_a_killed_unpacking_left_is_swept_away(isic: Server, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted([IMAGES, MASKS])
 
 
+def test_what_a_kill_right_after_fetching_left_is_removed(ham: Server, tmp_path: Path) -> None:
+    run(Ham10000Config(out=tmp_path / "ham"))
+    memo = tmp_path / "ham" / f"{HAM_LESIONS}.part.json"
+    memo.write_text('{"tag": "one"}')
+    run(Ham10000Config(out=tmp_path / "ham"))
+    assert not memo.exists()
+
+
 def test_two_downloads_do_not_work_in_one_folder(isic: Server, tmp_path: Path) -> None:
     with locked_folder(tmp_path / "set", "download"):
         said = told_off(Isic2018Config(out=tmp_path / "set"))

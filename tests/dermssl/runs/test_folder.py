@@ -372,3 +372,10 @@ def test_the_environment_outside_a_checkout_has_no_commit(monkeypatch: pytest.Mo
 
 def test_every_command_ends_with_where_and_what_next() -> None:
     assert closing(Path("runs/x"), "python -m probe") == "results: runs/x\nnext:    python -m probe"
+
+
+def test_checkpoints_that_a_kill_right_after_the_result_left_are_removed(config: FinetuneConfig) -> None:
+    folder = finish(config)
+    (folder / "checkpoints" / "step-3").mkdir(parents=True)
+    assert start(config, standing_is_fine=True) == folder
+    assert not (folder / "checkpoints").exists()

@@ -1,5 +1,6 @@
 """What a training says and keeps of its progress."""
 
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -79,3 +80,11 @@ def test_a_checkpoint_without_a_first_loss_is_gone_on_from() -> None:
 def test_a_loss_that_has_blown_up_is_said_by_its_magnitude(loss: float, words: str) -> None:
     row = {"loss": loss, "images_per_second": 40.0, "data_wait_share": 0.1}
     assert epoch_in_words(row).startswith(words)
+
+
+def test_a_checkpoint_takes_no_way_through_a_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    Trained(tmp_path, 4)
+    assert newest_whole(tmp_path / "checkpoints") is not None

@@ -17,6 +17,7 @@ from dermssl.data.manifest import read_manifest
 from dermssl.data.pixel_cache import cached_images
 from dermssl.errors import UserError
 from dermssl.flags import parse
+from dermssl.parts import machine
 from finetune.network.model_file import ModelCard, read_model, write_model
 from finetune.predict import prediction
 from finetune.predict import run as predict_run
@@ -192,6 +193,14 @@ def test_what_stands_is_left_alone_and_counted(
     said = capsys.readouterr().out.splitlines()
     assert said[-2] == f"results: {out} (masks of 1 images written, 2 had theirs already)"
     assert said[-1].startswith("next:    python -m finetune.predict --model ")
+
+
+def test_parts_of_a_killed_prediction_go_though_every_mask_stands(model: Path, images: Path, tmp_path: Path) -> None:
+    predict_masks(config(model, images, tmp_path / "out"))
+    left = tmp_path / "out" / f".part-{2**30}-{machine()}-a_overlay.jpg"
+    left.write_text("half")
+    predict_masks(config(model, images, tmp_path / "out"))
+    assert not left.exists()
 
 
 def test_the_next_command_goes_on_with_the_options_of_this_one(

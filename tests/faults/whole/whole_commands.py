@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENCODER = "tu-test_efficientnet"
 SMALL = f"--encoder {ENCODER} --image_size 32 --threads 1"
 RUN = "$(ls -d runs/finetune/*/)"

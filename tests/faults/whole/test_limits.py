@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faults.drawn_set import draw_set
 from faults.tally import Tally, tallied, trials
-from faults.whole_commands import ALONE, COMMANDS, typed, write_options
+from faults.whole.whole_commands import ALONE, COMMANDS, typed, write_options
 
 pytestmark = pytest.mark.slow  # a process takes seconds to start
 MEMORY = ("out of memory: ", "ulimit -v")

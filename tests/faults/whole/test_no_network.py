@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from faults.drawn_set import draw_set
 from faults.tally import tallied, trials
-from faults.whole_commands import COMMANDS, typed, write_options
+from faults.whole.whole_commands import COMMANDS, typed, write_options
 
 PACKAGES = ("dermssl", "pretrain", "finetune", "probe", "compare")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BLOCKED = """
 import os, socket, sys
 def refused(*words, **more):
