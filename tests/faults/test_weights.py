@@ -248,7 +248,7 @@ def test_every_reader_answers_every_hostile_file_in_a_sentence(
     pairs = [(name, form) for name, reader in readers.items() for form in reader.forms]
     rng = generator("weights")
     with tallied("weights") as tally:
-        for number in range(trials(whole=4 * len(pairs), sample=30)):
+        for number in range(trials(whole=4 * len(pairs), sample=12)):
             if number % len(pairs) == 0:
                 rng.shuffle(pairs)
             name, form = pairs[number % len(pairs)]

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from faults.drawn_set import draw_set
 from faults.tally import Tally, tallied, trials
-from faults.test_kill import left_over, results
+from safetensors.torch import load_file
 from small_study import Here, small_study
 
 import compare.page.report
@@ -149,6 +150,25 @@ def encoder_files(place: Path) -> Path:
 def pictures(place: Path) -> dict[str, bytes]:
     """What a command wrote beside weights, scores and masks: drawn or copied pictures."""
     return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*.png")) if path.is_file()}
+
+
+def results(place: Path) -> dict[str, object]:
+    """What the work has found: tensors, scores, masks."""
+    found: dict[str, object] = {}
+    for path in sorted(place.rglob("*")):
+        name = str(path.relative_to(place))
+        if path.suffix == ".safetensors":
+            found[name] = {key: tensor.numpy().tobytes() for key, tensor in load_file(path).items()}
+        elif path.name == "scores.parquet":
+            found[name] = pd.read_parquet(path).to_csv()
+        elif path.parent.name == "masks":
+            found[name] = path.read_bytes()
+    return found
+
+
+def left_over(place: Path) -> list[str]:
+    """Parts of processes, and checkpoints of finished runs."""
+    return [str(path.relative_to(place)) for path in place.rglob("*") if path.name.startswith((".part-", "step-"))]
 
 
 def found_in(place: Path) -> tuple[object, ...]:
