@@ -31,7 +31,7 @@ def nodes() -> Iterator[Nodes]:
 
 @pytest.fixture
 def _workers_find_this_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
 def lose_one_when(due: Callable[[], bool], nodes: Nodes) -> threading.Thread:
