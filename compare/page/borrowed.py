@@ -27,7 +27,10 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
         return ""
     changed = rows[rows["verdict"] != rows["alone_verdict"]]
     freedom = f"{decimals(rows['seed_freedom'].median(), 1)} degrees of freedom in place of {rows['seeds'].iloc[0] - 1}"
-    text = f"Contrasts tell each other how far trainings vary ({freedom}, in the median). By its own variance alone"
+    correlation = rows["seed_correlation"].iloc[0]
+    together = f"; trainings of two cells under one seed are correlated by about {decimals(correlation, 1)}"
+    known = f"{freedom}, in the median{together * bool(correlation == correlation)}"
+    text = f"Contrasts tell each other how far trainings vary ({known}). By its own variance alone"
     if changed.empty:
         return f"{text} every contrast would have the same verdict{_primary(rows)}."
     named = [_named(study, row) for _, row in changed.head(FEW).iterrows()]

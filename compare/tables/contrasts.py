@@ -23,14 +23,14 @@ from compare.statistics.decisions import (
 from compare.statistics.paired import Components, components, lesion_sums, paired_gap
 from compare.statistics.pairs import Pairs, complete_pairs
 from compare.statistics.resolution import resolvable_difference
-from compare.statistics.smyth import correlation_weights, moderated
+from compare.statistics.smyth import CORRELATIONS, correlation_weights, moderated
 from compare.tables.study import Cell, Study
 
 CONTRASTS = [
-    "a", "b", "setting", "label_fraction", "pooled", "family", "cells", "difference", "low", "high", "low90", "high90",
-    "standard_error", "degrees_of_freedom", "seed_freedom", "p", "adjusted_p", "verdict", "note", "equivalence_p",
-    "false_claim", "improvement", "smallest_detectable", "images", "lesions", "seeds", "pairs_left_out",
-    "images_left_out", "alone_low", "alone_high", "alone_p", "alone_verdict",
+    "a", "b", "setting", "label_fraction", "pooled", "family", "cells", "difference", "low", "high", "low90",
+    "high90", "standard_error", "degrees_of_freedom", "seed_freedom", "seed_correlation", "p", "adjusted_p",
+    "verdict", "note", "equivalence_p", "false_claim", "improvement", "smallest_detectable", "images", "lesions",
+    "seeds", "pairs_left_out", "images_left_out", "alone_low", "alone_high", "alone_p", "alone_verdict",
 ]  # fmt: skip
 ENDS = ("low", "high", "low90", "high90")
 ENDS_ALONE = ["alone_low90", "alone_high90"]  # that only the verdict needs
@@ -58,6 +58,8 @@ class Comparison:
     """From these scores alone; None where nothing is complete, with one lesion, or where scores tell nothing."""
     parts: Components | None
     """`own`, the seeds' part moderated by the study's other contrasts of its kind."""
+    correlation: float = nan
+    """Between trainings of two cells under one seed, as far as the study tells; nan for a single cell or seed."""
 
     @property
     def note(self) -> str:
@@ -147,6 +149,7 @@ def _row(one: Comparison, draws: int, family: int) -> dict[str, object]:
         **judged,
         **{f"alone_{name}": alone[name] for name in (*ENDS, "p")},
         "note": one.note,
+        "seed_correlation": one.correlation,
         "difference": float((one.pairs.scores_a - one.pairs.scores_b).mean()),
         "improvement": probability_of_improvement(run_means(a), run_means(b)),
         "smallest_detectable": resolvable_difference(one.parts, family=family) if one.parts else nan,
@@ -223,8 +226,10 @@ def _with_moderated_parts(found: list[Comparison]) -> list[Comparison]:
     pooled = [one for one in found if one.family != "cell" and one.own]
     arms = len({arm for one in pooled for arm in one.pair})
     weights = correlation_weights([one.pairs.by_cell for one in pooled], max(arms, 2))
+    tells = any(min(one.pairs.by_cell.shape) > 1 for one in pooled)
+    correlation = float(weights @ CORRELATIONS) if tells else nan
     parts = {id(one): one.own for one in found}
     for kind in (pooled, [one for one in found if one.family == "cell" and one.own]):
         own = [one.own for one in kind if one.own]
         parts |= zip(map(id, kind), moderated(own, max(arms, 2), weights), strict=True)
-    return [replace(one, parts=parts[id(one)]) for one in found]
+    return [replace(one, parts=parts[id(one)], correlation=correlation) for one in found]
