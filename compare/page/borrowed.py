@@ -1,5 +1,6 @@
 """What a study's contrasts tell each other of the variance of trainings, and what each would be called without that."""
 
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -27,9 +28,7 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
         return ""
     changed = rows[rows["verdict"] != rows["alone_verdict"]]
     freedom = f"{decimals(rows['seed_freedom'].median(), 1)} degrees of freedom in place of {rows['seeds'].iloc[0] - 1}"
-    correlation = rows["seed_correlation"].iloc[0]
-    together = f"; trainings of two cells under one seed are correlated by about {decimals(correlation, 1)}"
-    known = f"{freedom}, in the median{together * bool(correlation == correlation)}"
+    known = f"{freedom}, in the median{_together(rows['seed_correlation'].iloc[0])}"
     text = f"Contrasts tell each other how far trainings vary ({known}). By its own variance alone"
     if changed.empty:
         return f"{text} every contrast would have the same verdict{_primary(rows)}."
@@ -42,6 +41,15 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
 def _borrowing(contrasts: pd.DataFrame) -> "pd.Series[bool]":
     alone: pd.Series[bool] = contrasts["alone_low"] != contrasts["low"]
     return alone & contrasts["alone_low"].notna()
+
+
+def _together(correlation: float) -> str:
+    """How far cells move together under a seed; '' where there is one cell."""
+    if isnan(correlation):
+        return ""
+    if correlation < 0.05:
+        return "; trainings of two cells under one seed are not seen to move together"
+    return f"; trainings of two cells under one seed are correlated by about {decimals(correlation, 1)}"
 
 
 def _primary(rows: pd.DataFrame) -> str:
