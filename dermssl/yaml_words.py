@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from dermssl.errors import UserError, cut, shown
+from dermssl.shipped import shipped_file
 
 LARGEST = 200_000  # bytes, of which the reader takes a second
 MOST = 5000  # words
@@ -40,7 +41,7 @@ def read_yaml(path: Path, where: str, remedy: str, deepest: int = DEEPEST) -> Tr
     """What the file holds; None where that is comments alone.
 
     Args:
-        path: The file.
+        path: The file; of `configs/...` the shipped one where the current folder has none.
         where: The file as a sentence names it.
         remedy: What would be right.
         deepest: How many lists and mappings may stand inside one another.
@@ -50,7 +51,7 @@ def read_yaml(path: Path, where: str, remedy: str, deepest: int = DEEPEST) -> Tr
             with tags, or with one key twice.
     """
     try:
-        return tree_of(text_of(path), deepest)
+        return tree_of(text_of(shipped_file(path)), deepest)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror}); {remedy}") from error
     except UnreadableError as error:

@@ -15,6 +15,7 @@ from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import Run, closing, identity, need_run_folder, open_run, write_table
 from dermssl.scores.counts import ISIC_THRESHOLD, summary
+from dermssl.shipped import shipped_file
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
@@ -175,7 +176,9 @@ def sentence_of(parts: Parts) -> str:
 def keep_augmentation(work: Run, config: FinetuneConfig) -> None:
     """Leaves a copy of an augmentation of one's own, for the file may change."""
     if config.augmentation not in PRESETS:
-        write_text(work.folder / "augmentation.yaml", Path(config.augmentation).read_text(encoding="utf-8"))
+        write_text(
+            work.folder / "augmentation.yaml", shipped_file(Path(config.augmentation)).read_text(encoding="utf-8")
+        )
 
 
 def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -> None:

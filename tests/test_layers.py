@@ -12,8 +12,8 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     "dermssl": (
         [],
         ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files", "places", "parquet",
-         "web_page", "yaml_words", "flag_types", "flags", "runs", "weights", "synthetic", "download", "exchange",
-         "training", "data", "scores", "appearance", "splits", "features", "check", "__main__"],
+         "web_page", "shipped", "yaml_words", "flag_types", "flags", "runs", "weights", "synthetic", "download",
+         "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "__main__", "console"],
     ),
     "pretrain": (
         ["dermssl"],
@@ -44,6 +44,8 @@ LIGHT_TOO = {
     "dermssl.system_errors",
     "dermssl.bounds",
     "dermssl.places",
+    "dermssl.shipped",
+    "dermssl.console",
     "dermssl.data.sources",
     "finetune.ensemble",
     "compare.command_line",

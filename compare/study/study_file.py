@@ -9,6 +9,7 @@ from compare.study.factors import FACTORS
 from dermssl import flags
 from dermssl.errors import UserError, cut
 from dermssl.files import write_text
+from dermssl.shipped import CONFIGS, shipped_file
 
 GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
 """Options that may change while the runs that are there keep their meaning."""
@@ -73,11 +74,9 @@ def options_file(word: str, out: Path, was_run: bool = False) -> Path:
     Raises:
         UserError: If it is none of these; it names the nearest.
     """
-    from dermssl.data.sources import CONFIGS
-
     shipped = CONFIGS / "compare"
     named = [shipped / f"{word}.yaml", out / word / "study.yaml"]
-    for path in [Path(word), Path(word) / "study.yaml", *(named[::-1] if was_run else named)]:
+    for path in [shipped_file(Path(word)), Path(word) / "study.yaml", *(named[::-1] if was_run else named)]:
         if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises at a name that is too long
             return path
     names = sorted(

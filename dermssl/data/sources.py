@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dermssl.errors import UserError
 from dermssl.places import need_readable
+from dermssl.shipped import CONFIGS
 from dermssl.synthetic.config import LABELLED_COUNT, SIDE, UNLABELLED_COUNT
 
 LABELLED = Path("data/isic2018")
@@ -12,7 +13,6 @@ UNLABELLED = Path("data/unlabelled")
 SYNTHETIC_LABELLED = Path("data/synthetic/labelled")
 SYNTHETIC_UNLABELLED = Path("data/synthetic/unlabelled")
 LIST_ENDINGS = (".csv", ".tsv")  # of a list of paths
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from dermssl.data import sources
 from dermssl.data.sources import (
     LABELLED,
     LABELLED_COUNT,
@@ -19,6 +18,7 @@ from dermssl.data.sources import (
     unlabelled_source,
 )
 from dermssl.errors import UserError
+from dermssl.shipped import CONFIGS
 from dermssl.synthetic import dataset
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -94,7 +94,7 @@ def test_nothing_is_drawn_into_a_folder_of_the_user() -> None:
 
 
 def test_the_document_names_the_sizes_of_the_synthetic_sets() -> None:
-    text = (sources.CONFIGS.parent / "docs" / "data.md").read_text()
+    text = (CONFIGS.parent / "docs" / "data.md").read_text()
     assert f"`{SYNTHETIC_LABELLED}` ({LABELLED_COUNT} pictures)" in text
     assert f"`{SYNTHETIC_UNLABELLED}` ({UNLABELLED_COUNT} pictures)" in text
 
@@ -102,7 +102,7 @@ def test_the_document_names_the_sizes_of_the_synthetic_sets() -> None:
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "probe"])
 def test_quick_options_are_for_the_synthetic_set_alone(command: str) -> None:
     options = quick_options(command, labelled_source(None))
-    assert options == sources.CONFIGS / command / "synthetic.yaml"
+    assert options == CONFIGS / command / "synthetic.yaml"
     assert options.is_file()
     make(LABELLED)
     assert quick_options(command, labelled_source(None)) is None
