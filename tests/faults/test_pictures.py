@@ -177,12 +177,13 @@ def judge(data: Path, kept: Path, whole: str, what: str, tally: Tally) -> None:
     shutil.rmtree(kept, ignore_errors=True)
 
 
-@pytest.mark.parametrize("lost", ["cut and closed", "zeros"])
-def test_a_jpeg_whose_end_was_lost_is_found(lost: str) -> None:
-    rng = generator(lost)
+@pytest.mark.parametrize("ending", ["cut and closed", "zeros"])
+def test_a_jpeg_whose_end_was_lost_is_found(ending: str) -> None:
+    rng = generator(ending)
     for _ in range(trials(whole=100, sample=10)):
         data = saved(photograph(rng, 256, 192), "JPEG", quality=int(rng.integers(60, 96)))
         half = int(len(data) * rng.uniform(0.3, 0.8))
-        end = b"\xff\xd9" if lost == "cut and closed" else bytes(8 * len(data)) + b"\xff\xd9"
-        assert 0.1 < lost_rows(np.asarray(Image.open(io.BytesIO(data[:half] + end)).convert("L"))) < 0.8
+        end = b"\xff\xd9" if ending == "cut and closed" else bytes(8 * len(data)) + b"\xff\xd9"
+        lost = lost_rows(np.asarray(Image.open(io.BytesIO(data[:half] + end)).convert("L")))
+        assert 0.02 <= lost < 0.9  # a part of the file holds more of some rows than of others
         assert lost_rows(np.asarray(Image.open(io.BytesIO(data)).convert("L"))) == 0
