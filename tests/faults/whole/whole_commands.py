@@ -11,16 +11,18 @@ import yaml
 ROOT = Path(__file__).parents[3]
 ENCODER = "tu-test_efficientnet"
 SMALL = f"--encoder {ENCODER} --image_size 32 --threads 1"
-RUN = "$(ls -d runs/finetune/*/)"
+TUNING = f"finetune --data set --init random --steps 3 --batch_size 4 --cache_size 40 {SMALL}"
+RUN, RUNS = "$(ls -d runs/finetune/*/ | head -n 1)", "$(ls -d runs/finetune/*/)"
 WEIGHTS = "$(ls checkpoints/simclr/*.safetensors)"
 COMMANDS: Mapping[str, str] = {
     "synthesize": "dermssl synthesize --out drawn --count 24 --size 64",
     "check": "dermssl check set --fix clean",
     "pretrain": f"pretrain --method simclr --data set --on_leak allow --init random --epochs 1 --batch_size 4 "
                 f"--precision 32-true --warmup 0 --hidden_dim 16 --projection_dim 8 --cache_size 40 {SMALL}",
-    "finetune": f"finetune --data set --init random --steps 3 --batch_size 4 --cache_size 40 {SMALL}",
+    "finetune": TUNING,
+    "another network": f"{TUNING} --seed 1",
     "predict": f"finetune.predict --model {RUN} --images set/images --out masks --threads 1",
-    "ensemble": f"finetune.ensemble --models {RUN} {RUN} --images set/images --out both --threads 1",
+    "ensemble": f"finetune.ensemble --models {RUNS} --images set/images --out both --threads 1",
     "to ONNX": f"finetune.export --model {RUN} --out model.onnx",
     "probe": f"probe --data set --init random --k 3 --dense_images 4 --encoder {ENCODER} --image_size 32 --threads 1",
     "export": f"dermssl export {WEIGHTS} --to timm --out theirs.safetensors",
