@@ -72,12 +72,12 @@ def one_sentence(prog: str, smaller: str = "") -> Iterator[None]:
         try:
             with named_output(), output_handed_over(), room_to_load():
                 yield
-        except UserError as error:
-            end(prog, str(error))
         except BaseException as error:
-            number = signal_behind(error, listener)
+            number = signal_behind(error, listener)  # first: a reader that is interrupted calls its file damaged
             if number is not None:
                 end(prog, stop_in_words(prog, number, listener), 128 + number, before="\n")
+            if isinstance(error, UserError):
+                end(prog, str(error))
             sentence = in_one_sentence(error, smaller) if isinstance(error, Exception) else ""
             if not sentence:
                 raise

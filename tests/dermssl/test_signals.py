@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dermssl import signals
-from dermssl.errors import one_sentence
+from dermssl.errors import UserError, one_sentence
 from dermssl.signals import (
     ASKING,
     Stopped,
@@ -54,6 +54,20 @@ def test_a_signal_ends_a_command_with_its_code_and_one_sentence(number: signal.S
     said = capsys.readouterr().err.strip()
     assert said.startswith(f"python -m test: stopped by {number.name}; what was finished is kept; go on with: python")
     assert "\n" not in said
+
+
+@signal_each
+def test_a_reader_that_calls_its_file_damaged_because_it_was_interrupted_does_not_have_the_last_word(
+    number: signal.Signals, capsys: Said
+) -> None:
+    def read() -> None:
+        try:
+            send(number)
+        except BaseException as error:
+            raise UserError("model.safetensors: damaged") from error
+
+    assert ended_by(read) == 128 + number
+    assert "damaged" not in capsys.readouterr().err
 
 
 @signal_each
@@ -167,7 +181,7 @@ def test_a_study_goes_on_and_not_the_run_inside_it(capsys: Said) -> None:
 
 TWICE = """
 import os, signal, sys, time
-from dermssl.errors import one_sentence
+from dermssl.errors import UserError, one_sentence
 with one_sentence("python -m test"):
     try:
         print("ready", flush=True)  # inside, for the signal may come as soon as it is read

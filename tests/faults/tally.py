@@ -12,7 +12,7 @@ import numpy as np
 
 from dermssl.runs.environment import environment
 
-OUT = Path(os.environ.get("FAULTS_OUT", "runs/faults"))
+OUT = Path(os.environ.get("FAULTS_OUT", Path(__file__).parents[2] / "runs/faults"))  # whatever folder a test is in
 WHOLE = os.environ.get("FAULTS") == "whole"  # `make test-faults`; `make test` takes a sample
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 
