@@ -277,6 +277,7 @@ def test_a_run_that_was_changed_by_hand_stops_the_study_unless_it_is_trusted(
     assert [event["event"] for event in events].count("trusted") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_the_rate_is_searched_for_on_inner_images_and_used(make: Make, tmp_path: Path) -> None:
     rates = (1e-4, 3e-2)

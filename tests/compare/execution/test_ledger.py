@@ -259,6 +259,7 @@ def test_the_line_of_a_run_tells_how_far_the_study_is(
     ]
 
 
+@pytest.mark.slow
 def test_a_study_is_run_by_one_command_at_a_time(tmp_path: Path) -> None:
     place = tmp_path / "study"
     lock = f"with locked_study(Path({str(place)!r})): pass"

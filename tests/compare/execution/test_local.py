@@ -80,6 +80,7 @@ def test_a_study_whose_workers_fail_and_die_is_done_but_for_what_cannot_be(tmp_p
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_takes_its_own_run_along_and_no_other(tmp_path: Path) -> None:
     slow, other = counting(tmp_path, 0, "sleeps"), counting(tmp_path, 1, "sleeps")
     with LocalExecutor(2, work=count) as executor:

@@ -98,6 +98,7 @@ def test_the_methods_speak_of_folds_and_cells_only_where_there_are_some(whole_st
     assert "differ only in their starting weights and in the learning rate that an equal search found" in told
 
 
+@pytest.mark.slow
 def test_padding_has_a_section_where_it_varies_or_adds_lesion_and_else_none(tmp_path: Path) -> None:
     small = {"decoder": ("unet",), "label_fraction": (1.0,), "probes": False, "init": ("ssl", "imagenet"), "images": 8}
     heads = {}
@@ -123,6 +124,7 @@ def test_the_first_screen_says_what_the_difference_is_the_mean_over(tmp_path: Pa
     assert "mean over" not in write_report(folder).page.read_text().partition("</header>")[0]
 
 
+@pytest.mark.slow
 def test_trials_are_means_over_what_they_were_repeated_in(tmp_path: Path) -> None:
     small = {"decoder": ("unet",), "label_fraction": (1.0,), "probes": False, "searched": True, "images": 8}
     for name, fold, over in (("one", (), "2 seeds"), ("folds", (0, 1), "2 seeds and 2 folds")):

@@ -19,6 +19,7 @@ print(during - before, peak_memory()["memory_mb"] - before)
 """
 
 
+@pytest.mark.slow
 def test_what_was_held_and_given_back_counts_until_it_is_forgotten() -> None:
     # In a process of its own: one that has done other things may have the memory already.
     done = subprocess.run([sys.executable, "-c", HOLDING], capture_output=True, text=True, check=True)

@@ -125,7 +125,10 @@ def squares() -> DataLoader[object]:
     return DataLoader(list(zip(images, masks, strict=True)), batch_size=None)
 
 
-@pytest.mark.parametrize("options", [{}, {"freeze": True, "thaw_after": 1, "encoder_lr": 1e-3, "ema": 0.9}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"freeze": True, "thaw_after": 1, "encoder_lr": 1e-3, "ema": 0.9}],
+)
 def test_a_range_test_leaves_weights_statistics_and_random_state(
     options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +147,7 @@ def test_a_range_test_leaves_weights_statistics_and_random_state(
     assert again["loss"].tolist() == curve["loss"].tolist()[:20]
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_range_test_and_reads_it_again(tmp_path: Path) -> None:
     said: list[str] = []
     found = learning_rate(segment(), squares(), CPU, tmp_path, said.append)

@@ -118,6 +118,7 @@ def test_early_stopping_never_looks_at_held_out_images_and_says_what_it_did(
     assert len(read_manifest(photographs)) == 16
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_published(options: Options) -> None:
     plain, averaged = tensors_of(run(options())), tensors_of(run(options(ema=0.9)))
     assert plain.keys() == averaged.keys()
