@@ -4,6 +4,7 @@ matplotlib is used through its objects alone, so drawing needs no display and is
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import Formatter
 from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels
@@ -115,13 +117,27 @@ def take_literally(figure: Figure) -> None:
     Between two dollars matplotlib reads a formula, and fails where there is none.
     It warns of letters that are not seen.
     """
-    ticks = [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
+    ticks = []
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        ticks += axis.get_ticklabels()
+        if not all(label.get_text().isprintable() for label in axis.get_ticklabels()):
+            # it writes the labels anew as they are drawn
+            axis.set_major_formatter(partial(_written_out, axis.get_major_formatter()))
     for text in (*figure.findobj(Text), *ticks):
         words = text.get_text() if isinstance(text, Text) else ""
         if "$" in words and "\\mathdefault" not in words:  # with which it writes powers of ten
             text.set_parse_math(False)
         if isinstance(text, Text) and not words.isprintable():
-            text.set_text("\n".join(map(in_one_line, words.split("\n"))))
+            text.set_text(seen_letters(words))
+
+
+def seen_letters(words: str) -> str:
+    """The words with what no font shows written out, line by line."""
+    return "\n".join(map(in_one_line, words.split("\n")))
+
+
+def _written_out(formatter: Formatter, place: float, at: int | None) -> str:
+    return seen_letters(formatter(place, at))
 
 
 def in_legend(name: str) -> str:

@@ -148,3 +148,13 @@ def test_names_that_look_like_formulas_or_cannot_be_seen_are_drawn_and_powers_of
     assert all(label.get_parse_math() for label in axis.get_xticklabels())
     assert not any(label.get_parse_math() for label in axis.get_yticklabels())
     assert in_legend("n" * 61) == "n" * 59 + "…"
+
+
+def test_ticks_named_by_what_no_font_shows_are_written_out(tmp_path: Path) -> None:
+    figure = Figure(layout="constrained")
+    given, categories = figure.subplots(1, 2)
+    given.set_xticks([0, 1], labels=["a\x01", "b"])
+    categories.bar(["c\x02", "d"], [1, 2])
+    save_figure(figure, tmp_path / "a.png")  # whose warning would be an error here
+    assert [label.get_text() for label in given.get_xticklabels()] == ["a\\x01", "b"]
+    assert [label.get_text() for label in categories.get_xticklabels()] == ["c\\x02", "d"]
