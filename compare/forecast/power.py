@@ -50,7 +50,7 @@ def power_by_seeds(
     """What each number of seeds gives.
 
     Trainings of different cells are independent, so their part shrinks with the number of cells; lesions are the same
-    in all of them. Contrasts tell each other how trainings vary, as in the report (`compare.statistics.smyth`).
+    in all of them. The cells of a pair tell each other how trainings vary (`compare.statistics.smyth`).
 
     Args:
         lesions: That are scored, at least two.
@@ -69,7 +69,7 @@ def power_by_seeds(
             Design(
                 lesions=lesions, images=images, seeds=count, lesion_spread=lesion,
                 seed_spread=spreads.seed / over**0.5, rest_spread=spreads.rest / over**0.5,
-            ).components._replace(seed_freedom=expected_freedom(count, beside, arms))
+            ).components._replace(seed_freedom=expected_freedom(count, beside))
             for lesion, over, beside in ((spreads.lesion, 1, cells), (spreads.pooled_lesion, cells, 1))
         )  # fmt: skip
         pooled = resolvable_difference(all_cells)

@@ -29,7 +29,7 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
     changed = rows[rows["verdict"] != rows["alone_verdict"]]
     freedom = f"{decimals(rows['seed_freedom'].median(), 1)} degrees of freedom in place of {rows['seeds'].iloc[0] - 1}"
     known = f"{freedom}, in the median{_together(rows['seed_correlation'].iloc[0])}"
-    text = f"Contrasts tell each other how far trainings vary ({known}). By its own variance alone"
+    text = f"The cells of a pair of arms tell each other how far trainings vary ({known}). By its own variance alone"
     if changed.empty:
         return f"{text} every contrast would have the same verdict{_primary(rows)}."
     named = [_named(study, row) for _, row in changed.head(FEW).iterrows()]

@@ -25,8 +25,8 @@ INTERVAL = (
     "of each lesion's difference and adds the seeds' part. {families}"
 )
 TOGETHER = (
-    "How far trainings vary is estimated for all means over cells together, and for all single cells together: each "
-    "has a moderated variance (Smyth 2004), with the degrees of freedom that the others add, fewer where they differ "
+    "How far trainings vary is estimated for all cells of a pair of arms together, and for their mean by itself: a "
+    "cell has a moderated variance (Smyth 2004), with the degrees of freedom that the others add, fewer where they differ "
     "or where cells move together under a seed; lesions are each contrast's own."
 )
 ALONE = "How far trainings vary is estimated for each contrast by itself, with seeds - 1 degrees of freedom."

@@ -1,7 +1,7 @@
 """Contrasts estimate how trainings vary together: moderated variances (Smyth 2004, https://doi.org/10.2202/1544-6115.1027).
 
-Three seeds tell the variance of one contrast from two degrees of freedom. A study has more to tell: its other cells and
-its other pairs of arms. Their variances are taken as draws of one scaled inverse chi-squared distribution; the
+Three seeds tell the variance of one contrast from two degrees of freedom. A study has more to tell: its other cells.
+Their variances are taken as draws of one scaled inverse chi-squared distribution; the
 posterior of each is Smyth's moderated variance, with more degrees of freedom. Smyth plugs in the two numbers of that
 prior, which thousands of genes tell and four cells do not: here they are integrated over, by their marginal likelihood,
 so that few contrasts borrow little, and those that differ, less. A contrast without another beside it keeps its own.
@@ -10,11 +10,12 @@ What is assumed of dependence. Cells share seeds, so order and draws, and their 
 any two cells are taken to be correlated alike, and not negatively. The correlation is not known; it has a posterior, by
 how far the seeds' means differ against how far single cells differ from them, and is integrated over. The likelihood of
 other contrasts is tempered, such that all together count as many as are independent (Pauli, Racugno and Ventura 2011,
-Statistica Sinica 21). Contrasts that share an arm are correlated by a half, so the pairs of n arms count as n - 1.
+Statistica Sinica 21). Contrasts that share an arm are correlated by a half, so the pairs of n arms count as n - 1;
+the table of contrasts does not borrow across pairs, which vary for reasons of their own.
 
-What is not borrowed. The mean over cells keeps seeds - 1 degrees of freedom of its own, moderated by other pairs of
-arms alone: from its cells it would follow only if they were known to be independent. A test that keeps its 5 % whatever
-the correlation gains 6 to 12 % of the detectable difference at most (docs/statistics.md); that is not worth the risk.
+What is not borrowed. The mean over cells keeps seeds - 1 degrees of freedom of its own: from its cells it would
+follow only if they were known to be independent. A test that keeps its 5 % whatever the correlation gains 6 to 12 %
+of the detectable difference at most (docs/statistics.md); that is not worth the risk.
 """
 
 from collections.abc import Sequence

@@ -57,7 +57,7 @@ class Comparison:
     own: Components | None
     """From these scores alone; None where nothing is complete, with one lesion, or where scores tell nothing."""
     parts: Components | None
-    """`own`, the seeds' part moderated by the study's other contrasts of its kind."""
+    """`own`, the seeds' part of a cell moderated by the other cells of its pair of arms."""
     correlation: float = nan
     """Between trainings of two cells under one seed, as far as the study tells; nan for a single cell or seed."""
 
@@ -84,8 +84,8 @@ class Comparison:
 def contrast_table(study: Study, draws: int = 10_000) -> pd.DataFrame:
     """Every pair of arms, pooled over cells and, where there are several cells, in each; the primary one first.
 
-    Contrasts of a kind tell each other how much trainings vary (`compare.statistics.smyth`); what each would have been
-    called by its own variance stands beside it, in the columns that begin with `alone`.
+    The cells of a pair of arms tell each other how much trainings vary (`compare.statistics.smyth`); what each would
+    have been called by its own variance stands beside it, in the columns that begin with `alone`.
 
     Holm's correction runs within three families: the primary contrast, which the study has declared as its question
     and so stands alone; the other pooled contrasts; and those of single cells. With one seed the verdict is always
@@ -222,14 +222,13 @@ def _own_components(pairs: Pairs, lesions: "Sequence[str] | pd.Series[str]") -> 
 
 
 def _with_moderated_parts(found: list[Comparison]) -> list[Comparison]:
-    """Means over cells borrow from means over cells, single cells from single cells."""
-    pooled = [one for one in found if one.family != "cell" and one.own]
-    arms = len({arm for one in pooled for arm in one.pair})
-    weights = correlation_weights([one.pairs.by_cell for one in pooled], max(arms, 2))
-    tells = any(min(one.pairs.by_cell.shape) > 1 for one in pooled)
-    correlation = float(weights @ CORRELATIONS) if tells else nan
-    parts = {id(one): one.own for one in found}
-    for kind in (pooled, [one for one in found if one.family == "cell" and one.own]):
-        own = [one.own for one in kind if one.own]
-        parts |= zip(map(id, kind), moderated(own, max(arms, 2), weights), strict=True)
-    return [replace(one, parts=parts[id(one)], correlation=correlation) for one in found]
+    """The cells of a pair of arms borrow from each other; other pairs vary for reasons of their own."""
+    parts, correlations = {id(one): one.own for one in found}, dict[tuple[str, str], float]()
+    for pair in dict.fromkeys(one.pair for one in found):
+        tables = [one.pairs.by_cell for one in found if one.pair == pair and one.family != "cell" and one.own]
+        weights = correlation_weights(tables)
+        tells = any(min(table.shape) > 1 for table in tables)
+        correlations[pair] = float(weights @ CORRELATIONS) if tells else nan
+        cells = [one for one in found if one.pair == pair and one.family == "cell" and one.own]
+        parts |= zip(map(id, cells), moderated([one.own for one in cells if one.own], 2, weights), strict=True)
+    return [replace(one, parts=parts[id(one)], correlation=correlations[one.pair]) for one in found]

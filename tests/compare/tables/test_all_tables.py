@@ -85,7 +85,7 @@ def test_two_arms_in_one_cell_borrow_nothing_and_more_of_either_tell_each_other_
     assert pooled["seed_freedom"] == 2  # a mean over cells does not borrow from them
     assert {row["seed_freedom"] > 2 for row in cells} == {True}
     assert cells[0]["alone_low"] == pytest.approx(single["low"])
-    assert (table(3, 1)["seed_freedom"] > 2).all()
+    assert set(table(3, 1)["seed_freedom"]) == {2}  # nor do other pairs of arms, which vary for other reasons
 
 
 def test_improvement_counts_pairs_of_runs_and_not_images(tmp_path: Path) -> None:
@@ -122,9 +122,7 @@ def test_more_arms_take_nothing_from_the_primary_contrast_and_cost_the_others(tm
     runs |= {("ssl", "unet", 1.0, s): [x - 0.002 * (s * i % 3) for i, x in enumerate(wave)] for s in (0, 1, 2)}
     two = {key: value for key, value in runs.items() if key[0] != "random"}
     few, many = (contrast_table(exact_study(tmp_path / str(len(r)), r), draws=60) for r in (two, runs))
-    alone = ["difference", *(column for column in CONTRASTS if column.startswith("alone"))]
-    assert few.loc[0, alone].equals(many.loc[0, alone])
-    assert many.loc[0, "adjusted_p"] == many.loc[0, "p"]
+    assert few.iloc[0].equals(many.iloc[0])
     swapped = {("imagenet" if key[0] == "random" else "random" if key[0] == "imagenet" else "ssl", *key[1:]): values
                for key, values in runs.items()}  # fmt: skip
     primary = contrast_table(exact_study(tmp_path / "swapped", swapped), draws=60).iloc[0]
