@@ -26,8 +26,8 @@ INTERVAL = (
 )
 TOGETHER = (
     "How far trainings vary is estimated for all cells of a pair of arms together, and for their mean by itself: a "
-    "cell has a moderated variance (Smyth 2004), with the degrees of freedom that the others add, fewer where they differ "
-    "or where cells move together under a seed; lesions are each contrast's own."
+    "cell has a moderated variance (Smyth 2004), with the degrees of freedom that the others add, fewer where they "
+    "differ or where cells move together under a seed; lesions are each contrast's own."
 )
 ALONE = "How far trainings vary is estimated for each contrast by itself, with seeds - 1 degrees of freedom."
 RULE = (

@@ -14,6 +14,7 @@ Said = pytest.CaptureFixture[str]
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     for module in ("dermssl", *console.MODULES.values()):  # as in a process that has just begun
         monkeypatch.delitem(sys.modules, f"{module}.__main__", raising=False)
+    monkeypatch.delitem(sys.modules, "finetune.ensemble", raising=False)  # which is no package
     monkeypatch.setattr(sys, "argv", ["dermssl", *words])
     console.main()
 
