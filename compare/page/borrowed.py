@@ -28,7 +28,7 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
         return ""
     changed = rows[rows["verdict"] != rows["alone_verdict"]]
     freedom = f"{decimals(rows['seed_freedom'].median(), 1)} degrees of freedom in place of {rows['seeds'].iloc[0] - 1}"
-    known = f"{freedom}, in the median{_together(rows['seed_correlation'].iloc[0])}"
+    known = f"{freedom}, in the median{_together(float(rows['seed_correlation'].median()))}"
     text = f"The cells of a pair of arms tell each other how far trainings vary ({known}). By its own variance alone"
     if changed.empty:
         return f"{text} every contrast would have the same verdict{_primary(rows)}."

@@ -161,7 +161,8 @@ def _judged(one: Comparison, boot: Bootstrap, parts: Components | None, family: 
 
     Each draws from its own generator, so that no contrast depends on what stood before it.
     """
-    boot = boot.judged_by(parts, np.random.default_rng(1)) if parts else boot
+    if parts and parts != boot.components:
+        boot = boot.judged_by(parts, np.random.default_rng(1))
     ends = np.clip([*boot.interval(0.95), *boot.interval(0.9)], -1, 1)  # no two shares are further apart
     return {
         **dict(zip(ENDS, map(float, ends), strict=True)),

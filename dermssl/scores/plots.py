@@ -119,8 +119,9 @@ def take_literally(figure: Figure) -> None:
     """
     ticks = []
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        ticks += axis.get_ticklabels()
-        if not all(label.get_text().isprintable() for label in axis.get_ticklabels()):
+        labels = axis.get_ticklabels()
+        ticks += labels
+        if not all(label.get_text().isprintable() for label in labels):
             # it writes the labels anew as they are drawn
             axis.set_major_formatter(partial(_written_out, axis.get_major_formatter()))
     for text in (*figure.findobj(Text), *ticks):
