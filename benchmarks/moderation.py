@@ -134,8 +134,8 @@ def judge(world: ManyCells, studies: int) -> Judged:
 def _parts(gaps: FloatArray, world: ManyCells) -> tuple[list[Components], list[Components], Components]:
     """Components of each cell by itself, moderated, and of the mean."""
     own = [components(*lesion_sums(gap, world.names)) for gap in gaps]
-    weights = correlation_weights([gaps.mean(axis=2)])
-    return own, moderated(own, 2, weights), components(*lesion_sums(gaps.mean(axis=0), world.names))
+    weights = correlation_weights(gaps.mean(axis=2))
+    return own, moderated(own, weights), components(*lesion_sums(gaps.mean(axis=0), world.names))
 
 
 def _errs(gap: FloatArray, parts: Components, world: ManyCells, rng: np.random.Generator) -> tuple[bool, bool]:

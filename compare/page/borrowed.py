@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from compare.page.blocks import decimals, enumerated, fraction_label, points
-from compare.tables.study import Study
+from compare.page.blocks import decimals, enumerated, fraction_label
 from dermssl.wording import counted
 
 FEW = 6  # verdicts that a sentence can name
@@ -21,7 +20,7 @@ def borrows(contrasts: pd.DataFrame) -> bool:
     return bool(_borrowing(contrasts).any())
 
 
-def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
+def without_borrowing(contrasts: pd.DataFrame) -> str:
     """What would have been said had each contrast been judged by its own variance; '' where it was."""
     rows = contrasts[_borrowing(contrasts)]
     if rows.empty:
@@ -31,11 +30,11 @@ def without_borrowing(study: Study, contrasts: pd.DataFrame) -> str:
     known = f"{freedom}, in the median{_together(float(rows['seed_correlation'].median()))}"
     text = f"The cells of a pair of arms tell each other how far trainings vary ({known}). By its own variance alone"
     if changed.empty:
-        return f"{text} every contrast would have the same verdict{_primary(rows)}."
-    named = [_named(study, row) for _, row in changed.head(FEW).iterrows()]
+        return f"{text} every contrast would have the same verdict."
+    named = [_named(row) for _, row in changed.head(FEW).iterrows()]
     more = f" and {len(changed) - FEW} more (alone_verdict in tables/contrasts.csv)" * (len(changed) > FEW)
     verdicts = f"{len(changed)} of {counted(len(rows), 'verdict')} would be another"
-    return f"{text} {verdicts}: {'; '.join(named)}{more}{_primary(rows)}."
+    return f"{text} {verdicts}: {'; '.join(named)}{more}."
 
 
 def _borrowing(contrasts: pd.DataFrame) -> "pd.Series[bool]":
@@ -52,17 +51,6 @@ def _together(correlation: float) -> str:
     return f"; trainings of two cells under one seed are correlated by about {decimals(correlation, 1)}"
 
 
-def _primary(rows: pd.DataFrame) -> str:
-    """The interval of the primary contrast, if it is among those that borrow."""
-    primary = rows[rows["family"] == "primary"]
-    if primary.empty:
-        return ""
-    low, high = (points(primary[f"alone_{end}"].iloc[0]) for end in ("low", "high"))
-    return f", and the primary contrast a 95 % interval from {low} to {high} points"
-
-
-def _named(study: Study, row: "pd.Series[Any]") -> str:
-    several = len(study.cells) > 1
-    cell = [str(row["setting"]), fraction_label(row["label_fraction"])] if not row["pooled"] else ["pooled"] * several
-    where = f" ({enumerated(cell)})" if cell else ""
-    return f"{row['a']} − {row['b']}{where} {row['alone_verdict']}, not {row['verdict']}"  # noqa: RUF001 - a true minus sign
+def _named(row: "pd.Series[Any]") -> str:
+    cell = enumerated([str(row["setting"]), fraction_label(row["label_fraction"])])
+    return f"{row['a']} − {row['b']} ({cell}) {row['alone_verdict']}, not {row['verdict']}"  # noqa: RUF001 - a true minus sign

@@ -60,7 +60,7 @@ def _contrast_section(findings: Findings) -> Section:
         return Section("contrasts", "Contrasts", [lacking] if len(findings.tables["arms"]) else [])
     lacking = left_out(findings.study, frame)
     blocks = [*findings.picture("forest", _forest_caption(findings)), *contrast_tables(findings.study, frame)]
-    more = [lacking, without_borrowing(findings.study, frame)]
+    more = [lacking, without_borrowing(frame)]
     return Section("contrasts", "Contrasts", [*blocks, *filter(None, more)])
 
 

@@ -1,26 +1,25 @@
 """Contrasts estimate how trainings vary together: moderated variances (Smyth 2004, https://doi.org/10.2202/1544-6115.1027).
 
 Three seeds tell the variance of one contrast from two degrees of freedom. A study has more to tell: its other cells.
-Their variances are taken as draws of one scaled inverse chi-squared distribution; the
-posterior of each is Smyth's moderated variance, with more degrees of freedom. Smyth plugs in the two numbers of that
-prior, which thousands of genes tell and four cells do not: here they are integrated over, by their marginal likelihood,
-so that few contrasts borrow little, and those that differ, less. A contrast without another beside it keeps its own.
+Their variances are taken as draws of one scaled inverse chi-squared distribution; the posterior of each is Smyth's
+moderated variance, with more degrees of freedom. Smyth plugs in the two numbers of that prior, which thousands of genes
+tell and four cells do not: here they are integrated over, by their marginal likelihood, so that few contrasts borrow
+little, and those that differ, less. A contrast without another beside it keeps its own.
 
 What is assumed of dependence. Cells share seeds, so order and draws, and their trainings may go up and down together:
 any two cells are taken to be correlated alike, and not negatively. The correlation is not known; it has a posterior, by
 how far the seeds' means differ against how far single cells differ from them, and is integrated over. The likelihood of
 other contrasts is tempered, such that all together count as many as are independent (Pauli, Racugno and Ventura 2011,
-Statistica Sinica 21). Contrasts that share an arm are correlated by a half, so the pairs of n arms count as n - 1;
-the table of contrasts does not borrow across pairs, which vary for reasons of their own.
+Statistica Sinica 21).
 
-What is not borrowed. The mean over cells keeps seeds - 1 degrees of freedom of its own: from its cells it would
-follow only if they were known to be independent. A test that keeps its 5 % whatever the correlation gains 6 to 12 %
-of the detectable difference at most (docs/statistics.md); that is not worth the risk.
+What is not borrowed. Other pairs of arms vary for reasons of their own. The mean over cells keeps seeds - 1 degrees of
+freedom of its own: from its cells it would follow only if they were known to be independent. A test that keeps its 5 %
+whatever the correlation gains 6 to 12 % of the detectable difference at most (docs/statistics.md); that is not worth
+the risk.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 from scipy import special
@@ -37,12 +36,11 @@ BEYOND, STEP = 6.0, 0.25
 """How far the scale of the prior may lie beyond the variances, and its steps, on the logarithm; all as likely."""
 
 
-def moderated(parts: Sequence[Components], arms: int, weights: FloatArray) -> list[Components]:
+def moderated(parts: Sequence[Components], weights: FloatArray) -> list[Components]:
     """The components of each contrast, the seeds' part moderated by those of the others.
 
     Args:
-        parts: Of contrasts of one kind: single cells, or means over cells; any number of seeds.
-        arms: Among which the contrasts are pairs, two or more.
+        parts: Of the cells of a pair of arms; any number of seeds.
         weights: `correlation_weights`.
 
     Returns:
@@ -54,43 +52,38 @@ def moderated(parts: Sequence[Components], arms: int, weights: FloatArray) -> li
         return moderate
     seeds = np.array([parts[index].seed_freedom + 1 for index in telling])
     variances = seeds * [parts[index].seeds for index in telling]  # of one training
-    found = _moderated(variances, seeds - 1, _tempering(len(telling), arms), weights)
+    found = _moderated(variances, seeds - 1, _tempering(len(telling)), weights)
     for index, count, (variance, freedom) in zip(telling, seeds, found, strict=True):
         moderate[index] = parts[index]._replace(seeds=variance / float(count), seed_freedom=freedom)
     return moderate
 
 
-def correlation_weights(contrasts: Sequence[FloatArray], arms: int = 2) -> FloatArray:
-    """Posterior of `CORRELATIONS`, (correlations,), from how the cells of each pair of arms move over seeds.
+def correlation_weights(means: FloatArray) -> FloatArray:
+    """Posterior of `CORRELATIONS`, (correlations,), from how the cells of a pair of arms move over seeds.
 
     Between cells that are independent the mean square of the seeds' means, times cells, and that within seeds have the
     same expectation; a correlation makes the first larger.
 
     Args:
-        contrasts: Of each pair of arms its mean difference in each cell under each seed, (cells, seeds). Those of one
-            cell or one seed, or without any variance, tell nothing.
-        arms: Among which they are pairs.
+        means: Mean difference in each cell under each seed, (cells, seeds). Those of one cell or one seed, or without
+            any variance, tell nothing.
     """
-    log_likelihood = sum((_log_likelihood(means) for means in contrasts), np.zeros(len(CORRELATIONS)))
-    independent = (arms - 1) / max(len(contrasts), 1)
-    return np.asarray(special.softmax(np.log(LIKELY) + independent * log_likelihood))
+    return np.asarray(special.softmax(np.log(LIKELY) + _log_likelihood(means)))
 
 
 @lru_cache(maxsize=256)
-def expected_freedom(seeds: int, cells: int, arms: int = 2, studies: int = 16) -> float:
+def expected_freedom(seeds: int, cells: int, studies: int = 16) -> float:
     """Degrees of freedom that the seeds' part of one cell has on average, where all cells vary alike and independently.
 
-    From studies drawn by the same numbers each time; many contrasts are taken for some thirty. 0 for one seed.
+    From studies drawn by the same numbers each time; many cells are taken for thirty. 0 for one seed.
     """
-    cells, rng, freedoms = max(1, min(cells, 60 // (arms * (arms - 1)))), np.random.default_rng(0), []
+    cells, rng, freedoms = min(cells, 30), np.random.default_rng(0), []
     if seeds < 2:
         return 0.0
-    for _ in range(studies if cells * arms > 2 else 1):
-        trained = rng.normal(size=(arms, cells, seeds))
-        pairs = [trained[a] - trained[b] for a, b in combinations(range(arms), 2)]  # (cells, seeds) each
-        own = [float(means.var(ddof=1)) / seeds for pair in pairs for means in pair]
-        parts = [Components(0.0, variance, 0.0, 1, seeds - 1) for variance in own]
-        freedoms += [m.seed_freedom for m in moderated(parts, arms, correlation_weights(pairs, arms))]
+    for _ in range(studies if cells > 1 else 1):
+        means = np.subtract(*rng.normal(size=(2, cells, seeds)))  # of two arms, (cells, seeds)
+        parts = [Components(0.0, float(cell.var(ddof=1)) / seeds, 0.0, 1, seeds - 1) for cell in means]
+        freedoms += [own.seed_freedom for own in moderated(parts, correlation_weights(means))]
     return float(np.mean(freedoms))
 
 
@@ -109,11 +102,10 @@ def _log_likelihood(means: FloatArray) -> FloatArray:
     return np.asarray(-(seeds - 1) / 2 * (np.log(ratio) + cells * squares))
 
 
-def _tempering(contrasts: int, arms: int) -> FloatArray:
-    """The power that the likelihood of another contrast gets under each correlation, (correlations,)."""
-    cells = contrasts / (arms * (arms - 1) / 2)
-    independent = (arms - 1) * cells / (1 + (cells - 1) * CORRELATIONS**2)
-    return np.asarray(np.clip((independent - 1) / (contrasts - 1), 0, 1))
+def _tempering(cells: int) -> FloatArray:
+    """The power that the likelihood of another cell gets under each correlation, (correlations,); of two or more."""
+    independent = cells / (1 + (cells - 1) * CORRELATIONS**2)
+    return np.asarray((independent - 1) / (cells - 1))
 
 
 def _moderated(

@@ -226,10 +226,10 @@ def _with_moderated_parts(found: list[Comparison]) -> list[Comparison]:
     """The cells of a pair of arms borrow from each other; other pairs vary for reasons of their own."""
     parts, correlations = {id(one): one.own for one in found}, dict[tuple[str, str], float]()
     for pair in dict.fromkeys(one.pair for one in found):
-        tables = [one.pairs.by_cell for one in found if one.pair == pair and one.family != "cell" and one.own]
-        weights = correlation_weights(tables)
-        tells = any(min(table.shape) > 1 for table in tables)
+        [pooled] = [one for one in found if one.pair == pair and one.family != "cell"]
+        weights = correlation_weights(pooled.pairs.by_cell)
+        tells = pooled.own and min(pooled.pairs.by_cell.shape) > 1
         correlations[pair] = float(weights @ CORRELATIONS) if tells else nan
         cells = [one for one in found if one.pair == pair and one.family == "cell" and one.own]
-        parts |= zip(map(id, cells), moderated([one.own for one in cells if one.own], 2, weights), strict=True)
+        parts |= zip(map(id, cells), moderated([one.own for one in cells if one.own], weights), strict=True)
     return [replace(one, parts=parts[id(one)], correlation=correlations[one.pair]) for one in found]
