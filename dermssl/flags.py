@@ -44,7 +44,7 @@ def parse_choice(
     quick: Path | None = None,
     without: Collection[str] = (),
 ) -> C:
-    """Fills the config that `--<choice>` names: its defaults, then the `--config` file, then the flags.
+    """Fills the config that `--<choice>` names: its defaults, then the files of `--config`, then the flags.
 
     `--resume RUN` stands for the file `RUN/config.yaml`.
 
@@ -145,8 +145,8 @@ def split_flags(argv: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(f"{shown(word)} follows no option; options are written --name value")
         else:
             words.append(word)
-    if "config" in flags and len(flags["config"]) != 1:
-        raise UserError(f"--config takes one file, got {len(flags['config'])}")
+    if flags.get("config") == []:
+        raise UserError("--config takes a file of options, or several, of which a later one stands above; got none")
     return flags
 
 

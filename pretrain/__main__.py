@@ -3,7 +3,7 @@
 from dermssl.data.sources import quick_options, unlabelled_source
 from dermssl.errors import one_sentence
 from dermssl.flags import parse_choice
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 
 if __name__ == "__main__":
     with one_sentence("python -m pretrain", smaller="--batch_size or --image_size"):

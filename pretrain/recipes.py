@@ -1,11 +1,10 @@
-"""The recipes: each method's own options, with its paper's values as defaults, and the list of all methods.
+"""The recipes of methods that learn whole pictures: their own options, with the papers' values as defaults.
 
 Where the papers scale with the batch, lr is given for a batch of 256. This file knows no torch, so that `--help`
 answers at once; what an option does stands in the method's own file, which `MODULE` names.
 """
 
 from dataclasses import dataclass
-from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, share, sides
@@ -268,66 +267,6 @@ class SwAVConfig(MultiCropConfig):
             raise ValueError(f"--queue_size must be 0 or hold a batch ({self.batch_size}), got {self.queue_size}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class DenseCLConfig(MoCoConfig):
-    """DenseCL (Wang et al. 2021, https://arxiv.org/abs/2011.09157): MoCo v2 and the same between places."""
-
-    MODULE: ClassVar[str] = "pretrain.methods.densecl:DenseCL"
-    method: Literal["densecl"] = "densecl"  # type: ignore[assignment]
-    dense_share: float = 0.5
-    """Weight of the loss between places; the rest is MoCo's between images."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        share(self, "dense_share", interval="[0, 1]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VICRegLConfig(VICRegConfig):
-    """VICRegL (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2210.01571): VICReg and the same between places."""
-
-    MODULE: ClassVar[str] = "pretrain.methods.vicregl:VICRegL"
-    method: Literal["vicregl"] = "vicregl"  # type: ignore[assignment]
-    global_share: float = 0.75
-    """Weight of the loss between images; the rest is between places: alpha in the paper."""
-    matches: int = 20
-    """Pairs of places of two views that are nearest, by position and by feature, and so are compared."""
-    map_dim: int = 512
-    """Width of the expander of places, of three layers."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        above_zero(self, "matches", "map_dim")
-        share(self, "global_share", interval="[0, 1]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderPretrainConfig(PretrainConfig):
-    """Local contrast on a decoder's feature map (Chaitanya et al. 2020, https://arxiv.org/abs/2006.10511).
-
-    Encoder and decoder are trained together, and the file carries both.
-    """
-
-    MODULE: ClassVar[str] = "pretrain.methods.decoder:Decoder"
-    method: Literal["decoder"] = "decoder"
-    optimiser: Optimiser = "adamw"
-    lr: float = 1e-3
-    lr_scaling: Scaling = "none"
-    decoder: Literal["unet", "fpn"] = "unet"
-    """The decoder of segmentation-models-pytorch that is trained with the encoder."""
-    temperature: float = 0.1
-    """Divides cosine similarities before the softmax."""
-    projection_dim: int = 128
-    """Width of the space in which places are compared."""
-    places: int = 64
-    """Places of each image that are compared with each other across its views."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        above_zero(self, "temperature", "projection_dim")
-        at_least(self, 2, "places", why="for a place needs a negative")
-
-
 def queue_and_groups(config: PretrainConfig, queue_size: int, norm_groups: int) -> None:
     """Refuses a queue that holds no batch, and groups that BatchNorm cannot use."""
     if norm_groups < 1 or config.batch_size % norm_groups or config.batch_size // norm_groups < 2:
@@ -337,26 +276,3 @@ def queue_and_groups(config: PretrainConfig, queue_size: int, norm_groups: int) 
         )
     if queue_size < config.batch_size:
         raise ValueError(f"--queue_size must hold a batch ({config.batch_size}), got {queue_size}")
-
-
-# A method of your own is a file and a line here, such as "mine": "pretrain.methods.mine:MineConfig" (docs/methods.md).
-METHODS: dict[str, type[PretrainConfig] | str] = {
-    "simclr": SimCLRConfig,
-    "moco": MoCoConfig,
-    "mocov3": MoCoV3Config,
-    "byol": BYOLConfig,
-    "simsiam": SimSiamConfig,
-    "barlow_twins": BarlowTwinsConfig,
-    "vicreg": VICRegConfig,
-    "dino": DINOConfig,
-    "swav": SwAVConfig,
-    "densecl": DenseCLConfig,
-    "vicregl": VICRegLConfig,
-    "decoder": DecoderPretrainConfig,
-}
-
-
-def recipe_of(method: str) -> type[PretrainConfig]:
-    """The options of a method, imported where METHODS only names them."""
-    options = METHODS[method]
-    return resolve_name(options) if isinstance(options, str) else options

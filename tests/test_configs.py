@@ -12,7 +12,7 @@ from compare.study.config import StudyConfig
 from compare.study.plan import tasks_of
 from dermssl.flags import parse, parse_choice
 from finetune.options.config import FinetuneConfig
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
 
 ROOT = Path(__file__).parents[1]

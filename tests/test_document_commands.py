@@ -21,7 +21,7 @@ from finetune.export.config import ModelExportConfig
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
 
 FILLED = {"METHOD": "simclr", "RUN": "run", "DIR": "dir", "FILE": "options.yaml", "NAME": "name"}

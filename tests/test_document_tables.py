@@ -24,7 +24,7 @@ from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import Decoder
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
-from pretrain.recipes import METHODS, recipe_of
+from pretrain.known_methods import METHODS, recipe_of
 
 
 def test_the_tables_of_the_architecture_name_every_field() -> None:

@@ -72,7 +72,7 @@ def resolves(name: str) -> bool:
 
 @every_page
 def test_what_is_said_to_stand_in_a_file_stands_in_it(path: Path) -> None:
-    """Such as `METHODS` (`pretrain/recipes.py`), or `Counts` in `dermssl/scores/counts.py`."""
+    """Such as `METHODS` (`pretrain/known_methods.py`), or `Counts` in `dermssl/scores/counts.py`."""
     pairs = re.findall(r"`(\w+)`\s+(?:in\s+|\()`([\w/]+\.py)`", path.read_text())
     assert [pair for pair in pairs if not re.search(rf"\b{pair[0]}\b", (ROOT / pair[1]).read_text())] == []
 

@@ -28,7 +28,8 @@ from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from finetune.predict.run import predict_masks
 from finetune.run import run as run_finetune
-from pretrain.recipes import METHODS, SimCLRConfig
+from pretrain.known_methods import METHODS
+from pretrain.recipes import SimCLRConfig
 from pretrain.run import run as pretrain
 
 Draw = Callable[..., Path]

@@ -9,7 +9,7 @@ from compare.study.search_config import SearchConfig
 from dermssl import flags
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
 
 # The options that time and memory depend on. Inits, seeds, rates and fractions of labels cost the same. So do losses,

@@ -28,7 +28,7 @@ class GridConfig:
     init: tuple[str, ...] = ("ssl", "imagenet", "random")
     """Weights to start from: ssl, imagenet, random, or encoder files."""
     method: tuple[str, ...] = ("simclr",)
-    """Pretraining methods behind ssl, each an arm."""
+    """Pretrainings behind ssl, each an arm: methods, or YAML files of recipes, which stand above --pretrain."""
     encoder: tuple[str, ...] = ("tu-tf_efficientnet_lite0",)
     """Encoders, each with every init."""
     decoder: tuple[Decoder, ...] = ("unet", "fpn")
@@ -76,10 +76,11 @@ class GridConfig:
             if init not in WEIGHTS and not init.endswith(".safetensors"):
                 hint = spelling_hint(init, WEIGHTS) or f"; there are {', '.join(WEIGHTS)}"
                 raise ValueError(f"--init {init}: is no init and no encoder file{hint}")
-        names = Counter(level("init", init) for init in self.init)
-        twice = [name for name, count in names.items() if count > 1]
-        if twice:
-            raise ValueError(f"--init: two of them would be called '{twice[0]}'; rename one encoder file")
+        for factor, kind in (("init", "encoder file"), ("method", "recipe")):
+            names = Counter(level(factor, value) for value in getattr(self, factor))
+            twice = [name for name, count in names.items() if count > 1]
+            if twice:
+                raise ValueError(f"--{factor}: two of them would be called '{twice[0]}'; rename one {kind}")
         self.refuse_size()
         self.rules  # noqa: B018 - a wrong rule is told here
 
@@ -232,7 +233,12 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
     def compared(self) -> tuple[str, ...]:
         """What --contrast may name: the levels of the factor that is compared, and the methods behind ssl."""
         levels = tuple(level(self.arms, one) for one in getattr(self, self.arms))
-        return levels + self.method * (self.arms == "init" and "ssl" in self.init)
+        return levels + tuple(self.recipes) * (self.arms == "init" and "ssl" in self.init)
+
+    @property
+    def recipes(self) -> dict[str, str]:
+        """What each pretraining is called -> the method, or the file of its recipe."""
+        return {level("method", method): method for method in self.method}
 
     @property
     def folder(self) -> Path:

@@ -28,19 +28,27 @@ Level = str | int | float | None
 def level(factor: str, value: Level) -> str:
     """A level as a person says it where its factor is known: `96 px`, `10 %`, `0.001`, `unet`.
 
-    An encoder file is called by its name, or by its folder's where it is named as all are: `moco/encoder.safetensors`.
+    An encoder file is called by its name, or by its folder's where it is named as all are: `moco/encoder.safetensors`;
+    a recipe of pretraining by its file's name.
     """
     if value is None or value == "" or (isinstance(value, float) and isnan(value)):
         return ""
     if factor == "init" and str(value).endswith(".safetensors"):
         path = Path(str(value))
         return path.parent.name if path.stem == "encoder" else path.stem
+    if factor == "method" and is_recipe_file(str(value)):
+        return Path(str(value)).stem
     if factor == "label_fraction":
         return f"{100 * float(value):.3g} %"
     if factor == "lr":
         return f"{Decimal(f'{float(value):g}'):f}"  # 0.00003 and not 3e-05, as a person types it
     number = f"{float(value):g}" if factor in NUMBERS else str(value)
     return f"{number} px" if factor == "image_size" else number
+
+
+def is_recipe_file(method: str) -> bool:
+    """Whether a level of `method` names a YAML file of options, and not a method."""
+    return method.endswith((".yaml", ".yml"))
 
 
 def phrase(factor: str, value: Level) -> str:

@@ -60,8 +60,8 @@ def all_combinations(study: StudyConfig) -> Iterator[Factors]:
 
 
 def inits(study: StudyConfig) -> list[tuple[str, str]]:
-    """Init and method of every start; a method belongs to ssl alone."""
-    return [(init, method) for init in study.init for method in (study.method if init == "ssl" else ("",))]
+    """Init and what its pretraining is called, of every start; a pretraining belongs to ssl alone."""
+    return [(init, method) for init in study.init for method in (study.recipes if init == "ssl" else ("",))]
 
 
 def fixed_level(base: FinetuneConfig, study: StudyConfig, factor: str) -> Level:

@@ -8,16 +8,18 @@ from pkgutil import resolve_name
 from typing import Any, Literal
 
 from compare.study.config import StudyConfig
-from compare.study.factors import FACTORS, Level
+from compare.study.factors import FACTORS, Level, is_recipe_file
 from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
 from compare.study.identity import run_identity
 from compare.study.search_config import SearchConfig
+from dermssl.errors import UserError
 from dermssl.files import short_hash
 from dermssl.flags import option_names, parse, parse_choice
 from dermssl.splits.config import SPLIT_OPTIONS
+from dermssl.yaml_words import read_words
 from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
 
 Stage = Literal["pretrain", "search", "finetune", "probe"]
@@ -120,13 +122,17 @@ class Plan:
             self.ids[levels] = self.pretrainings.setdefault(task.id, task).id
         return (self.ids[levels],)
 
-    def recipe(self, method: str) -> PretrainConfig:
-        """What holds for every pretraining by a method: the file of fixed options is read once."""
-        if method not in self.recipes:
-            words = [*config_flag(self.study.pretrain), f"--method={method}", f"--encoder={self.study.encoder[0]}"]
-            others = options_of_others(self.study, method)
-            self.recipes[method] = parse_choice(METHODS, "method", "python -m pretrain", words, without=others)
-        return self.recipes[method]
+    def recipe(self, name: str) -> PretrainConfig:
+        """What holds for every pretraining of that name: its files of options are read once."""
+        if name not in self.recipes:
+            study, word = self.study, self.study.recipes[name]
+            method = method_of_recipe(word)
+            files = [str(study.pretrain)] * (study.pretrain is not None) + [word] * is_recipe_file(word)
+            words = ["--config", *files] * bool(files) + [f"--method={method}", f"--encoder={study.encoder[0]}"]
+            others = options_of_others(study, method) - set(read_words(Path(word)) if is_recipe_file(word) else ())
+            self.recipes[name] = parse_choice(METHODS, "method", "python -m pretrain", words, without=others)
+            refuse_own_images(self.recipes[name], study, word)
+        return self.recipes[name]
 
     def search(self, factors: Factors) -> tuple[str, ...]:
         """The id of the search that finds this combination's learning rate; none where it is given."""
@@ -206,9 +212,33 @@ def split_options(study: StudyConfig, factors: Factors) -> dict[str, Any]:
     return split if factors["fold"] is None else split | {"fold": factors["fold"]}
 
 
+def method_of_recipe(word: str) -> str:
+    """The method that a recipe's file names, or the one that is named itself.
+
+    Raises:
+        UserError: If the file cannot be read or names no method.
+    """
+    if not is_recipe_file(word):
+        return word
+    method = " ".join(read_words(Path(word)).get("method", []))
+    if not method:
+        raise UserError(f"--method {word}: the recipe names no method; write `method: simclr`, or another, into it")
+    return method
+
+
+def refuse_own_images(recipe: PretrainConfig, study: StudyConfig, word: str) -> None:
+    """Refuses a recipe that names images of its own: all pretrainings of a study see the same ones."""
+    if recipe.data not in (None, study.unlabelled):
+        raise UserError(
+            f"--method {word}: names images of its own (data: {recipe.data}); a study pretrains on --unlabelled "
+            f"({study.unlabelled}) alone, and a recipe may take fewer of them by `limit`; take `data` out of the file"
+        )
+
+
 def options_of_others(study: StudyConfig, method: str) -> set[str]:
     """Options that only other methods of the study have: the file of fixed options is for all of its methods."""
-    names = {name: set(option_names(method_options(name))) for name in study.method if name in METHODS}
+    methods = {method_of_recipe(word) for word in study.method}
+    names = {name: set(option_names(method_options(name))) for name in methods if name in METHODS}
     return set().union(*names.values()) - names.get(method, set())
 
 

@@ -16,8 +16,8 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import own_rows, summed, world
 from dermssl.weights.encoder import Start
+from pretrain.dense_recipes import DecoderPretrainConfig
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.recipes import DecoderPretrainConfig
 from pretrain.views.batch import Batch
 
 NEAR = 2  # cells of the decoder's map: places nearer than this in both directions may be interpolated from common cells

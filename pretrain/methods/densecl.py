@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from dermssl.parallel import gathered, own_rows
 from dermssl.weights.encoder import Start, feature_width
+from pretrain.dense_recipes import DenseCLConfig
 from pretrain.methods.method import with_autocast_off
 from pretrain.methods.moco import KeyQueue, MoCo, info_nce
 from pretrain.methods.momentum import slow_copy
-from pretrain.recipes import DenseCLConfig
 
 
 @with_autocast_off

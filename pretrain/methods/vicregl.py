@@ -12,10 +12,10 @@ from torch import Tensor
 
 from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, feature_maps, feature_width
+from pretrain.dense_recipes import VICRegLConfig
 from pretrain.methods.barlow_twins import three_layer_projector
 from pretrain.methods.method import with_autocast_off
 from pretrain.methods.vicreg import VICReg, terms_by_name, vicreg_terms
-from pretrain.recipes import VICRegLConfig
 from pretrain.views.batch import Batch
 
 

@@ -8,7 +8,7 @@ from compare.study.config import StudyConfig
 from dermssl.bounds import above_zero, at_least, at_most, processes, share, sides, whole_seeds
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
-from pretrain.recipes import METHODS, recipe_of
+from pretrain.known_methods import METHODS, recipe_of
 from probe.config import ProbeConfig
 
 

@@ -19,7 +19,8 @@ from dermssl.synthetic.config import SynthesizeConfig
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import ARGUMENTS
 from finetune.predict.config import PredictConfig
-from pretrain.recipes import METHODS, MoCoConfig, SimCLRConfig
+from pretrain.known_methods import METHODS
+from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
 
 ALL = (SimCLRConfig, MoCoConfig, FinetuneConfig, PredictConfig, ProbeConfig, StudyConfig, SynthesizeConfig)
@@ -149,6 +150,15 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path)
     assert (config.lr, config.epochs, config.batch_size) == (0.25, 7, SimCLRConfig().batch_size)
 
 
+def test_of_several_files_a_later_one_stands_above(tmp_path: Path) -> None:
+    low, high = tmp_path / "low.yaml", tmp_path / "high.yaml"
+    low.write_text("lr: 0.5\nepochs: 3\n")
+    high.write_text("lr: 0.1\n")
+    config = pretraining("--config", str(low), str(high))
+    assert (config.lr, config.epochs) == (0.1, 3)
+    assert pretraining("--config", str(high), str(low)).lr == 0.5
+
+
 def test_the_method_on_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "method: simclr\nepochs: 7")
     assert pretraining("--config", file, "--method", "moco") == MoCoConfig(epochs=7)
@@ -268,8 +278,7 @@ def test_a_wrong_method_in_a_file_names_the_file(tmp_path: Path) -> None:
         (["--lr", "nan"], "--lr must be above 0, got nan"),
         (["lr", "1"], "'lr' follows no option; options are written --name value"),
         (["--", "1"], "'--' follows no option; options are written --name value"),
-        (["--config"], "--config takes one file, got 0"),
-        (["--config", "a", "b"], "--config takes one file, got 2"),
+        (["--config"], "--config takes a file of options, or several, of which a later one stands above; got none"),
         (
             ["--resume", "nowhere"],
             "--resume nowhere: holds no run, for there is no config.yaml in it; give the folder of a run",

@@ -30,7 +30,7 @@ from dermssl import flags
 from dermssl.files import write_json
 from dermssl.runs.folder import write_table
 from dermssl.training.trainer import Progress
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from pretrain.run import run as pretrain
 
 SIDE, WIDTH = 48, 64  # pixels: 9 kB decoded, more than all that is known of a picture takes

@@ -26,7 +26,7 @@ from finetune.export.config import ModelExportConfig
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
-from pretrain.recipes import METHODS, recipe_of
+from pretrain.known_methods import METHODS, recipe_of
 from probe.config import ProbeConfig
 
 LONGEST_ANSWER, SLOWEST = 2100, 1.0  # characters, seconds

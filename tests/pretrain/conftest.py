@@ -15,8 +15,8 @@ from dermssl.flags import option_names
 from dermssl.weights.encoder import Start, start_from
 from dermssl.weights.encoder_file import EncoderCard
 from pretrain.config import PretrainConfig
+from pretrain.known_methods import recipe_of
 from pretrain.methods.method import Method
-from pretrain.recipes import recipe_of
 from pretrain.views.batch import Batch
 
 

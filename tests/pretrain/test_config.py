@@ -4,7 +4,9 @@ import pytest
 
 from dermssl.flags import option_names, plain_options
 from pretrain.config import PretrainConfig
-from pretrain.recipes import METHODS, DecoderPretrainConfig, MoCoConfig, SimCLRConfig, SimSiamConfig
+from pretrain.dense_recipes import DecoderPretrainConfig
+from pretrain.known_methods import METHODS
+from pretrain.recipes import MoCoConfig, SimCLRConfig, SimSiamConfig
 
 
 @pytest.mark.parametrize("method", METHODS)

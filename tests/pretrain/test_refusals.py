@@ -10,8 +10,8 @@ import torch
 import pretrain.run
 from dermssl.errors import UserError
 from pretrain.config import PretrainConfig
+from pretrain.known_methods import METHODS
 from pretrain.methods.simclr import SimCLR
-from pretrain.recipes import METHODS
 from pretrain.run import run
 
 Configure = Callable[..., PretrainConfig]

@@ -33,7 +33,8 @@ from dermssl.training.trainer import Progress
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import EncoderCard, read_encoder_file
 from pretrain.config import PretrainConfig
-from pretrain.recipes import METHODS, SimCLRConfig
+from pretrain.known_methods import METHODS
+from pretrain.recipes import SimCLRConfig
 from pretrain.run import card_of_pretraining, run
 from pretrain.views.batch import Batch
 
@@ -420,7 +421,7 @@ KILLER = """
 import os, signal, sys
 import dermssl.training.checkpoint
 from dermssl.flags import parse_choice
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from pretrain.run import run
 write, written = dermssl.training.checkpoint.write_json, []
 def killing(*given):

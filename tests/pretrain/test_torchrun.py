@@ -12,7 +12,7 @@ import torch
 
 from dermssl import flags
 from dermssl.weights.encoder_file import read_encoder_file
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from pretrain.run import run
 
 ROOT = Path(__file__).parents[2]

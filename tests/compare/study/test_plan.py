@@ -194,3 +194,42 @@ def test_the_file_of_pretraining_is_read_once_a_method_however_many_runs_wait(mo
     monkeypatch.setattr(compare.study.plan, "parse_choice", counted)
     tasks_of(StudyConfig(method=("simclr", "moco"), seed=tuple(range(20)), pretrainings=20, search="grid"), 1)
     assert len(words) == 2
+
+
+def test_a_recipe_is_an_arm_by_the_name_of_its_file_and_stands_above_the_fixed_options(tmp_path: Path) -> None:
+    fixed = written(tmp_path / "p.yaml", "epochs: 3\nlr: 0.5\nqueue_size: 512\n")
+    longer = written(tmp_path / "longer.yaml", "method: moco\nepochs: 9\n")
+    gentle = written(tmp_path / "gentle.yaml", "method: simclr\nlr: 0.1\n")
+    study = StudyConfig(
+        method=("moco", str(longer), str(gentle)), pretrain=fixed, contrast=("longer", "imagenet"),
+        exclude=("method=gentle decoder=fpn",),
+    )  # fmt: skip
+    plain, long, soft = (task.config for task in of_stage(study, "pretrain"))
+    assert [(one.method, one.epochs, one.lr) for one in (plain, long, soft)] == [
+        ("moco", 3, 0.5), ("moco", 9, 0.5), ("simclr", 3, 0.1),
+    ]  # fmt: skip
+    assert (plain.queue_size, long.queue_size) == (512, 512)
+    named = {(task.factors["method"], task.factors["decoder"]) for task in of_stage(study, "finetune")}
+    assert {("longer", "fpn"), ("longer", "unet"), ("gentle", "unet")} < named
+    assert ("gentle", "fpn") not in named
+    assert any(", longer, " in task.name for task in of_stage(study, "finetune"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ("epochs: 3\n", "the recipe names no method"),
+        ("method: simclr\nqueue_size: 512\n", "'queue_size' is no option of python -m pretrain"),
+        ("method: simclr\ndata: elsewhere\n", "names images of its own"),
+        ("method: simclear\n", "--method is one of simclr"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_refused(recipe: str, sentence: str, tmp_path: Path) -> None:
+    study = StudyConfig(method=(str(written(tmp_path / "own.yaml", recipe)), "moco"))
+    with pytest.raises(UserError, match=sentence):
+        tasks_of(study, 1)
+
+
+def test_two_recipes_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="--method: two of them would be called 'longer'"):
+        StudyConfig(method=("a/longer.yaml", "b/longer.yaml"))

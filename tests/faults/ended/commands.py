@@ -30,7 +30,7 @@ from dermssl.flags import option_names
 from finetune.options.config import FinetuneConfig
 from finetune.predict.config import PredictConfig
 from finetune.predict.run import predict_masks
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 from pretrain.run import run as pretrain
 from probe.config import ProbeConfig
 from probe.run import run as probe

@@ -35,7 +35,7 @@ from faults.tally import Tally, generator, tallied, trials
 import compare.page.report
 import finetune.run
 import finetune.training.loop
-from pretrain.recipes import METHODS
+from pretrain.known_methods import METHODS
 
 ATTEMPTS = 8  # moments that are drawn until one comes before the work is done
 

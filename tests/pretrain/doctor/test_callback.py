@@ -27,8 +27,8 @@ from dermssl.weights.encoder_file import EncoderCard
 from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look, Rows
+from pretrain.known_methods import METHODS, recipe_of
 from pretrain.methods.method import Method
-from pretrain.recipes import METHODS, recipe_of
 from pretrain.run import remedies_of_divergence
 from pretrain.views.batch import Batch
 

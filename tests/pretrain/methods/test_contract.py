@@ -10,8 +10,8 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
+from pretrain.known_methods import METHODS
 from pretrain.methods.method import Method
-from pretrain.recipes import METHODS
 from pretrain.views.batch import Batch
 
 # What Lightning says of a training this short.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import start_from
+from pretrain.dense_recipes import DecoderPretrainConfig
 from pretrain.methods.decoder import (
     Decoder,
     apart_in,
@@ -19,7 +20,6 @@ from pretrain.methods.decoder import (
     local_contrast,
     sampled,
 )
-from pretrain.recipes import DecoderPretrainConfig
 from pretrain.views.batch import Batch
 
 Builds = Callable[..., Decoder]

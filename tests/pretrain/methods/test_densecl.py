@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dermssl.weights.encoder import Start, feature_maps
+from pretrain.dense_recipes import DenseCLConfig
 from pretrain.methods.densecl import DenseCL, as_places, matched
 from pretrain.methods.moco import MoCo
 from pretrain.methods.momentum import follow
-from pretrain.recipes import DenseCLConfig
 from pretrain.views.batch import Batch
 
 Starts = Callable[..., Start]

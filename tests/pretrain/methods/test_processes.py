@@ -22,8 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dermssl.flags import option_names
 from dermssl.parallel import synced
+from pretrain.known_methods import METHODS, recipe_of
 from pretrain.methods.method import Method
-from pretrain.recipes import METHODS, recipe_of
 from pretrain.views.batch import Batch
 
 WORLDS = (2, 4)

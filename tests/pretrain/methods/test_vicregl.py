@@ -7,9 +7,9 @@ from lightly.loss import VICRegLLoss
 from torch import Tensor
 
 from dermssl.weights.encoder import Start, feature_maps
+from pretrain.dense_recipes import VICRegLConfig
 from pretrain.methods.vicreg import vicreg_terms
 from pretrain.methods.vicregl import Places, VICRegL, nearest_pairs, pairwise_distances, place_terms, positions, rows_at
-from pretrain.recipes import VICRegLConfig
 from pretrain.views.batch import Batch
 
 Starts = Callable[..., Start]
