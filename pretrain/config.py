@@ -1,4 +1,4 @@
-"""The options that every method of pretraining has; their own stand in pretrain/recipes.py and pretrain/dense_recipes.py."""
+"""The options that every method of pretraining has; their own stand in pretrain/recipes.py and dense_recipes.py."""
 
 import math
 from dataclasses import dataclass
