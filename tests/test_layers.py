@@ -20,7 +20,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
         [
             "config", "recipes", "dense_recipes", "known_methods", "pool", "views", "methods", "doctor", "run",
             "__main__",
-        ],  # fmt: skip
+        ],
     ),
     "finetune": (
         ["dermssl"],
