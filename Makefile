@@ -11,7 +11,7 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-short test test-slow test-faults lint audit format lock clean
+.PHONY: help setup demo demo-short test test-slow test-faults lint audit results format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ lint: setup  ## formatting, lint and types
 
 audit: setup  ## licences of what is installed, known vulnerabilities of what is locked; OSV=FILE without a network
 	PYTHONPATH=tests $(RUN) tests/audit/report.py "$$OSV"
+
+results: setup  ## write docs/results, docs/results.md and the README's findings anew from the scores kept in docs/results
+	$(RUN) -m compare.publish
 
 format: setup  ## write the formatting that lint checks
 	$(RUN) -m ruff format .

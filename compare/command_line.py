@@ -17,13 +17,14 @@ COMMANDS = {
     "run": "do every run that is not done yet, and write the report",
     "status": "show how far the study is",
     "report": "write the report of the runs that are done",
+    "keep": "keep scores and facts of what is done in a small folder, to publish and to read again",
     "show": "explain one run",
     "clean": "remove failed runs",
     "slurm": "write array jobs for a SLURM cluster",
     "task": "do one run, as the array jobs do",
 }
 ABOUT = {"show": 1, "task": 2}  # words behind the command, the last of which names a run
-AFTERWARDS = frozenset({"status", "report", "clean"})
+AFTERWARDS = frozenset({"status", "report", "keep", "clean"})
 """Commands about what was run, as it was run."""
 PROG = "python -m compare"
 

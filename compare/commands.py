@@ -7,11 +7,15 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compare.command_line import StudyCommand
 from compare.forecast.weights import refuse_unreachable
 from compare.study.config import StudyConfig
 from dermssl.errors import UserError
+
+if TYPE_CHECKING:
+    from compare.page.report import Report
 
 
 def plan_command(command: StudyCommand) -> None:
@@ -40,7 +44,7 @@ def run_command(command: StudyCommand) -> None:
 def next_look(page: Path, study: StudyConfig) -> str:
     """The command that explains the best run of the study; of one without any score, where its report is."""
     from compare.figures.best_run import best_run
-    from compare.tables.study import read_study
+    from compare.records.study import read_study
 
     run = best_run(read_study(study.folder))
     if run is None:
@@ -58,6 +62,12 @@ def status_command(command: StudyCommand) -> None:
 
 def report_command(command: StudyCommand) -> None:
     """Writes the report of what is there; runs that cluster jobs have done are taken in."""
+    from compare.page.report import write_report
+    from compare.records.run_files import is_kept
+
+    if is_kept(command.study.folder):
+        print_report(write_report(command.study.folder))
+        return
     from compare.execution.ledger import Ledger, locked_study
     from compare.run import conclude, planned_study
 
@@ -65,7 +75,25 @@ def report_command(command: StudyCommand) -> None:
     with locked_study(command.study.folder):
         ledger = Ledger(command.study.folder, planned.tasks, trust=command.study.trust)
         report = conclude(command.study, ledger)
+    print_report(report)
+
+
+def print_report(report: "Report") -> None:
+    """The verdict, and where the page is."""
     print(f"verdict: {report.sentence}\nreport:  {report.page}", flush=True)
+
+
+def keep_command(command: StudyCommand) -> None:
+    """Keeps the scores and facts of what is done, without weights, pictures and masks."""
+    from compare.records.kept import keep_study
+    from compare.records.study import read_study
+    from compare.tables.all_tables import all_tables
+    from compare.tables.subgroups import subgroups_of
+    from dermssl.runs.folder import closing
+
+    study, place = read_study(command.study.folder), command.study.kept / command.study.folder.name
+    keep_study(study, all_tables(study), subgroups_of(study), place)
+    print(closing(place, shlex.join(["python", "-m", "compare", "report", str(place)])), flush=True)
 
 
 def show_command(command: StudyCommand) -> None:
@@ -128,6 +156,7 @@ DEEDS: dict[str, Callable[[StudyCommand], None]] = {
     "run": run_command,
     "status": status_command,
     "report": report_command,
+    "keep": keep_command,
     "show": show_command,
     "clean": clean_command,
     "slurm": slurm_command,

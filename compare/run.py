@@ -19,6 +19,7 @@ from compare.execution.schedule import schedule
 from compare.forecast.forecast import done_already
 from compare.forecast.preflight import refuse_what_would_stop
 from compare.page.report import Report, write_report
+from compare.records.run_files import is_kept
 from compare.study.config import StudyConfig
 from compare.study.images import StudyImages, study_images
 from compare.study.plan import Outcome, Task, tasks_of
@@ -97,6 +98,11 @@ def planned_study(study: StudyConfig) -> PlannedStudy:
         }
     )  # fmt: skip
     refuse_another_study(study)
+    if is_kept(study.folder):
+        raise UserError(
+            f"{study.folder}: holds what was kept of a study, and no runs; `python -m compare report {study.folder}` "
+            "reads it, and another --out runs it anew"
+        )
     cores = os.cpu_count() or 1
     slots = slots_of(study.jobs, visible_gpus(), study.per_gpu)
     threads = study.threads or (1 if study.executor == "ray" else max(1, cores // slots))

@@ -14,7 +14,15 @@ import yaml
 from dermssl.errors import UserError, cut, shown
 from dermssl.flag_types import convert_words, switches_of
 from dermssl.places import need_readable
-from dermssl.yaml_words import option_lines, plain_values, read_words
+from dermssl.yaml_words import (
+    DEEPEST,
+    UnreadableError,
+    lines_of,
+    option_lines,
+    plain_values,
+    read_words,
+    tree_of,
+)
 
 C = TypeVar("C")
 
@@ -175,6 +183,18 @@ def read_options(path: Path) -> dict[str, Any]:
         UserError: If the file is missing, is no YAML, or is not a list of `option: value` lines.
     """
     return {option: plain_values(value) for option, value in option_lines(path).items()}
+
+
+def options_in(text: str, path: Path) -> dict[str, Any]:
+    """The options in the text of such a file, which stands at `path` or in an archive there.
+
+    Raises:
+        UserError: As `read_options`.
+    """
+    try:
+        return {option: plain_values(value) for option, value in lines_of(tree_of(text, DEEPEST), path).items()}
+    except UnreadableError as error:
+        raise UserError(f"{path}: {error}; it was written by a run, so make that again") from error
 
 
 def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = None) -> None:

@@ -71,7 +71,11 @@ def read_words(path: Path) -> dict[str, list[str]]:
 
 def option_lines(path: Path) -> dict[str, Tree]:
     """The options in a YAML file, unchecked; none where it holds nothing but comments."""
-    tree = read_yaml(path, str(path), "--config takes a YAML file of options")
+    return lines_of(read_yaml(path, str(path), "--config takes a YAML file of options"), path)
+
+
+def lines_of(tree: Tree | None, path: Path) -> dict[str, Tree]:
+    """The options that a file's tree holds."""
     if tree is None or (isinstance(tree, Bare) and tree in NOTHING):
         return {}
     if not isinstance(tree, dict):

@@ -33,8 +33,8 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     ),
     "compare": (
         ["dermssl", "pretrain", "finetune", "probe"],
-        ["text", "study", "statistics", "estimates", "tables", "command_line", "execution", "figures", "forecast",
-         "page", "status", "publish", "run", "commands", "__main__"],
+        ["text", "study", "statistics", "estimates", "records", "tables", "command_line", "execution", "figures",
+         "forecast", "page", "publish", "status", "run", "commands", "__main__"],
     ),
 }  # fmt: skip
 MOST = 18  # Python files in a folder

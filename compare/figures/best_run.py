@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.figures.pictures import MaskPair, kept_masks, photograph_paths, read_photograph
-from compare.tables.study import Study
+from compare.records.study import Study
 
 TRUTH, PREDICTED = "#f0e442", "#56b4e9"
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pandas as pd
 
-from compare.tables.study import Study
+from compare.records.study import Study
 
 PREFIX = "tu-"
 COLUMNS = ("encoder", "arm", "setting", "a", "b", "level", "alike")

@@ -11,10 +11,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compare.figures.drawing import FAINT, GRID, INK, PAPER, WIDTH, colours, percent
+from compare.records.study import Study
 from compare.statistics.decisions import FloatArray
 from compare.statistics.pairs import complete_pairs
 from compare.tables.arms import FAILURE
-from compare.tables.study import Study
 from dermssl.scores.plots import plain_frame
 
 ROW, LETTER = 0.26, 0.08  # inches: a line, a letter of a name

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from compare.tables.data_sets import labelled_set
-from compare.tables.study import Study
+from compare.records.data_sets import labelled_set
+from compare.records.study import Study
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.scores.plots import thumbnail
 

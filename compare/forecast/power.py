@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from compare.records.study import Study, read_study
 from compare.statistics.paired import Components, components, lesion_sums, paired_gap
 from compare.statistics.pairs import complete_pairs
 from compare.statistics.resolution import Design, half_width, resolvable_difference
 from compare.statistics.smyth import expected_freedom
 from compare.study.config import StudyConfig
 from compare.study.plan import Task
-from compare.tables.study import Study, read_study
 from dermssl.data.sources import labelled_source
 from dermssl.errors import UserError
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from compare.page.blocks import Table, enumerated, single_group_table
 from compare.page.table_columns import report_table
-from compare.tables.study import Study
+from compare.records.study import Study
 
 LONG = 16  # contrasts that are read one by one
 FEW = 6  # pairs that a sentence can name

@@ -9,7 +9,7 @@ import pandas as pd
 
 from compare.figures.pictures import MASKS, kept_masks, photograph_paths, read_photograph, web_picture
 from compare.page.blocks import fraction_label, points
-from compare.tables.study import Cell, Study
+from compare.records.study import Cell, Study
 from dermssl.appearance.outlines import svg_outline
 
 SPREAD = 5  # images from the worst over the median to the best

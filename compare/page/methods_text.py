@@ -7,7 +7,7 @@ import pandas as pd
 from compare.page.blocks import enumerated, points
 from compare.page.borrowed import borrows
 from compare.page.pooled import setting_noun
-from compare.tables.study import Study
+from compare.records.study import Study
 from dermssl.wording import counted
 
 PAIRED = (

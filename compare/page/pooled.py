@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from compare.page.blocks import enumerated, fraction_label, points
-from compare.tables.study import Study
+from compare.records.study import Study
 from dermssl.wording import counted
 
 NOUNS = {"lr": "learning rate", "image_size": "image size", "label_fraction": "label fraction"}

@@ -11,7 +11,8 @@ import pandas as pd
 
 from compare.page.blocks import enumerated, p_value, points
 from compare.page.pooled import cells_in_words
-from compare.tables.study import Study, run_result
+from compare.records.run_files import run_result
+from compare.records.study import Study
 from dermssl.wording import counted
 
 ASKED = {

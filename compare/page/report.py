@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment
 
-from compare.figures.drawing import colours
+from compare.figures.drawing import SvgDrawing, colours
 from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.pictures import web_picture
 from compare.figures.strip import strip
@@ -19,8 +19,9 @@ from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
 from compare.page.pooled import average_in_words, pooled_over
 from compare.page.sections import Findings, sections
+from compare.records.kept import kept_on
+from compare.records.study import Study, read_study
 from compare.tables.all_tables import all_tables
-from compare.tables.study import Study, read_study
 from dermssl.data.images import read_rgb
 from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
@@ -44,6 +45,34 @@ class Report:
     tables: Path
 
 
+@dataclass(frozen=True)
+class StudyReport:
+    """All that a report says, before it is written anywhere."""
+
+    context: dict[str, object]
+    """What the templates fill in."""
+    tables: dict[str, pd.DataFrame]
+    drawings: dict[str, SvgDrawing]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its numbers."""
+        return str(self.context["sentence"])
+
+    @property
+    def markdown(self) -> str:
+        """The report in Markdown."""
+        return _markdown(self.context)
+
+
+def study_report(study: Study) -> StudyReport:
+    """The report of a study, complete or not."""
+    tables = all_tables(study, DRAWS)
+    short_study, short_tables = with_short_encoder_names(study, tables)
+    drawings = report_figures.drawings(short_study, short_tables)
+    return StudyReport(_context(short_study, short_tables, drawings), tables, drawings)
+
+
 def write_report(study_folder: Path) -> Report:
     """Write report.html, report.md and tables/*.csv from what a study folder holds, complete or not.
 
@@ -52,29 +81,26 @@ def write_report(study_folder: Path) -> Report:
     Raises:
         UserError: If the folder holds no study, or its scores name an image twice.
     """
-    study = read_study(study_folder)
-    tables = all_tables(study, DRAWS)
-    context = _context(study, tables)
-    for name, table in tables.items():
+    report = study_report(read_study(study_folder))
+    for name, table in report.tables.items():
         write_text(study_folder / "tables" / f"{name}.csv", table.to_csv(index=False))
     style, script = ((PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
-    page = filled_page(_templates(), "report.html.j2", context, style=style, scripts={"report": script})
+    page = filled_page(_templates(), "report.html.j2", report.context, style=style, scripts={"report": script})
     write_text(study_folder / "report.html", page)
-    write_text(study_folder / "report.md", _markdown(context))
+    write_text(study_folder / "report.md", report.markdown)
     return Report(
-        sentence=str(context["sentence"]),
-        verdict=_verdict(tables["contrasts"]),
+        sentence=report.sentence,
+        verdict=_verdict(report.tables["contrasts"]),
         page=study_folder / "report.html",
         markdown=study_folder / "report.md",
         tables=study_folder / "tables",
     )
 
 
-def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]:
+def _context(study: Study, tables: dict[str, pd.DataFrame], drawings: dict[str, SvgDrawing]) -> dict[str, object]:
     """All that the templates fill in."""
-    study, tables = with_short_encoder_names(study, tables)
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
-    findings = Findings(study, tables, report_figures.drawings(study, tables), bool(sheets), bool(maps))
+    findings = Findings(study, tables, drawings, bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
     tint = colours(study.levels("arm"))
     return {
@@ -86,7 +112,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "strip": None if lacking else strip(contrasts.iloc[0], study.margin),
         "meaning": _meaning(study, contrasts),
         "pooled_over": "" if lacking else pooled_over(study, contrasts.iloc[0]),
-        "provenance": prose.provenance(study, tables["arms"], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        "provenance": prose.provenance(study, tables["arms"], _date(study)),
         "warnings": prose.warnings(study),
         "failures": bool((study.plan["state"] == "failed").any()),
         "scored": bool(len(tables["arms"])),
@@ -100,6 +126,11 @@ def _context(study: Study, tables: dict[str, pd.DataFrame]) -> dict[str, object]
         "software": software(study),
         "source": (study.folder / "study.yaml").read_text(encoding="utf-8"),
     }
+
+
+def _date(study: Study) -> str:
+    """When this was concluded: now, or when it was kept."""
+    return kept_on(study) if study.kept else datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _meaning(study: Study, contrasts: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from io import StringIO
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,10 +16,11 @@ from compare.figures.heat_map import heat_map
 from compare.figures.rank_diagram import critical_difference_diagram
 from compare.page.blocks import enumerated
 from compare.page.forest import forest, subgroup_forest
+from compare.records.run_files import run_text
+from compare.records.study import Study
 from compare.study.factors import level, phrase
 from compare.tables.arms import FAILURE
 from compare.tables.factor_tables import arm_ranks
-from compare.tables.study import Study
 
 Tables = dict[str, pd.DataFrame]
 AVERAGED = ("method", "label_fraction", "fold", "seed")
@@ -73,8 +74,8 @@ def loss_tables(study: Study) -> Tables:
     shared, runs = runs["folder"].duplicated(keep=False), runs.drop_duplicates("folder")
     foldless = runs["name"].str.replace(FOLD, "", regex=True)
     names = foldless.where(shared[runs.index] & ~foldless.duplicated(keep=False), runs["name"])
-    paths = {name: Path(folder) / "metrics.csv" for name, folder in zip(names, runs["folder"], strict=True)}
-    read = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file() and path.stat().st_size}
+    texts = {name: run_text(folder, "metrics.csv") for name, folder in zip(names, runs["folder"], strict=True)}
+    read = {name: pd.read_csv(StringIO(text)) for name, text in texts.items() if text}
     return {name: metrics for name, metrics in read.items() if "loss" in metrics and metrics["loss"].notna().any()}
 
 

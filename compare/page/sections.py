@@ -14,7 +14,7 @@ from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left
 from compare.page.prose import why_nothing
 from compare.page.report_figures import loss_tables
 from compare.page.table_columns import report_table, whole_number
-from compare.tables.study import Study
+from compare.records.study import Study
 from dermssl.wording import counted
 
 Block = Table | FigureBlock | str

@@ -24,8 +24,8 @@ from compare.page.blocks import (
     word_column,
 )
 from compare.page.captions import CAPTIONS
+from compare.records.study import Study
 from compare.tables.arms import FAILURE
-from compare.tables.study import Study
 from dermssl.wording import counted
 
 SPOKEN = {"lr": "learning rate", "label_fraction": "label fraction", "image_size": "image size"}
@@ -129,8 +129,9 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "probe_ranks": [
         word_column("probe", "Probe", names=PROBE), word_column("measure", "Measure", names=PROBE),
-        word_column("decoder", "Decoder", names=PROBE), number_column("label_fraction", "Labels", fraction_label),
-        number_column("encoders", "Encoders"), number_column("rho", "Rank correlation", hundredths),
+        word_column("detail", "Settings"), word_column("decoder", "Decoder", names=PROBE),
+        number_column("label_fraction", "Labels", fraction_label), number_column("encoders", "Encoders"),
+        number_column("rho", "Rank correlation", hundredths),
     ],
     "costs": [
         word_column("stage", "Stage"), word_column("arm", "Arm"), number_column("runs", "Runs"),

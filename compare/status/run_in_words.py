@@ -10,8 +10,7 @@ import pandas as pd
 
 from compare.estimates.kinds import default_options
 from compare.estimates.timings import METRICS
-from compare.tables.run_files import run_environment, run_options
-from compare.tables.study import run_result
+from compare.records.run_files import run_environment, run_options, run_result
 from compare.text import WIDTH, sparkline, text_table, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import plain_value

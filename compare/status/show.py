@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compare.estimates.timings import size_mb
+from compare.records.run_files import run_options
 from compare.status.at_work import command_at, place_of, runs_at_work
 from compare.status.run_folders import folder_at_work, unfinished_runs
 from compare.status.run_in_words import run_in_words, stage_of
 from compare.status.status import NO_REASON, Row, rows_of
 from compare.study.config import StudyConfig
-from compare.tables.run_files import run_options
 from compare.text import last_line, megabytes, wrapped
 from dermssl.errors import UserError, first_ten
 from dermssl.flags import spelling_hint

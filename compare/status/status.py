@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from compare.records.run_files import result_number, run_result
 from compare.status.at_work import CommandState, RunAtWork, command_at, place_of, runs_at_work, with_jobs
 from compare.status.run_folders import training_progress
 from compare.study.factors import FACTORS, NUMBERS, arm_label
 from compare.study.plan import STAGES
-from compare.tables.run_files import result_number
-from compare.tables.study import run_result
 from compare.text import last_line, text_table, wrapped
 from dermssl import flags
 from dermssl.errors import NEW_PICTURE, UserError

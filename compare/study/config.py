@@ -158,6 +158,8 @@ class ExecutionConfig:
     """With `clean`: remove without asking."""
     changed: bool = False
     """With `clean`: remove finished runs whose files were changed as well."""
+    kept: Path = Path("results")
+    """With `keep`: folder in which the study gets a folder of its scores and facts, without weights and pictures."""
     once: bool = False
     """With `status`: print once, in place of a table that follows the study."""
     sbatch: tuple[str, ...] = ()
@@ -185,7 +187,7 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
     ELSEWHERE: ClassVar[frozenset[str]] = frozenset({
         "out", "runs", "data", "masks", "lesion_value", "unlabelled",
         "executor", "address", "jobs", "threads", "per_gpu", "memory", "budget",
-        "trust", "timed", "yes", "changed", "once", "sbatch",
+        "trust", "timed", "yes", "changed", "kept", "once", "sbatch",
     })  # fmt: skip
 
     name: str = "study"

@@ -1,26 +1,29 @@
 """Every table of a study, by name. All that the report prints comes from them."""
 
+from collections.abc import Iterator, Mapping
 from math import nan
 from typing import cast
 
 import pandas as pd
 
+from compare.records.data_sets import DataSets, data_sets
+from compare.records.kept import kept_tables
+from compare.records.run_files import run_result, with_numbers
+from compare.records.study import Study
 from compare.tables.arms import ARMS, FAILURE, arm_table
 from compare.tables.claims import claims_facts, claims_table
 from compare.tables.contrasts import CONTRASTS, contrast_table
 from compare.tables.cost_table import cost_table
 from compare.tables.data_card import data_card, leak_pair_table, leak_table
-from compare.tables.data_sets import data_sets
 from compare.tables.deviations import deviation_table
 from compare.tables.factor_tables import arm_rank_table, effect_tables
 from compare.tables.fairness import fairness_table
 from compare.tables.lineage import lineage_table
 from compare.tables.padding_study import padding_table
 from compare.tables.ranks import rank_table, weights_of
-from compare.tables.run_files import with_numbers
 from compare.tables.search_tables import search_table, trial_table
-from compare.tables.study import Study, run_result
 from compare.tables.subgroups import subgroup_arm_table, subgroup_table
+from compare.text import last_line
 
 __all__ = ["ARMS", "CONTRASTS", "FAILURE", "all_tables", "arm_table", "contrast_table", "probe_table", "run_table"]
 
@@ -34,10 +37,10 @@ def all_tables(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
         study: Complete or not.
         draws: Of the bootstrap, in those tables that have intervals.
     """
-    probes = probe_table(study)
-    factors, levels = effect_tables(study, draws)
     sets = data_sets(study)
-    return {
+    facts = kept_tables(study) if study.kept else fact_tables(study, sets)
+    factors, levels = effect_tables(study, draws)
+    scored = {
         "contrasts": contrast_table(study, draws),
         "arms": arm_table(study, draws),
         "arm_ranks": arm_rank_table(study),
@@ -45,6 +48,15 @@ def all_tables(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
         "levels": levels,
         "subgroups": subgroup_table(study, draws, sets),
         "subgroup_arms": subgroup_arm_table(study, draws, sets),
+        "claims_reloaded": claims_table(study),
+    }
+    return scored | facts
+
+
+def fact_tables(study: Study, sets: DataSets) -> dict[str, pd.DataFrame]:
+    """The tables of what the folders of runs and images say."""
+    probes = probe_table(study)
+    return {
         "padding": padding_table(study),
         "search": search_table(study),
         "trials": trial_table(study),
@@ -58,15 +70,14 @@ def all_tables(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
         "data_card": data_card(study, sets),
         "leaks": leak_table(study),
         "leak_pairs": leak_pair_table(study),
-        "claims_reloaded": claims_table(study),
         "claims_facts": claims_facts(study),
     }
 
 
 def run_table(study: Study) -> pd.DataFrame:
     """The plan with each run's own mean IoU, and the last line of each error."""
-    last = [error.strip().splitlines()[-1].strip() if error.strip() else "" for error in study.plan["error"]]
-    return with_numbers(study.plan, {"jaccard": "jaccard"}).assign(error=last)
+    reasons = [last_line(error, "") for error in study.plan["error"]]
+    return with_numbers(study.plan, {"jaccard": "jaccard"}).assign(error=reasons)
 
 
 def probe_table(study: Study) -> pd.DataFrame:
@@ -77,10 +88,7 @@ def probe_table(study: Study) -> pd.DataFrame:
     runs, rows = study.runs("probe"), []
     for _, run in runs.assign(arm=weights_of(study, runs)).iterrows():
         result = run_result(run["folder"])
-        for probe, measure in (("knn", "balanced_accuracy"), ("linear", "balanced_accuracy"), ("dense", "jaccard")):
-            measures = cast("dict[str, float] | None", result.get(probe))
-            if not measures or measures.get(measure) is None:
-                continue
+        for probe, measure, measures in measurements(result):
             detail = ", ".join(
                 f"{key} = {measures[key]:.0f}" for key in ("k", "n_train") if measures.get(key) is not None
             )
@@ -88,3 +96,13 @@ def probe_table(study: Study) -> pd.DataFrame:
             named = {"run": run["name"], "arm": run["arm"], "encoder": run["encoder"], "probe": probe}
             rows.append({**named, "measure": measure, "value": measures[measure], **numbers, "detail": detail})
     return pd.DataFrame(rows, columns=PROBES)
+
+
+def measurements(result: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Probe, measure and numbers of each measurement in a probe's result.json; the dense probe has several sizes."""
+    dense = cast("dict[str, dict[str, float]]", result.get("dense_by_images") or {})
+    of_probes = [("knn", "balanced_accuracy", result.get("knn")), ("linear", "balanced_accuracy", result.get("linear"))]
+    of_probes += [("dense", "jaccard", numbers) for numbers in dense.values() or [result.get("dense")]]
+    for probe, measure, numbers in of_probes:
+        if isinstance(numbers, Mapping) and numbers.get(measure) is not None:
+            yield probe, measure, dict(numbers)

@@ -5,11 +5,11 @@ from math import nan
 import numpy as np
 import pandas as pd
 
+from compare.records.run_files import finished_runs, with_numbers
+from compare.records.study import Cell, Study
 from compare.statistics.aggregate import interquartile_mean
 from compare.statistics.decisions import FloatArray, hierarchical_bootstrap
 from compare.statistics.pairs import complete_pairs
-from compare.tables.run_files import finished_runs, with_numbers
-from compare.tables.study import Cell, Study
 
 FAILURE = 0.65  # a Jaccard below this counts as 0 in the ISIC 2018 challenge, and here as a failed image
 

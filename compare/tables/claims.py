@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from compare.records.study import Study
 from compare.statistics.decisions import FloatArray
 from compare.statistics.pairs import complete_pairs
-from compare.tables.study import Study
 
 FACTS = ["algorithm", "arm", "cases", "mean", "standard_deviation", "correlation", "false_claim"]
 

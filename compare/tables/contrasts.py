@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from compare.records.study import Cell, Study
 from compare.statistics.aggregate import probability_of_improvement
 from compare.statistics.decisions import (
     Bootstrap,
@@ -24,7 +25,6 @@ from compare.statistics.paired import Components, components, lesion_sums, paire
 from compare.statistics.pairs import Pairs, complete_pairs
 from compare.statistics.resolution import resolvable_difference
 from compare.statistics.smyth import CORRELATIONS, correlation_weights, moderated
-from compare.tables.study import Cell, Study
 
 CONTRASTS = [
     "a", "b", "setting", "label_fraction", "pooled", "family", "cells", "difference", "low", "high", "low90",

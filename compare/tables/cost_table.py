@@ -4,10 +4,10 @@ from math import nan
 
 import pandas as pd
 
+from compare.records.run_files import with_numbers
+from compare.records.study import Study
 from compare.tables.arms import median
 from compare.tables.ranks import weights_of
-from compare.tables.run_files import with_numbers
-from compare.tables.study import Study
 
 COSTS = [
     "stage", "arm", "runs", "failed", "attempts", "median_seconds", "total_seconds", "images_per_second", "memory_mb",

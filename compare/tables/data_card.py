@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from compare.tables.data_sets import DataSets, data_sets, encoder_files
-from compare.tables.run_files import finished_runs, run_options
-from compare.tables.study import Study, run_result
+from compare.records.data_sets import DataSets, data_sets, encoder_files
+from compare.records.run_files import finished_runs, run_options, run_result
+from compare.records.study import Study
 from dermssl.data.manifest import Manifest
 from dermssl.splits.config import SPLIT_OPTIONS
 from dermssl.splits.drawn import together

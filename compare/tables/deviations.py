@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from compare.records.data_sets import DataSets, data_sets
+from compare.records.run_files import finished_runs, run_environment, run_options, run_result
+from compare.records.study import Study
 from compare.statistics.pairs import complete_pairs
 from compare.tables.data_card import leak_table
-from compare.tables.data_sets import DataSets, data_sets
-from compare.tables.run_files import finished_runs, run_environment, run_options
-from compare.tables.study import Study, run_result
 from dermssl.errors import SHOWN, first_ten
 from dermssl.runs.seal import broken
 from dermssl.wording import counted

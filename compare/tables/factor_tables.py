@@ -6,6 +6,7 @@ from math import factorial, nan
 import numpy as np
 import pandas as pd
 
+from compare.records.study import Study
 from compare.statistics.critical_difference import CriticalDifference, critical_difference
 from compare.statistics.decisions import FloatArray
 from compare.statistics.factor_effects import EFFECTS, FACTORS, effect_weights, factor_effects, levels_of
@@ -13,7 +14,6 @@ from compare.statistics.pairs import complete_pairs
 from compare.study.factors import level
 from compare.tables.contrasts import run_means
 from compare.tables.ranks import weights_of
-from compare.tables.study import Study
 
 ARM_RANKS = ["arm", "mean_rank", "wins", "score", "cells", "friedman_p", "distance", "alike"]
 

@@ -6,11 +6,11 @@ from typing import NamedTuple, cast
 
 import pandas as pd
 
-from compare.tables.data_sets import encoder_files
+from compare.records.data_sets import encoder_files
+from compare.records.run_files import finished_runs, run_environment, run_options, run_result
+from compare.records.study import Study
 from compare.tables.deviations import versions_of
-from compare.tables.run_files import finished_runs, run_environment, run_options
 from compare.tables.search_tables import search_table
-from compare.tables.study import Study, run_result
 from dermssl.weights.encoder_file import read_card
 from finetune.options.config import FinetuneConfig
 

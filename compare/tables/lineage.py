@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from compare.records.run_files import finished_runs, run_result
+from compare.records.study import Study
 from compare.tables.ranks import weights_of
-from compare.tables.run_files import finished_runs
-from compare.tables.study import Study, run_result
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import EncoderCard, read_card
 

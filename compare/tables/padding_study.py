@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from compare.records.run_files import finished_runs, run_options, with_numbers
+from compare.records.study import Study
 from compare.tables.arms import FAILURE, median
-from compare.tables.run_files import finished_runs, run_options, with_numbers
-from compare.tables.study import Study
 
 PADDING = ["padding", "arm", "runs", "images", "jaccard", "invented", "of_lesion", "filled", "failure_rate"]
 COUNTED = {

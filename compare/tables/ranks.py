@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from compare.records.study import Study, row_labels
 from compare.study.factors import arm_label
-from compare.tables.study import Study, row_labels
 
 FEWEST = 3  # encoders: two are always in order or in reverse
-RANKS = ["probe", "measure", "decoder", "label_fraction", "encoders", "rho"]
+RANKS = ["probe", "measure", "detail", "decoder", "label_fraction", "encoders", "rho"]
 
 
 def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
@@ -26,15 +26,16 @@ def rank_table(study: Study, probes: pd.DataFrame) -> pd.DataFrame:
         probes: `compare.tables.all_tables.probe_table` of it.
 
     Returns:
-        A row per probe and cell of decoder and label fraction, nan where fewer than three encoders can be ranked or
-        all of them are level; and a row with decoder 'all' and label fraction nan, the mean of rho over the cells
-        that have one.
+        A row per probe with its settings and cell of decoder and label fraction, nan where fewer than three encoders
+        can be ranked or all of them are level; and a row with decoder 'all' and label fraction nan, the mean of rho
+        over the cells that have one.
     """
     scores = study.scores.assign(arm=weights_of(study, study.scores))
     ends = scores.groupby(["decoder", "label_fraction", "arm", "encoder"])["jaccard"].mean()
     rows = []
-    for key, part in probes.groupby(["probe", "measure"], sort=False):
-        named = dict(zip(("probe", "measure"), cast(tuple[str, str], key), strict=True))
+    kinds = ["probe", "measure", "detail"]
+    for key, part in probes.groupby(kinds, sort=False):
+        named = dict(zip(kinds, cast(tuple[str, str, str], key), strict=True))
         cells = in_cells(ends, part.set_index(["arm", "encoder"])["value"])
         if len(cells):
             mean, most = cells["rho"].mean(), cells["encoders"].max()  # a mean of those that are not nan

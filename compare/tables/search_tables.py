@@ -5,8 +5,8 @@ from typing import cast
 
 import pandas as pd
 
-from compare.tables.run_files import finished_runs
-from compare.tables.study import Study, run_result
+from compare.records.run_files import finished_runs, run_result
+from compare.records.study import Study
 
 SEARCH = [
     "arm", "setting", "label_fraction", "fold", "strategy", "trials", "seeds", "lowest", "highest", "best_lr",

@@ -9,11 +9,12 @@ from math import nan
 import numpy as np
 import pandas as pd
 
+from compare.records.data_sets import DataSets, labelled_set
+from compare.records.kept import kept_groups
+from compare.records.study import Study
 from compare.statistics.decisions import FloatArray, Interval, hierarchical_bootstrap
 from compare.statistics.pairs import BoolArray, Pairs, complete_pairs
 from compare.tables.arms import FAILURE
-from compare.tables.data_sets import DataSets, labelled_set
-from compare.tables.study import Study
 from dermssl.appearance import covariates, hair
 from dermssl.appearance.per_image import appearance
 from dermssl.appearance.skin_tone import TONES, tone_of
@@ -79,6 +80,8 @@ def subgroups_of(study: Study, sets: DataSets | None = None) -> pd.DataFrame:
         where their folder is gone, and what divides nothing is left out.
     """
     images = study.lesions.index
+    if study.kept:
+        return kept_groups(study).loc[images]
     manifest = sets.labelled if sets else labelled_set(study)
     columns = {}
     if manifest is not None:

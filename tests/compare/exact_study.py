@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from compare.tables.study import Study, read_study
+from compare.records.study import Study, read_study
 
 Runs = Mapping[tuple[str, str, float, int], Sequence[float]]  # init, decoder, label fraction, seed -> IoU of images
 

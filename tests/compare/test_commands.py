@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import compare.figures.best_run
-import compare.tables.study
+import compare.records.study
 from compare.command_line import COMMANDS
 from compare.commands import DEEDS, next_look
 from compare.study.config import StudyConfig
@@ -24,12 +24,12 @@ def test_every_command_that_help_names_does_something() -> None:
     ],
 )
 def test_after_a_study_its_best_run_is_next(out: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.tables.study, "read_study", lambda folder: folder)
+    monkeypatch.setattr(compare.records.study, "read_study", lambda folder: folder)
     monkeypatch.setattr(compare.figures.best_run, "best_run", lambda _: pd.Series({"id": "a1b2c3d4e5"}))
     assert next_look(Path("report.html"), StudyConfig(out=out)) == command
 
 
 def test_after_a_study_without_scores_its_report_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.tables.study, "read_study", lambda folder: folder)
+    monkeypatch.setattr(compare.records.study, "read_study", lambda folder: folder)
     monkeypatch.setattr(compare.figures.best_run, "best_run", lambda _: None)
     assert next_look(Path("study/report.html"), StudyConfig()) == "open study/report.html"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from faults.tally import OUT
 
-from compare.publish import fill_between_markers
+from compare.publish.documents import fill_between_markers
 
 COLUMNS = ["kind", "tried", "right", "refused", "wrong", "seed", "commit", "machine"]
 HERE = Path(__file__).parent

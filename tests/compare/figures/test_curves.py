@@ -10,8 +10,8 @@ from drawn_study import Design, draw_study
 from compare.figures.curves import factor_curves, label_efficiency, loss_curves
 from compare.figures.drawing import INK, colours, spare_colours
 from compare.page.report_figures import curve_rows, figure, loss_tables
+from compare.records.study import read_study
 from compare.tables.all_tables import arm_table
-from compare.tables.study import read_study
 
 
 def test_curves_go_through_the_means_in_the_order_of_the_factor() -> None:

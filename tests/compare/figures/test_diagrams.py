@@ -14,10 +14,10 @@ from compare.figures.failures import failure_dots, seed_failures
 from compare.figures.rank_diagram import critical_difference_diagram
 from compare.page.report_figures import drawings, figure
 from compare.page.sections import Findings, sections
+from compare.records.study import Study, read_study
 from compare.statistics.critical_difference import CriticalDifference, critical_difference
 from compare.tables.all_tables import all_tables, arm_table
 from compare.tables.factor_tables import arm_rank_table
-from compare.tables.study import Study, read_study
 
 NAMES = [f"ssl (method_{i})" for i in range(12)]
 PLAIN = Design(probes=False, pretrained=False, images=40)

@@ -18,8 +18,8 @@ from compare.page import report
 from compare.page.contrast_rows import LONG
 from compare.page.forest import forest, subgroup_forest
 from compare.page.report_figures import drawings, run_rows, shown_factors
+from compare.records.study import read_study
 from compare.tables.all_tables import all_tables
-from compare.tables.study import read_study
 
 
 def line(value: str = "#0072b2") -> SvgDrawing:

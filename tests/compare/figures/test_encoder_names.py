@@ -7,7 +7,7 @@ import pandas as pd
 from drawn_study import ENCODER, Design, draw_study
 
 from compare.figures.encoder_names import with_short_encoder_names
-from compare.tables.study import Study, read_study
+from compare.records.study import Study, read_study
 
 DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), probes=False, pretrained=False, images=8)
 

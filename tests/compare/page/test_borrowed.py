@@ -7,8 +7,8 @@ import pytest
 from drawn_study import Design, draw_study
 
 from compare.page.borrowed import borrows, without_borrowing
+from compare.records.study import Study, read_study
 from compare.tables.contrasts import contrast_table
-from compare.tables.study import Study, read_study
 
 FEW = {"images": 24, "probes": False, "pretrained": False, "masks": False}
 

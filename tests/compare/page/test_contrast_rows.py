@@ -9,8 +9,8 @@ import pytest
 from drawn_study import Design, draw_study
 
 from compare.page.contrast_rows import LONG, contrast_tables, leading_rows, left_out, readable_contrasts
+from compare.records.study import Study, read_study
 from compare.tables.all_tables import contrast_table
-from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")

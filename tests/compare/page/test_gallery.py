@@ -13,7 +13,7 @@ from compare.figures.best_run import best_run, segmentations
 from compare.figures.pictures import photograph_paths
 from compare.page import report
 from compare.page.gallery import gallery
-from compare.tables.study import Study, read_study
+from compare.records.study import Study, read_study
 
 SMALL = {"decoder": ("unet",), "label_fraction": (1.0,), "probes": False, "pretrained": False}
 

@@ -8,8 +8,8 @@ import pytest
 from drawn_study import Design, draw_study
 
 from compare.page.pooled import average_in_words, cells_in_words, pooled_over
+from compare.records.study import Study, read_study
 from compare.tables.all_tables import contrast_table
-from compare.tables.study import Study, read_study
 
 PLAIN = {"probes": False, "pretrained": False, "images": 8, "init": ("ssl", "imagenet")}
 

@@ -14,9 +14,9 @@ from drawn_study import Design, draw_study
 from compare.page import report
 from compare.page.blocks import points
 from compare.page.report import Report, write_report
+from compare.records.study import read_study
 from compare.statistics.decisions import holm
 from compare.tables.all_tables import contrast_table
-from compare.tables.study import read_study
 from dermssl import files
 from dermssl.errors import UserError
 

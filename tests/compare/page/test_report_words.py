@@ -14,8 +14,8 @@ from drawn_study import Design, draw_study
 from compare.page import prose, report
 from compare.page.methods_text import methods
 from compare.page.report import write_report
+from compare.records.study import read_study
 from compare.tables.all_tables import contrast_table
-from compare.tables.study import read_study
 
 
 @pytest.fixture(autouse=True, scope="module")

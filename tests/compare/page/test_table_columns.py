@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from compare.page.table_columns import COLUMNS
+from compare.records.study import read_study
 from compare.tables.all_tables import all_tables
-from compare.tables.study import read_study
 
 
 class Recorder(dict[str, Any]):

@@ -9,11 +9,11 @@ import pytest
 from drawn_study import Design, draw_study
 from exact_study import exact_study
 
+from compare.records.study import Study, read_study
 from compare.tables.all_tables import all_tables, run_table
 from compare.tables.arms import ARMS, arm_table
 from compare.tables.contrasts import CONTRASTS, contrast_table, run_means
 from compare.tables.search_tables import search_table
-from compare.tables.study import Study, read_study
 from compare.tables.subgroups import subgroup_arm_table, subgroup_table
 
 EVERYTHING = frozenset((i, "unet", 1.0, s) for i in ("ssl", "imagenet", "random") for s in (0, 1))

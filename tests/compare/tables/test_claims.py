@@ -5,8 +5,8 @@ import pytest
 from exact_study import exact_study
 from scipy import stats
 
+from compare.records.study import read_study
 from compare.tables.claims import FACTS, algorithm, claims_facts, claims_table, false_claim
-from compare.tables.study import read_study
 
 
 def test_the_file_has_a_row_a_case_and_a_column_an_algorithm(whole_study: Path) -> None:

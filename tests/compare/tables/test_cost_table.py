@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from drawn_study import Design, draw_study
 
+from compare.records.study import Study, read_study
 from compare.tables.cost_table import COSTS, cost_table
-from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from drawn_study import CLEAN, Design, draw_study, write_run
 
+from compare.records.data_sets import data_sets
+from compare.records.study import Study, read_study
 from compare.tables.data_card import CARD, LEAKS, PAIRS, data_card, leak_pair_table, leak_table
-from compare.tables.data_sets import data_sets
-from compare.tables.study import Study, read_study
 
 DESIGN = Design(pictures=True, decoder=("unet",), label_fraction=(1.0,), images=60)
 

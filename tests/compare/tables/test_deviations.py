@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from drawn_study import CLEAN, ENVIRONMENT, Design, draw_study, write_run
 
+from compare.records.study import Study, read_study
 from compare.tables.deviations import DEVIATIONS, deviation_table
-from compare.tables.study import Study, read_study
 
 HISTORY = (("extended", "3 runs that it did not have"), ("retried", "a run: killed"), ("finished", "9 runs"))
 FAILED = frozenset({("ssl", "unet", 1.0, 0)})

@@ -7,8 +7,8 @@ import pytest
 from drawn_study import Design, draw_study
 from exact_study import Runs, exact_study
 
+from compare.records.study import Study, read_study
 from compare.tables.factor_tables import ARM_RANKS, arm_rank_table, effect_tables, separable_factors
-from compare.tables.study import Study, read_study
 
 EFFECTS = {"ssl": 0.04, "imagenet": 0.0, "random": -0.04, "unet": 0.01, "fpn": -0.01, 0.1: -0.1, 1.0: 0.1}
 INITS, DECODERS, FRACTIONS = ("ssl", "imagenet", "random"), ("unet", "fpn"), (0.1, 1.0)

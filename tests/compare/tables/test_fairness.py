@@ -5,9 +5,9 @@ import pytest
 import yaml
 from drawn_study import Design, draw_study
 
+from compare.records.study import Study, read_study
 from compare.tables.fairness import FAIRNESS, fairness_table
 from compare.tables.search_tables import SEARCH, TRIALS, search_table, trial_table
-from compare.tables.study import Study, read_study
 
 DESIGN = Design(decoder=("unet",), label_fraction=(1.0,), images=20, searched=True)
 ROWS = [

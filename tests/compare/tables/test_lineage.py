@@ -5,8 +5,8 @@ import pytest
 import torch
 from drawn_study import Design, draw_study, sha256_of
 
+from compare.records.study import Study, read_study
 from compare.tables.lineage import LINEAGE, ancestry, lineage_table
-from compare.tables.study import Study, read_study
 from dermssl.weights.encoder_file import EncoderCard, read_card, write_encoder_file
 
 CARD = EncoderCard(encoder="resnet18", method="simclr", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), parent="imagenet")

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from drawn_study import Design, draw_study
 
+from compare.records.study import Study, read_study
 from compare.tables.padding_study import PADDING, padding_table
-from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")

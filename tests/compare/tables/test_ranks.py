@@ -7,9 +7,9 @@ import pytest
 from drawn_study import Design, draw_study
 from scipy.stats import spearmanr
 
+from compare.records.study import Study, read_study
 from compare.tables.all_tables import probe_table
 from compare.tables.ranks import RANKS, rank_table, spearman
-from compare.tables.study import Study, read_study
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def probes_that_say(values: dict[str, float]) -> pd.DataFrame:
     """A probe of every arm on the drawn study's encoder."""
     rows = [
-        {"arm": arm, "encoder": "tu-tf_efficientnet_lite0", "probe": "dense", "measure": "jaccard", "value": value}
+        {
+            "arm": arm,
+            "encoder": "tu-tf_efficientnet_lite0",
+            "probe": "dense",
+            "measure": "jaccard",
+            "detail": "",
+            "value": value,
+        }
         for arm, value in values.items()
     ]
     return pd.DataFrame(rows)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from drawn_study import Design, draw_study
 
-from compare.tables.study import Study, read_study
+from compare.records.study import Study, read_study
 from compare.tables.subgroups import SIZES, presence, subgroup_arm_table, subgroup_table, subgroups_of, thirds
 
 DESIGN = Design(pictures=True, label_fraction=(1.0,), images=60, probes=False, pretrained=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from compare.tables.study import row_labels
+from compare.records.study import row_labels
 
 
 def test_a_combination_that_rows_share_is_named_once_and_every_row_gets_its_own() -> None:

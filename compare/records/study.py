@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from compare.records.pixel_counts import scores_from_counts
+from compare.records.run_files import KEPT_RUNS, is_kept
 from compare.statistics.decisions import FloatArray
 from compare.study.factors import FACTORS, NUMBERS, OPTIONAL, PLAN_COLUMNS, arm_label, level, phrase
 from dermssl import flags
@@ -42,6 +44,11 @@ class Study:
     def name(self) -> str:
         """What the study calls itself, else its folder's name."""
         return str(self.options.get("name") or self.folder.resolve().name)
+
+    @property
+    def kept(self) -> bool:
+        """Whether this is what was kept of a study, whose run folders are elsewhere or gone."""
+        return is_kept(self.folder)
 
     @property
     def margin(self) -> float:
@@ -148,6 +155,9 @@ def read_study(folder: Path) -> Study:
         raise UserError(f"{folder}: no study here (looked for study.yaml); run `python -m compare` first")
     options = flags.read_options(path)
     plan, scores = _read_plan(folder / "plan.csv"), _read_scores(folder / "scores.parquet")
+    if is_kept(folder):
+        plan["folder"] = [str(folder / KEPT_RUNS / name) if name else "" for name in plan["folder"]]
+        scores = scores_from_counts(scores)
     tuned = pd.concat([plan[plan["stage"] == "finetune"], scores])
     environment = folder / "environment.json"
     return Study(
@@ -157,12 +167,6 @@ def read_study(folder: Path) -> Study:
         scores=_refuse_duplicates(_labelled(scores, tuned, options), folder / "scores.parquet"),
         environment=json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else {},
     )
-
-
-def run_result(run_folder: str) -> dict[str, object]:
-    """A run's result.json; empty where the run has not got that far."""
-    path = Path(run_folder) / "result.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if run_folder and path.is_file() else {}
 
 
 def _read_plan(path: Path) -> pd.DataFrame:

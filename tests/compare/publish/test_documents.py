@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.publish import fill_between_markers
+from compare.publish.documents import fill_between_markers
 from dermssl.errors import UserError
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare.tables.run_files import finished_runs, run_options
-from compare.tables.study import Study
+from compare.records.run_files import finished_runs, run_options
+from compare.records.study import Study
 from dermssl.data.config import Reading
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import LABELLED, SYNTHETIC_LABELLED, is_data_set
@@ -43,6 +43,8 @@ def data_sets(study: Study) -> DataSets:
 
 def labelled_set(study: Study) -> Manifest | None:
     """The images that the study trains on and scores, if all that were scored are there."""
+    if study.kept:  # whose facts of images were kept as they were
+        return None
     first = next(iter(finished_runs(study.runs("finetune"))["folder"]), "")
     declared = study.options.get("data") or run_options(first).get("data")
     usual = (LABELLED, SYNTHETIC_LABELLED) if len(study.scores) else ()  # where it lies when nobody says
