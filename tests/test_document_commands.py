@@ -79,7 +79,8 @@ def parse(module: str, *words: str) -> object:
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own
     assert known or not any(word.startswith("-") for word in words), f"nobody knows the options of {module}"
-    return (ROOT / f"{module.replace('.', '/')}.py").stat()
+    place = ROOT / module.replace(".", "/")
+    return next(path for path in (place.with_suffix(".py"), place / "__main__.py") if path.is_file())
 
 
 def parse_dermssl(command: str, *words: str) -> object:
