@@ -61,8 +61,8 @@ def keep_study(study: Study, tables: Tables, groups: pd.DataFrame, place: Path) 
     environment = {key: value for key, value in study.environment.items() if key not in PLACES}
     write_json(place / "environment.json", environment)
     plan = pd.read_csv(study.folder / "plan.csv", dtype=str, keep_default_na=False)
-    names, reasons = ([Path(folder).name for folder in plan["folder"]], [last_line(error, "") for error in plan["error"]])
-    plan = plan.assign(folder=names, host="", error=reasons)
+    reasons = [last_line(error, "") for error in plan["error"]]
+    plan = plan.assign(folder=[Path(folder).name for folder in plan["folder"]], host="", error=reasons)
     write_text(place / "plan.csv", plan.to_csv(index=False))
     write_parquet(place / "scores.parquet", counts_of_scores(study.scores)[["run", *FACTORS, *COUNTED]], index=False)
     write_parquet(place / "images.parquet", groups.reset_index(names="image_id"), index=False)
