@@ -69,10 +69,10 @@ class LocalExecutor:
     def has_room(self, task: Task) -> bool:
         """Whether a slot is free, and so is the memory that the task is likely to hold."""
         busy = [slot for slot in self._slots if slot.task is not None]
-        if not busy:
-            return True
+        if not busy or len(busy) == self.slots:  # to ask what runs hold takes the system up to a tenth of a second
+            return not busy
         yet_to_come = sum(max(0.0, self.expected.get(slot.task.id, 0.0) - slot.held()) for slot in busy if slot.task)
-        return len(busy) < self.slots and self.expected.get(task.id, 0.0) <= free_memory() - yet_to_come
+        return self.expected.get(task.id, 0.0) <= free_memory() - yet_to_come
 
     def start(self, task: Task) -> None:
         """Gives the task to a free slot."""

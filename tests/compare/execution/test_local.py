@@ -254,3 +254,16 @@ def test_a_worker_leaves_ctrl_c_to_its_parent() -> None:
     assert process.is_alive()
     process.kill()
     process.join()
+
+
+def test_nobody_asks_what_runs_hold_while_no_place_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system takes up to a tenth of a second to tell, and the run that is asked about waits meanwhile."""
+
+    def told(_: object) -> float:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(local, "memory_of", told)
+    executor = LocalExecutor(2)
+    for number, slot in enumerate(executor._slots):
+        slot.task = counting(tmp_path, number)
+    assert not executor.has_room(counting(tmp_path, 2))
