@@ -14,6 +14,8 @@ from dermssl.splits.leaks import Verdict, guard, leaking_pairs
 from dermssl.splits.official import split_of
 from pretrain.config import PretrainConfig
 
+MASKED = 400  # labelled images that the doctor looks at: more than it needs where each is a lesion of its own
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -26,6 +28,16 @@ class Pool:
     """Held-out images of the very set that is trained on."""
     split: Split | None = None
     """Of the labelled images, whose held-out part is not trained on."""
+    labels: Manifest | None = None
+    """The labelled images, where they are others than those to train on."""
+
+    @property
+    def masked(self) -> Manifest | None:
+        """Labelled images beside those to train on that are not held out, at most MASKED; None where there are none."""
+        if self.labels is None or self.split is None:
+            return None
+        usable = set(self.labels.table.loc[self.labels.table["problem"] == "", "image_id"])
+        return self.labels.take(sorted([image for image in self.split.train if image in usable][:MASKED]))
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -66,7 +78,8 @@ def pool_of(everything: Manifest, source: ImageSource, config: PretrainConfig) -
     candidates = without_images(everything, own_ids)
     leaks = leaking_pairs(candidates.table, candidates.root, held_out)
     verdict = guard(leaks, len(held_out), config.on_leak, str(source.folder))
-    return Pool(at_most_limit(without_images(candidates, set(verdict.dropped)), config), verdict, len(own_ids), split)
+    manifest = at_most_limit(without_images(candidates, set(verdict.dropped)), config)
+    return Pool(manifest, verdict, len(own_ids), split, None if same else labels)
 
 
 def protected(everything: Manifest, source: ImageSource, config: PretrainConfig) -> Path | None:

@@ -12,7 +12,7 @@ from pytorch_lightning import seed_everything
 
 from dermssl import flags
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
-from dermssl.data.pixel_cache import cached_images
+from dermssl.data.pixel_cache import PixelCache, cached_images
 from dermssl.data.sources import draw_if_absent, unlabelled_source
 from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
@@ -41,7 +41,7 @@ from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look
 from pretrain.methods.method import Method
-from pretrain.pool import pool_of
+from pretrain.pool import Pool, pool_of
 from pretrain.views.batches import Views, view_loader
 
 
@@ -122,7 +122,11 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(f"training: {config.method}, {length}, precision {precision}, {threads}")
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
-        look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed)
+        masked = masked_pictures_of(pool, config) if config.look_every else None
+        if masked is not None:
+            pictures = counted(len(masked[1]), "picture")
+            work.say(f"doctor: its dense probe takes {pictures} with masks of {masked[1].place}, none of them held out")
+        look = Look(start, training_pixels, manifest, views.unseen, config.image_size, config.seed, masked)
         doctor = Doctor(config, progress, work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         spending = Spending()
@@ -216,6 +220,15 @@ def method_of(config: PretrainConfig, start: Start, steps: int) -> Method:
         synced(module)
     channels_last(module)
     return module
+
+
+def masked_pictures_of(pool: Pool, config: PretrainConfig) -> tuple[PixelCache, Manifest] | None:
+    """Labelled pictures for the doctor's dense probe, none of them held out; None where those trained on have masks."""
+    manifest = None if pool.manifest.has_masks else pool.masked
+    if manifest is None:
+        return None
+    with first_alone():
+        return cached_images(manifest, config.cache_size), manifest
 
 
 def remedies_of_divergence(config: PretrainConfig, precision: str) -> str:

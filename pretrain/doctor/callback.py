@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from pretrain.config import PretrainConfig
 from pretrain.doctor.diagnoses import Course, Diagnosis, diagnose
 from pretrain.doctor.looks import (
     Look,
-    dense_probe,
+    dense_change,
+    dense_scores,
     features_of_views,
     pair_losses,
     shared_companions,
@@ -48,6 +50,7 @@ class Doctor(Callback):
     ) -> None:
         self.config, self.progress, self.say, self.look = config, progress, say, look
         self.start: dict[str, float] = {}
+        self.first_dense: list[float] = []  # the dense probe's IoU of each picture before the first step
         self.reported: list[str] = []
         self.last: dict[str, float] = {}
         self.verdict = ""
@@ -56,12 +59,14 @@ class Doctor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The signs that later ones are compared with, and the diagnoses that were reported already."""
-        return {"start": dict(self.start), "last": dict(self.last), "said": list(self.reported)}
+        return {
+            "start": dict(self.start), "last": dict(self.last), "said": list(self.reported), "dense": self.first_dense,
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from a checkpoint."""
         self.start, self.last = dict(state_dict["start"]), dict(state_dict["last"])
-        self.reported = list(state_dict["said"])
+        self.reported, self.first_dense = list(state_dict["said"]), list(state_dict.get("dense", []))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks once before the first step, to have something to compare with."""
@@ -125,9 +130,19 @@ class Doctor(Callback):
             signs |= shared_companions(method, pairs)
         if rank() == 0:
             with untouched(method):
-                for measure in (features_of_views, vote_of_neighbours, dense_probe):
+                for measure in (features_of_views, vote_of_neighbours, self.dense_probe):
                     signs |= measure(self.look, method.device)
         return signs
+
+    def dense_probe(self, look: Look, device: torch.device) -> dict[str, float]:
+        """Mean IoU of the dense probe and how it has moved since the first look; nothing where masks are few."""
+        scores = dense_scores(look, device)
+        if scores is None:
+            return {}
+        first = np.array(self.first_dense)
+        self.first_dense = self.first_dense or scores.tolist()
+        moved = dense_change(scores, first) if len(first) == len(scores) > 1 else {}
+        return {"dense_iou": float(scores.mean())} | moved
 
     def report(self, diagnoses: Sequence[Diagnosis], device: torch.device) -> None:
         """Says each diagnosis once; all processes stop, or none."""

@@ -25,6 +25,7 @@ CONSTANT = 0.1  # share of views of one colour; a crop inside a vignette is one 
 TIED = 1e-6  # distance of a slow copy, as a share of the network's length: the rounding of float32
 GAIN = 0.05  # by which pairs lower the loss of strangers, as a share of it
 HOT = 1.0  # the highest temperature of any recipe (MoCo v3)
+WORSE, SURE = 0.005, 2.0  # IoU that the dense probe has lost, and standard errors of that, at the end of the training
 SHARED = (
     0.9  # share of a query's companions in BatchNorm that its key has too; 1 without shuffling, near 1 / groups with it
 )
@@ -167,6 +168,23 @@ def tied_copy(course: Course) -> Iterator[Diagnosis]:
         yield Diagnosis("frozen teacher", "the slow copy has not moved since the last look", remedy)
 
 
+def lost_places(course: Course) -> Iterator[Diagnosis]:
+    """Features of places that have become worse than those that the training began with, which a decoder lives on."""
+    change, error = course.now.get("dense_change", 0.0), course.now.get("dense_error", math.inf)
+    if course.done >= 1 and change < -max(WORSE, SURE * error):
+        now, method = course.now.get("dense_iou", math.nan), course.config.method
+        others = "densecl" if method != "densecl" else "decoder"
+        yield Diagnosis(
+            "worse dense features",
+            f"a linear map from the feature maps segments with IoU {now:.3f}, and did with {now - change:.3f} before "
+            f"the first step ({100 * change:+.1f} points, standard error {100 * error:.1f})",
+            f"for segmentation --init {course.config.init} is the better start as it is; --method {others} learns "
+            f"places, and a lower --lr (it is {course.config.lr:g}) moves the weights less",
+            fatal=False,
+        )
+
+
 RULES: list[Callable[[Course], Iterator[Diagnosis]]] = [
     constant_images, identical_views, divergence, collapse, dimensional_collapse, hot_temperature, leak, tied_copy,
+    lost_places,
 ]  # fmt: skip

@@ -26,11 +26,12 @@ from pretrain.methods.method import Method
 from pretrain.views.batch import Batch
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 PAIRS = 256  # images whose views are looked at; RankMe of N rows is at most N
 LABELLED = 2000  # images that neighbours are looked for among
 NEIGHBOURS = 20
-FITTED, SCORED = 50, 100  # pictures with masks
+FITTED, SCORED = 50, 300  # pictures with masks
 AT_ONCE = 64  # pictures that go through the encoder together
 EXCHANGED = 4  # images that are exchanged to see who moves
 STILL = 1e-6  # how far a unit row's coordinates move: what the same numbers in the same order give twice
@@ -47,6 +48,8 @@ class Look:
         draw: Two views of each image of these rows, the same ones at every call.
         image_size: Side that pictures are brought to, pixels.
         seed: Seed of the choice of images.
+        masked: Pixels and table of other images, which have masks and are not held out, for the dense probe; without
+            them it takes those that are trained on.
     """
 
     start: Start
@@ -55,14 +58,15 @@ class Look:
     draw: Callable[[Rows], Batch]
     image_size: int
     seed: int
+    masked: tuple[PixelCache, Manifest] | None = None
 
     def rows(self, count: int) -> Rows:
         """So many images, or all there are, drawn by the seed."""
         return np.random.default_rng([self.seed, 0xD0C]).permutation(len(self.manifest))[:count]
 
-    def by_lesion(self) -> Rows:
+    def by_lesion(self, manifest: Manifest) -> Rows:
         """All images, those of a lesion side by side, lesions in an order drawn by the seed."""
-        names, lesion = np.unique(self.manifest.table["lesion_id"].to_numpy(str), return_inverse=True)
+        names, lesion = np.unique(manifest.table["lesion_id"].to_numpy(str), return_inverse=True)
         place = np.random.default_rng([self.seed, 0x1E5]).permutation(len(names))
         return np.argsort(place[lesion], kind="stable")
 
@@ -90,7 +94,7 @@ def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
     Classes that do not lie on both sides are left out.
     """
     labels = look.manifest.table["label"].to_numpy(str)
-    rows = np.array([row for row in look.by_lesion() if labels[row]], np.int64)[:LABELLED]
+    rows = np.array([row for row in look.by_lesion(look.manifest) if labels[row]], np.int64)[:LABELLED]
     lesions = look.manifest.table["lesion_id"].to_numpy(str)[rows]
     cut = first_of_lesion(lesions, len(rows) * 2 // 3)
     shared = sorted(set(labels[rows[:cut]]) & set(labels[rows[cut:]]))
@@ -107,25 +111,31 @@ def vote_of_neighbours(look: Look, device: torch.device) -> dict[str, float]:
     return {"knn_accuracy": float(np.mean([hits[truth == name].mean() for name in range(len(shared))]))}
 
 
-def dense_probe(look: Look, device: torch.device) -> dict[str, float]:
-    """IoU per image at native size of a ridge on feature maps, fitted on 50 pictures; nothing where masks are few.
+def dense_scores(look: Look, device: torch.device) -> Floats | None:
+    """IoU of each picture at native size under a ridge on feature maps, fitted on 50 others; None where masks are few.
 
     The pictures that it is scored on are those of other lesions; the encoder may have seen them, without their masks.
     """
-    pictures = dense_pictures(look)
+    pixels, manifest = look.masked or (look.pictures, look.manifest)
+    pictures = dense_pictures(look, manifest)
     if pictures.refusal:
-        return {}
+        return None
     encoder = FrozenEncoder(look.start, look.image_size, AT_ONCE, device)
-    table = probe_dense(encoder, look.pictures, pictures, [len(pictures.train)])
-    return {"dense_iou": float(table["jaccard"].mean())}
+    return probe_dense(encoder, pixels, pictures, [len(pictures.train)])["jaccard"].to_numpy(float)
 
 
-def dense_pictures(look: Look) -> MaskedPictures:
-    """Up to 50 pictures to fit on, at most half of them all, and up to 100 of other lesions to score."""
-    ids = look.manifest.table["image_id"].to_numpy(str)[look.by_lesion()].tolist()
-    whole = masked_pictures(look.manifest, ids, [])
+def dense_pictures(look: Look, manifest: Manifest) -> MaskedPictures:
+    """Up to 50 pictures to fit on, at most half of them all, and up to 300 of other lesions to score."""
+    ids = manifest.table["image_id"].to_numpy(str)[look.by_lesion(manifest)].tolist()
+    whole = masked_pictures(manifest, ids, [])
     cut = first_of_lesion(whole.lesions(whole.train), min(FITTED, len(whole.train) // 2))
-    return MaskedPictures(look.manifest, whole.train[:cut], whole.train[cut : cut + SCORED])
+    return MaskedPictures(manifest, whole.train[:cut], whole.train[cut : cut + SCORED])
+
+
+def dense_change(scores: Floats, first: Floats) -> dict[str, float]:
+    """How far the dense probe has moved from its first scores of the same pictures, and that mean's standard error."""
+    change = scores - first
+    return {"dense_change": float(change.mean()), "dense_error": float(change.std(ddof=1) / len(change) ** 0.5)}
 
 
 def first_of_lesion(lesions: Sequence[str] | NDArray[np.str_], place: int) -> int:

@@ -46,6 +46,32 @@ def test_a_bad_sign_gives_its_diagnosis_alone(name: str, signs: dict[str, float]
     assert names(WELL | signs) == [name]
 
 
+WORSE = WELL | {"dense_iou": 0.7, "dense_change": -0.02, "dense_error": 0.004}
+
+
+@pytest.mark.parametrize(
+    ("signs", "done", "told"),
+    [
+        (WORSE, 1.0, ["worse dense features"]),
+        (WORSE, 0.5, []),  # features may dip on their way
+        (WORSE | {"dense_error": 0.02}, 1.0, []),  # chance moves them as far
+        (WORSE | {"dense_change": -0.004, "dense_error": 0.0001}, 1.0, []),  # sure, and of no weight
+        (WORSE | {"dense_change": 0.02}, 1.0, []),
+        ({name: sign for name, sign in WORSE.items() if name != "dense_error"}, 1.0, []),
+    ],
+)
+def test_features_of_places_that_became_worse_are_told_at_the_end(signs: Signs, done: float, told: list[str]) -> None:
+    assert names(signs, done=done) == told
+
+
+def test_worse_features_of_places_name_what_was_lost_and_another_method() -> None:
+    [diagnosis] = diagnose(Course(SimCLRConfig(), START, START, WORSE, 1.0))
+    assert "0.700, and did with 0.720" in diagnosis.evidence
+    assert "-2.0 points" in diagnosis.evidence
+    assert "--method densecl" in diagnosis.remedy
+    assert not diagnosis.fatal
+
+
 def test_a_high_temperature_is_named_where_pairs_and_strangers_have_one_loss() -> None:
     flat = WELL | {"pair_loss": 4.99, "stranger_loss": 5.0}
     assert names(flat, SimCLRConfig(temperature=10)) == ["temperature too high"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from pretrain.doctor.looks import (
     Look,
     Rows,
     batch_of_pairs,
+    dense_change,
     dense_pictures,
-    dense_probe,
+    dense_scores,
     features_of_views,
     first_of_lesion,
     pair_losses,
@@ -78,17 +80,40 @@ def test_views_of_one_colour_each_lie_together_and_apart_from_others(look: Calla
 
 
 def test_a_mask_that_is_a_matter_of_colour_is_found_by_the_dense_probe(look: Callable[..., Look]) -> None:
-    assert dense_probe(look(), torch.device("cpu"))["dense_iou"] > 0.8
+    scores = dense_scores(look(), torch.device("cpu"))
+    assert scores is not None
+    assert scores.mean() > 0.8
+
+
+def test_other_pictures_with_masks_are_taken_where_there_are_some(look: Callable[..., Look]) -> None:
+    masked = look()
+    bare = replace(masked.manifest, table=masked.manifest.table.assign(mask_path=""))
+    assert dense_scores(replace(masked, manifest=bare), torch.device("cpu")) is None
+    here = replace(masked, manifest=bare, masked=(masked.pictures, masked.manifest))
+    ours, theirs = dense_scores(here, torch.device("cpu")), dense_scores(masked, torch.device("cpu"))
+    assert ours is not None
+    assert theirs is not None
+    assert np.array_equal(ours, theirs)
+
+
+def test_a_change_of_the_dense_probe_is_paired() -> None:
+    first = np.array([0.2, 0.5, 0.9, 0.6])
+    moved = dense_change(first - 0.1, first)
+    assert moved["dense_change"] == pytest.approx(-0.1)
+    assert moved["dense_error"] == pytest.approx(0, abs=1e-12)
+    apart = np.array([0.1, -0.3, 0.0, 0.2])
+    assert dense_change(first + apart, first)["dense_error"] == pytest.approx(np.std(apart, ddof=1) / 2)
 
 
 def test_without_masks_or_classes_neither_probe_gives_a_score(look: Callable[..., Look]) -> None:
     here = look(masks=False)
-    assert dense_probe(here, torch.device("cpu")) == {}
+    assert dense_scores(here, torch.device("cpu")) is None
     assert vote_of_neighbours(here, torch.device("cpu")) == {}
 
 
 def test_pictures_that_score_show_no_lesion_that_was_fitted_on(look: Callable[..., Look]) -> None:
-    pictures = dense_pictures(look())
+    here = look()
+    pictures = dense_pictures(here, here.manifest)
     assert len(pictures.train) == len(pictures.val) == 12
     assert not set(pictures.lesions(pictures.train)) & set(pictures.lesions(pictures.val))
 
