@@ -63,6 +63,8 @@ class PretrainConfig(SplitConfig):
     """How --lr grows with the batch: lr x sqrt(batch_size), lr x batch_size / 256 (linear), or lr as it is (none)."""
     weight_decay: float = 1e-6
     """Decay of the weights at each step; not applied to biases and normalisation."""
+    l2_sp: float = 0.0
+    """Pull of the encoder towards the weights of --init, per step lr x l2_sp of the way back (L2-SP, decoupled); try 1 to 10."""  # noqa: E501
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """float32, or bf16 where that is safe; auto times a few steps and takes the quicker (log.txt tells which)."""
     save_every: int = 0
@@ -121,7 +123,7 @@ class PretrainConfig(SplitConfig):
         sides(self, "image_size", least=32, why="the stride of the last stage")
         sides(self, "cache_size")
         at_least(self, 1, "epochs", "limit")
-        at_least(self, 0, "weight_decay", "save_every", "look_every")
+        at_least(self, 0, "weight_decay", "l2_sp", "save_every", "look_every")
         whole_seeds(self, "seed")
         processes(self, "workers", "threads")
         above_zero(self, "lr")

@@ -42,6 +42,7 @@ from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look
 from pretrain.methods.method import Method
 from pretrain.pool import Pool, pool_of
+from pretrain.pull import PullToStart
 from pretrain.views.batches import Views, view_loader
 
 
@@ -120,6 +121,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         length = f"{counted(config.epochs, 'epoch')} of {counted(steps_an_epoch, 'step')}"
         threads = f"{counted(torch.get_num_threads(), 'thread')} on {device.type}{together}"
         work.say(f"training: {config.method}, {length}, precision {precision}, {threads}")
+        pull = PullToStart(start.encoder, config.l2_sp)
         module = method_of(config, start, steps)
         progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
         masked = masked_pictures_of(pool, config) if config.look_every else None
@@ -135,7 +137,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             loader,
             steps=steps,
             precision=precision,
-            callbacks=[CountedRandomness(config.seed), doctor, progress, spending, checkpoints],
+            callbacks=[CountedRandomness(config.seed), pull, doctor, progress, spending, checkpoints],
             resume=newest,
             smaller=config.SMALLER,
             slower=remedies_of_divergence(config, precision),

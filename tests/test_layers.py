@@ -18,7 +18,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     "pretrain": (
         ["dermssl"],
         [
-            "config", "recipes", "dense_recipes", "known_methods", "pool", "views", "methods", "doctor", "run",
+            "config", "recipes", "dense_recipes", "known_methods", "pool", "pull", "views", "methods", "doctor", "run",
             "__main__",
         ],
     ),

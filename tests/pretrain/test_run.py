@@ -315,6 +315,17 @@ def test_a_queue_survives_a_resume(photographs: Path, tmp_path: Path, monkeypatc
     assert found["oldest"] == STEPS * 4 % 10
 
 
+def test_a_resumed_run_is_pulled_to_where_the_whole_one_began(photographs: Path, tmp_path: Path) -> None:
+    config = options("simclr", tmp_path, photographs, epochs=2, l2_sp=50.0)
+    free, whole = (run(again(config, tmp_path / name, l2_sp=pull)) for name, pull in (("free", 0.0), ("whole", 50.0)))
+    folder = stop(config, step=STEPS + 1)
+    assert_same_end(run(again(config, tmp_path, resume=folder)).parent, whole.parent)
+    start = start_from(config.init, config.encoder, config.seed).encoder.state_dict()
+    far, near = (sum(float((t - start[n]).square().sum()) for n, t in read_encoder_file(file)[1].items()
+                     if "running" not in n and "num_batches" not in n) for file in (free, whole))  # fmt: skip
+    assert near < far
+
+
 def test_a_resumed_run_keeps_the_precision_that_was_timed(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
