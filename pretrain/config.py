@@ -1,6 +1,7 @@
 """The options that every method of pretraining has; their own stand in pretrain/recipes.py and dense_recipes.py."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -22,6 +23,7 @@ class PretrainConfig(SplitConfig):
         "data", "protect", "init", "out", "checkpoints", "resume", "workers", "threads", "save_every", "look_every",
         "on_collapse",
     }  # fmt: skip
+    ADDED: ClassVar[Mapping[str, object]] = {"l2_sp": 0.0}
     MODULE: ClassVar[str] = ""  # of the method, as `pretrain.NAME:Class`; imported when it is run, for it needs torch
     SMALLER: ClassVar[str] = "--batch_size, --image_size"  # the options to lower where memory is short
 

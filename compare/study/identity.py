@@ -5,6 +5,7 @@ from pathlib import Path
 from dermssl.data.config import READING_OPTIONS
 from dermssl.files import short_hash
 from dermssl.flags import plain_value
+from dermssl.runs.folder import added_and_unused
 from finetune.options.config import FinetuneConfig
 
 PLACE = READING_OPTIONS | {"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"}
@@ -17,7 +18,8 @@ def run_identity(config: object) -> dict[str, object]:
     More than a run folder's own hash is made of: split options stand for the split, which is not drawn yet. Two names
     for equal work cost a second, when the second finds the first one's folder.
     """
-    options = {key: value for key, value in vars(config).items() if key not in PLACE}
+    silent = PLACE | added_and_unused(config)
+    options = {key: value for key, value in vars(config).items() if key not in silent}
     return {
         key: run_identity(value) if isinstance(value, FinetuneConfig) else file_identity(value)
         for key, value in options.items()

@@ -2,10 +2,12 @@ import math
 
 import pytest
 
+from compare.study.identity import run_identity
 from dermssl.flags import option_names, plain_options
+from dermssl.runs.folder import identity
 from pretrain.config import PretrainConfig
 from pretrain.dense_recipes import DecoderPretrainConfig
-from pretrain.known_methods import METHODS
+from pretrain.known_methods import METHODS, recipe_of
 from pretrain.recipes import MoCoConfig, SimCLRConfig, SimSiamConfig
 
 
@@ -87,3 +89,17 @@ def test_a_recipes_own_option_is_what_it_answers() -> None:
     ]
     for config, name, value in configs:
         assert getattr(config, name) == plain_options(config)[name] == value
+
+
+def test_an_option_that_was_added_names_a_run_only_where_it_is_used() -> None:
+    """A run of an earlier version is found as long as nobody asks for what that could not do."""
+    before = identity(SimCLRConfig(), SimCLRConfig.ELSEWHERE)
+    assert "l2_sp" not in before
+    assert identity(SimCLRConfig(l2_sp=2.0), SimCLRConfig.ELSEWHERE) == before | {"l2_sp": 2.0}
+    assert run_identity(SimCLRConfig(l2_sp=2.0)) == run_identity(SimCLRConfig()) | {"l2_sp": 2.0}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_that_were_added_have_the_value_that_changes_nothing_by_default(method: str) -> None:
+    config = recipe_of(method)()
+    assert {key: getattr(config, key) for key in config.ADDED} == dict(config.ADDED)
