@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods.byol import BYOL, normalised_mse
-from pretrain.methods.momentum import momentum_schedule
+from pretrain.methods.shared.momentum import momentum_schedule
 from pretrain.recipes import BYOLConfig
 from pretrain.views.batch import Batch
 
