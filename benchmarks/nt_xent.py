@@ -20,7 +20,7 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 
 from benchmarks.timing import alternate, conditions, one_core, refuse_options, table
-from pretrain.methods.shared.nt_xent import nt_xent
+from pretrain.methods.nt_xent import nt_xent
 
 ROUNDS, SIZES, WIDTH, TEMPERATURE = 5, (512, 1024, 2048, 4096, 8192, 16384), 128, 0.1
 

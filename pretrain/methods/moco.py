@@ -16,8 +16,8 @@ from dermssl.features.representation import spread
 from dermssl.parallel import gathered, own_rows, world
 from dermssl.weights.encoder import Start, feature_maps, feature_width
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.shared.momentum import follow, slow_copy
 from pretrain.recipes import MoCoConfig
+from pretrain.shared.momentum import follow, slow_copy
 from pretrain.views.batch import Batch
 
 

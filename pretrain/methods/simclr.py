@@ -15,9 +15,9 @@ from dermssl.features.representation import spread
 from dermssl.parallel import world
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method
-from pretrain.methods.shared.gradient_cache import cached_loss
-from pretrain.methods.shared.nt_xent import nt_xent
+from pretrain.methods.nt_xent import nt_xent
 from pretrain.recipes import SimCLRConfig
+from pretrain.shared.gradient_cache import cached_loss
 from pretrain.views.batch import Batch
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods import simclr
-from pretrain.methods.shared.nt_xent import nt_xent
+from pretrain.methods.nt_xent import nt_xent
 from pretrain.methods.simclr import SimCLR, first_and_second, micro_batches
 from pretrain.recipes import SimCLRConfig
 from pretrain.views.batch import Batch

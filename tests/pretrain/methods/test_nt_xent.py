@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain.methods.shared import nt_xent as module
-from pretrain.methods.shared.nt_xent import nt_xent
+from pretrain.methods import nt_xent as module
+from pretrain.methods.nt_xent import nt_xent
 
 
 def draw(count: int, dim: int, seed: int) -> Tensor:

@@ -1,1 +1,0 @@
-"""What several methods are made of: slow copies, a loss, a cache of gradients."""
