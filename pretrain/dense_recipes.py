@@ -26,6 +26,29 @@ class DenseCLConfig(MoCoConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeConConfig(DenseCLConfig):
+    """DeCon (Quetin, Ghosh and Maleki 2025, https://arxiv.org/abs/2503.17526): DenseCL on an encoder and its decoder.
+
+    Encoder and decoder are trained together, and the file carries both.
+    """
+
+    MODULE: ClassVar[str] = "pretrain.methods.decon:DeCon"
+    SMALLER: ClassVar[str] = f"{PretrainConfig.SMALLER}, --decoder_grid"
+    method: Literal["decon"] = "decon"  # type: ignore[assignment]
+    decoder: Literal["unet", "fpn"] = "unet"
+    """The decoder of segmentation-models-pytorch that is trained with the encoder."""
+    encoder_share: float = 0.5
+    """Weight of the encoder's loss; the rest is the decoder's. At 1 the decoder learns nothing, and the encoder what DenseCL teaches."""  # noqa: E501
+    decoder_grid: int = 14
+    """Places on a side that the decoder's map is averaged to before they are compared: more tell finer things apart, and memory grows with the square."""  # noqa: E501
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above_zero(self, "decoder_grid")
+        share(self, "encoder_share", interval="[0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VICRegLConfig(VICRegConfig):
     """VICRegL (Bardes, Ponce and LeCun 2022, https://arxiv.org/abs/2210.01571): VICReg and the same between places."""
 

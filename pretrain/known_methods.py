@@ -3,7 +3,7 @@
 from pkgutil import resolve_name
 
 from pretrain.config import PretrainConfig
-from pretrain.dense_recipes import DecoderPretrainConfig, DenseCLConfig, VICRegLConfig
+from pretrain.dense_recipes import DecoderPretrainConfig, DeConConfig, DenseCLConfig, VICRegLConfig
 from pretrain.recipes import (
     BarlowTwinsConfig,
     BYOLConfig,
@@ -30,6 +30,7 @@ METHODS: dict[str, type[PretrainConfig] | str] = {
     "densecl": DenseCLConfig,
     "vicregl": VICRegLConfig,
     "decoder": DecoderPretrainConfig,
+    "decon": DeConConfig,
 }
 
 

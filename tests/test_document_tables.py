@@ -77,7 +77,7 @@ def test_the_tables_of_the_statistics_name_every_column() -> None:
 TITLES = {
     "simclr": "SimCLR", "moco": "MoCo v2", "mocov3": "MoCo v3", "byol": "BYOL", "simsiam": "SimSiam",
     "barlow_twins": "Barlow Twins", "vicreg": "VICReg", "dino": "DINO", "swav": "SwAV", "densecl": "DenseCL",
-    "vicregl": "VICRegL", "decoder": "Decoder",
+    "vicregl": "VICRegL", "decoder": "Decoder", "decon": "DeCon",
 }  # fmt: skip
 
 

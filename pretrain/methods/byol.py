@@ -12,8 +12,8 @@ from torch import Tensor
 from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.recipes import BYOLConfig
+from pretrain.shared.momentum import follow, momentum_schedule, slow_copy
 from pretrain.views.batch import Batch
 
 

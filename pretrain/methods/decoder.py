@@ -16,6 +16,7 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import own_rows, summed, world
 from dermssl.weights.encoder import Start
+from pretrain.config import PretrainConfig
 from pretrain.dense_recipes import DecoderPretrainConfig
 from pretrain.methods.method import Method, with_autocast_off
 from pretrain.views.batch import Batch
@@ -91,12 +92,7 @@ class Decoder(Method):
 
     def __init__(self, start: Start, config: DecoderPretrainConfig, steps: int) -> None:
         super().__init__(start, config, steps)
-        stride = int(self.encoder.output_stride)  # type: ignore[arg-type]
-        if config.decoder == "fpn" and config.image_size % stride:
-            raise UserError(
-                f"--image_size {config.image_size}: with --decoder fpn it must be a multiple of {stride}, "
-                f"the stride of the encoder's last stage; take {config.image_size // stride * stride}"
-            )
+        refuse_side_of_fpn(start, config)
         self.decoder, width = build_decoder(start.card.encoder, config.decoder)
         self.head = nn.Sequential(
             nn.Conv2d(width, config.projection_dim, 1),
@@ -133,8 +129,23 @@ class Decoder(Method):
         return torch.stack([points, counterparts]), inside(counterparts) & inside(pictured)
 
     def decoder_tensors(self) -> dict[str, Tensor]:
-        """The decoder's tensors under the names that they have in smp's whole network, `decoder.` in front."""
-        return {f"decoder.{name}": tensor for name, tensor in self.decoder.state_dict().items()}
+        """The decoder's."""
+        return named_as_decoder(self.decoder)
+
+
+def refuse_side_of_fpn(start: Start, config: PretrainConfig) -> None:
+    """Stops where an FPN would add maps of which one is not exactly half of the other."""
+    stride = int(start.encoder.output_stride)  # type: ignore[arg-type]
+    if config.decoder == "fpn" and config.image_size % stride:
+        raise UserError(
+            f"--image_size {config.image_size}: with --decoder fpn it must be a multiple of {stride}, "
+            f"the stride of the encoder's last stage; take {config.image_size // stride * stride}"
+        )
+
+
+def named_as_decoder(decoder: nn.Module) -> dict[str, Tensor]:
+    """A decoder's tensors under the names that they have in smp's whole network, `decoder.` in front."""
+    return {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
 
 
 def build_decoder(encoder: str, name: str) -> tuple[nn.Module, int]:

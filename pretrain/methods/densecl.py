@@ -14,7 +14,7 @@ from dermssl.weights.encoder import Start, feature_width
 from pretrain.dense_recipes import DenseCLConfig
 from pretrain.methods.method import with_autocast_off
 from pretrain.methods.moco import KeyQueue, MoCo, info_nce
-from pretrain.methods.momentum import slow_copy
+from pretrain.shared.momentum import slow_copy
 
 
 @with_autocast_off

@@ -14,9 +14,9 @@ from dermssl.features.representation import spread
 from dermssl.parallel import summed, world
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.methods.swav import crop_features, similarities, swapped_prediction
 from pretrain.recipes import DINOConfig
+from pretrain.shared.momentum import follow, momentum_schedule, slow_copy
 from pretrain.views.batch import Batch
 
 

@@ -16,8 +16,8 @@ from dermssl.features.representation import spread
 from dermssl.parallel import gathered, own_rows, world
 from dermssl.weights.encoder import Start, feature_maps, feature_width
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, slow_copy
 from pretrain.recipes import MoCoConfig
+from pretrain.shared.momentum import follow, slow_copy
 from pretrain.views.batch import Batch
 
 
@@ -119,7 +119,13 @@ class MoCo(Method):
 
     @torch.no_grad()
     def shuffled_key_maps(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps of the slow encoder, which moves first, for a share of all processes' shuffled images.
+        """Feature maps (B, C, h, w) of the slow encoder for the images of `shuffled_key_images`, and their order."""
+        images, order = self.shuffled_key_images(views)
+        return self.in_groups(self.key_encoder, images), order
+
+    @torch.no_grad()
+    def shuffled_key_images(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Moves the slow copies, and takes a share of all processes' shuffled images.
 
         The images change places over all processes, so that a key's companions in BatchNorm are not its query's.
 
@@ -127,15 +133,14 @@ class MoCo(Method):
             views: This process's second views, (B, 3, S, S) uint8, which cost a fourth of normalised ones to send.
 
         Returns:
-            Maps of as many images, (B, C, h, w), which may be others' images; and the order (world * B,) that puts
-            gathered rows back: row i of `gathered(rows)[order]` belongs to image i of the whole batch.
+            As many images, normalised, which may be others'; and the order (world * B,) that puts gathered rows back:
+            row i of `gathered(rows)[order]` belongs to image i of the whole batch.
         """
         for slow, fast in self.pairs():
             follow(slow, fast, self.config.momentum)
         everyone = gathered(views)  # (world * B, 3, S, S)
         shuffled = torch.randperm(len(everyone), device=views.device)  # the same on all processes
-        images = self.normalise(everyone[own_rows(shuffled)])
-        return self.in_groups(self.key_encoder, images), shuffled.argsort()
+        return self.normalise(everyone[own_rows(shuffled)]), shuffled.argsort()
 
     def pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Each slow copy and what it follows."""
@@ -153,10 +158,13 @@ class MoCo(Method):
         return torch.stack([queries, own_rows(self.keys_of(*self.shuffled_key_maps(views[1])))])
 
     def in_groups(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        """Last feature maps (B, C, h, w) of the images, a part of the batch at a time.
+        """Last feature maps (B, C, h, w) of the images, a part of the batch at a time."""
+        return torch.cat([feature_maps(encoder, part)[-1] for part in self.groups_of(images)])
 
-        BatchNorm's statistics would otherwise tell which batch a key is from, and so which key is the query's own (He
-        et al. 2020, section 3.3). The paper has a part per GPU; here all processes together have `norm_groups`.
+    def groups_of(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The parts of the batch that BatchNorm sees apart.
+
+        Its statistics would otherwise tell which batch a key is from, and so which key is the query's own (He et al.
+        2020, section 3.3). The paper has a part per GPU; here all processes together have `norm_groups`.
         """
-        parts = images.chunk(self.config.norm_groups // world())
-        return torch.cat([feature_maps(encoder, part)[-1] for part in parts])
+        return images.chunk(self.config.norm_groups // world())

@@ -13,8 +13,8 @@ from dermssl.features.representation import spread
 from dermssl.parallel import gathered, rank
 from dermssl.weights.encoder import Start, feature_width, pooled
 from pretrain.methods.method import Method, with_autocast_off
-from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
 from pretrain.recipes import MoCoV3Config
+from pretrain.shared.momentum import follow, momentum_schedule, slow_copy
 from pretrain.views.batch import Batch
 
 

@@ -14,10 +14,10 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import world
 from dermssl.weights.encoder import Start, feature_width, pooled
-from pretrain.methods.gradient_cache import cached_loss
 from pretrain.methods.method import Method
 from pretrain.methods.nt_xent import nt_xent
 from pretrain.recipes import SimCLRConfig
+from pretrain.shared.gradient_cache import cached_loss
 from pretrain.views.batch import Batch
 
 

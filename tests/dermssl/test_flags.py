@@ -243,7 +243,7 @@ def test_an_option_that_is_like_no_other_is_answered_with_all_of_them() -> None:
 
 
 def test_an_option_of_another_method_is_refused_with_its_owner(tmp_path: Path) -> None:
-    owners = "moco, swav, densecl"
+    owners = "moco, swav, densecl, decon"
     simclr = "python -m pretrain --method simclr"
     assert refusal("--queue_size", "8") == f"{simclr} has no option --queue_size; it belongs to --method {owners}"
     file = written(tmp_path, "method: simclr\nredundancy: 0.9")

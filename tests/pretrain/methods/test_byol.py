@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods.byol import BYOL, normalised_mse
-from pretrain.methods.momentum import momentum_schedule
 from pretrain.recipes import BYOLConfig
+from pretrain.shared.momentum import momentum_schedule
 from pretrain.views.batch import Batch
 
 Starts = Callable[..., Start]

@@ -11,7 +11,7 @@ from dermssl.weights.encoder import Start, feature_maps
 from pretrain.dense_recipes import DenseCLConfig
 from pretrain.methods.densecl import DenseCL, as_places, matched
 from pretrain.methods.moco import MoCo
-from pretrain.methods.momentum import follow
+from pretrain.shared.momentum import follow
 from pretrain.views.batch import Batch
 
 Starts = Callable[..., Start]

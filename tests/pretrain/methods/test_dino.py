@@ -11,9 +11,9 @@ from dermssl.features.representation import spread
 from dermssl.weights.encoder import Start, pooled
 from pretrain.methods.dino import DINO, DINOHead, clip_each, entropy, sharpened
 from pretrain.methods.method import Method
-from pretrain.methods.momentum import momentum_schedule
 from pretrain.methods.swav import crop_features, swapped_prediction
 from pretrain.recipes import DINOConfig
+from pretrain.shared.momentum import momentum_schedule
 from pretrain.views.batch import Batch
 
 Starts = Callable[..., Start]

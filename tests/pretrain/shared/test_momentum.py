@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain.methods.momentum import follow, momentum_schedule, slow_copy
+from pretrain.shared.momentum import follow, momentum_schedule, slow_copy
 
 
 def test_follow_moves_parameters_by_one_minus_momentum_and_leaves_buffers() -> None:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dermssl.weights.encoder import Start, pooled
-from pretrain.methods.gradient_cache import cached_loss
 from pretrain.methods.nt_xent import nt_xent
+from pretrain.shared.gradient_cache import cached_loss
 
 Starts = Callable[..., Start]
 

@@ -11,11 +11,11 @@ import pytest
 
 from dermssl.flags import parse_choice
 from dermssl.weights.encoder_file import read_card
-from pretrain import recipes
+from pretrain import known_methods
 from pretrain.methods.method import in_float32, with_autocast_off
 from pretrain.run import run
 
-TEXT = (Path(__file__).parents[3] / "docs" / "methods.md").read_text().partition("\n### Adding a method\n")[2]
+TEXT = (Path(__file__).parents[2] / "docs" / "methods.md").read_text().partition("\n### Adding a method\n")[2]
 FILE, LINE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[:2]
 
 
@@ -29,8 +29,8 @@ def methods(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     made = module_from_spec(spec)
     monkeypatch.setitem(sys.modules, module, made)
     exec(compile(FILE, f"{module}.py", "exec"), vars(made))
-    monkeypatch.setitem(recipes.METHODS, name, place)
-    return recipes.METHODS
+    monkeypatch.setitem(known_methods.METHODS, name, place)
+    return known_methods.METHODS
 
 
 def test_the_example_trains_from_its_flags_to_its_encoder_file(
