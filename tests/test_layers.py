@@ -18,8 +18,8 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     "pretrain": (
         ["dermssl"],
         [
-            "config", "recipes", "dense_recipes", "known_methods", "pool", "pull", "views", "shared", "methods", "doctor",
-            "run", "__main__",
+            "config", "recipes", "dense_recipes", "known_methods", "pool", "pull", "views", "shared", "methods",
+            "doctor", "run", "__main__",
         ],
     ),
     "finetune": (
