@@ -7,7 +7,7 @@ from dermssl import __version__
 
 MODULES = {
     "pretrain": "pretrain", "finetune": "finetune", "predict": "finetune.predict", "ensemble": "finetune.ensemble",
-    "preview": "finetune.preview", "probe": "probe", "compare": "compare",
+    "preview": "finetune.preview", "probe": "probe", "embed": "probe.embed", "compare": "compare",
 }  # fmt: skip
 USAGE = """usage: dermssl COMMAND [--help]
 
@@ -17,13 +17,15 @@ commands:
   predict, ensemble       write masks by one trained network, or by several
   preview                 show what augmentation makes of a data set
   probe                   measure an encoder's embeddings, and draw the map of them
+  embed                   write an encoder's features of every picture, to take along
   compare                 plan, run and conclude a study
   synthesize              draw dermoscopy-like images with masks
   download NAME           fetch a data set
   check DIR               look a data set over, and write a cleaned copy with --fix
   import, export FILE     take an encoder from, or hand it to, another library
 
-Each is `python -m` of the same name: the last four lines of `dermssl`, predict, ensemble and preview of `finetune`."""
+Each is `python -m` of the same name: the last four lines of `dermssl`, predict, ensemble and preview of `finetune`,
+embed of `probe`."""
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
 from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
+from probe.embed.config import EmbedConfig
 
 FILLED = {"METHOD": "simclr", "RUN": "run", "DIR": "dir", "FILE": "options.yaml", "NAME": "name"}
 
@@ -72,6 +73,8 @@ def parse(module: str, *words: str) -> object:
             return flags.parse(PreviewConfig, module, words)
         case "probe":
             return flags.parse(ProbeConfig, module, words)
+        case "probe.embed":
+            return flags.parse(EmbedConfig, module, words or ["--out=features.parquet"])
         case "compare":
             named = ["demo" if word.endswith("STUDY") else word for word in words]
             return parsed_command([word for word in named if word != "--help"])

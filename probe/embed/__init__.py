@@ -1,0 +1,1 @@
+"""An encoder's features of every picture as a file to take along."""
