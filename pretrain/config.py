@@ -115,6 +115,11 @@ class PretrainConfig(SplitConfig):
         return math.nan
 
     @property
+    def teacher(self) -> str:
+        """The frozen network that the encoder learns from, by its file or name; empty without one."""
+        return ""
+
+    @property
     def decoder(self) -> str:
         """The decoder that is trained with the encoder, under smp's name; empty without one."""
         return ""

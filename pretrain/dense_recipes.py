@@ -6,7 +6,7 @@ This file knows no torch, so that `--help` answers at once.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dermssl.bounds import above_zero, at_least, share
+from dermssl.bounds import above_zero, at_least, share, sides
 from pretrain.config import Optimiser, PretrainConfig, Scaling
 from pretrain.recipes import MoCoConfig, VICRegConfig
 
@@ -92,3 +92,29 @@ class DecoderPretrainConfig(PretrainConfig):
         super().__post_init__()
         above_zero(self, "temperature", "projection_dim")
         at_least(self, 2, "places", why="for a place needs a negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(PretrainConfig):
+    """Distillation of a frozen teacher's features (FitNets, Romero et al. 2015, https://arxiv.org/abs/1412.6550)."""
+
+    # A hash of the teacher's weights stands for its place and name.
+    ELSEWHERE: ClassVar[frozenset[str]] = PretrainConfig.ELSEWHERE | {"teacher"}
+    MODULE: ClassVar[str] = "pretrain.methods.distill:Distill"
+    SMALLER: ClassVar[str] = f"{PretrainConfig.SMALLER}, --teacher_size"
+    method: Literal["distill"] = "distill"
+    optimiser: Optimiser = "adamw"
+    lr: float = 1e-3
+    lr_scaling: Scaling = "none"
+    teacher: str = "tu-tf_efficientnet_lite2"
+    """Whose features are learned: an encoder file of pretrain, or a name as --encoder takes it, with its ImageNet weights. The default's are installed."""  # noqa: E501
+    teacher_size: int = 0
+    """Side of the view that the teacher sees, pixels; 0 is the view's own. A transformer needs a multiple of its patch."""  # noqa: E501
+    pooled_share: float = 0.5
+    """Weight of the distance between means over places; the rest is between places."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher_size:
+            sides(self, "teacher_size", least=32, why="the stride of the last stage, or 0 for the view's own size")
+        share(self, "pooled_share", interval="[0, 1]")

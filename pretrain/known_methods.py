@@ -3,7 +3,7 @@
 from pkgutil import resolve_name
 
 from pretrain.config import PretrainConfig
-from pretrain.dense_recipes import DecoderPretrainConfig, DeConConfig, DenseCLConfig, VICRegLConfig
+from pretrain.dense_recipes import DecoderPretrainConfig, DeConConfig, DenseCLConfig, DistillConfig, VICRegLConfig
 from pretrain.recipes import (
     BarlowTwinsConfig,
     BYOLConfig,
@@ -31,6 +31,7 @@ METHODS: dict[str, type[PretrainConfig] | str] = {
     "vicregl": VICRegLConfig,
     "decoder": DecoderPretrainConfig,
     "decon": DeConConfig,
+    "distill": DistillConfig,
 }
 
 

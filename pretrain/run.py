@@ -43,6 +43,7 @@ from pretrain.doctor.looks import Look
 from pretrain.methods.method import Method
 from pretrain.pool import Pool, pool_of
 from pretrain.pull import PullToStart
+from pretrain.shared.teacher import in_identity, teacher_from, teacher_in_words
 from pretrain.views.batches import Views, view_loader
 
 
@@ -59,7 +60,13 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     # Places: all that the options name, tried before hours of work.
     need_run_folder(config)
     try_places(
-        {"--data": config.data, "--protect": config.protect, "--masks": config.masks, "--init": config.init},
+        {
+            "--data": config.data,
+            "--protect": config.protect,
+            "--masks": config.masks,
+            "--init": config.init,
+            "--teacher": config.teacher or None,
+        },
         files={"--checkpoints": published_place(config)},
     )
 
@@ -77,11 +84,15 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         manifest = pool.manifest
         refuse_what_does_not_fit(manifest, config)
 
-    # Weights to continue from, and the folder that this very run has and no other.
+    # Weights to continue from, those to learn from, and the folder that this very run has and no other.
     start = start_from(config.init, config.encoder, config.seed)
+    if config.teacher:
+        start = replace(start, teacher=teacher_from(config.teacher))
     if device.type == "cpu":
-        depthwise_in_float32(start.encoder)
-    what = identity(config, config.ELSEWHERE, data=manifest.hash, parent=start.sha256)
+        for origin in start.lineage:
+            depthwise_in_float32(origin.encoder)
+    hashes = {"data": manifest.hash, "parent": start.sha256, **in_identity(start.teacher)}
+    what = identity(config, config.ELSEWHERE, **hashes)
     with open_run(config, f"{config.method}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
         encoder_file = work.folder / "encoder.safetensors"
         if work.result is not None:
@@ -95,6 +106,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(
             f"encoder: {config.encoder} starts from the weights of --init {config.init}; all {tensors} tensors fit"
         )
+        if start.teacher is not None:
+            work.say(f"teacher: {teacher_in_words(start.teacher)}")
         need_room(
             work.folder.parent, 12 * bytes_of_weights(start), "two checkpoints of training"
         )  # weights, two moments each
@@ -148,7 +161,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         course = loss_course(progress.first_loss, progress.metrics)
 
         # The encoder, with a card that says what it is.
-        seen_images = seen_rows([manifest.table, *([] if start.seen is None else [start.seen])])
+        seen_before = [origin.seen for origin in start.lineage if origin.seen is not None]
+        seen_images = seen_rows([manifest.table, *seen_before])
         tensors_of = {**module.learned.state_dict(), **module.decoder_tensors()}
         card = write_encoder_file(encoder_file, tensors_of, card_of_pretraining(config, start, manifest), seen_images)
         published = copy_to_checkpoints(encoder_file, config)
@@ -253,6 +267,7 @@ def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest
         images_seen=config.epochs * (len(manifest) // config.batch_size) * config.batch_size,
         parent=start.init if start.init != "ssl" else start.sha256,
         decoder=config.decoder,
+        teacher=teacher_in_words(start.teacher),
         config=flags.plain_options(config),
         data={
             "count": len(manifest),
@@ -260,7 +275,9 @@ def card_of_pretraining(config: PretrainConfig, start: Start, manifest: Manifest
             "licence": ", ".join(licences) or "unknown",
             "folder": str(manifest.root),
         },
-        seen_whole=start.init != "ssl" or (start.seen is not None and start.card.seen_whole),
+        seen_whole=all(
+            origin.init != "ssl" or (origin.seen is not None and origin.card.seen_whole) for origin in start.lineage
+        ),
         commit=commit(),
     )
 

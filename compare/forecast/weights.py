@@ -6,7 +6,7 @@ from compare.study.config import StudyConfig
 from compare.study.grid import combinations
 from compare.study.plan import Task, pretrainings_of
 from dermssl.errors import UserError
-from dermssl.weights.hub import HUB, OFFLINE, has_cached_weights, hub_is_near
+from dermssl.weights.hub import HUB, INSTALLED, OFFLINE, has_cached_weights, hub_is_near
 from pretrain.config import PretrainConfig
 
 
@@ -22,7 +22,7 @@ def refuse_unreachable(study: StudyConfig) -> None:
     except ValueError:
         return
     arms = {str(factors["encoder"]) for factors in grid if factors["init"] == "imagenet"}
-    needed = (arms | encoders_from_imagenet(pretrainings)) - {OFFLINE}
+    needed = (arms | encoders_from_imagenet(pretrainings)) - INSTALLED.keys()
     if needed and not hub_is_near() and not has_cached_weights():
         raise UserError(missing_weights(study, pretrainings, needed))
 

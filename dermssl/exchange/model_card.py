@@ -53,6 +53,7 @@ def model_card(card: EncoderCard, lines: Sequence[str], remark: str) -> str:
     licence = str(card.data.get("licence", "unknown"))
     facts = {
         "encoder": card.encoder, "method": card.method, "continued from": card.parent or "nothing that is known",
+        **({"learned from": card.teacher} if card.teacher else {}),
         "trained at": f"{card.image_size} pixels" if card.image_size else "a size that is not known",
         "epochs": card.epochs, "images seen": card.images_seen, "images": card.data.get("count", "unknown"),
         "manifest of the images": card.data.get("manifest", "unknown"), "licence": licence,

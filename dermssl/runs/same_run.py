@@ -29,6 +29,7 @@ WEIGHTS = ("encoder", "init", "against", "checkpoints")
 CONTENTS = {  # the parts of a run's identity that are no options, by their names there
     "data": Content("other images", ("protect", *SPLIT)),
     "parent": Content("other weights to start from", WEIGHTS),
+    "teacher": Content("other weights of the teacher", ("teacher",)),
     "encoder": Content("other weights to start from", WEIGHTS),
     "encoder_sha256": Content("other weights to look at", WEIGHTS),
     "split": Content("another split into training and held-out images", (*SPLIT, "limit")),

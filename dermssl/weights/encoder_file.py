@@ -35,6 +35,8 @@ class EncoderCard:
     """The init it continued from: imagenet, random, or the sha256 of another encoder."""
     decoder: str = ""
     """The decoder that was trained with it, whose tensors stand beside its own as `decoder.NAME`; mostly none."""
+    teacher: str = ""
+    """The frozen network that it learned from: its name, and imagenet or the sha256 of its tensors; mostly none."""
     config: Mapping[str, object] = field(default_factory=dict)
     """The resolved options of its pretraining."""
     data: Mapping[str, object] = field(default_factory=dict)

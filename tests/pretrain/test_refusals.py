@@ -117,6 +117,8 @@ def test_a_resume_under_other_circumstances_says_that_bits_may_differ(
         ("decoder", {"places": 1}, "--places must be at least 2"),
         ("vicreg", {"covariance": -1.0}, "--covariance must not be negative"),
         ("densecl", {"dense_share": 1.5, "norm_groups": 2}, "--dense_share is a share"),
+        ("distill", {"pooled_share": -0.1}, "--pooled_share is a share"),
+        ("distill", {"teacher_size": 14}, "--teacher_size must be at least 32"),
         ("decon", {"encoder_share": 1.5, "norm_groups": 2}, "--encoder_share is a share"),
         ("decon", {"decoder_grid": 0, "norm_groups": 2}, "--decoder_grid must be above 0"),
         ("vicregl", {"global_share": -0.1}, "--global_share is a share"),
