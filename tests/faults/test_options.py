@@ -28,6 +28,7 @@ from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
 from pretrain.known_methods import METHODS, recipe_of
 from probe.config import ProbeConfig
+from probe.embed.config import EmbedConfig
 
 LONGEST_ANSWER, SLOWEST = 2100, 1.0  # characters, seconds
 
@@ -64,6 +65,7 @@ COMMANDS = [
     alone("finetune.export", ModelExportConfig, "--model=m", "--out=o.onnx"),
     alone("finetune.preview", PreviewConfig),
     alone("probe", ProbeConfig),
+    alone("probe.embed", EmbedConfig, "--out=o.csv"),
     Command("compare", tuple(option_names(StudyConfig)), lambda words: parsed_command(["plan", *words]).study),
     alone("dermssl synthesize", SynthesizeConfig, "--out=o"),
     *(chosen("dermssl download", DOWNLOADS, "name", name, config, *["--limit=2"] * (name == "isic-archive"))

@@ -72,6 +72,8 @@ READERS = {  # command -> the options that name what it reads
     "finetune.ensemble --images set --out masks": ("--models",),
     "finetune.export --out x.onnx": ("--model",),
     "finetune.preview": ("--data", "--augmentation"),
+    "probe.embed --init imagenet --out features.csv": ("--data", "--checkpoints"),
+    "probe.embed --data set --out features.csv": ("--init",),
 }
 UNWRITABLE = (
     "/proc/x", "/proc/self/x", "/sys/x", "/dev/null", "/dev/null/x", "/dev/full", "/dev/zero/x/y", "/root/x",
