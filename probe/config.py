@@ -24,9 +24,9 @@ class ProbeConfig(SplitConfig):
     }  # fmt: skip
 
     init: str = "ssl"
-    """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file."""
+    """Weights: ssl (the newest of this encoder in --checkpoints), imagenet, random, or an encoder file; or features that were made elsewhere, as .parquet, .npz or .csv (`--from` says so too)."""  # noqa: E501
     against: str = ""
-    """Weights to compare these with, separated by commas: imagenet,random or encoder files."""
+    """Weights to compare these with, separated by commas: imagenet,random, encoder files or files of features."""
     encoder: str = "tu-tf_efficientnet_lite0"
     """Name in segmentation-models-pytorch, or a timm model as tu-NAME. The default's ImageNet weights are installed."""
     checkpoints: Path = Path("checkpoints")

@@ -22,6 +22,7 @@ from dermssl.training.device import prepare
 from dermssl.weights.encoder import start_from
 from probe.config import ProbeConfig
 from probe.features import kept_features
+from probe.given_features import covered_split, given_features, is_feature_file, start_of_features
 from probe.maps.drawings import Gallery, compare_stages, draw_maps, draw_sheets
 from probe.remarks import reasons, remarks
 from probe.scores.labels import class_split, labels_of
@@ -64,9 +65,14 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     labels = labels_of(everything, config.labels)
 
     # Weights, images that they have not seen, and the folder that this very run has and no other.
-    starts = {init: start_from(init, config.encoder, config.seed, config.checkpoints) for init in config.inits}
+    starts = {
+        init: start_of_features(Path(init)) if is_feature_file(init)
+        else start_from(init, config.encoder, config.seed, config.checkpoints)
+        for init in config.inits
+    }  # fmt: skip
+    given = {init: given_features(Path(init), everything) for init in config.inits if is_feature_file(init)}
     guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
-    split = limited_split(guards[config.init].split, config.limit)
+    split = limited_split(covered_split(guards[config.init].split, given), config.limit)
     manifest = everything.take(sorted(split.train + split.val))
     label_hash = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
     hashes = {"data": manifest.hash, "labels": label_hash, "split": split.hash}
@@ -92,6 +98,8 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         lesions = manifest.table["lesion_id"].to_numpy(str)
         pairs = np.sort(manifest.rows(split.val))[: config.pairs]
         skipped = reasons(config, classes, pictures, lesions[pairs], len(manifest))
+        for vectors in given.values():
+            work.say(vectors.sentence(everything))
         for line in remarks(config, classes, pictures, skipped):
             work.say(line)
 
@@ -102,11 +110,14 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         task = ProbeTask(config, images, classes, pictures, pairs, lesions, skipped)
         encoders: list[ProbedEncoder] = []
         for init, start in starts.items():
-            tensors = len(start.encoder.state_dict())
-            work.say(f"encoder: {config.encoder} with the weights of {init}; all {tensors} tensors fit")
-            frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
-            features = kept_features(frozen_encoder, start.sha256, whole)[rows]
-            probed = ProbedEncoder(init, start, frozen_encoder, features, first=not encoders)
+            if init in given:
+                probed = ProbedEncoder(init, start, None, given[init].of(manifest), first=not encoders)
+            else:
+                tensors = len(start.encoder.state_dict())
+                work.say(f"encoder: {config.encoder} with the weights of {init}; all {tensors} tensors fit")
+                frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
+                features = kept_features(frozen_encoder, start.sha256, whole)[rows]
+                probed = ProbedEncoder(init, start, frozen_encoder, features, first=not encoders)
             measure_encoder(probed, task)
             work.say(as_table(probed.rows) if probed.rows else "no probe gave a score, for the reasons above")
             for name, table in probed.tables.items():
@@ -133,6 +144,13 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             }
         )  # fmt: skip
         work.say(f"time: the probe took {seconds:.0f} s")
-        places = as_typed_flags(config, "data", "checkpoints")
-        work.say(closing(work.folder, f"python -m finetune --init {config.init} --encoder {config.encoder}{places}"))
+        work.say(closing(work.folder, what_follows(config, work.folder)))
     return work.folder
+
+
+def what_follows(config: ProbeConfig, folder: Path) -> str:
+    """What follows a probe: fine-tuning from the weights, or, of features alone, a look at their page."""
+    if is_feature_file(config.init):
+        return f"open {folder / 'explorer.html'}" if config.explorer and config.umap else f"open {folder}"
+    places = as_typed_flags(config, "data", "checkpoints")
+    return f"python -m finetune --init {config.init} --encoder {config.encoder}{places}"

@@ -29,7 +29,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     ),
     "probe": (
         ["dermssl"],
-        ["config", "features", "scores", "maps", "embed", "remarks", "run", "__main__"],
+        ["config", "features", "given_features", "scores", "maps", "embed", "remarks", "run", "__main__"],
     ),
     "compare": (
         ["dermssl", "pretrain", "finetune", "probe"],

@@ -6,7 +6,7 @@ hold-out, a fold and a label fraction are each a stretch of it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -59,6 +59,14 @@ class Split:
         """The split with these images out of the training side."""
         gone = set(image_ids)
         return replace(self, train=tuple(image for image in self.train if image not in gone))
+
+    def of_images(self, *images: Collection[str]) -> "Split":
+        """The split of the images that are in every one of these; whole where none is given."""
+        if not images:
+            return self
+        there = set(images[0]).intersection(*images[1:])
+        train, val = (tuple(image for image in side if image in there) for side in (self.train, self.val))
+        return replace(self, train=train, val=val)
 
     def write(self, path: Path, fractions: Sequence[float] = FRACTIONS) -> None:
         """Writes the split file, with its hash and how many images each label fraction takes."""

@@ -43,7 +43,10 @@ class Gallery(NamedTuple):
 
     def title(self, probed: ProbedEncoder) -> str:
         """What a figure is of."""
-        return f"{self.config.encoder}, {probed.label} weights, n = {len(self.manifest)}"
+        source = (
+            f"{self.config.encoder}, {probed.label} weights" if probed.frozen_encoder else f"features {probed.label}"
+        )
+        return f"{source}, n = {len(self.manifest)}"
 
     def place(self, file: str, probed: ProbedEncoder) -> Path:
         """Where a file of this encoder goes."""
@@ -53,7 +56,11 @@ class Gallery(NamedTuple):
 def compare_stages(gallery: Gallery, rows: np.ndarray) -> dict[str, object]:
     """CKA of every stage of every two encoders on these images, as figures and tables; returns equal stages'."""
     pictures = gallery.images.take(rows.tolist())
-    stages = {probed.short: probed.frozen_encoder.stage_features(pictures) for probed in gallery.encoders}
+    stages = {
+        probed.short: probed.frozen_encoder.stage_features(pictures)
+        for probed in gallery.encoders
+        if probed.frozen_encoder
+    }
     equal_stages: dict[str, object] = {}
     for a, b in combinations(stages, 2):
         matrix = cka_by_stage(stages[a], stages[b])
@@ -76,9 +83,12 @@ def draw_sheets(gallery: Gallery) -> None:
         save_figure(
             stranger_figure(table, album, gallery.title(probed)), gallery.place("nearest_strangers.png", probed)
         )
+    looking = {probed.label: probed.frozen_encoder for probed in gallery.encoders if probed.frozen_encoder}
+    if not looking:
+        return
     count = len(gallery.manifest)
     rows = np.unique(np.linspace(0, count - 1, min(LOOKED_AT, count)).round().astype(int)).tolist()
-    maps = {probed.label: maps_of(probed.frozen_encoder, gallery.images, rows) for probed in gallery.encoders}
+    maps = {label: maps_of(encoder, gallery.images, rows) for label, encoder in looking.items()}
     pictures = shown_pictures(gallery.images, rows, gallery.config.image_size)
     names = [album.image_ids[row] for row in rows]
     save_figure(where_figure(pictures, names, maps), gallery.folder / "figures" / "where_it_looks.png")

@@ -57,7 +57,8 @@ class ProbedEncoder:
     name: str
     """As the user asked for it, for figures and tables."""
     start: Start
-    frozen_encoder: FrozenEncoder
+    frozen_encoder: FrozenEncoder | None
+    """None where nothing but its features is known."""
     features: Features
     first: bool
     """Whether it is the encoder of --init, whose files have plain names."""
@@ -97,10 +98,12 @@ def measure_encoder(probed: ProbedEncoder, task: ProbeTask) -> None:
     """Fills in every score that these images allow."""
     if "knn" not in task.skipped:
         measure_classes(probed, task)
+    if probed.frozen_encoder is None:  # the rest takes pictures that go through it
+        return
     if "dense" not in task.skipped:
-        measure_masks(probed, task)
+        measure_masks(probed, probed.frozen_encoder, task)
     if "invariance" not in task.skipped:
-        measure_invariance(probed, task)
+        measure_invariance(probed, probed.frozen_encoder, task)
 
 
 def measure_classes(probed: ProbedEncoder, task: ProbeTask) -> None:
@@ -116,11 +119,11 @@ def measure_classes(probed: ProbedEncoder, task: ProbeTask) -> None:
     probed.add("linear", row, "balanced_accuracy", C=linear.strength)
 
 
-def measure_masks(probed: ProbedEncoder, task: ProbeTask) -> None:
+def measure_masks(probed: ProbedEncoder, frozen_encoder: FrozenEncoder, task: ProbeTask) -> None:
     """Masks: by a linear map from feature maps, fitted on ever more pictures."""
     pictures = task.pictures
     sizes = clamped(task.config.dense_images, len(pictures.train))
-    table = probe_dense(probed.frozen_encoder, task.images, pictures, sizes)
+    table = probe_dense(frozen_encoder, task.images, pictures, sizes)
     probed.tables["scores.parquet"] = table
     by_images: Result = {}
     for size, score in summaries(table, task.config.seed).items():
@@ -130,10 +133,10 @@ def measure_masks(probed: ProbedEncoder, task: ProbeTask) -> None:
     probed.result["dense_by_images"] = by_images
 
 
-def measure_invariance(probed: ProbedEncoder, task: ProbeTask) -> None:
+def measure_invariance(probed: ProbedEncoder, frozen_encoder: FrozenEncoder, task: ProbeTask) -> None:
     """Two views of a picture against strangers, and how full the space of features is."""
     views = TwoViews(task.images.take(task.pairs.tolist()), task.config.image_size, task.config.seed)
-    measured = probe_invariance(probed.frozen_encoder.features(views), task.lesions[task.pairs], task.config.seed)
+    measured = probe_invariance(frozen_encoder.features(views), task.lesions[task.pairs], task.config.seed)
     count = len(task.pairs)
     probed.rows.append(ScoreLine("two views", "told from strangers", measured.recognised, count))
     probed.rows.append(ScoreLine("two views", "cosine of a pair", measured.pairs, count))
