@@ -11,6 +11,7 @@ from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 
 Optimiser = Literal["lars", "sgd", "adamw"]
 Scaling = Literal["sqrt", "linear", "none"]
+ViewRecipe = Literal["dermoscopy", "imagenet", "geometry"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,8 @@ class PretrainConfig(SplitConfig):
     """Side of a view, pixels."""
     cache_size: int = 256
     """Shorter side of the pictures that views are cut from, pixels; larger ones are shrunk once and kept."""
-    views: Literal["dermoscopy", "imagenet"] = "dermoscopy"
-    """Recipe of the two views: all rotations, mild colour, no tiny crops for dermoscopy; imagenet is SimCLR's own."""
+    views: ViewRecipe = "dermoscopy"
+    """Recipe of the two views: all rotations, mild colour, no tiny crops for dermoscopy; imagenet is SimCLR's own; geometry crops, turns and mirrors, and leaves colours as they are."""  # noqa: E501
     padding: Literal["none", "skin", "black", "reflect", "edge"] = "none"
     """What a turned crop shows beyond the picture; none shrinks the crop until it shows nothing of that."""
     solarise: float = 0.0

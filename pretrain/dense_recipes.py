@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, share, sides
-from pretrain.config import Optimiser, PretrainConfig, Scaling
+from pretrain.config import Optimiser, PretrainConfig, Scaling, ViewRecipe
 from pretrain.recipes import MoCoConfig, VICRegConfig
 
 
@@ -118,3 +118,29 @@ class DistillConfig(PretrainConfig):
         if self.teacher_size:
             sides(self, "teacher_size", least=32, why="the stride of the last stage, or 0 for the view's own size")
         share(self, "pooled_share", interval="[0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparKConfig(PretrainConfig):
+    """SparK (Tian et al. 2023, https://arxiv.org/abs/2301.03580): hidden patches are painted from visible ones.
+
+    For convolutional encoders; the views need no colour changes and the loss needs no pairs.
+    """
+
+    MODULE: ClassVar[str] = "pretrain.methods.spark:SparK"
+    SMALLER: ClassVar[str] = f"{PretrainConfig.SMALLER}, --decoder_width"
+    method: Literal["spark"] = "spark"
+    views: ViewRecipe = "geometry"
+    optimiser: Optimiser = "adamw"
+    lr: float = 1e-3
+    lr_scaling: Scaling = "none"
+    weight_decay: float = 0.04
+    mask_ratio: float = 0.6
+    """Share of a view's patches that are hidden and painted; a patch is as large as the stride of the last stage, mostly 32 pixels. Rounded to whole patches, of which one at least is hidden and one visible."""  # noqa: E501
+    decoder_width: int = 256
+    """Channels of the decoder at the coarsest map, halved at each of its blocks; wider paints better and is slower."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        share(self, "mask_ratio", interval="(0, 1)")
+        at_least(self, 32, "decoder_width", why="for it is halved five times")

@@ -3,7 +3,14 @@
 from pkgutil import resolve_name
 
 from pretrain.config import PretrainConfig
-from pretrain.dense_recipes import DecoderPretrainConfig, DeConConfig, DenseCLConfig, DistillConfig, VICRegLConfig
+from pretrain.dense_recipes import (
+    DecoderPretrainConfig,
+    DeConConfig,
+    DenseCLConfig,
+    DistillConfig,
+    SparKConfig,
+    VICRegLConfig,
+)
 from pretrain.recipes import (
     BarlowTwinsConfig,
     BYOLConfig,
@@ -32,6 +39,7 @@ METHODS: dict[str, type[PretrainConfig] | str] = {
     "decoder": DecoderPretrainConfig,
     "decon": DeConConfig,
     "distill": DistillConfig,
+    "spark": SparKConfig,
 }
 
 

@@ -118,7 +118,7 @@ def read_features(path: Path) -> tuple[list[str], Features]:
     try:
         ids, vectors = readers[path.suffix.lower()](path)
     except (OSError, ValueError, KeyError, TypeError) as error:  # as their readers put it, all of them
-        raise UserError(f"--init {path}: cannot be read as features ({one_line(error)}); {LAYOUT}") from error
+        raise UserError(f"--init {path}: cannot be read as features ({library_words(error)}); {LAYOUT}") from error
     if vectors.ndim != 2 or not vectors.shape[1] or len(ids) != len(vectors) or not len(ids):
         raise UserError(f"--init {path}: {len(ids)} ids and vectors of shape {vectors.shape}; {LAYOUT}")
     if not np.isfinite(vectors).all():
@@ -129,7 +129,7 @@ def read_features(path: Path) -> tuple[list[str], Features]:
     return ids, vectors
 
 
-def one_line(error: Exception) -> str:
+def library_words(error: Exception) -> str:
     """What a library says, without its lines."""
     return " ".join(str(error).split())[:120]
 

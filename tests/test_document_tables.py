@@ -78,7 +78,7 @@ TITLES = {
     "simclr": "SimCLR", "moco": "MoCo v2", "mocov3": "MoCo v3", "byol": "BYOL", "simsiam": "SimSiam",
     "barlow_twins": "Barlow Twins", "vicreg": "VICReg", "dino": "DINO", "swav": "SwAV", "densecl": "DenseCL",
     "vicregl": "VICRegL", "decoder": "Decoder", "decon": "DeCon",
-    "distill": "Distillation",
+    "distill": "Distillation", "spark": "SparK",
 }  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""What methods of several papers are made of: slow copies, frozen teachers, a cache of gradients."""
+"""What methods of several papers are made of: slow copies, frozen teachers, masked encoders, a cache of gradients."""

@@ -51,4 +51,12 @@ IMAGENET = ViewPreset(
     grey=0.2, sigma=(0.1, 2.0), blurred=0.5,
 )  # fmt: skip
 
-VIEW_PRESETS = {"dermoscopy": DERMOSCOPY, "imagenet": IMAGENET}
+# Crops and symmetries alone: for methods that ask a picture for its own pixels, whose colours are then what is learned.
+# Crops as in SparK (Tian et al. 2023), small ones as in dermoscopy.
+GEOMETRY = ViewPreset(
+    area=(0.67, 1), local_area=(0.12, 0.35), symmetries=True, turn=0, turned=0,
+    brightness=(1, 1), contrast=(1, 1), saturation=(1, 1), hue=(0, 0), jittered=0,
+    grey=0, sigma=(0, 0), blurred=0,
+)  # fmt: skip
+
+VIEW_PRESETS = {"dermoscopy": DERMOSCOPY, "imagenet": IMAGENET, "geometry": GEOMETRY}

@@ -93,6 +93,7 @@ SMALL: dict[str, object] = {
     "batch_size": 8, "hidden_dim": 32, "projection_dim": 16, "prediction_dim": 8, "bottleneck_dim": 16, "map_dim": 16,
     "prototypes": 24, "queue_size": 16, "queue_from": 0, "frozen_epochs": 0, "norm_groups": 2,
     "places": 8, "matches": 4, "decoder_grid": 4, "image_size": 64, "local_crops": 2, "local_size": 32,
+    "decoder_width": 128,
 }  # fmt: skip
 
 

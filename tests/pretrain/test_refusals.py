@@ -121,6 +121,8 @@ def test_a_resume_under_other_circumstances_says_that_bits_may_differ(
         ("distill", {"teacher_size": 14}, "--teacher_size must be at least 32"),
         ("decon", {"encoder_share": 1.5, "norm_groups": 2}, "--encoder_share is a share"),
         ("decon", {"decoder_grid": 0, "norm_groups": 2}, "--decoder_grid must be above 0"),
+        ("spark", {"mask_ratio": 1.0}, r"--mask_ratio is a share in \(0, 1\)"),
+        ("spark", {"decoder_width": 31}, "--decoder_width must be at least 32"),
         ("vicregl", {"global_share": -0.1}, "--global_share is a share"),
         ("byol", {"momentum": 1.0}, r"--momentum is a share in \[0, 1\)"),
         ("swav", {"queue_size": 3}, "--queue_size must be 0 or hold a batch"),

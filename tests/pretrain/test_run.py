@@ -54,8 +54,9 @@ ROOT = Path(__file__).parents[2]
 OWN = {
     "queue_size": 10, "queue_from": 1, "norm_groups": 2, "hidden_dim": 32, "projection_dim": 16, "prediction_dim": 8,
     "bottleneck_dim": 16, "map_dim": 16, "prototypes": 12, "frozen_epochs": 1, "places": 8, "matches": 2,
-    "local_crops": 1, "local_size": 32, "decoder_grid": 4,
+    "local_crops": 1, "local_size": 32, "decoder_grid": 4, "decoder_width": 32,
 }  # fmt: skip
+LARGER: dict[str, dict[str, object]] = {"spark": {"image_size": 64}}  # which hides a part of 2 x 2 patches
 
 Draw = Callable[..., Path]
 
@@ -71,7 +72,7 @@ class Finished(NamedTuple):
 def options(method: str, place: Path, data: Path, **more: object) -> PretrainConfig:
     given = {"data": data, "out": place / "runs", "checkpoints": place / "checkpoints"}
     own = {name: value for name, value in OWN.items() if name in flags.option_names(METHODS[method])}
-    return METHODS[method](**(SMALL | own | given | more))
+    return METHODS[method](**(SMALL | LARGER.get(method, {}) | own | given | more))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_no_batch_is_seen_twice(finished: Finished) -> None:
 def test_the_card_says_what_was_done(finished: Finished) -> None:
     card, _ = read_encoder_file(finished.file)
     known = (card.encoder, card.method, card.image_size, card.epochs, card.images_seen, card.parent)
-    assert known == (ENCODER, finished.config.method, 32, EPOCHS, EPOCHS * STEPS * 4, "random")
+    assert known == (ENCODER, finished.config.method, finished.config.image_size, EPOCHS, EPOCHS * STEPS * 4, "random")
     assert card.data["count"] == 12
     assert card.data["manifest"] == read_manifest(finished.config.data).hash
     assert card.config == flags.plain_options(finished.config)

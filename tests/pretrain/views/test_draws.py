@@ -22,7 +22,7 @@ from pretrain.views.draws import (
     stretched,
     uniform_numbers,
 )  # fmt: skip
-from pretrain.views.view_presets import DERMOSCOPY, IMAGENET, VIEW_PRESETS, ViewPreset
+from pretrain.views.view_presets import DERMOSCOPY, GEOMETRY, IMAGENET, VIEW_PRESETS, ViewPreset
 
 Floats = NDArray[np.float64]
 RARE = 1e-4  # the chance of a fair draw to fail a test of its distribution; the draws are fixed, so it never varies
@@ -232,9 +232,10 @@ def test_dermoscopy_views_are_turned_half_of_the_time_and_by_any_angle() -> None
     assert ks_1samp(turned / 90 + 0.5, lambda x: x).pvalue > RARE
 
 
-def test_dermoscopy_views_have_no_up_and_no_handedness() -> None:
+@pytest.mark.parametrize("preset", [DERMOSCOPY, GEOMETRY], ids=["dermoscopy", "geometry"])
+def test_views_of_lesions_have_no_up_and_no_handedness(preset: ViewPreset) -> None:
     """Each of the eight symmetries of the square is as likely."""
-    maps = linear(draws(DERMOSCOPY).maps)
+    maps = linear(draws(preset).maps)
     quarter = np.round(np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0])) / 90).astype(int) % 4
     mirrored = np.linalg.det(maps) < 0
     assert np.bincount(2 * quarter + mirrored, minlength=8) / MANY == pytest.approx(1 / 8, abs=0.02)
@@ -251,6 +252,19 @@ def test_dermoscopy_has_no_tiny_crops_and_imagenet_has() -> None:
     maps = draws(DERMOSCOPY, padded=True).maps
     assert areas(maps).min() >= 0.35 - 1e-9
     assert 0.08 - 1e-9 <= areas(draws(IMAGENET).maps).min() < 0.09
+
+
+def test_geometry_views_are_upright_or_on_their_side_and_show_two_thirds_or_more() -> None:
+    maps = draws(GEOMETRY, padded=True).maps
+    assert np.abs(angles(maps)).max() < 1e-6
+    assert 0.67 - 1e-9 <= areas(maps).min() < 0.7
+
+
+def test_geometry_leaves_every_pixel_its_colour() -> None:
+    drawn = draws(GEOMETRY)
+    matrices, shares = colour_matrices(drawn)
+    assert np.array_equal(matrices, np.tile(np.eye(3), (MANY, 1, 1)))
+    assert [part.any() for part in (shares, drawn.grey, drawn.sigma)] == [False] * 3
 
 
 def test_dermoscopy_changes_less_than_imagenet_in_every_respect() -> None:
@@ -272,7 +286,7 @@ def test_colour_blur_and_solarisation_come_as_often_as_the_preset_says(preset: s
     assert drawn.solarised.mean() == pytest.approx(0.2, abs=0.03)
 
 
-@pytest.mark.parametrize("preset", VIEW_PRESETS)
+@pytest.mark.parametrize("preset", [name for name, recipe in VIEW_PRESETS.items() if recipe.jittered])
 def test_factors_and_sigmas_are_uniform_over_their_ranges(preset: str) -> None:
     recipe, drawn = VIEW_PRESETS[preset], draws(VIEW_PRESETS[preset])
     jittered = drawn.factors[(drawn.factors != [1, 1, 1, 0]).any(axis=1)]
