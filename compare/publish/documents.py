@@ -25,8 +25,9 @@ def publish_results(root: Path) -> None:
     folders = kept_folders(root / RESULTS)
     studies = [read_study(folder) for folder in folders if not folder.name.startswith(SCREENING)]
     pages = sorted((published_study(study, root / RESULTS) for study in studies), key=lambda page: -page.images)
-    fill_between_markers(root / "README.md", "findings", findings(pages, "docs/results/"))
-    fill_between_markers(root / "docs/results.md", "findings", findings(pages, "results/"))
+    if pages:
+        fill_between_markers(root / "README.md", "findings", findings(pages, "docs/results/"))
+        fill_between_markers(root / "docs/results.md", "findings", findings(pages, "results/"))
     trials = [read_study(folder) for folder in folders if folder.name.startswith(SCREENING)]
     if trials:
         fill_between_markers(root / RESULTS / "screening.md", "trials", trial_tables(trials))
@@ -47,7 +48,7 @@ def kept_folders(results: Path) -> list[Path]:
 def findings(pages: list[PublishedStudy], place: str) -> str:
     """A line a study with its verdict and a link to its page, and the figures of the first."""
     lines = [f"* [`{page.name}`]({place}{page.name}.md) ({page.what}): {page.sentence}" for page in pages]
-    return "\n".join([*lines, "", *pages[0].pictures(place)]).strip() if pages else ""
+    return "\n".join([*lines, "", *pages[0].pictures(place)]).strip()
 
 
 def fill_between_markers(document: Path, name: str, text: str) -> None:

@@ -25,9 +25,10 @@ from compare.records.run_files import KEPT_RUNS, finished_runs
 from compare.records.study import Study
 from compare.study.factors import FACTORS
 from compare.text import last_line
-from dermssl.errors import UserError
+from dermssl.errors import UserError, first_ten
 from dermssl.files import whole_file, write_json, write_text
 from dermssl.parquet import write_parquet
+from dermssl.wording import counted
 
 SCORED = frozenset({
     "contrasts", "arms", "arm_ranks", "factors", "levels", "subgroups", "subgroup_arms", "claims_reloaded",
@@ -50,11 +51,12 @@ def keep_study(study: Study, tables: Tables, groups: pd.DataFrame, place: Path) 
         place: The folder.
 
     Raises:
-        UserError: If nothing is scored yet, or the study is a kept one itself.
+        UserError: If nothing is scored yet, the study is a kept one itself, or its run folders are not to be found.
     """
     if study.kept or study.scores.empty:
         reason = "is a kept study already" if study.kept else "has no scores yet; `python -m compare run` makes them"
         raise UserError(f"{study.folder}: {reason}")
+    refuse_runs_elsewhere(study)
     place.mkdir(parents=True, exist_ok=True)
     for name in ("study.yaml", "history.jsonl"):
         shutil.copyfile(study.folder / name, place / name)
@@ -73,6 +75,17 @@ def keep_study(study: Study, tables: Tables, groups: pd.DataFrame, place: Path) 
     write_json(
         place / "tables.json", {"date": date, "tables": {name: packed_table(table) for name, table in facts.items()}}
     )
+
+
+def refuse_runs_elsewhere(study: Study) -> None:
+    """Stops where the folder of a finished run is not where the plan says: its facts would be missing in silence."""
+    finished = finished_runs(study.plan)["folder"]
+    lost = [folder for folder in dict.fromkeys(finished) if not (Path(folder) / "result.json").is_file()]
+    if lost:
+        raise UserError(
+            f"{study.folder}: {counted(len(lost), 'finished run')} not found ({first_ten(lost)}); type this where "
+            "`python -m compare run` was typed, or put the folders back"
+        )
 
 
 def write_runs(study: Study, path: Path) -> None:

@@ -112,6 +112,15 @@ def test_a_study_without_scores_and_a_kept_one_are_refused(tmp_path: Path) -> No
         keep(kept.folder, tmp_path / "twice")
 
 
+def test_a_study_whose_runs_are_elsewhere_is_not_kept_in_part(tmp_path: Path) -> None:
+    folder = draw_study(tmp_path / "study", Design(images=12, probes=False, decoder=("unet",)))
+    count_pixels(folder)
+    (folder / "runs").rename(folder / "moved")
+    with pytest.raises(UserError, match=r"finished runs not found .*; type this where"):
+        keep(folder, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_table_survives_json_with_its_gaps() -> None:
     table = pd.DataFrame(
         {"word": ["a", "", "nan"], "number": [1.5, float("nan"), -0.0], "count": [1, 2, 3], "yes": [True, False, True]}
