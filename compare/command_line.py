@@ -9,8 +9,9 @@ from compare.study.config import StudyConfig
 from compare.study.study_file import options_file
 from dermssl.data.sources import labelled_source
 from dermssl.errors import UserError, shown
-from dermssl.flags import parse, spelling_hint, split_flags
+from dermssl.flags import parse, split_flags
 from dermssl.shipped import CONFIGS
+from dermssl.wording import spelling_hint
 
 COMMANDS = {
     "plan": "say what the study consists of, what it costs and what it could find",

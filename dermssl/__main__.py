@@ -1,26 +1,22 @@
-"""Commands about data and encoder files: `python -m dermssl synthesize | download | check | import | export`."""
+"""Commands about data, encoder files and this machine: `python -m dermssl synthesize | download | check | ...`."""
 
 import sys
 from collections.abc import Sequence
 from typing import cast
 
-from dermssl.check.config import CheckConfig
-from dermssl.download.config import DOWNLOADS, DownloadConfig
 from dermssl.errors import UserError, one_sentence, shown
-from dermssl.exchange.export_config import ExportConfig
-from dermssl.exchange.import_config import ImportConfig, as_options
-from dermssl.flags import parse, parse_choice, spelling_hint
-from dermssl.synthetic.config import SynthesizeConfig
+from dermssl.wording import spelling_hint
 
-COMMANDS = ("synthesize", "download", "check", "import", "export")
-USAGE = f"""usage: python -m dermssl COMMAND [--help]
+COMMANDS = ("synthesize", "download", "check", "import", "export", "doctor")
+USAGE = """usage: python -m dermssl COMMAND [--help]
 
 commands:
   synthesize              draw dermoscopy-like images with masks
-  download NAME           fetch a data set: {", ".join(DOWNLOADS)}
+  download NAME           fetch a data set: isic2018, ham10000, isic-archive
   check DIR               look a data set over, and write a cleaned copy with --fix
   import FILE --as NAME   turn a checkpoint of another library into an encoder file
-  export FILE --to NAME   write an encoder file as another library takes it"""
+  export FILE --to NAME   write an encoder file as another library takes it
+  doctor                  say what would stop a command on this machine, and what helps"""
 
 
 def with_flag(words: Sequence[str], option: str) -> list[str]:
@@ -29,15 +25,24 @@ def with_flag(words: Sequence[str], option: str) -> list[str]:
 
 
 def do(command: str, words: Sequence[str]) -> None:
-    """Runs one command; what it needs is imported once its options are known to be right."""
+    """Runs one command; what it needs is imported once its options are known to be right.
+
+    What reads the options is imported here and not above: the doctor is asked where libraries are broken.
+    """
+    from dermssl.flags import parse, parse_choice
+
     prog = f"python -m dermssl {command}"
     match command:
         case "synthesize":
+            from dermssl.synthetic.config import SynthesizeConfig
+
             drawing = parse(SynthesizeConfig, prog, words)
             from dermssl.synthetic.run import run as synthesize
 
             synthesize(drawing)
         case "download":
+            from dermssl.download.config import DOWNLOADS, DownloadConfig
+
             if not words:
                 raise UserError(f"download takes the name of a data set: {', '.join(DOWNLOADS)}")
             wanted = cast(DownloadConfig, parse_choice(DOWNLOADS, "name", prog, with_flag(words, "name")))
@@ -45,6 +50,8 @@ def do(command: str, words: Sequence[str]) -> None:
 
             download(wanted)
         case "check":
+            from dermssl.check.config import CheckConfig
+
             if not words:
                 raise UserError("check takes the folder of a data set, such as data/isic2018")
             looking = parse(CheckConfig, prog, with_flag(words, "data"))
@@ -52,6 +59,8 @@ def do(command: str, words: Sequence[str]) -> None:
 
             check(looking)
         case "import":
+            from dermssl.exchange.import_config import ImportConfig, as_options
+
             if not words:
                 raise UserError("import takes a checkpoint and the encoder in it, such as moco.pth.tar --as resnet50")
             bringing = parse(ImportConfig, prog, as_options(words))
@@ -59,6 +68,8 @@ def do(command: str, words: Sequence[str]) -> None:
 
             bring(bringing)
         case "export":
+            from dermssl.exchange.export_config import ExportConfig
+
             if not words:
                 raise UserError("export takes an encoder file and a library, such as encoder.safetensors --to timm")
             handing = parse(ExportConfig, prog, with_flag(words, "file"))
@@ -76,5 +87,9 @@ if __name__ == "__main__":
         first, *rest = sys.argv[1:] or ["--help"]
         if first in ("-h", "--help"):
             print(USAGE)
+        elif first == "doctor":
+            from dermssl.doctor.run import run as examine
+
+            raise SystemExit(examine(rest))
         else:
             do(first, rest)

@@ -23,8 +23,9 @@ commands:
   download NAME           fetch a data set
   check DIR               look a data set over, and write a cleaned copy with --fix
   import, export FILE     take an encoder from, or hand it to, another library
+  doctor                  say what would stop a command on this machine, and what helps
 
-Each is `python -m` of the same name: the last four lines of `dermssl`, predict, ensemble and preview of `finetune`,
+Each is `python -m` of the same name: the last five lines of `dermssl`, predict, ensemble and preview of `finetune`,
 embed of `probe`."""
 
 

@@ -1,7 +1,6 @@
 """One frozen dataclass of options from defaults, a YAML file and command-line flags, in that order."""
 
 import dataclasses
-import difflib
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import yaml
 from dermssl.errors import UserError, cut, shown
 from dermssl.flag_types import convert_words, switches_of
 from dermssl.places import need_readable
+from dermssl.wording import spelling_hint
 from dermssl.yaml_words import (
     DEEPEST,
     UnreadableError,
@@ -227,14 +227,6 @@ def refuse_other_command(run: Path, options: Iterable[str], choice: Choice) -> N
             f"--resume {run}: was begun by another command than {choice.command}, or by another version of it, for it "
             f"has an option '{strange[0]}'; go on with the command and the version that began it, or start anew"
         )
-
-
-def spelling_hint(word: str, words: Sequence[str] | Mapping[str, object], dashes: str = "") -> str:
-    """`; did you mean '...'?`, or nothing where no word is close; with dashes, the word is an option and says so."""
-    alike = difflib.get_close_matches(word, list(words), n=1)
-    if not alike:
-        return ""
-    return f"; did you mean {dashes}{alike[0]}?" if dashes else f"; did you mean '{alike[0]}'?"
 
 
 def write_options(config: object, path: Path) -> None:

@@ -1,6 +1,8 @@
 """Numbers as a person says them, alike in what commands print and in what reports show."""
 
+import difflib
 import unicodedata
+from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
 
 
@@ -61,3 +63,11 @@ def as_text(name: str) -> str:
 def folded(name: str) -> str:
     """A name as one compares it: in one case, and with its umlauts composed, which file systems do not agree on."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def spelling_hint(word: str, words: Sequence[str] | Mapping[str, object], dashes: str = "") -> str:
+    """`; did you mean '...'?`, or nothing where no word is close; with dashes, the word is an option and says so."""
+    alike = difflib.get_close_matches(word, list(words), n=1)
+    if not alike:
+        return ""
+    return f"; did you mean {dashes}{alike[0]}?" if dashes else f"; did you mean '{alike[0]}'?"

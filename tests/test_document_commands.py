@@ -13,6 +13,7 @@ from compare.command_line import parsed_command
 from dermssl import flags
 from dermssl.__main__ import with_flag
 from dermssl.check.config import CheckConfig
+from dermssl.doctor.run import OPTIONS
 from dermssl.download.config import DOWNLOADS
 from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
 from dermssl.exchange.import_config import ImportConfig, as_options
@@ -97,6 +98,9 @@ def parse_dermssl(command: str, *words: str) -> object:
             return flags.parse(ImportConfig, command, as_options(words or ["FILE", "--as", "resnet18"]))
         case "export":
             return flags.parse(EncoderExportConfig, command, with_flag(words or ["FILE", "--to", "timm"], "file"))
+        case "doctor":
+            assert {*words} <= {*OPTIONS}
+            return None
         case _:
             assert command == "check"
             return flags.parse(CheckConfig, command, with_flag(words or ["DIR"], "data"))

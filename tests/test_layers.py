@@ -13,7 +13,8 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
         [],
         ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files", "places", "parquet",
          "web_page", "shipped", "yaml_words", "flag_types", "flags", "runs", "weights", "synthetic", "download",
-         "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "__main__", "console"],
+         "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "doctor",
+         "__main__", "console"],
     ),
     "pretrain": (
         ["dermssl"],
@@ -49,6 +50,7 @@ LIGHT_TOO = {
     "dermssl.places",
     "dermssl.shipped",
     "dermssl.console",
+    "dermssl.doctor.run",
     "dermssl.data.sources",
     "finetune.ensemble",
     "compare.command_line",

@@ -66,6 +66,8 @@ def test_the_commands_of_the_readme_run_as_they_are_printed(workshop: Path) -> N
             assert ended.returncode == 2, line
             assert NO_NETWORK in ended.stderr, line
             assert len(ended.stderr.strip().splitlines()) == 1, line
+        elif "doctor" in words:  # what it finds is this machine's
+            assert ended.returncode in (0, 1), f"{line}\n{ended.stderr}"
         else:
             assert ended.returncode == 0, f"{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
     assert list(workshop.glob("checkpoints/*/encoder.safetensors"))

@@ -14,9 +14,8 @@ from compare.status.status import NO_REASON, Row, rows_of
 from compare.study.config import StudyConfig
 from compare.text import last_line, megabytes, wrapped
 from dermssl.errors import UserError, first_ten
-from dermssl.flags import spelling_hint
 from dermssl.runs.seal import RESULT
-from dermssl.wording import counted, duration
+from dermssl.wording import counted, duration, spelling_hint
 
 STAGES = ("pretrain", "finetune", "probe")
 LEAST = 4  # signs of a hash that may stand for it

@@ -11,8 +11,8 @@ from compare.study.rules import ExclusionRule, exclusion_rule
 from dermssl.bounds import above_zero, at_least, processes, share, sides, whole_seeds
 from dermssl.data.config import Reading
 from dermssl.errors import shown
-from dermssl.flags import spelling_hint
 from dermssl.splits.config import OnLeak, refuse_folds
+from dermssl.wording import spelling_hint
 from finetune.options.augment import Padding
 from finetune.options.decoder import Decoder
 

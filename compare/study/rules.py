@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from compare.study.factors import FACTORS, Level, level
-from dermssl.flags import spelling_hint
+from dermssl.wording import spelling_hint
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dermssl import flags
 from dermssl.errors import UserError, cut
 from dermssl.files import write_text
 from dermssl.shipped import CONFIGS, shipped_file
+from dermssl.wording import spelling_hint
 
 GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
 """Options that may change while the runs that are there keep their meaning."""
@@ -82,5 +83,5 @@ def options_file(word: str, out: Path, was_run: bool = False) -> Path:
     names = sorted(
         {path.stem for path in shipped.glob("*.yaml")} | {path.parent.name for path in out.glob("*/study.yaml")}
     )
-    hint = flags.spelling_hint(word, names) or f"; there are {', '.join(names)}"
+    hint = spelling_hint(word, names) or f"; there are {', '.join(names)}"
     raise UserError(f"{cut(word)}: is no study: no YAML file, no folder with a study.yaml{hint}")

@@ -15,8 +15,7 @@ import pandas as pd
 
 from dermssl.data.listing import bare_name
 from dermssl.errors import UserError, first_ten
-from dermssl.flags import spelling_hint
-from dermssl.wording import counted, folded
+from dermssl.wording import counted, folded, spelling_hint
 
 NAMES = {  # what a column means -> how it is called, the surest first; case, spaces and hyphens do not matter
     "image_id": ("image_id", "isic_id", "img_id", "image", "image_name", "imageid", "img", "file_name", "filename",

@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HUB = "huggingface.co"
 OFFLINE = "tu-tf_efficientnet_lite0"  # the default encoder, whose ImageNet weights come as a package
@@ -12,13 +13,18 @@ INSTALLED = {  # encoders whose ImageNet weights come as packages, and the class
 }
 
 
+def hub_address() -> str:
+    """Where the hub's library looks for it: `https://huggingface.co`, or the mirror that HF_ENDPOINT names."""
+    return (os.environ.get("HF_ENDPOINT") or f"https://{HUB}").rstrip("/")
+
+
 def hub_is_near() -> bool:
     """Whether the hub's name resolves, or a proxy is set that would do it for us."""
     if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
         return True
     try:
-        socket.getaddrinfo(HUB, 443)
-    except OSError:
+        socket.getaddrinfo(urlsplit(hub_address()).hostname or HUB, 443)
+    except (OSError, ValueError):  # also an address that is none
         return False
     return True
 

@@ -11,7 +11,7 @@ import cv2
 from dermssl.bounds import numbers
 from dermssl.errors import UserError, shown
 from dermssl.files import short_hash
-from dermssl.flags import spelling_hint
+from dermssl.wording import spelling_hint
 from dermssl.yaml_words import plain_values, read_yaml
 from finetune.augmentation.fit import BORDERS
 from finetune.augmentation.preset_transforms import preset

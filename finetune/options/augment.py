@@ -5,7 +5,7 @@ from typing import Literal
 
 from dermssl.bounds import sides
 from dermssl.errors import shown
-from dermssl.flags import spelling_hint
+from dermssl.wording import spelling_hint
 
 Padding = Literal["skin", "black", "reflect", "edge", "none"]
 FitName = Literal["resize", "letterbox", "crop"]

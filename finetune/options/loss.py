@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from dermssl.bounds import above_zero, at_least, share
-from dermssl.flags import spelling_hint
+from dermssl.wording import spelling_hint
 
 LOSSES = ("dice", "jaccard", "bce", "focal", "tversky", "lovasz", "mcc", "boundary")
 Over = Literal["image", "batch"]

@@ -23,7 +23,9 @@ def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 def test_without_a_command_it_names_them(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
     typed(monkeypatch, *words)
     said = capsys.readouterr().out
-    assert all(name in said for name in (*console.MODULES, "synthesize", "download", "check", "import", "export"))
+    assert all(
+        name in said for name in (*console.MODULES, "synthesize", "download", "check", "import", "export", "doctor")
+    )
 
 
 def test_it_tells_its_version(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
