@@ -16,15 +16,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## install the locked versions into .venv
+setup: $(READY)  ## install the locked versions into .venv; CPU=1 without CUDA libraries
 
-# pip alone can pair a torch with a torchvision that does not fit it; uv installs exactly what the lock file says.
-$(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"dermssl needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; try: make $(MAKECMDGOALS) PYTHON=python3.11")'
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
-	$(RUN) -m uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
-	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps --editable .
+# By pip's own settings: index, certificates, proxy (install.py). CPU=1 leaves 3 GB of CUDA libraries out.
+$(READY): requirements.lock pyproject.toml install.py
+	$(PYTHON) install.py --venv $(VENV) $(if $(CPU),--cpu)
 	touch $@
 
 demo: setup  ## pretrain, fine-tune, probe and compare on drawn images; ends with a verdict and a report
