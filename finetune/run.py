@@ -27,6 +27,7 @@ from finetune.network.model_file import ModelCard, write_model
 from finetune.options.augment import PRESETS
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import decoder_options_of
+from finetune.page.run_page import RunFindings, write_run_page
 from finetune.scoring.calibration import calibration_error
 from finetune.scoring.image_scores import mask_table, score
 from finetune.scoring.inference import Cut
@@ -108,35 +109,40 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             write_model(work.folder / "model.safetensors", trained.model, card_of_network(config, start, manifest, cut))
             write_table(work.folder / "masks.parquet", mask_table(scores))
             draw_figures(work.folder, best_median_worst(scored_images, scores.table, scores.masks))
-        result = summary(scores.table)
-        work.finish(
-            {
-                **result,
-                "scored": config.score_on,
-                "n_train": len(parts.train),
-                "n_inner": len(parts.inner),
-                "n_val": 0 if inner else len(scored_images),
-                "init": start.init,
-                "encoder_sha256": start.sha256,
-                "tensors_compared": net.tensors_compared,
-                "encoder_share_used": net.share_used,
-                "split": split.hash,
-                "leaks": guarded.summary,
-                "threshold": cut.threshold,
-                "calibration_error": calibration_error(scores.calibration),
-                **trained.facts,
-                **peak_memory(),
-            }
-        )
+        measures = summary(scores.table)
+        result: dict[str, object] = {
+            **measures,
+            "scored": config.score_on,
+            "n_train": len(parts.train),
+            "n_inner": len(parts.inner),
+            "n_val": 0 if inner else len(scored_images),
+            "init": start.init,
+            "encoder_sha256": start.sha256,
+            "tensors_compared": net.tensors_compared,
+            "encoder_share_used": net.share_used,
+            "split": split.hash,
+            "leaks": guarded.summary,
+            "threshold": cut.threshold,
+            "calibration_error": calibration_error(scores.calibration),
+            **trained.facts,
+            **peak_memory(),
+        }
+        if not inner:
+            said = [f"Images: {counts}, from {source.why}.", *manifest.sentences(), *str(guarded).splitlines()]
+            findings = RunFindings(work.folder, scores.table, result, said, command_after_training(work.folder, config))
+            write_run_page(config, findings)
+        work.finish(result)
         work.say(
-            f"{'inner images' if inner else 'held-out images'}: mean IoU {result['jaccard']:.3f}, "
-            f"ISIC threshold Jaccard {result['isic_jaccard']:.3f}, Dice {result['dice']:.3f}, "
-            f"{percentage(result['failure_rate'])} failed, with an IoU below {ISIC_THRESHOLD} "
+            f"{'inner images' if inner else 'held-out images'}: mean IoU {measures['jaccard']:.3f}, "
+            f"ISIC threshold Jaccard {measures['isic_jaccard']:.3f}, Dice {measures['dice']:.3f}, "
+            f"{percentage(measures['failure_rate'])} failed, with an IoU below {ISIC_THRESHOLD} "
             f"(n = {counted(len(scored_images), 'image')} at native size, seed {config.seed}, "
             f"split {split.hash}" + "; no held-out image was looked at" * inner + ")"
         )
         if trained.divergence:
             work.say(trained.divergence)
+        if not inner:
+            work.say(f"report:  {work.folder / 'report.html'}")
         work.say(closing(work.folder, command_after_training(work.folder, config)))
     return work.folder
 

@@ -25,8 +25,8 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     ),
     "finetune": (
         ["dermssl"],
-        ["options", "augmentation", "losses", "scoring", "preview", "network", "export", "predict", "training", "run",
-         "ensemble", "__main__"],
+        ["options", "augmentation", "losses", "scoring", "page", "preview", "network", "export", "predict", "training",
+         "run", "ensemble", "__main__"],
     ),
     "probe": (
         ["dermssl"],

@@ -35,7 +35,7 @@ def examine_images() -> Iterator[Observation]:
         count = pictures_below(folder)
         more = " or more" if count == MOST else ""
         if count:
-            yield good("images", f"{folder} holds {counted(count, 'picture')}{more}, masks among them.")
+            yield good("images", f"{folder} holds {counted(count, 'picture')}{more}, with masks if it has any.")
         else:
             text = f"{folder} is there and holds no picture: every command that takes it by itself stops."
             yield fault("images", text, f"rmdir {folder}, or fill it: {remedy}")

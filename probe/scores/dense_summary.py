@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from probe.scores.intervals import ScoreInterval, class_mean
+from dermssl.scores.intervals import ScoreInterval, class_mean
 
 
 def summaries(table: pd.DataFrame, seed: int) -> dict[int, ScoreInterval]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dermssl.features.frozen import Features
 from dermssl.features.neighbours import unit
 from dermssl.features.representation import alignment, rankme, uniformity
-from probe.scores.intervals import ScoreInterval, class_mean
+from dermssl.scores.intervals import ScoreInterval, class_mean
 
 
 class Invariance(NamedTuple):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
 from dermssl.features.neighbours import nearest_neighbours, weighted_vote
-from probe.scores.intervals import ScoreInterval, class_mean
+from dermssl.scores.intervals import ScoreInterval, class_mean
 from probe.scores.labels import ClassSplit
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dermssl.features.frozen import Features
-from probe.scores.intervals import ScoreInterval, class_mean
+from dermssl.scores.intervals import ScoreInterval, class_mean
 from probe.scores.labels import ClassSplit, Side
 
 STRENGTHS = tuple(10.0**power for power in range(-5, 1))

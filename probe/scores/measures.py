@@ -10,11 +10,11 @@ import pandas as pd
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.dense import MaskedPictures, probe_dense
 from dermssl.features.frozen import Features, FrozenEncoder
+from dermssl.scores.intervals import ScoreInterval
 from dermssl.weights.encoder import Start
 from dermssl.wording import counted, interval_in_words
 from probe.config import ProbeConfig
 from probe.scores.dense_summary import clamped, summaries
-from probe.scores.intervals import ScoreInterval
 from probe.scores.invariance import probe_invariance
 from probe.scores.knn import probe_neighbours
 from probe.scores.labels import ClassSplit

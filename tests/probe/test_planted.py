@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dermssl.features.frozen import Features
+from dermssl.scores.intervals import ScoreInterval
 from probe.maps.sheets import strangers_first
 from probe.maps.umap_map import umap_table
-from probe.scores.intervals import ScoreInterval
 from probe.scores.invariance import probe_invariance
 from probe.scores.knn import probe_neighbours
 from probe.scores.labels import ClassSplit, Side

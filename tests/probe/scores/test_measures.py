@@ -2,7 +2,7 @@
 
 from math import nan
 
-from probe.scores.intervals import ScoreInterval
+from dermssl.scores.intervals import ScoreInterval
 from probe.scores.measures import ScoreLine, as_table
 
 

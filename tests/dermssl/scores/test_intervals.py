@@ -3,7 +3,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from probe.scores.intervals import class_mean
+from dermssl.scores.intervals import class_mean
 
 
 def test_one_class_gives_the_plain_mean_inside_its_interval() -> None:

@@ -1,0 +1,1 @@
+"""The page of a run: what a network came to, on one page that opens without a network."""
