@@ -21,7 +21,13 @@ from dermssl.wording import counted, duration
 
 PATIENCE = 120.0  # seconds: the libraries take 5 from a warm disk, and 60 from a cold one under load
 STEPS = 2.0  # seconds of a core, which an import that waits for something does not take
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import dermssl.doctor.trial as t; t.try_libraries()"
+START = f"""
+import json, signal, sys
+signal.alarm({PATIENCE + 10:.0f})  # where the doctor was stopped meanwhile, nobody else ends an import that hangs
+sys.path[:] = json.loads(sys.argv[1])
+from dermssl.doctor.trial import try_libraries
+try_libraries()
+"""
 PACKAGES = {  # where the package is called otherwise than what is imported
     "cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu",
     "yaml": "pyyaml", "segmentation_models_pytorch": "segmentation-models-pytorch",
