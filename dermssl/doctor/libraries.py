@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from dermssl.doctor.observation import Observation, fault, good, note
-from dermssl.doctor.trial import LIBRARIES, MARK, NEEDED, Facts
+from dermssl.doctor.trial import MARK, NEEDED, Facts
 from dermssl.doctor.versions import own_requirements, reinstalling
 from dermssl.errors import cut, in_one_line
 from dermssl.wording import counted, duration
@@ -195,6 +195,5 @@ def remedy_of(name: str) -> str:
 
 def versions_found() -> dict[str, str]:
     """The versions of the libraries that could be imported, as they say themselves."""
-    facts = import_trial().facts
-    return {PACKAGES.get(name, name): str(facts[name].get("version", "")) for name in LIBRARIES if name in facts
-            and name != "cuda"}  # fmt: skip
+    facts = {PACKAGES.get(name, name): facts for name, facts in import_trial().facts.items() if name != "cuda"}
+    return {name: str(fact["version"]) for name, fact in facts.items() if fact.get("version")}

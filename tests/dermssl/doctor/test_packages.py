@@ -76,9 +76,8 @@ def test_a_second_opencv_is_a_note(ahead: Path) -> None:
     assert only(packages.examine_opencv).state == "note"
 
 
-def test_a_folder_that_hides_a_library_is_a_fault(ahead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_hides_a_library_is_a_fault(ahead: Path) -> None:
     plant_module(ahead, "torch", "raise SystemExit")
-    monkeypatch.delitem(sys.modules, "torch")
     seen = only(packages.examine_shadows)
     assert (seen.state, str(ahead / "torch") in seen.text) == ("fault", True)
 
