@@ -11,7 +11,7 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-short test test-slow test-faults lint audit results format lock clean
+.PHONY: help setup demo demo-short test test-slow test-faults lint audit results docs format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ audit: setup  ## licences of what is installed, known vulnerabilities of what is
 
 results: setup  ## write docs/results, docs/results.md and the README's findings anew from the scores kept in docs/results
 	$(RUN) -m compare.publish
+
+docs: setup  ## the documents as a site in build/site; stops at a link that leads nowhere
+	$(RUN) -m uv pip install --quiet --python $(RUN) --constraint requirements.lock --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet --clean
 
 format: setup  ## write the formatting that lint checks
 	$(RUN) -m ruff format .

@@ -1,22 +1,21 @@
-"""From the words behind options to typed values, or to one sentence; and the help, which tyro draws."""
+"""From the words behind options to typed values, or to one sentence."""
 
 import dataclasses
-import io
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-
-import tyro
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from dermssl.errors import LONGEST, UserError, cut, in_one_line, shown
+from dermssl.help.page import help_page, is_switch
+from dermssl.wording import spelling_hint
 from dermssl.yaml_words import SWITCHES
 
 C = TypeVar("C")
 
+HELP = {"help", "help_all"}
 DIGITS = 18  # 64 bits hold every number of so many
 NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # surrogates but for those that stand for bytes of file names
 KINDS = {
@@ -31,7 +30,7 @@ def convert_words(
 
     Args:
         config: The class to fill.
-        words: Those of each option; `help` asks for the help.
+        words: Those of each option; `help` and `help_all` ask for the help.
         sources: `FILE: ` of each option that a file gave, else nothing.
         prog: What the user typed.
         note: Stands in the help.
@@ -40,8 +39,8 @@ def convert_words(
         UserError: For a value that an option does not take, or an option that is missing.
         SystemExit: After the help.
     """
-    if "help" in words:
-        print_help(config, prog, note)
+    if HELP & {*words}:
+        print(help_page(config, prog, note, whole="help_all" in words), end="")
         raise SystemExit(0)
     refuse_miscounted(config, words, sources)
     kinds = get_type_hints(config)
@@ -65,7 +64,17 @@ def mistaken(option: str, words: Sequence[str], kind: Any) -> str:
     """What is said of words that are no value of the option's type."""
     long = any(word.isdigit() and len(word) > DIGITS for word in words) and "number" in expected(kind)
     most = f" of at most {DIGITS} digits" if long else ""
-    return f"--{option} takes {expected(kind)}{most}; got {shown(' '.join(words))}"
+    names = named_values(kind)
+    wrong = next((word for word in words if word not in names), "")
+    return f"--{option} takes {expected(kind)}{most}; got {shown(' '.join(words))}{spelling_hint(wrong, names)}"
+
+
+def named_values(kind: Any) -> list[str]:
+    """The words that an option of this type knows; none where it takes any, or numbers alone."""
+    inner = get_args(kind)
+    if get_origin(kind) is Literal:
+        return [str(value) for value in inner]
+    return [name for one in inner for name in named_values(one)]
 
 
 def converted(words: Sequence[str], kind: Any) -> Any:
@@ -131,46 +140,10 @@ READERS: Mapping[Any, Callable[[str], Any]] = {
 """What makes a value of a type out of a word, or raises a ValueError."""
 
 
-def print_help(config: type[Any], prog: str, note: str) -> None:
-    """Prints the help of a command; a switch stands there as `--yes, --no-yes`."""
-    kinds: dict[str, Any] = get_type_hints(config)
-    twofold = {  # tyro shows aliases before the name
-        switch: Annotated[kinds[switch], tyro.conf.arg(name=f"no-{switch}", aliases=(f"--{switch}",), metavar="")]
-        for switch in switches_of(config)
-    }
-    page = Page()
-    with redirect_stdout(page), suppress(SystemExit):
-        tyro.cli(
-            type(config.__name__, (config,), {"__annotations__": twofold, "__module__": config.__module__}),
-            args=["--help"],
-            prog=prog,
-            description="\n\n".join(filter(None, [config.__doc__, note, "config: a YAML file of these options."])),
-            config=(tyro.conf.FlagConversionOff,),
-            use_underscores=True,
-        )
-    text = page.getvalue()
-    for switch in twofold:
-        text = text.replace(f"--no_{switch}", f"--no-{switch}").replace(f"[--{switch} ]", f"[--{switch}]")
-    print(text, end="")
-
-
-class Page(io.StringIO):
-    """Takes up what tyro prints, drawn and coloured as for the terminal that it is printed on afterwards."""
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """That of the terminal, by which tyro chooses its frames."""
-        return sys.__stdout__.encoding if sys.__stdout__ is not None else "utf-8"
-
-    def isatty(self) -> bool:
-        """Whether colours are seen."""
-        return sys.__stdout__ is not None and sys.__stdout__.isatty()
-
-
 def switches_of(config: type[Any]) -> list[str]:
     """The options of a config that are on or off, those that may also be left to something else among them."""
     kinds = get_type_hints(config)
-    return [field.name for field in dataclasses.fields(config) if kinds[field.name] in (bool, bool | None)]
+    return [field.name for field in dataclasses.fields(config) if is_switch(kinds[field.name])]
 
 
 def refuse_miscounted(config: type[Any], words: Mapping[str, Sequence[str]], sources: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 
 from dermssl.errors import UserError, cut, shown
-from dermssl.flag_types import convert_words, switches_of
+from dermssl.flag_types import HELP, convert_words, switches_of
 from dermssl.places import need_readable
 from dermssl.wording import spelling_hint
 from dermssl.yaml_words import (
@@ -207,7 +207,7 @@ def refuse_unknown(options: Iterable[str], choice: Choice, file: Path | None = N
     """
     names = option_names(choice.configs[choice.name])
     for option in options:
-        if option in names or (option == "help" and file is None):
+        if option in names or (option in HELP and file is None):
             continue
         owners = [name for name, config in choice.configs.items() if option in option_names(config)]
         belongs = f"; it belongs to --{choice.option} {', '.join(owners)}" if owners else ""

@@ -18,6 +18,30 @@ ViewRecipe = Literal["dermoscopy", "imagenet", "geometry"]
 class PretrainConfig(SplitConfig):
     """Options that every method has."""
 
+    REST: ClassVar[str] = "training"
+    BELOW: ClassVar[str] = "method"
+    USUAL: ClassVar[tuple[str, ...]] = (
+        "method",
+        "init",
+        "encoder",
+        "data",
+        "protect",
+        "views",
+        "image_size",
+        "epochs",
+        "batch_size",
+        "lr",
+        "seed",
+        "out",
+        "resume",
+        "threads",
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m pretrain --method densecl --epochs 100",
+        "python -m pretrain --method simclr --init random --encoder resnet18",
+        "python -m pretrain --method moco --help-all",
+    )
+
     # Where a run lies and how fast it goes is no part of what it is.
     # What is held out shows in the images that are left to train on.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {

@@ -17,6 +17,27 @@ class ProbeConfig(SplitConfig):
     held-out images.
     """
 
+    REST: ClassVar[str] = "scoring"
+    USUAL: ClassVar[tuple[str, ...]] = (
+        "init",
+        "against",
+        "encoder",
+        "data",
+        "labels",
+        "split",
+        "image_size",
+        "k",
+        "dense_images",
+        "umap",
+        "seed",
+        "out",
+        "threads",
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m probe --init ssl --against imagenet,random",
+        "python -m probe --init imagenet --no-umap",
+    )
+
     # Where a run lies and how fast it goes is no part of it; hashes stand for images, classes, split and weights.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
         "init", "against", "checkpoints", "data", "predictions", "labels", "limit", "batch_size", "threads",

@@ -78,7 +78,7 @@ def parse(module: str, *words: str) -> object:
             return flags.parse(EmbedConfig, module, words or ["--out=features.parquet"])
         case "compare":
             named = ["demo" if word.endswith("STUDY") else word for word in words]
-            return parsed_command([word for word in named if word != "--help"])
+            return parsed_command([word for word in named if not word.startswith("--help")])
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

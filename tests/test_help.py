@@ -16,6 +16,7 @@ from dermssl.check.config import CheckConfig
 from dermssl.download.config import Ham10000Config, Isic2018Config, IsicArchiveConfig
 from dermssl.exchange.export_config import ExportConfig as EncoderExportConfig
 from dermssl.exchange.import_config import ImportConfig
+from dermssl.help.groups import usual_options
 from dermssl.synthetic.config import SynthesizeConfig
 from finetune.export.config import ModelExportConfig
 from finetune.options.config import FinetuneConfig
@@ -23,6 +24,7 @@ from finetune.predict.config import EnsembleConfig, PredictConfig
 from finetune.preview.config import PreviewConfig
 from pretrain.recipes import MoCoConfig, SimCLRConfig
 from probe.config import ProbeConfig
+from probe.embed.config import EmbedConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {
@@ -34,6 +36,7 @@ CONFIGS = {
     "finetune.export": ModelExportConfig,
     "finetune.preview": PreviewConfig,
     "probe": ProbeConfig,
+    "probe.embed": EmbedConfig,
     "compare": StudyConfig,
     "dermssl synthesize": SynthesizeConfig,
     "dermssl download isic2018": Isic2018Config,
@@ -50,9 +53,9 @@ HEAVY = (
 DRIVER = f"""
 import contextlib, io, json, runpy, sys
 answers = {{}}
-for line in {[*CONFIGS, "dermssl"]!r}:
+for line in {[f"{command} --help{whole}" for command in [*CONFIGS, "dermssl"] for whole in ("", "-all")]!r}:
     name, *words = line.split()
-    sys.argv = [name, *words, "--help"]
+    sys.argv = [name, *words]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         runpy.run_module(name, run_name="__main__", alter_sys=True)
@@ -88,21 +91,34 @@ def letters(text: str) -> str:
 
 @pytest.mark.parametrize("command", [*CONFIGS, "dermssl"])
 def test_help_answers_without_a_heavy_library(command: str, answers: dict[str, tuple[str, list[str]]]) -> None:
-    said, heavy = answers[command]
+    said, heavy = answers[f"{command} --help"]
     assert said.startswith("usage:")
     assert heavy == []
 
 
 @pytest.mark.parametrize("command", CONFIGS)
 def test_help_says_every_option_with_its_docstring(command: str, answers: dict[str, tuple[str, list[str]]]) -> None:
-    said, config = answers[command][0], CONFIGS[command]
+    said, config = answers[f"{command} --help-all"][0], CONFIGS[command]
     documents = docstrings(config)
     options = [field.name for field in dataclasses.fields(config)]
-    assert [option for option in options if not re.search(rf"--{option}[ ,]", said)] == []
+    assert [option for option in options if not re.search(rf"--{option}[ /]", said)] == []
     assert [option for option in options if option not in documents and option != "method"] == []
     assert [option for option, text in documents.items() if letters(text) not in letters(said)] == []
 
 
 @pytest.mark.parametrize("command", ["pretrain", "pretrain --method moco"])
 def test_help_says_which_methods_there_are(command: str, answers: dict[str, tuple[str, list[str]]]) -> None:
-    assert "method: simclr, moco" in answers[command][0]
+    assert "method: simclr, moco" in answers[f"{command} --help"][0]
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+def test_help_shows_the_usual_options_and_says_how_many_there_are(
+    command: str, answers: dict[str, tuple[str, list[str]]]
+) -> None:
+    said, config = answers[f"{command} --help"][0], CONFIGS[command]
+    names, usual = [field.name for field in dataclasses.fields(config)], usual_options(config)
+    assert [name for name in names if re.search(rf"^  --{name}[ /]", said, re.MULTILINE)] == [
+        name for name in names if name in usual
+    ]
+    last = said.splitlines()[-1]
+    assert (last == f"These are the usual options; --help-all shows all {len(names)}.") == (len(usual) < len(names))

@@ -12,7 +12,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
     "dermssl": (
         [],
         ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files", "places", "parquet",
-         "web_page", "shipped", "yaml_words", "flag_types", "flags", "runs", "weights", "synthetic", "download",
+         "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights", "synthetic", "download",
          "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "doctor",
          "__main__", "console"],
     ),
@@ -41,7 +41,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
 MOST = 18  # Python files in a folder
 DOORS = {"run", "main"}  # what every command has, each its own
 VAGUE = {"utils", "util", "helpers", "helper", "base", "common", "misc", "manager"}
-LIGHT = {"tyro", "yaml"} | set(sys.stdlib_module_names)
+LIGHT = {"yaml"} | set(sys.stdlib_module_names)
 LIGHT_TOO = {
     "dermssl.flags",
     "dermssl.errors",

@@ -25,6 +25,8 @@ WEIGHTS = ("ssl", "imagenet", "random")
 class GridConfig:
     """The factors, and which of their combinations are run."""
 
+    GROUP: ClassVar[str] = "factors"
+
     init: tuple[str, ...] = ("ssl", "imagenet", "random")
     """Weights to start from: ssl, imagenet, random, or encoder files."""
     method: tuple[str, ...] = ("simclr",)
@@ -111,6 +113,8 @@ class GridConfig:
 class SearchOptions:
     """How the learning rate of each arm is found, on training images alone."""
 
+    GROUP: ClassVar[str] = "training"
+
     search: Literal["none", "grid", "optuna"] = "none"
     """Find the learning rate of each arm, in each setting and at each label fraction, before its runs: over --search_lr, or between its ends by Optuna."""  # noqa: E501
     search_lr: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
@@ -135,6 +139,8 @@ class SearchOptions:
 @dataclass(frozen=True, kw_only=True)
 class ExecutionConfig:
     """Where the runs are done, and how many side by side."""
+
+    GROUP: ClassVar[str] = "machine"
 
     executor: Literal["local", "ray"] = "local"
     """Processes of this machine, or the machines of a Ray cluster that see the same files."""
@@ -182,6 +188,35 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
 
     Runs are named by their content: what was done is never done again, here or in another study.
     """
+
+    REST: ClassVar[str] = "study"
+    USUAL: ClassVar[tuple[str, ...]] = (
+        "name",
+        "contrast",
+        "pretrain",
+        "finetune",
+        "probe",
+        "init",
+        "method",
+        "encoder",
+        "decoder",
+        "label_fraction",
+        "seed",
+        "data",
+        "unlabelled",
+        "search",
+        "out",
+        "jobs",
+        "threads",
+        "budget",
+        "once",
+        "yes",
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m compare plan demo",
+        "python -m compare run demo --jobs 2",
+        "python -m compare status demo --once",
+    )
 
     # Where a study lies and how fast it goes is no part of what it is.
     ELSEWHERE: ClassVar[frozenset[str]] = frozenset({

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dermssl.bounds import at_least
 from dermssl.data.config import Reading
@@ -10,6 +11,11 @@ from dermssl.data.config import Reading
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig(Reading):
     """Look a data set over: a table of findings, a JSON file, and a page with a thumbnail of each."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m dermssl check data/isic2018",
+        "python -m dermssl check data/isic2018 --fix data/cleaned",
+    )
 
     data: Path
     """Folder of images, with or without masks, or a CSV of their paths."""

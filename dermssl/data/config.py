@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 ID = "{id}"  # in a pattern of masks' names
 
@@ -10,6 +11,8 @@ ID = "{id}"  # in a pattern of masks' names
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """What a person knows of a data set that its files do not say."""
+
+    GROUP: ClassVar[str] = "data"
 
     masks: str | None = None
     """Where masks lie or how they are named: a folder, or a pattern such as {id}_roi.png; found by common names by default."""  # noqa: E501

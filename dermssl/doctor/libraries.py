@@ -14,14 +14,20 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from dermssl.doctor.observation import Observation, fault, good, note
-from dermssl.doctor.trial import LIBRARIES, MARK, NEEDED, Facts
+from dermssl.doctor.trial import MARK, NEEDED, Facts
 from dermssl.doctor.versions import own_requirements, reinstalling
 from dermssl.errors import cut, in_one_line
 from dermssl.wording import counted, duration
 
 PATIENCE = 120.0  # seconds: the libraries take 5 from a warm disk, and 60 from a cold one under load
 STEPS = 2.0  # seconds of a core, which an import that waits for something does not take
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import dermssl.doctor.trial as t; t.try_libraries()"
+START = f"""
+import json, signal, sys
+signal.alarm({PATIENCE + 10:.0f})  # where the doctor was stopped meanwhile, nobody else ends an import that hangs
+sys.path[:] = json.loads(sys.argv[1])
+from dermssl.doctor.trial import try_libraries
+try_libraries()
+"""
 PACKAGES = {  # where the package is called otherwise than what is imported
     "cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu",
     "yaml": "pyyaml", "segmentation_models_pytorch": "segmentation-models-pytorch",
@@ -189,6 +195,5 @@ def remedy_of(name: str) -> str:
 
 def versions_found() -> dict[str, str]:
     """The versions of the libraries that could be imported, as they say themselves."""
-    facts = import_trial().facts
-    return {PACKAGES.get(name, name): str(facts[name].get("version", "")) for name in LIBRARIES if name in facts
-            and name != "cuda"}  # fmt: skip
+    facts = {PACKAGES.get(name, name): facts for name, facts in import_trial().facts.items() if name != "cuda"}
+    return {name: str(fact["version"]) for name, fact in facts.items() if fact.get("version")}

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from dermssl.doctor.observation import Observation, fault, good, note
-from dermssl.weights.hub import OFFLINE, hub_address
+from dermssl.weights.hub import INSTALLED, OFFLINE, hub_address
 
 PATIENCE = 3.0  # seconds
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = {"1", "ON", "YES", "TRUE"}  # as the hub's library reads a variable
-WITHOUT = f"only {OFFLINE} has its ImageNet weights here, and others must have been fetched before"
+WITHOUT = f"only {' and '.join(INSTALLED)} have their ImageNet weights here, and others must have been fetched before"
 
 
 def examine_proxies() -> Iterator[Observation]:

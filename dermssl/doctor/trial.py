@@ -9,7 +9,7 @@ from types import ModuleType
 MARK = "dermssl-doctor:"
 LIBRARIES = (
     "numpy", "torch", "torchvision", "cuda", "cv2", "PIL", "albumentations", "scipy", "sklearn", "pandas", "pyarrow",
-    "faiss", "yaml", "tyro", "safetensors", "timm", "segmentation_models_pytorch", "lightly", "pytorch_lightning",
+    "faiss", "yaml", "safetensors", "timm", "segmentation_models_pytorch", "lightly", "pytorch_lightning",
     "onnxruntime",
 )  # fmt: skip
 """In this order; `cuda` is torch's question for GPUs. umap is left out: compiling it takes up to 40 s."""

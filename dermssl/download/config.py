@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import at_least
 
@@ -12,6 +12,8 @@ PARTS = ("train", "validation", "test")
 @dataclass(frozen=True, kw_only=True)
 class Isic2018Config:
     """Download ISIC 2018 Task 1: photographs and lesion masks, in the folders of the challenge."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl download isic2018 --yes",)
 
     name: Literal["isic2018"] = "isic2018"
     """The data set; its name may stand without --name."""
@@ -32,6 +34,8 @@ class Isic2018Config:
 class Ham10000Config:
     """Download HAM10000: 10015 photographs with lesion ids and diagnoses, without masks."""
 
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl download ham10000 --yes",)
+
     name: Literal["ham10000"] = "ham10000"
     """The data set; its name may stand without --name."""
     out: Path = Path("data/ham10000")
@@ -43,6 +47,8 @@ class Ham10000Config:
 @dataclass(frozen=True, kw_only=True)
 class IsicArchiveConfig:
     """Download images of the ISIC Archive with their metadata, through the archive's own isic-cli."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl download isic-archive --limit 1000",)
 
     name: Literal["isic-archive"] = "isic-archive"
     """The data set; its name may stand without --name."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import sides
 
@@ -15,6 +15,8 @@ class ExportConfig:
 
     Written `python -m dermssl export FILE --to LIBRARY`.
     """
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl export FILE --to timm",)
 
     file: Path
     """The encoder file, of `python -m pretrain` or `python -m dermssl import`; its name may stand without --file."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,6 +12,8 @@ class ImportConfig:
 
     Written `python -m dermssl import FILE --as ENCODER`, which is `--file FILE --encoder ENCODER`.
     """
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl import FILE --as resnet50",)
 
     file: Path
     """The checkpoint: a .pt, .pth, .pth.tar, .ckpt, .torch or .safetensors file; nothing in it is run."""

@@ -1,7 +1,7 @@
 """The options of a split and of the guard against leaks, which pretraining, fine-tuning and probing share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import share, whole_seeds
 from dermssl.data.config import READING_OPTIONS, Reading
@@ -13,6 +13,8 @@ OnLeak = Literal["stop", "drop", "allow"]
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig(Reading):
     """Which images are held out, and what happens if one of them leaks into training."""
+
+    GROUP: ClassVar[str] = "data"
 
     split: str = "drawn"
     """drawn, folders (train, val, test), a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501

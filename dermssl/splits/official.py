@@ -11,6 +11,7 @@ from dermssl.errors import UserError, first_ten
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.drawn import Split, draw_split
 from dermssl.splits.near_duplicates import near_pairs
+from dermssl.wording import spelling_hint
 
 OFFICIAL = {  # name -> the part that is held out; the training part trains
     "isic2018": "test", "isic2018-validation": "validation", "isic2017": "test", "isic2017-validation": "validation",
@@ -131,8 +132,9 @@ def sides_in(path: Path) -> dict[str, list[str]]:
     if path.is_dir():
         raise UserError(f"--split {path}: a folder; {SPLIT_FILE}")
     if not path.is_file():
-        names = ", ".join(["drawn", FOLDERS, *OFFICIAL])
-        raise UserError(f"--split {path}: no such file; give a split file, or one of {names}")
+        names = ["drawn", FOLDERS, *OFFICIAL]
+        hint = spelling_hint(str(path), names)
+        raise UserError(f"--split {path}: no such file; give a split file, or one of {', '.join(names)}{hint}")
     return sides_of_json(path) if path.suffix.lower() == ".json" else sides_of_table(path)
 
 

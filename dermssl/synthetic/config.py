@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dermssl.bounds import at_least, processes, whole_seeds
 
@@ -12,6 +13,8 @@ SIDE = 192  # pixels
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeConfig:
     """Draw dermoscopy-like images with masks, in the folders and names of ISIC 2018 Task 1."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m dermssl synthesize --out drawn --count 100",)
 
     out: Path
     """Folder to write the images to; it must not exist yet, or be empty."""

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file
 from dermssl.weights.hub import HUB, INSTALLED, OFFLINE, hub_is_near
-from dermssl.weights.known_encoders import is_known
+from dermssl.weights.known_encoders import is_known, known_names
 from dermssl.weights.loading import State, load_strictly, meta_state, refuse_misfit
 from dermssl.weights.seen import read_seen
 from dermssl.weights.tensor_file import sha256_of_tensors
+from dermssl.wording import spelling_hint
 
 DECODER = "decoder."  # begins the names of a decoder's tensors in an encoder file; no encoder of smp has such a part
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -99,7 +100,8 @@ def build_encoder(name: str) -> nn.Module:
 def refuse_unknown_encoder(name: str) -> None:
     """Stops at a name that neither library has, before either is asked: timm would look for some in a network."""
     if not is_known(name):
-        raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME")
+        hint = spelling_hint(name, known_names())
+        raise UserError(f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME{hint}")
 
 
 def library_encoder(name: str, *, pretrained: bool) -> nn.Module:

@@ -36,3 +36,12 @@ def is_known_to_timm(name: str) -> bool:
         return timm.get_pretrained_cfg(name) is not None or not dot
     except RuntimeError:  # no such tag
         return False
+
+
+def known_names() -> list[str]:
+    """Every encoder's name in smp, and timm's behind `tu-`."""
+    with no_word_of_widgets():
+        import timm
+        from segmentation_models_pytorch import encoders
+
+    return [*encoders.encoders, *(f"tu-{name}" for name in timm.list_models())]

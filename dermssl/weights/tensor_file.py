@@ -15,6 +15,7 @@ from torch import Tensor
 from dermssl.errors import UserError
 from dermssl.files import whole_file
 from dermssl.weights.file_kind import SAFETENSORS, FileKind, kind_of
+from dermssl.wording import spelling_hint
 
 Tensors = Mapping[str, Tensor]
 LONGEST = 100  # letters of what a library says
@@ -99,7 +100,10 @@ def read_text(path: Path, name: str) -> str | None:
 def read_fields(path: Path) -> dict[str, Any]:
     """The card's fields as the header holds them."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --init takes ssl, imagenet, random or a file of `python -m pretrain`")
+        raise UserError(
+            f"{path}: no such file; --init takes ssl, imagenet, random or a file of `python -m pretrain`"
+            f"{spelling_hint(str(path), ('ssl', 'imagenet', 'random'))}"
+        )
     text = read_text(path, "card")
     if text is None:
         raise UserError(FileKind("a safetensors file without a card", SAFETENSORS.remedy).sentence(path, OURS))

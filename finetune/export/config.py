@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dermssl.bounds import processes
 
@@ -12,6 +13,8 @@ class ModelExportConfig:
 
     Its input `pixels` is (B, 3, S, S), RGB, uint8, any B: normalisation is in the graph. Its output `probability` is (B, 1, S, S).
     """  # noqa: E501
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m finetune.export --model RUN --out model.onnx",)
 
     model: Path
     """Run folder of `python -m finetune`, or its model.safetensors."""

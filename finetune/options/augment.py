@@ -1,7 +1,7 @@
 """The options of what the network gets to see."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import sides
 from dermssl.errors import shown
@@ -15,6 +15,8 @@ PRESETS = ("none", "light", "dermoscopy", "strong")
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
     """How pictures become squares, and what augmentation makes of them."""
+
+    GROUP: ClassVar[str] = "augmentation"
 
     image_size: int = 256
     """Side of the network's input, pixels. Scores are at each image's native size."""

@@ -17,6 +17,33 @@ from finetune.options.transfer import TransferConfig
 class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
     """An encoder's weights under a segmentation decoder, trained on images with masks and scored on held-out ones."""
 
+    REST: ClassVar[str] = "training"
+    USUAL: ClassVar[tuple[str, ...]] = (
+        "init",
+        "encoder",
+        "decoder",
+        "data",
+        "label_fraction",
+        "split",
+        "image_size",
+        "augmentation",
+        "steps",
+        "epochs",
+        "batch_size",
+        "lr",
+        "freeze",
+        "loss",
+        "seed",
+        "out",
+        "resume",
+        "threads",
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m finetune --init imagenet --decoder fpn",
+        "python -m finetune --init ssl --label_fraction 0.1",
+        "python -m finetune --init random --data data/isic2018 --split isic2018",
+    )
+
     # Where a run lies and how fast it goes is no part of what it is; hashes stand for images, weights and split.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
         "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads",

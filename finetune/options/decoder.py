@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from dermssl.bounds import at_most, share
 
@@ -49,6 +49,8 @@ STRIDES: Mapping[str, tuple[int, ...]] = {"deeplabv3": (8, 16), "deeplabv3plus":
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """Which decoder the encoder is put under, and what it is made of."""
+
+    GROUP: ClassVar[str] = "network"
 
     decoder: Decoder = "unet"
     """Architecture of segmentation-models-pytorch."""

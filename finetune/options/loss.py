@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, share
 from dermssl.wording import spelling_hint
@@ -14,6 +14,8 @@ Over = Literal["image", "batch"]
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """What training lowers."""
+
+    GROUP: ClassVar[str] = "training"
 
     loss: str = "dice+bce"
     """One of dice, jaccard, bce, focal, tversky, lovasz, mcc, boundary, or a weighted sum such as dice+0.5*bce."""

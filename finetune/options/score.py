@@ -1,7 +1,7 @@
 """The options of how probabilities become masks, and of whose are scored."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import share
 
@@ -9,6 +9,8 @@ from dermssl.bounds import share
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
     """Which images are scored, and how probabilities become their masks."""
+
+    GROUP: ClassVar[str] = "scoring"
 
     score_on: Literal["held_out", "inner"] = "held_out"
     """Images to score: held_out, or inner, which is --inner_fraction of the training images, set aside. For a choice on the training side: no held-out image is looked at, and no network is kept."""  # noqa: E501

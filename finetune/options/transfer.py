@@ -1,7 +1,7 @@
 """The options of the transfer: what of the encoder is trained, how fast, and until when."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, share
 
@@ -9,6 +9,8 @@ from dermssl.bounds import above_zero, at_least, share
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig:
     """What of the encoder is trained, how fast, and until when."""
+
+    GROUP: ClassVar[str] = "training"
 
     steps: int = 4000
     """Optimiser steps, the same at every label fraction: fewer labels are not less training."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dermssl.bounds import at_least, processes, share
 
@@ -12,6 +12,8 @@ Device = Literal["auto", "cpu", "cuda"]
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
     """The options that prediction by one network and by several have in common."""
+
+    REST: ClassVar[str] = "masks"
 
     images: Path
     """Folder of images, searched to any depth, or a single image."""
@@ -52,6 +54,12 @@ class PredictOptions:
 class PredictConfig(PredictOptions):
     """Masks of new images, by the network of a finished run."""
 
+    REST: ClassVar[str] = "masks"
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "python -m finetune.predict --model RUN --images DIR --out DIR",
+        "python -m finetune.predict --model RUN --images DIR --out DIR --overlay",
+    )
+
     model: Path
     """Run folder of `python -m finetune`, its model.safetensors, or an .onnx of `python -m finetune.export`."""
 
@@ -59,6 +67,9 @@ class PredictConfig(PredictOptions):
 @dataclass(frozen=True, kw_only=True)
 class EnsembleConfig(PredictOptions):
     """Masks of new images by several networks: the mean of their probabilities, with equal weights."""
+
+    REST: ClassVar[str] = "masks"
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m finetune.ensemble --models RUN RUN --images DIR --out DIR",)
 
     models: tuple[Path, ...]
     """Run folders or files, as `--model` of `python -m finetune.predict` takes them; encoders, decoders, sizes and data may differ."""  # noqa: E501

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from dermssl.bounds import at_least, whole_seeds
 from dermssl.data.config import Reading
@@ -12,6 +12,9 @@ from finetune.options.augment import AugmentConfig, FitName, Padding
 @dataclass(frozen=True, kw_only=True)
 class PreviewConfig(Reading):
     """What training would see of a data set, drawn without training, and how much lesion the padding invents."""
+
+    REST: ClassVar[str] = "augmentation"
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m finetune.preview --augmentation strong",)
 
     data: Path | None = None
     """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""

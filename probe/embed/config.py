@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dermssl.bounds import at_least, processes, sides, whole_seeds
 
@@ -11,6 +12,9 @@ FORMATS = (".parquet", ".npz", ".csv")
 @dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
     """An encoder's features of every picture of a folder, in one file with their ids and paths."""
+
+    REST: ClassVar[str] = "features"
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("python -m probe.embed --init ssl --out features.parquet",)
 
     out: Path
     """The file to write: its ending says whether it is .parquet, .npz or .csv."""

@@ -115,8 +115,8 @@ def test_ten_culprits_are_shown_and_the_rest_is_counted(count: int, shown: str) 
     [
         (
             ["dermssl", "synthesise"],
-            "'synthesise' is no command; there is synthesize, download, check, import, export; did you mean "
-            "'synthesize'?",
+            "'synthesise' is no command; there is synthesize, download, check, import, export, doctor; did you "
+            "mean 'synthesize'?",
         ),
         (["finetune", "--decoder", "pspnt"], "--decoder takes one of unet, fpn, pspnet, linknet, "),
     ],

@@ -95,6 +95,6 @@ def test_a_mistyped_switch_is_answered_with_its_spellings(words: list[str], sent
 @pytest.mark.parametrize(("config", "switch"), SWITCHES, ids=lambda value: getattr(value, "__name__", value))
 def test_the_help_shows_both_spellings(config: type[Any], switch: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        parse(config, "test", ["--help"])
+        parse(config, "test", ["--help-all"])
     assert stop.value.code == 0
-    assert f"--{switch}, --no-{switch}" in capsys.readouterr().out
+    assert f"--{switch}/--no-{switch}" in capsys.readouterr().out

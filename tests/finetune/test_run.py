@@ -366,6 +366,7 @@ def test_a_finished_run_is_sealed(finished: Finished) -> None:
         "config.yaml",
         "environment.json",
         "identity.json",
+        "report.html",
     }
     assert set(hashes(finished.folder)) == names | tables
 

@@ -104,6 +104,12 @@ def test_a_crash_at_the_very_end_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> 
     assert "ends badly" in only(libraries.examine_libraries).text
 
 
+def test_the_version_of_a_library_that_broke_is_left_to_its_installer(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts: dict[str, dict[str, object]] = {"cv2": {"version": "4.9"}, "torch": {"error": "x"}, "cuda": {"devices": []}}
+    planted(ImportTrial(facts), monkeypatch)
+    assert libraries.versions_found() == {"opencv-python-headless": "4.9"}
+
+
 @pytest.mark.slow
 def test_the_libraries_of_this_installation_are_good() -> None:
     libraries.import_trial.cache_clear()

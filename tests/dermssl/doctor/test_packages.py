@@ -37,7 +37,9 @@ def test_a_build_of_the_same_version_belongs_to_it(ahead: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["2.6.2", "2.4"])
-def test_a_version_out_of_bounds_is_a_fault(version: str, ahead: Path) -> None:
+def test_a_version_out_of_bounds_is_a_fault(version: str, ahead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [one for one in versions.own_requirements() if one.name in ("pytorch-lightning", "numpy")]
+    monkeypatch.setattr(packages, "own_requirements", lambda: wanted)
     plant_package(ahead, "pytorch-lightning", version)
     seen = only(packages.examine_packages)
     assert (seen.state, version in seen.text) == ("fault", True)
@@ -52,7 +54,8 @@ def test_packages_that_are_missing_are_one_fault(monkeypatch: pytest.MonkeyPatch
     assert "'nobody-has-this>=1' 'nor-this'" in seen.remedy
 
 
-def test_damaged_metadata_are_a_package_that_is_missing(ahead: Path) -> None:
+def test_damaged_metadata_are_a_package_that_is_missing(ahead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "own_requirements", lambda: [Requirement("numpy", ">=1.26")])
     (ahead / "numpy-2.0.dist-info").mkdir()
     (ahead / "numpy-2.0.dist-info" / "METADATA").write_text("")
     assert versions.installed_version("numpy") == ""
@@ -73,9 +76,8 @@ def test_a_second_opencv_is_a_note(ahead: Path) -> None:
     assert only(packages.examine_opencv).state == "note"
 
 
-def test_a_folder_that_hides_a_library_is_a_fault(ahead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_hides_a_library_is_a_fault(ahead: Path) -> None:
     plant_module(ahead, "torch", "raise SystemExit")
-    monkeypatch.delitem(sys.modules, "torch")
     seen = only(packages.examine_shadows)
     assert (seen.state, str(ahead / "torch") in seen.text) == ("fault", True)
 

@@ -210,7 +210,9 @@ def test_an_empty_side_is_named(
 
 def test_a_name_that_is_neither_a_split_nor_a_file_gets_the_list_of_splits(five: Manifest) -> None:
     names = "drawn, folders, isic2018, isic2018-validation, isic2017, isic2017-validation"
-    assert refusal("isic2019", five) == f"--split isic2019: no such file; give a split file, or one of {names}"
+    assert refusal("isic2019", five) == (
+        f"--split isic2019: no such file; give a split file, or one of {names}; did you mean 'isic2018'?"
+    )
 
 
 @pytest.mark.parametrize(

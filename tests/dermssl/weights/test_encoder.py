@@ -360,9 +360,14 @@ def test_a_library_that_loads_nothing_and_says_nothing_is_caught(monkeypatch: py
 @pytest.mark.parametrize("name", ["resnet", "resnet5", "tu-", "tu-resnet*", "tu-nonsense", "", "Resnet18"])
 @pytest.mark.parametrize("init", ["random", "imagenet"])
 def test_an_unknown_encoder_is_named(name: str, init: str) -> None:
-    assert refusal(init, name, 0) == (
+    assert refusal(init, name, 0).startswith(
         f"--encoder {name}: no such encoder; take one of smp's names, or a timm model as tu-NAME"
     )
+
+
+@pytest.mark.parametrize(("name", "meant"), [("resnt18", "resnet18"), ("tu-convnxt_tiny", "tu-convnext_tiny")])
+def test_an_encoder_that_is_misspelt_is_answered_with_the_nearest(name: str, meant: str) -> None:
+    assert refusal("random", name, 0).endswith(f"; did you mean '{meant}'?")
 
 
 def test_a_network_without_feature_maps_is_no_encoder() -> None:
