@@ -1,7 +1,6 @@
 """The story of a study, from its grid to its report."""
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from compare.study.study_file import refuse_another_study, write_study_file
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.places import try_places
+from dermssl.runs.control_group import usable_cores
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import read_result, write_table
 
@@ -103,7 +103,7 @@ def planned_study(study: StudyConfig) -> PlannedStudy:
             f"{study.folder}: holds what was kept of a study, and no runs; `python -m compare report {study.folder}` "
             "reads it, and another --out runs it anew"
         )
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     slots = slots_of(study.jobs, visible_gpus(), study.per_gpu)
     threads = study.threads or (1 if study.executor == "ray" else max(1, cores // slots))
     images = study_images(study, cores)

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
     "dermssl": (
         [],
-        ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files", "places", "parquet",
-         "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights", "synthetic", "download",
-         "exchange", "training", "data", "scores", "appearance", "splits", "features", "check", "doctor",
-         "__main__", "console"],
+        ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files",
+         "places", "parquet", "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights",
+         "synthetic", "download", "exchange", "training", "data", "scores", "appearance", "splits", "features",
+         "check", "doctor", "__main__", "console"],
     ),
     "pretrain": (
         ["dermssl"],

@@ -12,6 +12,7 @@ from compare.execution.schedule import is_retried
 from compare.execution.worker import do_task
 from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
+from dermssl.runs.control_group import usable_cores
 from dermssl.runs.seal import broken
 
 
@@ -74,4 +75,4 @@ def latest_outcome(folder: Path, run: str) -> Outcome:
 def available_cpus() -> int:
     """CPUs that this process was given: those of its job, else those that it may run on."""
     allotted = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
-    return allotted or len(os.sched_getaffinity(0))
+    return allotted or usable_cores()

@@ -17,6 +17,7 @@ import psutil
 from compare.execution.execute import Work
 from compare.execution.worker import do_task, utc
 from compare.study.plan import Outcome, Task
+from dermssl.runs.control_group import usable_cores
 from dermssl.signals import ASKING, hear_from_now_on, start_deaf
 
 GIGABYTE = 1e9
@@ -53,7 +54,7 @@ class LocalExecutor:
         """
         self.slots = slots_of(jobs, gpus, per_gpu)
         self.memory, self.expected = memory, expected or {}
-        threads = max(1, (os.cpu_count() or 1) // self.slots)
+        threads = max(1, usable_cores() // self.slots)
         names = [gpus[index % len(gpus)] if gpus else None for index in range(self.slots)]
         self._slots = [_Slot(worker_environment(threads, name), (work, logs, trust)) for name in names]
 
@@ -203,7 +204,7 @@ def slots_of(jobs: int, gpus: Sequence[str] = (), per_gpu: int = 1) -> int:
     """Runs side by side: as many as asked for and the GPUs take; without a GPU and a number, one a core."""
     if gpus:
         return min(jobs or len(gpus) * per_gpu, len(gpus) * per_gpu)
-    return jobs or os.cpu_count() or 1
+    return jobs or usable_cores()
 
 
 def visible_gpus() -> list[str]:

@@ -1,6 +1,5 @@
 """What the pictures of a data set look like: artefacts and skin tone of each, measured once and kept."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -17,6 +16,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Lesion
 from dermssl.files import short_hash
 from dermssl.parquet import write_parquet
+from dermssl.runs.control_group import usable_cores
 
 FORMAT = 1  # raised when the same pictures give other numbers
 LONG = 500  # images; fewer are looked at before a line could be read
@@ -44,7 +44,7 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
 
         if len(manifest) >= LONG:
             print(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}", flush=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             rows = list(pool.map(look, range(len(manifest))))
         table = pd.DataFrame(rows, columns=COLUMNS[1:])
         table.insert(0, "image_id", manifest.table["image_id"].to_numpy())

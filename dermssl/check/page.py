@@ -1,7 +1,6 @@
 """The page of a data check: one HTML file that opens without a network, with a thumbnail of each finding."""
 
 import base64
-import os
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from dermssl.data.masks import Lesion, lesion_of, read_labels
 from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import write_text
+from dermssl.runs.control_group import usable_cores
 from dermssl.web_page import filled_page, page_templates
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def pictures_of_kind(manifest: Manifest, findings: pd.DataFrame, most: int) -> t
     ends = [tuple(sorted([row["image_id"], row["beside"] or row["path"]])) for row in rows.to_dict("records")]
     once = rows[~pd.Series(ends, index=rows.index, dtype=object).duplicated()]
     by_id = {row["image_id"]: row for row in manifest.table.to_dict("records")}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         first = [row for _, row in once.head(most).iterrows()]
         pictures = list(pool.map(lambda row: finding_picture(manifest, by_id, row), first))
     return pictures, max(0, len(once) - most)

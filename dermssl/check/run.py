@@ -1,6 +1,5 @@
 """The story of `python -m dermssl check`: what is wrong with a data set, as a table, in files and on a page."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from dermssl.errors import UserError, in_one_line
 from dermssl.files import write_json
 from dermssl.flags import as_typed_flags
 from dermssl.places import try_places
+from dermssl.runs.control_group import usable_cores
 from dermssl.runs.environment import environment
 from dermssl.runs.folder import closing, write_table
 from dermssl.splits.drawn import groups_in_words
@@ -104,7 +104,7 @@ def covariate_scores(manifest: Manifest) -> pd.DataFrame:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the pool has a thread a core already
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             scores = list(pool.map(score, manifest.paths(), manifest.table["fault"]))
     finally:
         cv2.setNumThreads(threads)

@@ -1,6 +1,5 @@
 """The manifest: one table of what a data set holds, built once and kept, so that every command sees the same."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from dermssl.data.set_files import set_files_of
 from dermssl.errors import UserError, first_ten
 from dermssl.files import short_hash
 from dermssl.parquet import write_parquet
+from dermssl.runs.control_group import usable_cores
 from dermssl.wording import counted
 
 COLUMNS = {  # column -> type
@@ -206,7 +206,7 @@ def complete(
         kept = earlier.get(tuple(row[key] for key in KEY))
         return kept or row | measure_files(root, str(row["path"]), str(row["mask_path"]), lesion_value)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return list(pool.map(completed, rows))
 
 

@@ -1,6 +1,5 @@
 """The pixel cache: every picture decoded and shrunk once, as uint8 in one memory map."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dermssl.data.images import Pixels, read_rgb, shrink
 from dermssl.data.kept import kept_folder
 from dermssl.data.manifest import Manifest
 from dermssl.files import need_room, short_hash, whole_folder
+from dermssl.runs.control_group import usable_cores
 from dermssl.runs.lock import lock_to_make
 from dermssl.wording import room
 
@@ -99,7 +99,7 @@ def build(folder: Path, count: int, picture: Callable[[int], Pixels]) -> None:
     """Streams the pictures to disk in constant memory, decoding on all cores; the folder appears when it is whole."""
     shapes = np.empty((count, 3), np.int64)
     bar = tqdm(total=count, desc="decoding", unit=" images", disable=None if count >= LONG else True, leave=False)
-    with whole_folder(folder) as part, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+    with whole_folder(folder) as part, ThreadPoolExecutor(usable_cores()) as pool, bar:
         with (part / "pixels.u8").open("wb") as file:
             for first in range(0, count, CHUNK):
                 indices = range(first, min(first + CHUNK, count))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
-from dermssl.doctor.control_group import memory_in_use, memory_limit
 from dermssl.doctor.observation import Observation, fault, good, note
+from dermssl.runs.control_group import memory_in_use, memory_limit
 from dermssl.system_errors import GIGABYTES, LIBRARIES, allowed_addresses
 from dermssl.wording import room
 

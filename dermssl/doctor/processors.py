@@ -5,11 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from math import ceil, inf
 from pathlib import Path
 
-from dermssl.doctor.control_group import core_limit
 from dermssl.doctor.observation import Observation, good, note
+from dermssl.runs.control_group import usable_cores
 from dermssl.wording import counted, percentage
 
 CPU = Path("/proc/cpuinfo")
@@ -26,22 +25,13 @@ print((time.process_time() - own) / (time.perf_counter() - wall))
 """
 
 
-def usable_cores() -> int:
-    """Cores that this process may use at a time: by its affinity, and by the limit of its container, rounded up."""
-    limit = core_limit()
-    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(mask, mask if limit == inf else ceil(limit)))
-
-
 def examine_cores() -> Iterator[Observation]:
     """How many cores there are, and whether as many threads would be taken as there are cores to use."""
     cores, usable = os.cpu_count() or 1, usable_cores()
     if usable < cores:
-        text = (
-            f"This machine has {counted(cores, 'core')}, of which this process may use {usable}. By itself a command "
-            "takes a thread for each core of the machine, and more threads than cores are up to ten times slower."
+        yield good(
+            "cores", f"{counted(cores, 'core')}, of which this process may use {usable}; as many threads are taken."
         )
-        yield note("cores", text, f"give each command --threads {usable}")
     else:
         yield good("cores", f"{counted(cores, 'core')}, and all of them may be used.")
     for name in VARIABLES:

@@ -4,7 +4,6 @@ What looks alike by hash and tones (`dermssl.splits.fingerprints`) is confirmed 
 one another (`dermssl.splits.alignment`), and an encoder's feature maps of the two must agree.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -24,6 +23,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.roles import file_at
 from dermssl.files import short_hash
 from dermssl.parquet import write_parquet
+from dermssl.runs.control_group import usable_cores
 from dermssl.splits.alignment import SIDE, GreyPicture, aligned_correlation, evened
 from dermssl.splits.fingerprints import TURNS, look_alikes, looks_of
 from dermssl.weights.encoder import Start, feature_maps, start_from
@@ -103,7 +103,7 @@ def aligned_correlations(left: Sequence[TurnedFile], right: Sequence[TurnedFile]
     def laid_on(a: TurnedFile, b: TurnedFile) -> float:
         return aligned_correlation(plane(a), plane(b))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return np.array(list(pool.map(laid_on, left, right)), np.float64)
 
 

@@ -1,7 +1,6 @@
 """Threads, allocator, memory layout and precision, set in one place by what was measured (docs/architecture.md)."""
 
 import ctypes
-import os
 import platform
 import statistics
 import time
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from dermssl.parallel import local_rank, local_world
+from dermssl.runs.control_group import usable_cores
 from dermssl.weights.encoder import pooled
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -25,7 +25,7 @@ def prepare(threads: int) -> torch.device:
             processes must not exceed the cores: two threads beside anything that keeps the second core busy are up to
             ten times slower than one.
     """
-    threads = threads or max(1, (os.cpu_count() or 1) // local_world())
+    threads = threads or max(1, usable_cores() // local_world())
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     keep_freed_memory()

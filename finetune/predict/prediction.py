@@ -1,6 +1,5 @@
 """The masks of a folder of pictures, by one network or the mean of several."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dermssl.runs.control_group import usable_cores
 from finetune.predict.inputs import DamagedPicture, InputPicture, InputSquares, Preprocessing, read_squares
 from finetune.predict.mask_files import MaskFiles
 from finetune.scoring.inference import Cut, Predictor, Probability, pipelined
@@ -43,7 +43,7 @@ class PredictionPipeline:
         """Writes the files of these pictures, a batch at a time; yields what is damaged in each."""
         batches = [pictures[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
         ahead = AHEAD if any(predictor.network.beside_cpu for predictor in self.predictors) else 0
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads or usable_cores()) as pool:
 
             def reading(batch: Sequence[InputPicture]) -> list[InputSquares | DamagedPicture]:
                 return list(pool.map(lambda picture: read_squares(picture, self.preprocessings), batch))

@@ -49,7 +49,7 @@ def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Pixels of this module alone, one thread a run, and few draws in the report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DERMSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(os, "sched_getaffinity", lambda _: set(range(1)))
         patch.setattr(compare.page.report, "DRAWS", 200)
         yield
 

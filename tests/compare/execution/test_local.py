@@ -169,7 +169,7 @@ def test_runs_are_spread_over_the_gpus_that_each_of_them_alone_sees() -> None:
 def test_slots_are_what_was_asked_for_and_the_gpus_take(
     jobs: int, gpus: list[str], per_gpu: int, slots: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     assert slots_of(jobs, gpus, per_gpu) == slots
 
 
@@ -178,7 +178,7 @@ def test_a_worker_gets_its_threads_and_its_gpu_before_it_loads_anything(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     with LocalExecutor(2, gpus=["3", "4"], work=count) as executor:
         executor.start(counting(tmp_path, 0, "sleeps"))
         until(lambda: (tmp_path / f"run-{counting(tmp_path, 0, 'sleeps').id}").exists())  # by now it is a worker's

@@ -108,7 +108,7 @@ def test_a_study_that_loses_a_node_says_what_a_study_of_one_machine_says(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(1)))
     monkeypatch.setattr(compare.page.report, "DRAWS", 200)
     photographs = draw_photographs(tmp_path / "photographs")
     here = small_study(tmp_path / "here", photographs, threads=1)

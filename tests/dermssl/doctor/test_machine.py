@@ -14,8 +14,9 @@ import pytest
 from planted_machine import only, plant_program, states
 
 from dermssl.data import kept
-from dermssl.doctor import control_group, disks, graphics, letters, memory, network, processors, supplies
+from dermssl.doctor import disks, graphics, letters, memory, network, processors, supplies
 from dermssl.doctor.libraries import ImportTrial
+from dermssl.runs import control_group
 from dermssl.weights import hub
 
 ANSWER = "0, NVIDIA H100, 81559, {used}, 570.86, {mig}"
@@ -32,14 +33,16 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "box"
 
 
-def test_a_container_with_few_cores_is_a_note(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cores_of_a_container_are_those_that_commands_take(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (group / "cpu.max").write_text("150000 100000\n")
     (group / "inner" / "cpu.max").write_text("max 100000\n")
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     seen = only(processors.examine_cores)
-    assert (seen.state, seen.remedy) == ("note", "give each command --threads 2")
+    assert seen.state == "good"
+    assert "64 cores, of which this process may use 2" in seen.text
+    assert control_group.usable_cores() == 2
 
 
 def test_the_limit_of_an_older_kind_of_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

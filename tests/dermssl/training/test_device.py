@@ -36,7 +36,7 @@ def test_this_process_has_the_threads_that_are_asked_for() -> None:
 
 
 def test_no_number_means_all_cores() -> None:
-    with patch.object(device.os, "cpu_count", return_value=2):
+    with patch.object(device, "usable_cores", return_value=2):
         prepare(0)
     assert torch.get_num_threads() == 2
 

@@ -196,7 +196,7 @@ def test_each_command_started_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
     monkeypatch.setattr(compare.run, "executor_of", lambda _: Here())
     monkeypatch.setattr(compare.page.report, "DRAWS", 50)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(1)))
     data, encoder = draw_set(tmp_path / "set"), encoder_files(tmp_path)
     every = works(data, tmp_path / "model", encoder)
     assert started_together(1, lambda: every["finetune"](tmp_path / "model"), tmp_path / "model", Tally("")) == [0]

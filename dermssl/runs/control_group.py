@@ -1,7 +1,8 @@
 """What a container, or whoever else set a control group, lets this process have of memory and of cores."""
 
+import os
 from collections.abc import Iterator
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 
 GROUPS = Path("/proc/self/cgroup")
@@ -64,3 +65,13 @@ def core_limit() -> float:
         if len(numbers) == 2 and numbers[0] > 0:  # version 1 writes -1 for no limit
             shares.append(numbers[0] / numbers[1])
     return min(shares)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use at a time: by its affinity, and by the limit of its container, rounded up.
+
+    More threads than these are up to ten times slower, for each waits for one that has no core.
+    """
+    limit = core_limit()
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(mask, mask if limit == inf else ceil(limit)))
