@@ -52,7 +52,8 @@ results: setup  ## write docs/results, docs/results.md and the README's findings
 	$(RUN) -m compare.publish
 
 docs: setup  ## the documents as a site in build/site; stops at a link that leads nowhere
-	$(RUN) -m uv pip install --quiet --python $(RUN) --constraint requirements.lock --editable '.[docs]'
+	mkdir -p build && $(RUN) -m pip freeze --exclude-editable > build/installed.txt  # which the extra is not to move
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint build/installed.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet --clean
 
 format: setup  ## write the formatting that lint checks
