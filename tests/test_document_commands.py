@@ -73,7 +73,7 @@ def parse(module: str, *words: str) -> object:
         case "finetune.preview":
             return flags.parse(PreviewConfig, module, words)
         case "probe":
-            return flags.parse(ProbeConfig, module, words)
+            return flags.parse(ProbeConfig, module, ["--init" if word == "--from" else word for word in words])
         case "probe.embed":
             return flags.parse(EmbedConfig, module, words or ["--out=features.parquet"])
         case "compare":
