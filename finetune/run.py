@@ -19,6 +19,7 @@ from dermssl.shipped import shipped_file
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
+from dermssl.training.loggers import loggers_of, need_loggers
 from dermssl.weights.encoder import Start, start_from
 from dermssl.wording import counted, percentage
 from finetune.augmentation.recipe import augmentation_of
@@ -50,6 +51,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     """
     # Places: all that the options name, tried before hours of work.
     need_run_folder(config)
+    need_loggers(config.logger)
     try_places(
         {
             "--data": config.data, "--masks": config.masks, "--split": config.split, "--init": config.init,
@@ -76,7 +78,10 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     # The folder that this very run has and no other.
     hashes = {"data": manifest.hash, "encoder": start.sha256, "split": split.hash, "augmentation": augmentation}
     run_identity = identity(config, config.ELSEWHERE, **hashes, inner=short_hash(sorted(parts.inner)))
-    with open_run(config, f"{config.decoder}-{start.init}", run_identity, standing_is_fine=standing_is_fine) as work:
+    with (
+        open_run(config, f"{config.decoder}-{start.init}", run_identity, standing_is_fine=standing_is_fine) as work,
+        loggers_of(config, work) as loggers,
+    ):
         if work.result is not None:
             return work.folder
         net = build_network(start, config)
@@ -95,7 +100,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         decoded = images_to_decode(manifest, split, config)
         images, masks = cached_images(decoded, config.cache_size), cached_masks(decoded, config.cache_size)
         material = TrainingMaterial(config, start, net, schedule, decoded, images, masks, device)
-        trained = train(work, material, parts.train, parts.inner)
+        trained = train(loggers, material, parts)
         cut = Cut(threshold_of(work, material, trained, parts), config.largest, config.fill_holes)
 
         # Scores, each at its native size: of the held-out images, which nothing was chosen by, or of inner ones, so
@@ -109,6 +114,7 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             write_model(work.folder / "model.safetensors", trained.model, card_of_network(config, start, manifest, cut))
             write_table(work.folder / "masks.parquet", mask_table(scores))
             draw_figures(work.folder, best_median_worst(scored_images, scores.table, scores.masks))
+            loggers.pictures()
         measures = summary(scores.table)
         result: dict[str, object] = {
             **measures,

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, processes, share, sides, whole_seeds
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
+from dermssl.training.logger_config import LoggerConfig
 
 Optimiser = Literal["lars", "sgd", "adamw"]
 Scaling = Literal["sqrt", "linear", "none"]
@@ -15,7 +16,7 @@ ViewRecipe = Literal["dermoscopy", "imagenet", "geometry"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(SplitConfig):
+class PretrainConfig(LoggerConfig, SplitConfig):
     """Options that every method has."""
 
     REST: ClassVar[str] = "training"
@@ -46,7 +47,7 @@ class PretrainConfig(SplitConfig):
     # What is held out shows in the images that are left to train on.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
         "data", "protect", "init", "out", "checkpoints", "resume", "workers", "threads", "save_every", "look_every",
-        "on_collapse",
+        "on_collapse", "logger",
     }  # fmt: skip
     ADDED: ClassVar[Mapping[str, object]] = {"l2_sp": 0.0}
     MODULE: ClassVar[str] = ""  # of the method, as `pretrain.NAME:Class`; imported when it is run, for it needs torch

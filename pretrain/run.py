@@ -32,6 +32,7 @@ from dermssl.training.checkpoint import (
 )
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.training.divergence import loss_course, lower_rate
+from dermssl.training.loggers import loggers_of, need_loggers
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
@@ -45,6 +46,7 @@ from pretrain.pool import Pool, pool_of
 from pretrain.pull import PullToStart
 from pretrain.shared.teacher import in_identity, teacher_from, teacher_in_words
 from pretrain.views.batches import Views, view_loader
+from pretrain.views.sheet import show_views
 
 
 def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
@@ -59,6 +61,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
     """
     # Places: all that the options name, tried before hours of work.
     need_run_folder(config)
+    need_loggers(config.logger)
     try_places(
         {
             "--data": config.data,
@@ -93,7 +96,10 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
             depthwise_in_float32(origin.encoder)
     hashes = {"data": manifest.hash, "parent": start.sha256, **in_identity(start.teacher)}
     what = identity(config, config.ELSEWHERE, **hashes)
-    with open_run(config, f"{config.method}-{start.init}", what, standing_is_fine=standing_is_fine) as work:
+    with (
+        open_run(config, f"{config.method}-{start.init}", what, standing_is_fine=standing_is_fine) as work,
+        loggers_of(config, work) as loggers,
+    ):
         encoder_file = work.folder / "encoder.safetensors"
         if work.result is not None:
             return encoder_file
@@ -136,7 +142,7 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         work.say(f"training: {config.method}, {length}, precision {precision}, {threads}")
         pull = PullToStart(start.encoder, config.l2_sp)
         module = method_of(config, start, steps)
-        progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say)
+        progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say, tell=loggers.row)
         masked = masked_pictures_of(pool, config) if config.look_every else None
         if masked is not None:
             pictures = counted(len(masked[1]), "picture")
@@ -145,6 +151,9 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         doctor = Doctor(config, progress, work.say, look)
         checkpoints = Checkpoints(work.folder / "checkpoints", context, config.save_every)
         spending = Spending()
+        if config.logger and work.first:
+            show_views(views, work)
+        loggers.begin(position(newest) // steps_an_epoch)
         fit(
             module,
             loader,

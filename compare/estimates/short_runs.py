@@ -68,7 +68,7 @@ def time_short_runs(stage: str, config: RunConfig, images: Workload, limit: floa
 def short_configs(config: RunConfig, images: Workload) -> Sequence[Any]:
     """The short runs that stand for a run with these options."""
     if isinstance(config, PretrainConfig):
-        few: dict[str, Any] = {"limit": config.batch_size, "epochs": STEPS["pretrain"], "protect": None}
+        few: dict[str, Any] = {"limit": config.batch_size, "epochs": STEPS["pretrain"], "protect": None, "logger": ()}
         if config.queue_size:
             few["queue_size"] = min(config.queue_size, config.batch_size)
         return [replace(config, init="random", checkpoints=None, resume=None, on_leak="allow", **few)]
@@ -83,7 +83,7 @@ def short_configs(config: RunConfig, images: Workload) -> Sequence[Any]:
         replace(
             config, init="random", label_fraction=1.0, limit=limit, steps=STEPS["finetune"], epochs=None, patience=0,
             threshold_search=False, freeze=frozen, thaw_after=None, resume=None, on_leak="allow",
-            lr=3e-4 if config.lr == "auto" else config.lr,
+            lr=3e-4 if config.lr == "auto" else config.lr, logger=(),
         )
     ]  # fmt: skip
 

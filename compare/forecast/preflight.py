@@ -9,8 +9,10 @@ from compare.study.config import WEIGHTS, StudyConfig
 from compare.study.grid import fixed_options
 from compare.study.images import StudyImages
 from compare.study.plan import Task
+from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.splits.official import split_of
+from dermssl.training.loggers import need_loggers
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import read_card
 from finetune.augmentation.recipe import augmentation_of
@@ -122,6 +124,14 @@ def leak_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[T
             yield from (f"{config.method}: {text}, in the file of --pretrain" for text in refusals)
 
 
+def logger_faults(study: StudyConfig, study_images: StudyImages, tasks: Sequence[Task]) -> Iterator[str]:
+    """The packages of loggers must be there."""
+    for config in (task.config for task in tasks):
+        tuning = config.tuning if isinstance(config, SearchConfig) else config
+        if isinstance(tuning, PretrainConfig | FinetuneConfig):
+            yield from complaints(need_loggers, tuning.logger)
+
+
 def complaints(attempt: Callable[..., object], *arguments: object) -> Iterator[str]:
     """What the attempt complains of, if it does."""
     try:
@@ -137,4 +147,5 @@ CHECKS: tuple[Check, ...] = (
     weight_faults,
     network_faults,
     augmentation_faults,
+    logger_faults,
 )

@@ -8,7 +8,9 @@ from dermssl.flags import plain_value
 from dermssl.runs.folder import added_and_unused
 from finetune.options.config import FinetuneConfig
 
-PLACE = READING_OPTIONS | {"data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads"}
+PLACE = READING_OPTIONS | {
+    "data", "protect", "out", "folder", "checkpoints", "resume", "workers", "threads", "logger",
+}  # fmt: skip
 FILES = (".yaml", ".yml", ".json", ".csv", ".safetensors")
 
 

@@ -76,8 +76,8 @@ class Run:
     def finish(self, result: Mapping[str, object]) -> None:
         """Seals what stands in the folder and writes result.json, which makes the run a finished one; so it comes last.
 
-        Whatever is written later but log.txt and figures breaks the seal. The checkpoints go: there is nothing left to
-        continue, and those of a study would take most of its room.
+        Whatever is written later but log.txt, figures and what loggers keep breaks the seal. The checkpoints go: there
+        is nothing left to continue, and those of a study would take most of its room.
         """
         if not self.first:
             return

@@ -11,8 +11,8 @@ from pathlib import Path
 from dermssl.files import sha256_of, write_json
 
 SEAL, RESULT = "seal.json", "result.json"
-# What is said while the run ends, what it is continued from, and what is only looked at.
-OPEN_FILES, OPEN_FOLDERS = {SEAL, RESULT, "log.txt"}, {"checkpoints", "figures"}
+# What is said while the run ends, what it is continued from, and what is only looked at, by loggers as well.
+OPEN_FILES, OPEN_FOLDERS = {SEAL, RESULT, "log.txt"}, {"checkpoints", "figures", "tensorboard", "wandb"}
 
 
 def seal(folder: Path, result: bytes) -> None:
@@ -28,7 +28,7 @@ def seal(folder: Path, result: bytes) -> None:
 def hashes(folder: Path) -> dict[str, str]:
     """The sha256 of every file of a run that is sealed, by its path in the run folder; result.json not among them.
 
-    All but the log, hidden files, the checkpoints and the figures.
+    All but the log, hidden files, the checkpoints, the figures and what loggers keep.
     """
     files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {place.as_posix(): sha256_of(path) for place, path in files.items() if is_sealed(place)}

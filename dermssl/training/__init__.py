@@ -1,1 +1,1 @@
-"""What trains: optimisers and schedules, the trainer, checkpoints, draws as functions of counters, the device."""
+"""What trains: optimisers, schedules, the trainer, checkpoints, loggers, draws as functions of counters, the device."""

@@ -49,10 +49,18 @@ class Progress(Callback):
         batch_size: Images of a step.
         say: Where the lines go.
         total: Steps of a training whose epochs are no passes over the images: its lines count steps, and others epochs.
+        tell: Gets every row as well.
     """
 
-    def __init__(self, metrics: Path, batch_size: int, say: Callable[[str], None], total: int | None = None) -> None:
-        self.metrics, self.batch_size, self.say, self.total = metrics, batch_size, say, total
+    def __init__(
+        self,
+        metrics: Path,
+        batch_size: int,
+        say: Callable[[str], None],
+        total: int | None = None,
+        tell: Callable[[Mapping[str, object]], None] | None = None,
+    ) -> None:
+        self.metrics, self.batch_size, self.say, self.total, self.tell = metrics, batch_size, say, total, tell
         self.first_loss: Tensor | None = None  # of the first step; of a checkpoint without it, of the step after that
         self.sums: dict[str, Tensor] = {}
         self.extra: dict[str, float] = {}
@@ -114,6 +122,8 @@ class Progress(Callback):
             append_row(self.metrics, row)
             left = seconds / steps * (self.steps_of(trainer) - trainer.global_step)
             self.say(f"{self.position(trainer)}  {epoch_in_words(row)}  left {left:.0f} s")
+            if self.tell is not None:
+                self.tell(row)
 
     def steps_of(self, trainer: Trainer) -> int:
         """Steps of the whole training."""
@@ -229,7 +239,7 @@ def fit(
             use_distributed_sampler=False,  # ours give each process its share of the same steps
             precision=precision,  # type: ignore[arg-type]
             callbacks=[finite, *callbacks, LastStep(steps), StopBetweenSteps(checkpoints)],
-            logger=False,
+            logger=False,  # they get what metrics.csv gets, and may not end a training (dermssl/training/loggers.py)
             enable_checkpointing=False,  # ours are whole or absent (dermssl/training/checkpoint.py)
             enable_progress_bar=False,
             enable_model_summary=False,

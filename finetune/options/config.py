@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from dermssl.bounds import at_least, processes, share, whole_seeds
 from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
+from dermssl.training.logger_config import LoggerConfig
 from finetune.options.augment import AugmentConfig
 from finetune.options.decoder import DecoderConfig
 from finetune.options.loss import LossConfig
@@ -14,7 +15,7 @@ from finetune.options.transfer import TransferConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
+class FinetuneConfig(LoggerConfig, ScoreConfig, LossConfig, TransferConfig, AugmentConfig, DecoderConfig, SplitConfig):
     """An encoder's weights under a segmentation decoder, trained on images with masks and scored on held-out ones."""
 
     REST: ClassVar[str] = "training"
@@ -46,7 +47,7 @@ class FinetuneConfig(ScoreConfig, LossConfig, TransferConfig, AugmentConfig, Dec
 
     # Where a run lies and how fast it goes is no part of what it is; hashes stand for images, weights and split.
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
-        "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads",
+        "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads", "logger",
     }  # fmt: skip
 
     init: str = "ssl"

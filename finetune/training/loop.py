@@ -17,6 +17,7 @@ from dermssl.scores.plots import save_figure
 from dermssl.training.checkpoint import Checkpoints, context_now, newest_whole, position, resuming
 from dermssl.training.device import channels_last, depthwise_in_float32
 from dermssl.training.divergence import loss_course, lower_rate
+from dermssl.training.loggers import Loggers
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start
@@ -28,7 +29,7 @@ from finetune.network.build import Network
 from finetune.options.config import FinetuneConfig
 from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
 from finetune.training.early_stopping import EarlyStopping
-from finetune.training.inner_part import mean_iou
+from finetune.training.inner_part import Parts, mean_iou
 from finetune.training.range_test import learning_rate
 from finetune.training.segment import Segment
 from finetune.training.training_schedule import Schedule
@@ -80,15 +81,15 @@ class TrainedNetwork:
     """What to say of a training that diverged; mostly nothing."""
 
 
-def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner_ids: Sequence[str]) -> TrainedNetwork:
+def train(loggers: Loggers, material: TrainingMaterial, parts: Parts) -> TrainedNetwork:
     """Trains the network, from where an earlier attempt was left if there was one.
 
     Args:
-        work: The run folder, which gets metrics.csv, checkpoints and figures of what training sees.
+        loggers: Of the run, whose folder gets metrics.csv, checkpoints and figures of what training sees.
         material: What it is made of; its network is trained in place.
-        train_ids: Images to train on.
-        inner_ids: Training images set aside, for `patience`.
+        parts: Images to train on, and those set aside, for `patience`.
     """
+    work, train_ids, inner_ids = loggers.run, parts.train, parts.inner
     config, net = material.config, material.net
     seed_everything(config.seed, verbose=False)
     pictures = material.augmented(train_ids)
@@ -109,11 +110,12 @@ def train(work: Run, material: TrainingMaterial, train_ids: Sequence[str], inner
     context = context_now(material.device, config.precision)
     if newest is not None:
         work.say(resuming(newest, context))
-    progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say, material.schedule.steps)
+    progress = Progress(work.folder / "metrics.csv", config.batch_size, work.say, material.schedule.steps, loggers.row)
     early = early_stopping(work, material, inner_ids, progress)
     callbacks: list[Callback] = [CountedRandomness(config.seed), *([early] if early else []), progress]
     spending = Spending()
     callbacks += [spending, Checkpoints(work.folder / "checkpoints", context)]
+    loggers.begin(position(newest) // len(loader))
     fit(
         module,
         loader,

@@ -431,3 +431,15 @@ def test_a_signal_in_the_middle_of_an_epoch_ends_in_the_same_network(
 def asked_at(step: int, trainer: object) -> None:
     if trainer.global_step == step:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_logger_has_rows_and_figures_and_changes_nothing(finished: Finished, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = run(replace(finished.config, out=tmp_path, logger=("tensorboard",)))
+    assert_same_end(finished.folder, folder)
+    tags = EventAccumulator(str(folder / "tensorboard")).Reload().Tags()
+    assert set(tags["scalars"]) == set(pd.read_csv(folder / "metrics.csv"))
+    assert set(tags["images"]) == {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+    assert {"figures/augmentation", "figures/predictions"} <= set(tags["images"])
+    assert broken(folder) == []

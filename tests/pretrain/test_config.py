@@ -103,3 +103,9 @@ def test_an_option_that_was_added_names_a_run_only_where_it_is_used() -> None:
 def test_options_that_were_added_have_the_value_that_changes_nothing_by_default(method: str) -> None:
     config = recipe_of(method)()
     assert {key: getattr(config, key) for key in config.ADDED} == dict(config.ADDED)
+
+
+def test_a_logger_is_no_part_of_what_a_run_is() -> None:
+    logged = SimCLRConfig(logger=("tensorboard",))
+    assert identity(logged, logged.ELSEWHERE) == identity(SimCLRConfig(), logged.ELSEWHERE)
+    assert run_identity(logged) == run_identity(SimCLRConfig())

@@ -484,3 +484,38 @@ def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: 
     [folder] = config.out.iterdir()
     kept = "python -m pretrain: stopped by SIGINT; what was finished is kept"
     assert complaint.strip() == f"{kept}; go on with: python -m pretrain --resume {folder}"
+
+
+CLOCK = {"seconds", "images_per_second", "data_wait_share"}
+
+
+def test_loggers_change_nothing_of_a_run(
+    finish: Callable[[str], Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    done = finish("simclr")
+    names = ("tensorboard", "wandb", "mlflow")
+    folder = run(again(done.config, tmp_path, logger=names)).parent
+    assert_same_end(done.file.parent, folder)
+    ours, theirs = (pd.read_csv(place / "metrics.csv").drop(columns=CLOCK) for place in (done.file.parent, folder))
+    assert ours.equals(theirs)
+    assert done.file.parent.name == folder.name
+    sent = json.loads((folder / ".loggers.json").read_text())
+    assert {name: (state["epoch"], list(state["pictures"])) for name, state in sent.items()} == dict.fromkeys(
+        names, (EPOCHS - 1, ["views.png"])
+    )
+    assert broken(folder) == []
+
+
+def test_a_resumed_run_is_one_curve(finish: Callable[[str], Finished], tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = again(finish("simclr").config, tmp_path, logger=("tensorboard",))
+    folder = stop(config, STEPS + 2)
+    run(again(config, tmp_path, resume=folder))
+    metrics, events = pd.read_csv(folder / "metrics.csv"), EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) == set(metrics)
+    for column in metrics:
+        scalars = events.Scalars(column)
+        assert [scalar.step for scalar in scalars] == list(range(EPOCHS))
+        assert [scalar.value for scalar in scalars] == pytest.approx(metrics[column].tolist())

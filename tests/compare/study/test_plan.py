@@ -233,3 +233,11 @@ def test_a_recipe_that_cannot_be_used_is_refused(recipe: str, sentence: str, tmp
 def test_two_recipes_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="--method: two of them would be called 'longer'"):
         StudyConfig(method=("a/longer.yaml", "b/longer.yaml"))
+
+
+def test_a_study_logs_where_its_files_say_so_and_its_runs_stay_the_same_ones(tmp_path: Path) -> None:
+    logged = written(tmp_path / "logged.yaml", "logger: [tensorboard, mlflow]\n")
+    silent = tasks_of(StudyConfig(), 1)
+    tasks = tasks_of(StudyConfig(pretrain=logged, finetune=logged), 1)
+    assert {task.config.logger for task in tasks} == {("tensorboard", "mlflow")}
+    assert [task.id for task in tasks] == [task.id for task in silent]
