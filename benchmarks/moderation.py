@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.statistics import DRAWS, FAMILY_DRAWS, STEADINESS, percent, shifted
-from compare.publish import fill_between_markers
+from compare.publish.documents import fill_between_markers
 from compare.statistics.decisions import hierarchical_bootstrap, holm, paired_permutation, verdict
 from compare.statistics.paired import Components, FloatArray, components, lesion_sums
 from compare.statistics.resolution import resolvable_difference

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from compare.publish import fill_between_markers
+from compare.publish.documents import fill_between_markers
 from compare.statistics.bootstrap import Interval
 from compare.statistics.decisions import hierarchical_bootstrap, holm, paired_permutation, verdict
 from compare.statistics.paired import Components, FloatArray, components, lesion_sums

@@ -258,3 +258,13 @@ def plain_value(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     return [plain_value(item) for item in value] if isinstance(value, tuple) else value
+
+
+def added_and_unused(config: object) -> frozenset[str]:
+    """Options that came after runs were first named by theirs, with the value that does what was done before them.
+
+    They are left out of a run's name, so that a run of an earlier version is still found. A config lists them with that
+    value in ADDED.
+    """
+    added: Mapping[str, object] = getattr(config, "ADDED", {})
+    return frozenset(key for key, before in added.items() if getattr(config, key) == before)

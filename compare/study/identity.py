@@ -4,8 +4,7 @@ from pathlib import Path
 
 from dermssl.data.config import READING_OPTIONS
 from dermssl.files import short_hash
-from dermssl.flags import plain_value
-from dermssl.runs.folder import added_and_unused
+from dermssl.flags import added_and_unused, plain_value
 from finetune.options.config import FinetuneConfig
 
 PLACE = READING_OPTIONS | {

@@ -105,19 +105,9 @@ def identity(config: Options, elsewhere: frozenset[str], **content: object) -> d
         elsewhere: Options that move or speed the run and do not change what it finds.
         content: Hashes that stand for the paths among the options: of the data, of the parent encoder.
     """
-    silent = elsewhere | added_and_unused(config)
+    silent = elsewhere | flags.added_and_unused(config)
     chosen = {key: value for key, value in flags.plain_options(config).items() if key not in silent}
     return {"format": FORMAT, **chosen, **content}
-
-
-def added_and_unused(config: object) -> frozenset[str]:
-    """Options that came after runs were first named by theirs, with the value that does what was done before them.
-
-    They are left out of a run's name, so that a run of an earlier version is still found. A config lists them with that
-    value in ADDED.
-    """
-    added: Mapping[str, object] = getattr(config, "ADDED", {})
-    return frozenset(key for key, before in added.items() if getattr(config, key) == before)
 
 
 def need_run_folder(config: Options) -> None:
