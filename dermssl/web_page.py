@@ -2,11 +2,15 @@
 
 import base64
 import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 
 # Forms and the base of addresses do not follow default-src.
 CLOSED_PAGE = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
@@ -60,3 +64,10 @@ def source_hash(text: str) -> str:
     """How a policy names what stands in a script or style element, byte for byte."""
     digest = hashlib.sha256(text.encode("utf-8", errors="backslashreplace")).digest()  # as pages are written
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def web_picture(pixels: NDArray[np.uint8]) -> str:
+    """A picture (H, W, 3) as a data address in WebP."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format="WEBP", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()

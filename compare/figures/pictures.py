@@ -1,7 +1,5 @@
 """What a report shows of an image: its photograph where that is at hand, truth and prediction as runs kept them."""
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +8,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from compare.records.data_sets import labelled_set
 from compare.records.study import Study
@@ -47,13 +44,6 @@ def photograph_paths(study: Study) -> dict[str, Path]:
 def read_photograph(path: Path) -> Pixels:
     """A photograph (H, W, 3) at the size of its masks."""
     return thumbnail(read_rgb(path))
-
-
-def web_picture(pixels: Pixels) -> str:
-    """A picture (H, W, 3) as a data address in WebP."""
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
 
 
 def _mask(png: bytes) -> NDArray[np.bool_]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from compare.figures.pictures import MASKS, kept_masks, photograph_paths, read_photograph, web_picture
+from compare.figures.pictures import MASKS, kept_masks, photograph_paths, read_photograph
 from compare.page.blocks import fraction_label, points
 from compare.records.study import Cell, Study
 from dermssl.appearance.outlines import svg_outline
+from dermssl.web_page import web_picture
 
 SPREAD = 5  # images from the worst over the median to the best
 APART = 3  # images on which either arm is ahead

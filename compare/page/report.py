@@ -11,7 +11,6 @@ from jinja2 import Environment
 
 from compare.figures.drawing import SvgDrawing, colours
 from compare.figures.encoder_names import with_short_encoder_names
-from compare.figures.pictures import web_picture
 from compare.figures.strip import strip
 from compare.page import prose, report_figures
 from compare.page.blocks import Row, Table, decimals, fraction_label, points
@@ -25,7 +24,7 @@ from compare.tables.all_tables import all_tables
 from dermssl.data.images import read_rgb
 from dermssl.files import write_text
 from dermssl.scores.plots import thumbnail
-from dermssl.web_page import filled_page, page_templates
+from dermssl.web_page import filled_page, page_templates, web_picture
 from dermssl.wording import counted
 
 DRAWS = 10_000

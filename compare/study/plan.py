@@ -229,9 +229,10 @@ def method_of_recipe(word: str) -> str:
 def refuse_own_images(recipe: PretrainConfig, study: StudyConfig, word: str) -> None:
     """Refuses a recipe that names images of its own: all pretrainings of a study see the same ones."""
     if recipe.data not in (None, study.unlabelled):
+        file = f"--method {word}" if is_recipe_file(word) else f"--pretrain {study.pretrain}"
         raise UserError(
-            f"--method {word}: names images of its own (data: {recipe.data}); a study pretrains on --unlabelled "
-            f"({study.unlabelled}) alone, and a recipe may take fewer of them by `limit`; take `data` out of the file"
+            f"{file}: names images of its own (data: {recipe.data}); a study pretrains on --unlabelled "
+            f"({study.unlabelled}) alone, of which `limit` takes fewer; take `data` out of the file"
         )
 
 

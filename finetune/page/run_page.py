@@ -1,6 +1,5 @@
 """What a run found as one page: scores with intervals, curves, pictures, what was guarded against, what it cost."""
 
-import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,17 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dermssl.data.images import Pixels, read_rgb
+from dermssl.data.images import read_rgb
 from dermssl.files import write_text
 from dermssl.flags import plain_options
 from dermssl.scores.counts import ISIC_THRESHOLD
 from dermssl.scores.intervals import ScoreInterval, class_mean
-from dermssl.web_page import filled_page, page_templates
+from dermssl.web_page import filled_page, page_templates, web_picture
 from dermssl.wording import counted, duration, room
 from finetune.options.config import FinetuneConfig
 
 HERE = Path(__file__).parent
 WIDEST = 1500  # pixels of a figure on the page
-QUALITY = 85
 WORST = 12  # images with the lowest IoU that are named
 MEASURES = {  # score of scores.parquet -> what it is called, and how it is read
     "jaccard": ("IoU", "overlap of mask and truth: intersection over union, also Jaccard index"),
@@ -125,9 +123,7 @@ def lesions_of(scores: pd.DataFrame) -> "pd.Series[str]":
 def headline(config: FinetuneConfig, iou: ScoreRow, findings: RunFindings) -> str:
     """What came out, in a sentence."""
     mean, low, high = iou.interval
-    lesions = (
-        findings.scores["lesion_id"].where(findings.scores["lesion_id"] != "", findings.scores["image_id"]).nunique()
-    )
+    lesions = lesions_of(findings.scores).nunique()
     reach = f", 95 % interval {low:.3f} to {high:.3f}" if isfinite(low) else ""
     return (
         f"{config.decoder} on {config.encoder}, started from {findings.result['init']} weights and trained on "
@@ -158,13 +154,7 @@ def figure_on_page(path: Path, title: str, caption: str) -> FigureOnPage:
     if pixels.shape[1] > WIDEST:
         size = (WIDEST, round(pixels.shape[0] * WIDEST / pixels.shape[1]))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return FigureOnPage(title, caption, web_address(pixels), pixels.shape[1], pixels.shape[0])
-
-
-def web_address(pixels: Pixels) -> str:
-    """A picture as a data address."""
-    _, data = cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
+    return FigureOnPage(title, caption, web_picture(pixels), pixels.shape[1], pixels.shape[0])
 
 
 def cost(result: Mapping[str, object]) -> list[tuple[str, str]]:
