@@ -25,6 +25,7 @@ from compare.study.plan import Outcome, Task, tasks_of
 from compare.study.study_file import refuse_another_study, write_study_file
 from dermssl.errors import UserError
 from dermssl.files import write_json
+from dermssl.log import say
 from dermssl.places import try_places
 from dermssl.runs.control_group import usable_cores
 from dermssl.runs.environment import environment
@@ -58,18 +59,18 @@ def run(study: StudyConfig) -> Report:
         # The study folder: what is asked, and a row for every run.
         ledger = opened_ledger(planned)
         done = len(done_already(study, planned.tasks))  # here or in another study, whose runs are found in their turn
-        print(f"study {study.name}: {len(planned.tasks)} runs, {done} of them done already")
-        print(planned.images, flush=True)
+        say(f"study {study.name}: {len(planned.tasks)} runs, {done} of them done already")
+        say(str(planned.images))
 
         # The runs, each as soon as what it needs is there.
         with executor_of(planned) as executor:
-            print(f"runs side by side: {executor.slots}, threads of each: {planned.threads}", flush=True)
+            say(f"runs side by side: {executor.slots}, threads of each: {planned.threads}")
             schedule(ledger, executor, began + 3600 * study.budget if study.budget else math.inf)
 
         # Scores of all images of all runs, and the report.
         report = conclude(study, ledger)
     minutes = (time.time() - began) / 60
-    print(f"wall time: {minutes:.1f} min\nverdict: {report.sentence}\nreport:  {report.page}", flush=True)
+    say(f"wall time: {minutes:.1f} min\nverdict: {report.sentence}\nreport:  {report.page}")
     return report
 
 

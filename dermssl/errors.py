@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
+from dermssl.log import print_log
 from dermssl.signals import Listener, Stopped, listening
 from dermssl.system_errors import OUTPUT, in_one_sentence, room_to_load
 
@@ -68,6 +69,7 @@ def one_sentence(prog: str, smaller: str = "") -> Iterator[None]:
         prog: What the user typed.
         smaller: The options that make the command need less memory, for where that runs out.
     """
+    print_log()
     with listening(prog) as listener:
         try:
             with named_output(), output_handed_over(), room_to_load():

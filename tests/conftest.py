@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 import torch
 
+from dermssl.log import print_log
 from dermssl.runs import costs
 from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
 sys.path.insert(0, str(Path(__file__).parent / "compare"))  # for drawn_study, which pages under trial are made of
+
+print_log()  # tests read what commands print
 
 # nohup, and a script that starts the tests in its background, hand on signals that are ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {  # what each stands on, beside itself; and its rooms and files, each standing on those before it alone
     "dermssl": (
         [],
-        ["signals", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files",
-         "places", "parquet", "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights",
+        ["signals", "log", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files",
+         "places", "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights",
          "synthetic", "download", "exchange", "training", "data", "scores", "appearance", "splits", "features",
          "check", "doctor", "__main__", "console"],
     ),
@@ -45,6 +45,7 @@ LIGHT = {"yaml"} | set(sys.stdlib_module_names)
 LIGHT_TOO = {
     "dermssl.flags",
     "dermssl.errors",
+    "dermssl.log",
     "dermssl.system_errors",
     "dermssl.bounds",
     "dermssl.places",

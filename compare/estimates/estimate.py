@@ -25,6 +25,7 @@ from compare.study.config import StudyConfig
 from compare.study.plan import RunConfig, Task
 from dermssl import flags
 from dermssl.files import short_hash, write_json
+from dermssl.log import say
 from dermssl.runs.environment import commit, processor
 from dermssl.runs.seal import RESULT
 
@@ -165,7 +166,7 @@ def from_short_runs(kinds: Sequence[tuple[RunKind, RunConfig]], images: Workload
         left = SECONDS - (time.monotonic() - began)
         if left < 20:
             break
-        print(f"timing {turn} of {len(kinds)}: {kind}", flush=True)
+        say(f"timing {turn} of {len(kinds)}: {kind}")
         rates = time_short_runs(kind.stage, config, images, min(LIMIT, left))
         if rates is not None:
             measured[kind] = KindRates(rates, "timed")

@@ -12,6 +12,7 @@ from compare.execution.schedule import is_retried
 from compare.execution.worker import do_task
 from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
+from dermssl.log import say
 from dermssl.runs.control_group import usable_cores
 from dermssl.runs.seal import broken
 
@@ -60,7 +61,7 @@ def done_or_failed(task: Task, folder: Path, needs: dict[str, Task], trust: bool
         return Outcome(state="failed", error=str(error))
     attempts = 1
     while is_retried(outcome := work(completed, folder / "logs" / f"{task.id}.txt", trust=trust), attempts):
-        print(f"{task.name}: {outcome.error}; it is started once more", flush=True)
+        say(f"{task.name}: {outcome.error}; it is started once more")
         attempts += 1
     return replace(outcome, attempts=attempts)
 

@@ -16,6 +16,7 @@ from compare.study.factors import PLAN_COLUMNS
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
 from dermssl.files import write_json
+from dermssl.log import say
 from dermssl.runs.folder import LOCK, read_result, write_table
 from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.seal import broken
@@ -131,7 +132,7 @@ class Ledger:
 
     def _say(self, text: str) -> None:
         ended = self.count("done") + self.count("failed")
-        print(f"[{ended:>{len(str(len(self.tasks)))}}/{len(self.tasks)}] {text}", flush=True)
+        say(f"[{ended:>{len(str(len(self.tasks)))}}/{len(self.tasks)}] {text}")
 
     def _time_left(self) -> str:
         """From the mean time of the stage's runs so far; nothing while a stage to come has none."""

@@ -13,6 +13,7 @@ from compare.execution.ray_address import connected
 from compare.execution.worker import do_task
 from compare.study.plan import Outcome, Task
 from dermssl.errors import UserError
+from dermssl.log import say
 
 NODE = 120.0  # seconds that each node has to say whether it sees the study: it starts a process for that
 CARRIED = ("DERMSSL_CACHE", "HF_HOME", "TORCH_HOME")  # settings of this command that its runs elsewhere need
@@ -91,7 +92,7 @@ class RayExecutor:
         Machines that have joined are asked now. One that cannot do runs gets none: it would fail them all in no time.
         """
         for trouble in self._ask_new_machines():
-            print(trouble, flush=True)
+            say(trouble)
         return not self._running or len(self._running) < self.slots
 
     def start(self, task: Task) -> None:

@@ -13,6 +13,7 @@ from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger
 from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
+from dermssl.log import say
 
 TURN = 1.0  # seconds after which the clock is looked at though no run has ended
 ATTEMPTS, ATTEMPTS_LOST = 2, 3  # of a run that fails by itself; of one whose worker dies
@@ -78,6 +79,6 @@ def note_ending(ledger: Ledger, started: int) -> None:
     left, failed = ledger.count("planned"), ledger.count("failed")
     if left:
         ledger.note("budget", f"spent; {left} of {len(ledger.tasks)} runs are left")
-        print(f"the budget is spent: {left} of {len(ledger.tasks)} runs are left; the same command goes on", flush=True)
+        say(f"the budget is spent: {left} of {len(ledger.tasks)} runs are left; the same command goes on")
     elif started:
         ledger.note("finished", f"{len(ledger.tasks) - failed} runs done, {failed} failed")

@@ -14,6 +14,7 @@ from typing import IO
 from compare.study.plan import Outcome, Task
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
+from dermssl.log import print_log
 from dermssl.runs.folder import read_result
 from dermssl.runs.seal import broken
 from dermssl.system_errors import in_one_sentence
@@ -37,6 +38,7 @@ def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outc
     Returns:
         A done or failed outcome; `seconds` are those of this call, or of the run's result where it was found done.
     """
+    print_log()
     began, clock = time.time(), time.perf_counter()
     failed = Outcome(state="failed", host=platform.node(), started=utc(began))
     with printing_to(log, task.name) as stream:

@@ -27,7 +27,7 @@ from compare.study.factors import FACTORS
 from compare.text import last_line
 from dermssl.errors import UserError, first_ten
 from dermssl.files import whole_file, write_json, write_text
-from dermssl.parquet import write_parquet
+from dermssl.runs.parquet import write_parquet
 from dermssl.wording import counted
 
 SCORED = frozenset({

@@ -169,6 +169,21 @@ def read_study(folder: Path) -> Study:
     )
 
 
+def study_scores(folder: str | Path) -> pd.DataFrame:
+    """The scores of a study's held-out images, a row for each image of each fine-tuning run.
+
+    Columns are the factors (init, method, decoder, label_fraction, seed, ...; '' or nan where a study has none of it),
+    `arm` and `setting` in the report's words, image_id, lesion_id, and jaccard, isic_jaccard, dice and more in [0, 1].
+
+    Args:
+        folder: Of a study, such as runs/compare/demo, or of what was kept of one.
+
+    Raises:
+        UserError: If there is no study.
+    """
+    return read_study(Path(folder)).scores.reset_index(drop=True)
+
+
 def _read_plan(path: Path) -> pd.DataFrame:
     plan = pd.read_csv(path, dtype={"id": str, "hash": str, "name": str}) if path.is_file() else pd.DataFrame()
     return _typed(plan.reindex(columns=PLAN_COLUMNS), WORDS)

@@ -15,8 +15,9 @@ from dermssl.data.kept import kept_folder
 from dermssl.data.manifest import Manifest
 from dermssl.data.masks import Lesion
 from dermssl.files import short_hash
-from dermssl.parquet import write_parquet
+from dermssl.log import say
 from dermssl.runs.control_group import usable_cores
+from dermssl.runs.parquet import write_parquet
 
 FORMAT = 1  # raised when the same pictures give other numbers
 LONG = 500  # images; fewer are looked at before a line could be read
@@ -43,7 +44,7 @@ def appearance(manifest: Manifest) -> pd.DataFrame:
             return appearance_of_picture(small, at_size(manifest.lesion(row), small.shape) if masks[row] else None)
 
         if len(manifest) >= LONG:
-            print(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}", flush=True)
+            say(f"looking at {len(manifest)} pictures for artefacts and skin tone; kept in {kept.parent}")
         with ThreadPoolExecutor(usable_cores()) as pool:
             rows = list(pool.map(look, range(len(manifest))))
         table = pd.DataFrame(rows, columns=COLUMNS[1:])

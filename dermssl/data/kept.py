@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dermssl.errors import UserError
 from dermssl.files import short_hash
+from dermssl.log import say
 from dermssl.places import is_writable, need_writable_folder
 
 REMEDY = "set DERMSSL_CACHE to a folder that can be written to"
@@ -58,10 +59,9 @@ def user_cache(xdg: str, home: str | None) -> Path:
     if folder and is_writable(folder / "dermssl"):
         return folder / "dermssl"
     place = temporary_folder()
-    print(
+    say(
         f"note: the data set is read-only, and {folder or 'a home folder'} cannot be written to or is not there; what "
         f"is kept of the set goes to {place}, which this machine may clear; {REMEDY} to keep it",
-        flush=True,
     )
     return place
 

@@ -19,8 +19,8 @@ from dermssl.data.roles import below, file_at
 from dermssl.data.set_files import set_files_of
 from dermssl.errors import UserError, first_ten
 from dermssl.files import short_hash
-from dermssl.parquet import write_parquet
 from dermssl.runs.control_group import usable_cores
+from dermssl.runs.parquet import write_parquet
 from dermssl.wording import counted
 
 COLUMNS = {  # column -> type

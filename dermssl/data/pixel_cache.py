@@ -13,6 +13,7 @@ from dermssl.data.images import Pixels, read_rgb, shrink
 from dermssl.data.kept import kept_folder
 from dermssl.data.manifest import Manifest
 from dermssl.files import need_room, short_hash, whole_folder
+from dermssl.log import bar_is_off, say
 from dermssl.runs.control_group import usable_cores
 from dermssl.runs.lock import lock_to_make
 from dermssl.wording import room
@@ -82,7 +83,7 @@ def cached(kind: str, manifest: Manifest, short_side: int, picture: Callable[[in
                 size = bytes_of(manifest, short_side, 3 if kind == "images" else 1)
                 what = f"the cache of {len(manifest)} {kind} at {short_side} px"
                 need_room(folder.parent, size, what)
-                print(f"{what}: {room(size)} in {folder}", flush=True)
+                say(f"{what}: {room(size)} in {folder}")
                 build(folder, len(manifest), picture)
     pixels = np.memmap(folder / "pixels.u8", np.uint8, mode="r")
     return PixelCache(pixels, np.load(folder / "starts.npy"), np.load(folder / "shapes.npy"))
@@ -98,7 +99,7 @@ def bytes_of(manifest: Manifest, short_side: int, channels: int) -> int:
 def build(folder: Path, count: int, picture: Callable[[int], Pixels]) -> None:
     """Streams the pictures to disk in constant memory, decoding on all cores; the folder appears when it is whole."""
     shapes = np.empty((count, 3), np.int64)
-    bar = tqdm(total=count, desc="decoding", unit=" images", disable=None if count >= LONG else True, leave=False)
+    bar = tqdm(total=count, desc="decoding", unit=" images", disable=count < LONG or bar_is_off(), leave=False)
     with whole_folder(folder) as part, ThreadPoolExecutor(usable_cores()) as pool, bar:
         with (part / "pixels.u8").open("wb") as file:
             for first in range(0, count, CHUNK):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.log import say
 from dermssl.places import need_readable
 from dermssl.shipped import CONFIGS
 from dermssl.synthetic.config import LABELLED_COUNT, SIDE, UNLABELLED_COUNT
@@ -71,7 +72,7 @@ def draw_if_absent(source: ImageSource, *, workers: int) -> None:
 
     has_masks = source.folder == SYNTHETIC_LABELLED
     count = LABELLED_COUNT if has_masks else UNLABELLED_COUNT
-    print(f"drawing {count} synthetic images of {SIDE} px into {source.folder}", flush=True)
+    say(f"drawing {count} synthetic images of {SIDE} px into {source.folder}")
     write_dataset(source.folder, count, SIDE, seed=0 if has_masks else 1, masks=has_masks, workers=workers)
 
 

@@ -22,19 +22,19 @@ Facts = dict[str, object]
 def try_libraries() -> None:
     """Says of each library that it begins, and then how it went."""
     for name in LIBRARIES:
-        say({"begins": name})
+        report_fact({"begins": name})
         try:
             facts = EXAMINED[name]() if name in EXAMINED else facts_of(importlib.import_module(name))
         except BaseException as error:  # an import may also want to end the process
-            say({"name": name, "error": f"{type(error).__name__}: {error}"})
+            report_fact({"name": name, "error": f"{type(error).__name__}: {error}"})
             if name in NEEDED:
                 return
         else:
-            say({"name": name, **facts})
-    say({"ends": True})
+            report_fact({"name": name, **facts})
+    report_fact({"ends": True})
 
 
-def say(facts: Facts) -> None:
+def report_fact(facts: Facts) -> None:
     """A line of the answer, past whatever a library has made of the standard output."""
     os.write(1, f"\n{MARK}{json.dumps(facts)}\n".encode())
 

@@ -77,7 +77,7 @@ def form_of(library: str, start: Start) -> Form | None:
     return forms[library](encoder)
 
 
-def load_model(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+def network_in_form(build: Callable[[], nn.Module], path: Path) -> nn.Module:
     """What `build` makes, with the tensors of a file."""
     model = build()
     model.load_state_dict(load_file(path))
@@ -94,7 +94,7 @@ def smp_form(encoder: str, decoder: str) -> Form:
         'model.encoder.load_state_dict(load_file("PATH"))',
     )
     build, names = partial(library_encoder, encoder, pretrained=False), dialects(encoder)["smp"]
-    return Form(names, skeleton(encoder), partial(load_model, build), lines, names)
+    return Form(names, skeleton(encoder), partial(network_in_form, build), lines, names)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def timm_form(encoder: str) -> Form | None:
     )
     build = partial(timm.create_model, call.model, pretrained=False, **call.options)
     names = {call.own[theirs]: ours for theirs, ours in call.names.items()}
-    return Form(names, meta_state(build), partial(load_model, build), lines, names, call.lacks)
+    return Form(names, meta_state(build), partial(network_in_form, build), lines, names, call.lacks)
 
 
 def huggingface_form(encoder: str) -> Form | None:
@@ -191,7 +191,7 @@ def torchvision_form(encoder: str) -> Form | None:
         *cuts,
         'model.load_state_dict(load_file("PATH"))',
     )
-    return Form(names, model_state, partial(load_model, build), lines, names)
+    return Form(names, model_state, partial(network_in_form, build), lines, names)
 
 
 def layers_kept(model: nn.Module, names: Container[str]) -> dict[str, int]:

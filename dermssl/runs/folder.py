@@ -18,12 +18,13 @@ import pandas as pd
 from dermssl import flags
 from dermssl.errors import UserError, in_one_line
 from dermssl.files import disk_errors_named, short_hash, whole_file, whole_folder, write_json, write_text
+from dermssl.log import say
 from dermssl.parallel import rank, world
-from dermssl.parquet import write_parquet
 from dermssl.parts import part_prefix
 from dermssl.places import need_writable_folder
 from dermssl.runs.environment import environment
 from dermssl.runs.lock import signed_lock, take_lock
+from dermssl.runs.parquet import write_parquet
 from dermssl.runs.same_run import ENVIRONMENT, IDENTITY, code_in_words, refuse_another_run
 from dermssl.runs.seal import RESULT, seal
 from dermssl.signals import continued_by
@@ -68,7 +69,7 @@ class Run:
         """Prints a line and keeps it in log.txt."""
         if not self.first:
             return
-        print(text, flush=True)
+        say(text)
         log = self.folder / "log.txt"
         with disk_errors_named(log), log.open("a", encoding="utf-8", errors="backslashreplace") as lines:
             lines.write(text + "\n")
@@ -145,7 +146,7 @@ def open_run(
     if config.resume is not None:
         refuse_another_run(folder, flags.plain_options(config), content)
         if read_result(folder) is not None:
-            print(f"{folder}: this run is finished; there is nothing to continue", flush=True)
+            say(f"{folder}: this run is finished; there is nothing to continue")
     elif folder.exists() and not standing_is_fine:
         raise UserError(standing_run(folder, config.seed))
     wait = standing_is_fine and world() == 1  # others that train with this one would not know that it waits
@@ -228,7 +229,7 @@ def locked_run(folder: Path, *, wait: bool = False) -> Iterator[bool]:
         if not take_lock(lock):
             if not wait:
                 raise UserError(f"{folder}: another process works on this run; wait for it to end, or stop it")
-            print(f"{folder}: another process works on this run; waiting for it to end", flush=True)
+            say(f"{folder}: another process works on this run; waiting for it to end")
             while not take_lock(lock):
                 time.sleep(POLL)
         with signed_lock(lock):

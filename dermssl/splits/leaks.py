@@ -12,6 +12,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.roles import file_at
 from dermssl.errors import UserError
 from dermssl.files import sha256_of
+from dermssl.log import warn
 from dermssl.splits.config import OnLeak
 from dermssl.splits.fingerprints import look_alikes, looks_of
 from dermssl.splits.near_duplicates import confirm
@@ -87,9 +88,9 @@ def guard(pairs: pd.DataFrame, held_out: int, on_leak: OnLeak, where: str, remed
         return Verdict(pairs, held_out, "allowed")
     if on_leak == "drop" and not remedy:
         return Verdict(pairs, held_out, "dropped")
-    print(pairs.head(SHOWN).to_string(index=False), flush=True)
+    warn(pairs.head(SHOWN).to_string(index=False))
     if len(pairs) > SHOWN:
-        print(f"... and {len(pairs) - SHOWN} more pairs", flush=True)
+        warn(f"... and {len(pairs) - SHOWN} more pairs")
     raise UserError(
         f"{where}: {pairs['trained_on'].nunique()} training images show what {pairs['held_out'].nunique()} of the "
         f"{held_out} held-out images show (the pairs and why are listed above); "

@@ -22,8 +22,8 @@ from dermssl.data.kept import kept_folder
 from dermssl.data.manifest import Manifest
 from dermssl.data.roles import file_at
 from dermssl.files import short_hash
-from dermssl.parquet import write_parquet
 from dermssl.runs.control_group import usable_cores
+from dermssl.runs.parquet import write_parquet
 from dermssl.splits.alignment import SIDE, GreyPicture, aligned_correlation, evened
 from dermssl.splits.fingerprints import TURNS, look_alikes, looks_of
 from dermssl.weights.encoder import Start, feature_maps, start_from

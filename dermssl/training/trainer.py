@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dermssl.errors import UserError
+from dermssl.log import is_printed
 from dermssl.parallel import local_world, rank, summed, world
 from dermssl.runs.costs import Spent
 from dermssl.runs.folder import append_row
@@ -82,7 +83,7 @@ class Progress(Callback):
         self.done = self.steps
         self.waited, self.began = 0.0, time.perf_counter()
         self.last = self.began
-        if self.bar is None and sys.stderr.isatty() and rank() == 0:
+        if self.bar is None and is_printed() and sys.stderr.isatty() and rank() == 0:
             self.bar = tqdm(total=self.steps_of(trainer), initial=trainer.global_step, unit="step", leave=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:

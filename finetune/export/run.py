@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from dermssl.errors import UserError
+from dermssl.log import say
 from dermssl.places import try_places
 from dermssl.runs.folder import closing
 from dermssl.training.device import prepare
@@ -25,12 +26,12 @@ def export_onnx(config: ModelExportConfig) -> Path:
     model, card = read_model(config.model)
     difference = write_onnx_model(config.out, model, card)
     side = card.image_size
-    print(
+    say(
         f"network: {card.decoder} on {card.encoder}; its input `pixels` is (B, 3, {side}, {side}), RGB in uint8, and "
         f"its output `probability` (B, 1, {side}, {side}); probabilities that onnxruntime computes differ from "
         f"torch's by {difference:.0e} at most"
     )
     place = shlex.quote(str(config.out))
     images = "--images FOLDER_OF_IMAGES --out FOLDER_OF_MASKS"
-    print(closing(config.out, f"python -m finetune.predict --model {place} {images}"))
+    say(closing(config.out, f"python -m finetune.predict --model {place} {images}"))
     return config.out

@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 
 from dermssl.errors import UserError
-from dermssl.training.device import channels_last, prepare
+from dermssl.training.device import Precision, channels_last, prepare
 from finetune.network.model_file import ModelCard, read_model
 from finetune.network.onnx_model import OnnxSegmenter
-from finetune.predict.config import PredictOptions
 from finetune.predict.inputs import Preprocessing
 from finetune.scoring.inference import Predictor, Segmenter, TorchSegmenter
 
@@ -36,20 +35,26 @@ class Member:
         return Predictor(self.network, self.card.fitted, batch_size, averaged)
 
 
-def open_member(path: Path, device: torch.device, options: PredictOptions) -> Member:
+def open_member(path: Path, device: torch.device, precision: Precision = "32-true", *, gpu: bool = False) -> Member:
     """The network in `path`, on the device.
+
+    Args:
+        path: A run folder, a model file or an ONNX file.
+        device: Where it runs.
+        precision: Numbers that it computes in.
+        gpu: Whether a GPU was asked for by name, so that a network that cannot use it is refused.
 
     Raises:
         UserError: If there is none, it is damaged, or the device or precision is none for it.
     """
     if path.suffix == ".onnx":
-        network = OnnxSegmenter(path, device, options.precision)
-        if options.device == "cuda" and not network.beside_cpu:
+        network = OnnxSegmenter(path, device, precision)
+        if gpu and not network.beside_cpu:
             raise UserError(f"--device cuda: onnxruntime finds no GPU for {path}; take --device cpu, or auto")
         return Member(path, "onnx", network.card, network)
     model, card = read_model(path)
     placed = channels_last(model).to(device)
-    return Member(path, "safetensors", card, TorchSegmenter(placed, card.normalise, options.precision))
+    return Member(path, "safetensors", card, TorchSegmenter(placed, card.normalise, precision))
 
 
 def device_of(name: str, threads: int) -> torch.device:

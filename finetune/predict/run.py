@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from dermssl.data.listing import PassedOver
 from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
+from dermssl.log import bar_is_off, say, warn
 from dermssl.parts import sweep_parts
 from dermssl.places import need_readable, try_places
 from dermssl.runs.folder import closing
@@ -57,7 +57,7 @@ def predict_masks(config: PredictConfig) -> PredictionOutcome:
     """
     need_places(config, [config.model])
     device = device_of(config.device, config.threads)
-    member = open_member(config.model, device, config)
+    member = open_member(config.model, device, config.precision, gpu=config.device == "cuda")
     return write_masks([member], config, f"python -m finetune.predict --model {quote(str(config.model))}")
 
 
@@ -69,7 +69,8 @@ def predict_masks_by_ensemble(config: EnsembleConfig) -> PredictionOutcome:
     """
     need_places(config, config.models)
     device = device_of(config.device, config.threads)
-    members = [open_member(path, device, config) for path in config.models]
+    gpu = config.device == "cuda"
+    members = [open_member(path, device, config.precision, gpu=gpu) for path in config.models]
     refuse_twice(members)
     command = f"python -m finetune.ensemble --models {' '.join(quote(str(path)) for path in config.models)}"
     # In the order of their hashes: sums of three depend on the order, and that of the flags must not matter.
@@ -133,7 +134,7 @@ def run_behind_bar(
     """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
     damaged: list[DamagedPicture] = []
     done = len(pictures) - len(remaining)
-    with tqdm(total=len(pictures), initial=done, unit=" images", disable=None, leave=False) as bar:
+    with tqdm(total=len(pictures), initial=done, unit=" images", disable=bar_is_off(), leave=False) as bar:
         for number, unreadable in enumerate(pipeline.write_masks_of(remaining, options.batch_size, options.threads)):
             damaged += unreadable
             bar.update(min(options.batch_size, len(remaining) - number * options.batch_size))
@@ -241,15 +242,15 @@ def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: 
     if outcome.damaged:
         counts += f", {len(outcome.damaged)} are damaged"
         following = f"mend or remove the damaged images, then type again: {same}"
-        print(f"{len(outcome.damaged)} damaged images were left out:", file=sys.stderr)
+        warn(f"{len(outcome.damaged)} damaged images were left out:")
         for damaged in outcome.damaged:
-            print(f"  {damaged.picture.path}: {damaged.reason}", file=sys.stderr)
+            warn(f"  {damaged.picture.path}: {damaged.reason}")
     if outcome.passed_over.files:
-        print(outcome.passed_over.sentence, file=sys.stderr if outcome.passed_over.unread else sys.stdout)
+        (warn if outcome.passed_over.unread else say)(outcome.passed_over.sentence)
     if options.submission is not None:
         packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
-        print(f"{options.submission}: {packed}")
-    print(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
+        say(f"{options.submission}: {packed}")
+    say(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
 
 
 def flags_of(options: PredictOptions) -> str:

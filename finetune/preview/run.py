@@ -7,6 +7,7 @@ import pandas as pd
 from dermssl.data.manifest import read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
+from dermssl.log import say
 from dermssl.places import try_places
 from dermssl.scores.plots import save_figure
 from dermssl.training.device import prepare
@@ -34,7 +35,7 @@ def preview(config: PreviewConfig) -> Path:
     draw_if_absent(source, workers=1)
     manifest = read_manifest(source.folder, config)
     refuse_problems(manifest, masks=True)
-    print("\n".join(manifest.sentences()))
+    say("\n".join(manifest.sentences()))
     images, masks = cached_images(manifest, config.cache_size), cached_masks(manifest, config.cache_size)
     by_padding = {
         padding: AugmentedImages(
@@ -55,8 +56,8 @@ def preview(config: PreviewConfig) -> Path:
     else:
         figure = sheet(by_padding[config.padding], names, f"{title} --padding {config.padding}")
     save_figure(figure, config.out)
-    print(invented_table({padding: count_invented(pictures, config.draws) for padding, pictures in by_padding.items()}))
-    print(f"results: {config.out}")
+    say(invented_table({padding: count_invented(pictures, config.draws) for padding, pictures in by_padding.items()}))
+    say(f"results: {config.out}")
     return config.out
 
 

@@ -15,6 +15,7 @@ from dermssl.data.sources import draw_if_absent, unlabelled_source
 from dermssl.errors import UserError, first_ten
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import whole_file
+from dermssl.log import bar_is_off, say
 from dermssl.places import try_places
 from dermssl.runs.environment import commit
 from dermssl.runs.folder import closing
@@ -42,13 +43,13 @@ def embed_pictures(config: EmbedConfig) -> Path:
     device = prepare(config.threads)
     draw_if_absent(source, workers=torch.get_num_threads())
     manifest = read_manifest(source.folder)
-    print(f"images: {len(manifest)} from {source.why}")
+    say(f"images: {len(manifest)} from {source.why}")
     for sentence in manifest.sentences(masks=False):
-        print(sentence)
+        say(sentence)
     manifest = readable_images(manifest)
     start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
     tensors = len(start.encoder.state_dict())
-    print(f"encoder: {config.encoder} with the weights of {config.init}; all {tensors} tensors fit")
+    say(f"encoder: {config.encoder} with the weights of {config.init}; all {tensors} tensors fit")
 
     frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
     rows = batches_of_rows(frozen_encoder, manifest, config)
@@ -56,8 +57,8 @@ def embed_pictures(config: EmbedConfig) -> Path:
         for columns in with_map(rows, config) if config.umap else rows:
             file.write(columns)
     width = int(start.encoder.out_channels[-1])  # type: ignore[index]
-    print(f"features: {counted(len(manifest), 'row')} of {width} numbers, {room(config.out.stat().st_size)}")
-    print(closing(config.out, "python -m probe --help"))
+    say(f"features: {counted(len(manifest), 'row')} of {width} numbers, {room(config.out.stat().st_size)}")
+    say(closing(config.out, "python -m probe --help"))
     return config.out
 
 
@@ -74,7 +75,7 @@ def readable_images(manifest: Manifest) -> Manifest:
         )
     if broken.any():
         names = first_ten(manifest.table.loc[broken, "path"].tolist())
-        print(f"left out: {counted(int(broken.sum()), 'picture')} that cannot be read ({names})")
+        say(f"left out: {counted(int(broken.sum()), 'picture')} that cannot be read ({names})")
     return manifest.take(manifest.table.loc[~broken, "image_id"].tolist())
 
 
@@ -101,7 +102,7 @@ def batches_of_rows(frozen_encoder: FrozenEncoder, manifest: Manifest, config: E
     """Ids, paths and features of the pictures, a batch after the other."""
     table, size = manifest.table, config.batch_size
     pictures = PicturesOnDisk(manifest, config.image_size, 2 * size)
-    for first in tqdm(range(0, len(manifest), size), desc="features", disable=len(manifest) < LONG):
+    for first in tqdm(range(0, len(manifest), size), desc="features", disable=len(manifest) < LONG or bar_is_off()):
         indices = range(first, min(first + size, len(manifest)))
         stages = stage_means(frozen_encoder, pictures, indices)
         named = {f"stage_{number}": stage for number, stage in enumerate(stages, 1)} if config.stages else {}

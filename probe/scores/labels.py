@@ -12,6 +12,7 @@ from dermssl.data.manifest import Manifest
 from dermssl.data.metadata import refuse_stranger
 from dermssl.data.tables import Join, column_name, is_placeholder, joined, needed_column, read_table
 from dermssl.errors import UserError
+from dermssl.log import say
 from dermssl.splits.drawn import Split
 
 
@@ -69,7 +70,7 @@ def labels_of(manifest: Manifest, option: str | None) -> dict[str, str]:
             f"--labels {option}: expected a file and one of its columns, FILE:COLUMN, such as metadata.csv:dx"
         )
     join = joined_classes(Path(path), column, manifest)
-    print(f"classes: {join.sentence}", flush=True)
+    say(f"classes: {join.sentence}")
     words = join.table.frame[column_name(column)]
     return one_class_each(join, words)
 

@@ -15,8 +15,8 @@ from faults.tally import generator, tallied, trials
 
 from dermssl.errors import UserError
 from dermssl.files import whole_file, whole_folder, write_json, write_text
-from dermssl.parquet import write_parquet
 from dermssl.runs.folder import write_table
+from dermssl.runs.parquet import write_parquet
 from dermssl.weights.encoder_file import write_tensors
 
 TABLE = pd.DataFrame({"epoch": range(3000), "word": [f"word {number * 7919}" for number in range(3000)]})

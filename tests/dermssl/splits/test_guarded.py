@@ -102,7 +102,7 @@ def test_a_split_file_with_a_near_duplicate_on_both_sides_stops(
         guarded_split(twins, SplitConfig(split=leaking), beginner)
     assert str(caught.value).startswith(f"{twins.root}: 1 training images show what 1 of the 2 held-out images show")
     assert "--on_leak drop leaves them out of training" in str(caught.value)
-    assert capsys.readouterr().out.splitlines()[1].split() == ["img_6", "img_0", "near-duplicate"]
+    assert capsys.readouterr().err.splitlines()[1].split() == ["img_6", "img_0", "near-duplicate"]
 
 
 def test_drop_leaves_out_exactly_the_training_image_that_leaks(leaking: str, twins: Manifest, beginner: Start) -> None:

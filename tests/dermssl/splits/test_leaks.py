@@ -242,7 +242,7 @@ def test_stop_prints_the_pairs_and_says_what_may_be_done(capsys: pytest.CaptureF
         "set: 2 training images show what 2 of the 5 held-out images show (the pairs and why are listed above); "
         "--on_leak drop leaves them out of training, and --on_leak allow trains on them all the same"
     )
-    printed = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().err.splitlines()
     assert printed[0].split() == COLUMNS
     assert [line.split(maxsplit=2) for line in printed[1:]] == TWO.values.tolist()
 
@@ -251,7 +251,7 @@ def test_a_long_table_is_cut_and_says_how_much_is_missing(capsys: pytest.Capture
     many = table_of([(f"t{n}", "h", "same file") for n in range(SHOWN + 5)])
     with pytest.raises(UserError):
         guard(many, 1, "stop", "set")
-    printed = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1 + SHOWN + 1
     assert printed[-1] == "... and 5 more pairs"
 
@@ -263,7 +263,7 @@ def test_drop_returns_the_images_to_leave_out(capsys: pytest.CaptureFixture[str]
         "2 of the 9 images that train and 2 of the 5 held-out images share a file, a lesion or a patient, "
         "or are near-duplicates; the former were left out (--on_leak drop)"
     )
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_allow_drops_nothing_and_still_counts() -> None:

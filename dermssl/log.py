@@ -1,0 +1,42 @@
+"""What commands say as they go: a logger's lines, which commands print and a Python program hears where it listens."""
+
+import logging
+import sys
+
+LOGGER = logging.getLogger("dermssl")
+
+
+def say(text: str) -> None:
+    """Tells how the work goes, at the level INFO."""
+    LOGGER.info("%s", text)
+
+
+def warn(text: str) -> None:
+    """Tells of what a person should look at, at the level WARNING; commands print it as an error's text."""
+    LOGGER.warning("%s", text)
+
+
+class PrintedLines(logging.Handler):
+    """Prints each message bare, at once; an output that takes nothing more raises, as `print` does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints on the streams that Python has now, which may have been redirected since."""
+        print(record.getMessage(), file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
+
+
+def print_log() -> None:
+    """Has this process print what is said, as commands do; nobody else hears it then."""
+    if not is_printed():
+        LOGGER.addHandler(PrintedLines())
+        LOGGER.setLevel(logging.INFO)
+        LOGGER.propagate = False
+
+
+def is_printed() -> bool:
+    """Whether this process prints what is said; a program that uses the functions alone gets no bars either."""
+    return any(isinstance(handler, PrintedLines) for handler in LOGGER.handlers)
+
+
+def bar_is_off() -> bool | None:
+    """What tqdm takes as `disable`: bars are for terminals, and for commands."""
+    return None if is_printed() else True
