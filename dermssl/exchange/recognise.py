@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from typing import Literal
 
@@ -77,6 +78,7 @@ class EncoderLayout:
         return self.spare.issuperset(match.missing) and not match.surplus
 
 
+@cache  # an import asks several times, and it builds the encoder in each library
 def layout_of(encoder: str) -> EncoderLayout:
     """The tensors that a checkpoint must hold to be this encoder's, and the names that libraries have for them.
 

@@ -57,9 +57,9 @@ def lines(error: UserError) -> Iterator[str]:
         ("tu-resnet18", "timm", "resnet18"),
         ("resnet34", "timm", "resnet34"),
         ("tu-convnext_atto", "timm", "convnext_atto"),
-        ("tu-efficientnet_b0", "torchvision", "efficientnet_b0"),
+        pytest.param("tu-efficientnet_b0", "torchvision", "efficientnet_b0", marks=pytest.mark.slow),
         ("tu-vit_tiny_patch16_224", "timm", "vit_tiny_patch16_224"),
-        ("densenet121", "torchvision", "densenet121"),
+        pytest.param("densenet121", "torchvision", "densenet121", marks=pytest.mark.slow),
     ],
 )
 def test_a_classifier_of_the_library_holds_the_whole_encoder(encoder: str, library: str, name: str) -> None:
@@ -97,7 +97,7 @@ def test_weights_that_are_no_floating_numbers_are_not_the_encoder(dtype: torch.d
     ("held", "library", "asked"),
     [
         ("resnet34", "torchvision", "resnet18"),
-        ("resnet101", "torchvision", "resnet50"),
+        pytest.param("resnet101", "torchvision", "resnet50", marks=pytest.mark.slow),
         pytest.param("seresnet50", "timm", "tu-resnet50", marks=pytest.mark.slow),
         pytest.param("efficientnet_b1", "torchvision", "tu-efficientnet_b0", marks=pytest.mark.slow),
     ],

@@ -182,6 +182,7 @@ def altered(masks: list[Mask]) -> list[Mask]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not MASKS.is_dir(), reason="the masks of ../shared/data are not here")
 def test_real_pairs_have_the_official_scores_one_by_one_and_on_average(

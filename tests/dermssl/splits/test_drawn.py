@@ -21,7 +21,7 @@ Pairs = Sequence[tuple[int, int]]
 LABEL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 ALIKE = pd.DataFrame({"image_a": [], "image_b": []})
 
-any_data = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+any_data = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 
 
 def photographs(

@@ -138,9 +138,8 @@ def test_a_thawed_encoder_trains_from_its_step_on() -> None:
     assert weights <= moved(module.encoder, before)
 
 
-@pytest.mark.parametrize(
-    "stop", [pytest.param(3, marks=pytest.mark.slow), 6]
-)  # ends of epochs, where checkpoints are; the thaw lies between them
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [3, 6])  # ends of epochs, where checkpoints are; the thaw lies between them
 def test_a_training_resumed_on_either_side_of_the_thaw_ends_with_the_same_bits(tmp_path: Path, stop: int) -> None:
     def made() -> Segment:
         return segment(

@@ -160,7 +160,10 @@ def has(name: str) -> bool:
     return find_spec(recipe_of(name).MODULE.split(":")[0]) is not None
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if has(name)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("simclr", "moco"))) for name in METHODS if has(name)],
+)
 def test_a_healthy_training_gets_no_diagnosis(name: str, small_method: Builds, train: Trains) -> None:
     course = train(small_method(name, steps=8, **BRISK | LARGER.get(name, {})))
     assert course.names == set(), course.said
@@ -178,7 +181,7 @@ def test_a_learning_rate_a_hundred_times_too_high_is_called_divergence(
     assert "divergence" in train(small_method(name, steps=8, **options)).names
 
 
-@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("stopped", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_predicted_side_that_learns_as_well_is_called_collapse(
     stopped: bool, small_method: Builds, train: Trains, monkeypatch: pytest.MonkeyPatch
 ) -> None:

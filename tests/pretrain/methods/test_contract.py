@@ -102,6 +102,7 @@ def test_every_scalar_is_finite_and_the_loss_asks_for_a_gradient(method: Method,
         assert value.isfinite(), key
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_images_that_are_seen_again_and_again(
     name: str, small_method: Builds, draw_batch: Draws
 ) -> None:
