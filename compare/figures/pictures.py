@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compare.records.data_sets import labelled_set
 from compare.records.study import Study
 from dermssl.data.images import Pixels, read_rgb
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import thumbnail
 
 MASKS = "masks.parquet"
 

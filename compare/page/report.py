@@ -23,7 +23,7 @@ from compare.records.study import Study, read_study
 from compare.tables.all_tables import all_tables
 from dermssl.data.images import read_rgb
 from dermssl.files import write_text
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import thumbnail
 from dermssl.web_page import filled_page, page_templates, web_picture
 from dermssl.wording import counted
 

@@ -10,17 +10,15 @@ from pkgutil import resolve_name
 from typing import cast
 
 import pandas as pd
-import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from segmentation_models_pytorch import encoders as smp_encoders
-from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import Tensor, nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder_file import EncoderCard, read_card, read_encoder_file
 from dermssl.weights.hub import HUB, INSTALLED, OFFLINE, hub_is_near
 from dermssl.weights.known_encoders import is_known, known_names
+from dermssl.weights.lean_libraries import smp, timm
 from dermssl.weights.loading import State, load_strictly, meta_state, refuse_misfit
 from dermssl.weights.seen import read_seen
 from dermssl.weights.tensor_file import sha256_of_tensors
@@ -110,11 +108,14 @@ def library_encoder(name: str, *, pretrained: bool) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
         try:
-            return cast(nn.Module, smp_encoders.get_encoder(name, weights=weights, **any_size(name)))
+            return cast(nn.Module, smp.encoders.get_encoder(name, weights=weights, **any_size(name)))
         except ValueError:
             if not name.startswith("tu-"):
                 raise
-            return cast(nn.Module, TimmViTEncoder(name.removeprefix("tu-"), pretrained=pretrained, **any_size(name)))
+            return cast(
+                nn.Module,
+                smp.encoders.TimmViTEncoder(name.removeprefix("tu-"), pretrained=pretrained, **any_size(name)),
+            )
 
 
 @cache
@@ -266,7 +267,7 @@ def is_published(name: str) -> bool:
     """Whether the library of an encoder knows a place of ImageNet weights for it."""
     if name.startswith("tu-"):
         return timm.is_model_pretrained(name.removeprefix("tu-"))
-    return "imagenet" in smp_encoders.encoders[name].get("pretrained_settings", {})
+    return "imagenet" in smp.encoders.encoders[name].get("pretrained_settings", {})
 
 
 def installed_state(name: str) -> State:

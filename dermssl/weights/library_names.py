@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import cast
 
-import timm
 import torchvision
 from torch import nn
 
 from dermssl.weights.encoder import build_encoder
+from dermssl.weights.lean_libraries import timm
 from dermssl.weights.loading import State, meta_state
 
 Names = Mapping[str, str]

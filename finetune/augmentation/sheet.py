@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dermssl.data.images import Pixels
-from dermssl.scores.plots import with_outlines
+from dermssl.scores.thumbnails import with_outlines
 from dermssl.training.randomness import order_of
 from finetune.augmentation.augmented_images import AugmentedImages
 from finetune.augmentation.mirrored import TracedSquare, Tracer

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import segmentation_models_pytorch as smp
 import torch
-from segmentation_models_pytorch.encoders import TimmViTEncoder
 from torch import nn
 
 from dermssl.errors import UserError
 from dermssl.weights.encoder import Start, any_size, build_encoder, refuse_unknown_encoder
+from dermssl.weights.lean_libraries import smp
 from dermssl.weights.loading import State, load_strictly, prove_equal
 from finetune.network.compatibility import REFUSALS, neighbours, objection, one_line, share_used, takes
 from finetune.options.config import FinetuneConfig
@@ -99,7 +98,7 @@ def readout(encoder: str, options: Mapping[str, object]) -> dict[str, object]:
         ValueError: If the encoder is no plain transformer, or has no token for a readout that is asked for.
     """
     transformer = build_encoder(encoder)
-    if not isinstance(transformer, TimmViTEncoder):
+    if not isinstance(transformer, smp.encoders.TimmViTEncoder):
         raise ValueError("it takes plain transformers of timm, such as tu-vit_tiny_patch16_224")
     if not transformer.has_prefix_tokens and options.get("decoder_readout", "ignore") != "ignore":
         raise ValueError(

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from dermssl.data.images import Pixels, read_rgb
 from dermssl.files import whole_file
-from dermssl.scores.plots import PREDICTION
+from dermssl.scores.thumbnails import PREDICTION, png_bytes
 from finetune.predict.inputs import InputPicture
-from finetune.scoring.image_scores import png_bytes
 from finetune.scoring.inference import Mask, Probability
 
 FULL = 65535  # what probability 1 is in a file of 16 bits

@@ -5,16 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from dermssl.data.images import Pixels
 from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.scores.counts import measures
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import png_bytes, thumbnail
 from finetune.scoring.calibration import BinShares, bin_shares, calibration_table
 from finetune.scoring.inference import Cut, Predictor, Probability
 
@@ -89,8 +86,3 @@ def mask_table(scored: ImageScores) -> pd.DataFrame:
     masks = pd.DataFrame(scored.masks, columns=list(MaskThumbnails._fields))
     masks.insert(0, "image_id", scored.table["image_id"].to_numpy())
     return masks
-
-
-def png_bytes(values: Pixels | NDArray[np.uint16]) -> bytes:
-    """Grey values (H, W), of 8 or 16 bits, as the bytes of a PNG; not by imwrite, which is silent about a full disk."""
-    return cv2.imencode(".png", values)[1].tobytes()

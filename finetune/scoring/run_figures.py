@@ -22,8 +22,8 @@ from dermssl.scores.plots import (
     predictions_figure,
     save_figure,
     stacked_axes,
-    thumbnail,
 )
+from dermssl.scores.thumbnails import thumbnail
 from finetune.options.loss import LOSSES
 from finetune.scoring.calibration import calibration_error
 from finetune.scoring.image_scores import MaskThumbnails

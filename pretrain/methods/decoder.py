@@ -7,7 +7,6 @@ at once (start from such an encoder with --init), and places are drawn and follo
 maps.
 """
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from dermssl.errors import UserError
 from dermssl.features.representation import spread
 from dermssl.parallel import own_rows, summed, world
 from dermssl.weights.encoder import Start
+from dermssl.weights.lean_libraries import smp
 from pretrain.config import PretrainConfig
 from pretrain.dense_recipes import DecoderPretrainConfig
 from pretrain.methods.method import Method, with_autocast_off

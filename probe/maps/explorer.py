@@ -25,7 +25,7 @@ from dermssl.data.masks import Lesion, read_lesion
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.data.roles import image_id_of
 from dermssl.files import write_text
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import thumbnail
 from dermssl.web_page import filled_page, page_templates
 from probe.maps.columns import COLOUR, NUMBERS
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.features.frozen import Features
 from dermssl.features.neighbours import nearest_neighbours
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import thumbnail
 
 SAME, OTHER, UNKNOWN = "#0072B2", "#D55E00", "#999999"  # colours of Okabe and Ito, told apart in colour blindness
 QUERIES, NEIGHBOURS, PAIRS, LISTED = 10, 6, 12, 200

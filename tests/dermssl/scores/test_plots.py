@@ -9,17 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dermssl.scores.plots import (
-    PREDICTION,
-    SIDE,
-    TRUTH,
     OutlinedPicture,
     in_legend,
     predictions_figure,
     save_figure,
     stacked_axes,
-    thumbnail,
-    with_outlines,
 )
+from dermssl.scores.thumbnails import PREDICTION, SIDE, TRUTH, thumbnail, with_outlines
 
 GREY = np.full((100, 200, 3), 128, np.uint8)
 

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dermssl.data.manifest import Manifest, read_manifest
-from dermssl.scores.plots import thumbnail
+from dermssl.scores.thumbnails import png_bytes, thumbnail
 from finetune.scoring import run_figures as module
 from finetune.scoring.calibration import bin_shares, calibration_table
-from finetune.scoring.image_scores import MaskThumbnails, png_bytes
+from finetune.scoring.image_scores import MaskThumbnails
 from finetune.scoring.run_figures import (
     best_median_worst,
     calibration_curve,
