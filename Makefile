@@ -35,7 +35,7 @@ test: setup  ## the fast tests
 test-slow: setup  ## the slow tests as well
 	$(PYTEST)
 
-test-faults: setup  ## all faults, and their table; FAULTS_SEED=N draws others, FAULTS_PAGE=docs/reliability.md keeps it
+test-faults: setup  ## all faults, and their table; FAULTS_SEED=N draws others, FAULTS_PAGE=docs/results/faults.md keeps it
 	rm -f runs/faults/*-$(or $(FAULTS_SEED),0).json
 	FAULTS=whole $(PYTEST) --timeout 1500 tests/faults; \
 		PYTHONPATH=.:tests $(RUN) tests/faults/table.py $(if $(FAULTS_PAGE),--write $(FAULTS_PAGE))
