@@ -82,28 +82,42 @@ TITLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("heading", "config"),
-    [*((f"### {TITLES[method]}", recipe_of(method)()) for method in METHODS), ("## Fine-tuning", FinetuneConfig())],
-    ids=[*METHODS, "finetune"],
-)
-def test_the_defaults_in_the_tables_of_methods_are_the_defaults(heading: str, config: object) -> None:
-    text = (DOCS / "methods.md").read_text().partition(f"\n{heading}\n")[2]
-    section = re.split(r"\n##", text, maxsplit=1)[0]
-    compared = 0
-    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE):
-        names = re.findall(r"`(\w+)`", row[0])
-        said = [part.replace(" ", "") if re.match(r"[\d ]+$", part) else part.split()[0] for part in row[1].split(", ")]
-        for name, value in zip(names, said, strict=False):
-            default = getattr(config, name, None)
-            if default is not None:
-                assert value.lower() == str(default).lower() or float(value) == float(default), name
-                compared += 1
-    assert compared >= 5
+@pytest.mark.parametrize("method", METHODS)
+def test_the_defaults_in_the_sections_of_methods_are_the_defaults(method: str) -> None:
+    assert_defaults(section("methods.md", f"### {TITLES[method]}"), recipe_of(method)(), least=2)
+
+
+def test_the_defaults_in_the_table_of_fine_tuning_are_the_defaults() -> None:
+    assert_defaults(section("finetuning.md", "## Defaults"), FinetuneConfig(), least=10)
+
+
+def test_the_table_of_rates_has_the_defaults_of_every_method() -> None:
+    told = {row[0].strip("`"): row for row in rows(DOCS / "methods.md") if len(row) == 5 and row[1][:1].isupper()}
+    assert {*told} == {*METHODS}
+    for method, (_, rate, _, decay, _) in told.items():
+        optimiser, lr = rate.split()[:2]
+        default = recipe_of(method)()
+        assert (optimiser.strip(",").lower(), float(lr.strip(","))) == (default.optimiser, default.lr)
+        assert float(decay.partition(";")[0]) == default.weight_decay
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below a heading, up to the next one."""
+    text = (DOCS / page).read_text().partition(f"\n{heading}\n")[2]
+    return re.split(r"\n##", text, maxsplit=1)[0]
+
+
+def assert_defaults(text: str, config: object, least: int) -> None:
+    """That at least so many defaults are told, in rows "`name` | 0.1" or as "`name` 0.1", and that all are right."""
+    told: list[tuple[str, str]] = re.findall(r"`(\w+)`\s+(\d+(?: \d{3})+|[\d.e+-]*\d)", text)
+    for names, values in re.findall(r"^\| (`.*?) \| (.*?) \|", text, re.MULTILINE):
+        told += [*zip(re.findall(r"`(\w+)`", names), values.split(", "), strict=False)]
+    defaults = [(name, value.replace(" ", ""), getattr(config, name)) for name, value in told if hasattr(config, name)]
+    assert [pair for pair in defaults if pair[1] != str(pair[2]) and float(pair[1]) != float(pair[2])] == []
+    assert len(defaults) >= least
 
 
 def test_the_decoders_that_are_named_are_those_that_there_are() -> None:
-    text = (DOCS / "methods.md").read_text().partition("\n## Fine-tuning\n")[2]
-    row = re.search(r"^\| `decoder` \| (.*)$", text, re.MULTILINE)
+    row = re.search(r"^\| `decoder` \| (.*)$", section("finetuning.md", "## Defaults"), re.MULTILINE)
     assert row is not None
     assert set(re.findall(r"[a-z]\w+", row[1])) - {"also", "smp"} == set(get_args(Decoder))
