@@ -36,6 +36,15 @@ def test_the_table_of_scores_names_every_score() -> None:
     assert set(SCORES) - table_values(DOCS / "finetuning.md") == set()
 
 
+def test_what_pages_say_of_encoders_and_of_processes_is_what_was_measured() -> None:
+    differences = [row[2:] for row in rows(DOCS / "results" / "processes.md") if row[1:] and row[1].isdigit()]
+    told = re.search(r"to (\de-\d+) in float64", (DOCS / "scaling.md").read_text())
+    assert told is not None
+    assert max(float(cell) for row in differences for cell in row) == float(told[1])
+    shares = [row for row in rows(DOCS / "results" / "encoder_shares.md") if row[0].startswith("`")]
+    assert ("sixty encoders" in (DOCS / "finetuning.md").read_text()) == (len(shares) == 60)
+
+
 def test_the_events_of_a_study_are_named_where_its_history_is_told() -> None:
     events = re.search(r"(began, [\w,\s]*)", ARCHITECTURE.read_text())
     assert events is not None
