@@ -11,7 +11,7 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-short test test-slow test-faults lint audit results docs format lock clean
+.PHONY: help setup demo demo-short test test-slow test-faults gpu-check lint audit results docs format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,14 @@ test: setup  ## the fast tests
 test-slow: setup  ## the slow tests as well
 	$(PYTEST)
 
-test-faults: setup  ## all faults, and their table; FAULTS_SEED=N draws others, FAULTS_PAGE=docs/reliability.md keeps it
+test-faults: setup  ## all faults, and their table; FAULTS_SEED=N draws others, FAULTS_PAGE=docs/results/faults.md keeps it
 	rm -f runs/faults/*-$(or $(FAULTS_SEED),0).json
 	FAULTS=whole $(PYTEST) --timeout 1500 tests/faults; \
 		PYTHONPATH=.:tests $(RUN) tests/faults/table.py $(if $(FAULTS_PAGE),--write $(FAULTS_PAGE))
+
+# On a machine that has torch with CUDA already, and no index: with its python where there is no .venv.
+gpu-check:  ## is it right and fast on this NVIDIA GPU? 9 minutes, tables in runs/gpu; PYTHON=... without a .venv
+	$(if $(wildcard $(READY)),$(RUN),$(PYTHON)) -m benchmarks.gpu --out $(or $(OUT),runs/gpu)
 
 lint: setup  ## formatting, lint and types
 	$(RUN) -m ruff format --check .

@@ -46,6 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", default="32-true", help="of ours")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="of the peers")
+    parser.add_argument("--own_workers", type=int, default=0, help="of ours")
     parser.add_argument("--data", type=Path, help="a folder with images and masks; drawn by default")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -167,7 +168,10 @@ def ours(asked: argparse.Namespace) -> float:
     steps = WARM + asked.steps
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
-        loader = augmented_loader(given.augmented(ids), config.batch_size, 0, 40 * steps)  # no epoch ends in between
+        pictures = given.augmented(ids)
+        loader = augmented_loader(
+            pictures, config.batch_size, asked.own_workers, 40 * steps
+        )  # no epoch ends in between
         module = Segment(given.net.model, given.start.normalise, config, given.schedule)
         callbacks = [CountedRandomness(0), progress, clock]
         fit(module, loader, steps=steps, precision=config.precision, callbacks=callbacks, resume=None)

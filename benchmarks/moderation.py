@@ -1,6 +1,6 @@
 """Simulated studies of many cells: are the errors those that are promised, although cells borrow from each other?
 
-python -m benchmarks.moderation --write docs/statistics.md
+python -m benchmarks.moderation --write docs/results/error_rates.md
 
 Two arms that do not differ are trained in one to twelve cells, which share images and seeds; trainings of some cells
 vary more than those of others, two trainings of one seed are correlated or not, and folds are trainings of their own.
@@ -201,7 +201,7 @@ def _judged_world(task: tuple[ManyCells, int]) -> tuple[ManyCells, Judged]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.moderation")
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies a row")
-    parser.add_argument("--write", type=Path, help="document to put the table into, such as docs/statistics.md")
+    parser.add_argument("--write", type=Path, help="page to put the table into, such as docs/results/error_rates.md")
     options = parser.parse_args()
     rows = []
     with Pool(2) as pool:

@@ -72,7 +72,7 @@ def has(module: str) -> bool:
     return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
-def draw_jpegs(folder: Path, masks: bool = False) -> Path:
+def draw_jpegs(folder: Path, masks: bool = False, count: int = IMAGES) -> Path:
     """Skin as JPEGs of 600 x 450 px; a few drawn ones, mirrored and lit otherwise, make many.
 
     With `masks` the folder has `images` and `masks`, PNGs of 0 and 255.
@@ -83,8 +83,8 @@ def draw_jpegs(folder: Path, masks: bool = False) -> Path:
     images.mkdir(parents=True)
     truths.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
-    few = [draw_image(0, index, 600) for index in range(32)]
-    for index in range(IMAGES):
+    few = [draw_image(0, index, 600) for index in range(min(32, count))]
+    for index in range(count):
         drawn, up, left = few[index % len(few)], *rng.choice([-1, 1], 2)
         lit = cv2.convertScaleAbs(np.ascontiguousarray(drawn.image[75:525][::up, ::left]), alpha=rng.uniform(0.7, 1.1))
         cv2.imwrite(str(images / f"{index:04d}.jpg"), lit[..., ::-1])
@@ -96,7 +96,7 @@ def draw_jpegs(folder: Path, masks: bool = False) -> Path:
 
 def clocked(steps: Iterator[None], asked: argparse.Namespace) -> float:
     """Images per second over the steps that come after the first few; the device is waited for at both ends."""
-    for _ in range(WARM):
+    for _ in range(getattr(asked, "warm", WARM)):
         next(steps)
     wait()
     began = time.perf_counter()

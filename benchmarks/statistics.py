@@ -1,6 +1,6 @@
 """Simulated studies with a known truth: are the errors of `compare` those that it promises?
 
-python -m benchmarks.statistics --write docs/statistics.md
+python -m benchmarks.statistics --write docs/results/error_rates.md
 
 Scores are drawn as real ones look: of each image from a beta distribution about a mean of its own, most near 0.85 and a
 tail of hard lesions, some images failing altogether; lesions have one to five images where the design says so; each
@@ -211,7 +211,7 @@ def percent(share: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics")
     parser.add_argument("--studies", type=int, default=5000, help="simulated studies a row")
-    parser.add_argument("--write", type=Path, help="document to put the tables into, such as docs/statistics.md")
+    parser.add_argument("--write", type=Path, help="page to put the tables into, such as docs/results/error_rates.md")
     parser.add_argument("--only", choices=TABLES, help="one of the two tables; both by default")
     options = parser.parse_args()
     for name in [options.only] if options.only else list(TABLES):

@@ -22,6 +22,7 @@ from dermssl.runs.folder import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pages, which the tests of documents import
 sys.path.insert(0, str(Path(__file__).parent / "compare"))  # for drawn_study, which pages under trial are made of
+sys.path.insert(0, str(Path(__file__).parent / "pretrain"))  # for small_methods, which a GPU is tried with as well
 
 print_log()  # tests read what commands print
 

@@ -9,7 +9,8 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 DOCS = ROOT / "docs"
 ARCHITECTURE = DOCS / "architecture.md"
 SECURITY = ROOT / "SECURITY.md"
-DOCUMENTS = [README, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md"))]
+MEASURED = [DOCS / "results" / f"{name}.md" for name in ("error_rates", "faults", "encoder_shares", "processes")]
+DOCUMENTS = [README, CONTRIBUTING, SECURITY, *sorted(DOCS.glob("*.md")), *MEASURED]
 PAGES = [*DOCUMENTS, ROOT / "benchmarks" / "README.md", ROOT / "checkpoints" / "README.md"]
 
 

@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 OUTSIDE = "outside"
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
+PICTURE = re.compile(r'((?:src|srcset)=")([^":]+)(")')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -28,10 +29,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """The page with its links to files of the checkout as links to where the site has them."""
+    """The page with its links to files of the checkout, and its pictures, as links to where the site has them."""
     here = page.file.src_uri
     source = here.removeprefix(f"{OUTSIDE}/") if here.startswith(f"{OUTSIDE}/") else f"docs/{here}"
-    return LINK.sub(lambda match: match[1] + moved(match[2], source, here) + match[3], markdown)
+    for link in (LINK, PICTURE):
+        markdown = link.sub(lambda match: match[1] + moved(match[2], source, here) + match[3], markdown)
+    return markdown
 
 
 def moved(link: str, source: str, here: str) -> str:

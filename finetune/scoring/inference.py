@@ -13,7 +13,7 @@ from torch import nn
 
 from dermssl.data.images import Pixels
 from dermssl.features.equal_batches import equal_batches
-from dermssl.training.device import Precision
+from dermssl.training.device import Precision, whole_float32
 from dermssl.weights.encoder import Normalise
 from finetune.augmentation.fit import Fit
 from finetune.scoring.postprocess import postprocessed
@@ -42,7 +42,8 @@ class TorchSegmenter:
     Args:
         model: Normalised images (B, 3, S, S) to logits (B, 1, S, S).
         normalise: uint8 pixels to what the model takes.
-        precision: bf16-mixed runs the network under autocast; probabilities are float32 always.
+        precision: bf16-mixed runs the network under autocast; probabilities are float32 always. 32-true is float32 to
+            its last bit on a GPU as well.
     """
 
     def __init__(self, model: nn.Module, normalise: Normalise, precision: Precision = "32-true") -> None:
@@ -60,7 +61,7 @@ class TorchSegmenter:
         """Probability of lesion (B, S, S) of RGB squares (B, S, S, 3)."""
         self.model.eval()
         pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
+        with whole_float32(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.halved):
             logits = [self.model(self.normalise(batch))[:count] for batch, count in equal_batches(pixels)]
         probability: Probability = torch.cat(logits).float().sigmoid()[:, 0].cpu().numpy()
         return probability

@@ -25,8 +25,10 @@ def colour_jitter(images: Tensor, factors: Tensor, order: Tensor, grey: Tensor) 
 
 
 def luma(images: Tensor) -> Tensor:
-    """Grey, (N, S, S, 1)."""
-    return (images @ images.new_tensor(LUMA))[..., None]
+    """Grey, (..., 3) -> (..., 1); without a tensor of weights, which a GPU would have to be brought and waited for."""
+    red, green, blue = images.unbind(dim=-1)
+    grey: Tensor = float(LUMA[0]) * red + float(LUMA[1]) * green + float(LUMA[2]) * blue
+    return grey[..., None]
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:

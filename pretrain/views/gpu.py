@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dermssl.data.images import skin_colour
 from dermssl.data.pixel_cache import PixelCache
-from pretrain.views.colour import colour_jitter
-from pretrain.views.draws import LUMA, Floats, ViewParameters, colour_matrices
+from pretrain.views.colour import colour_jitter, luma
+from pretrain.views.draws import Floats, ViewParameters, colour_matrices
 
 
 class GpuPainter:
@@ -62,11 +62,12 @@ class GpuPainter:
         if self.colour == "sequential":
             return colour_jitter(cut, self.upload(views.factors), self.upload(views.order), self.upload(views.grey))
         matrices, shares = colour_matrices(views)
-        grey = cut.mean(dim=(1, 2)) @ cut.new_tensor(LUMA)  # (N,)
-        offset = self.upload(shares) * grey
-        return torch.baddbmm(
-            offset[:, None, None].expand(-1, 1, 3), cut.flatten(1, 2), self.upload(matrices).transpose(1, 2)
-        ).view_as(cut).round_().clamp_(0, 255)  # fmt: skip
+        offset = self.upload(shares)[:, None] * luma(cut.mean(dim=(1, 2)))  # (N, 1)
+        columns = self.upload(matrices)[:, None, None].unbind(dim=-1)  # (N, 1, 1, 3), what each channel gives to all
+        mixed = offset[:, None, None].expand_as(cut)
+        for column, channel in zip(columns, cut.unbind(dim=-1), strict=True):
+            mixed = torch.addcmul(mixed, channel[..., None], column)  # matrices' products a GPU may round (TF32)
+        return mixed.round_().clamp_(0, 255)
 
     def solarise(self, images: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
         """(N, 3, S, S) of [0, 255] -> uint8, the chosen ones with their bright pixels inverted."""
@@ -101,9 +102,9 @@ def skin_of(pixels: PixelCache) -> Floats:
 def pixel_places(maps: Tensor, sizes: Tensor, size: int) -> Tensor:
     """Where in its picture each pixel of a view lies, (N, S, S, 2) as x and y between the centres of pixels."""
     steps = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    view = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3)  # (S * S, 3)
-    in_picture = (view @ maps.transpose(1, 2)).view(len(maps), size, size, 2)
+    by_x, by_y, shift = maps[:, None, None].unbind(dim=-1)  # (N, 1, 1, 2)
+    # Not as a matrix product: a GPU may round its numbers to ten bits (TF32), a tenth of a pixel here.
+    in_picture = by_x * steps[:, None] + (by_y * steps[:, None, None] + shift)  # (N, S, S, 2)
     return (in_picture + 1) * sizes[:, None, None] / 2 - 0.5
 
 
@@ -125,7 +126,7 @@ def bilinear_sample(flat: Tensor, starts: Tensor, sizes: Tensor, places: Tensor,
     channels = torch.arange(3, device=places.device)
     for dy in (0, 1):
         for dx in (0, 1):
-            pixel = corner + torch.tensor([dx, dy], device=places.device)
+            pixel = torch.stack([corner[..., 0] + dx, corner[..., 1] + dy], dim=-1)  # no number has to be brought
             nearest, inside = within(pixel, sizes[:, None, None], padding)
             index = starts[:, None, None] + (nearest[..., 1] * sizes[:, None, None, 0] + nearest[..., 0]) * 3
             colour = flat[index[..., None] + channels].float()

@@ -2,8 +2,8 @@
 
 It needs PYTHONPATH=.:tests.
 
-python tests/faults/table.py                              prints it
-python tests/faults/table.py --write docs/reliability.md  writes it between the markers of that page
+python tests/faults/table.py                                 prints it
+python tests/faults/table.py --write docs/results/faults.md  writes it between the markers of that page
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What came of trying a kind of fault: right, refused in a sentence or wrong; for the table of docs/reliability.md."""
+"""What came of trying a kind of fault: right, refused in a sentence or wrong (docs/results/faults.md)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md: it tells of every kind of fault that is tried, and of no other."""
+"""The table of docs/results/faults.md: it tells of every kind of fault that is tried, and of no other."""
 
 import re
 
@@ -7,7 +7,7 @@ from faults.table import COLUMNS, as_markdown, kinds
 from faults.tally import Tally
 from pages import DOCS, rows
 
-PAGE = DOCS / "reliability.md"
+PAGE = DOCS / "results" / "faults.md"
 
 
 def kind_of(cell: str) -> str:
@@ -23,6 +23,14 @@ def test_the_page_has_figures_of_every_kind_and_none_went_wrong() -> None:
     counts = [cells for cells in rows(PAGE) if len(cells) == len(COLUMNS) and cells[0] != COLUMNS[0]]
     assert {kind_of(cells[0]) for cells in counts if not cells[0].startswith("-")} == set(kinds())
     assert {cells[COLUMNS.index("wrong")] for cells in counts if not cells[0].startswith("-")} == {"0"}
+
+
+def test_the_page_on_reliability_tells_of_no_more_trials_than_there_were() -> None:
+    tried = sum(int(cells[1]) for cells in rows(PAGE) if len(cells) == len(COLUMNS) and cells[1].isdigit())
+    told = re.search(r"([\d ]+?)\s+trials\s+of (\d+) kinds", (DOCS / "reliability.md").read_text())
+    assert told is not None
+    assert 0.9 * tried <= int(told[1].replace(" ", "")) <= tried
+    assert int(told[2]) == len(kinds())
 
 
 def test_a_row_tells_the_code_and_the_machine_and_neither_its_name_nor_a_folder() -> None:

@@ -1,11 +1,11 @@
-"""Simulated studies whose truth is known: the errors of interval, p and verdict. `docs/statistics.md` has the whole."""
+"""Simulated studies whose truth is known: the errors of interval, p and verdict (docs/results/error_rates.md)."""
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import DOCS, rows
 
 from benchmarks import moderation
 from benchmarks.moderation import ManyCells, judge
@@ -101,25 +101,46 @@ def test_the_truth_is_what_studies_give_on_average() -> None:
     assert np.mean([parts.rest for parts in found]) == approx(truth.parts.rest, rel=0.1)
 
 
-def test_the_table_in_the_documents_has_a_row_a_world_and_says_what_holds() -> None:
-    page = (Path(__file__).parents[3] / "docs/statistics.md").read_text(encoding="utf-8")
-    if "<!-- simulation: begin -->" not in page:
-        pytest.skip("docs/statistics.md has no simulation yet")
-    shown = page.partition("<!-- simulation: begin -->")[2].partition("<!-- simulation: end -->")[0]
-    rows = [line for line in shown.splitlines() if re.match(r"\| \d+.* points", line) or line.count(" % |") >= 4]
-    assert len(rows) == len(WORLDS)
-    studies = re.search(r"([\d,]+) studies a row", shown)
+@pytest.mark.parametrize(("name", "worlds"), [("simulation", WORLDS), ("moderation", moderation.WORLDS)])
+def test_a_table_in_the_documents_has_a_row_a_world_of_enough_studies(name: str, worlds: list[object]) -> None:
+    assert len(measured(name)) == len(worlds)
+    studies = re.search(r"([\d,]+) studies a row", between_markers(name))
     assert studies is not None
     assert int(studies[1].replace(",", "")) >= 2000
 
 
-def test_the_table_of_borrowing_in_the_documents_has_a_row_a_world() -> None:
-    page = (Path(__file__).parents[3] / "docs/statistics.md").read_text(encoding="utf-8")
-    shown = page.partition("<!-- moderation: begin -->")[2].partition("<!-- moderation: end -->")[0]
-    assert sum(line.count(" % |") >= 4 for line in shown.splitlines()) == len(moderation.WORLDS)
-    studies = re.search(r"([\d,]+) studies a row", shown)
-    assert studies is not None
-    assert int(studies[1].replace(",", "")) >= 2000
+def test_the_page_of_statistics_has_the_range_of_every_column_of_the_tables() -> None:
+    one, cells = measured("simulation"), [row for row in measured("moderation") if row["cells"] != "1"]
+    told = [row for row in rows(DOCS / "statistics.md") if re.fullmatch(r"\d", row[0])]
+    columns = [("type-I error", "coverage", "false equivalence", "found", "smallest difference"),
+               ("error, cell", "error, mean", "family", "found", "found alone")]  # fmt: skip
+    for worlds, names, ours in zip((one, cells), columns, (told[:4], told[4:]), strict=True):
+        for seeds, *ranges in ours:
+            alike = [row for row in worlds if row["seeds"] == seeds]
+            assert ranges[:5] == [extent([row[name] for row in alike]) for name in names], seeds
+
+
+def test_the_page_of_statistics_has_the_errors_of_families() -> None:
+    told = {row[0]: row[-1] for row in rows(DOCS / "statistics.md") if len(row) == 7 and " %, " in row[-1]}
+    assert told == {row["seeds"]: ", ".join([*row.values()][1:]) for row in measured("families")}
+
+
+def between_markers(name: str) -> str:
+    page = (DOCS / "results" / "error_rates.md").read_text(encoding="utf-8")
+    return page.partition(f"<!-- {name}: begin -->")[2].partition(f"<!-- {name}: end -->")[0]
+
+
+def measured(name: str) -> list[dict[str, str]]:
+    """Rows of one of the tables of simulated studies, by the names of its columns."""
+    lines = [line.strip("|").split("|") for line in between_markers(name).splitlines() if line.startswith("|")]
+    head, _, *body = [[cell.strip() for cell in line] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in body]
+
+
+def extent(cells: list[str]) -> str:
+    """'4.1 to 5.1 %' of cells such as '4.8 %'."""
+    values = sorted(float(cell.removesuffix(" %")) for cell in cells)
+    return f"{values[0]} to {values[-1]}{' %' if '%' in cells[0] else ''}"
 
 
 def test_a_table_counts_the_rows_within_bounds() -> None:

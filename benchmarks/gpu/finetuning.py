@@ -1,0 +1,55 @@
+"""How fast fine-tuning is: its loop against forward and backward alone, and against smp's own example."""
+
+import argparse
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.finetune import ours, roof, smp
+from benchmarks.gpu.rows import Goal, Row, figure, ratios
+from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.turns import Turns, sentence_of
+from benchmarks.processes import draw_jpegs
+
+PART = "finetuning"
+LOOP, WORKED, ROOF, SMP = "loop", "loop with workers", "forward and backward", "smp's example"
+
+
+def measure(scale: Scale, seconds: float, tell: Callable[[list[Row]], None]) -> None:
+    """Measures a Unet on every encoder; see `benchmarks.gpu.pretraining.measure`."""
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as place:
+        data = draw_jpegs(Path(place) / "pictures", masks=True, count=scale.jpegs)
+        for number, encoder in enumerate(scale.tuned):
+            print(f"unet on {encoder}", flush=True)
+            until = time.monotonic() + (end - time.monotonic()) / (len(scale.tuned) - number)
+            try:
+                tell(rows_of(scale, encoder, data, until))
+            except Exception as error:  # the next encoder follows
+                tell([Row(part=PART, subject=f"unet on {encoder}", what=LOOP, text=sentence_of(error))])
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def rows_of(scale: Scale, encoder: str, data: Path, until: float) -> list[Row]:
+    """The rows of a Unet on one encoder; with workers is how a machine with many cores is used."""
+    asked = argparse.Namespace(encoder=encoder, size=scale.tuned_side, batch=scale.tuned_batch, steps=scale.tuned_steps,
+                               precision="32-true", data=data, workers=[scale.workers], own_workers=0)  # fmt: skip
+    many = argparse.Namespace(**(vars(asked) | {"own_workers": scale.workers}))
+    sides = {LOOP: lambda: ours(asked), WORKED: lambda: ours(many), ROOF: lambda: roof(asked), SMP: lambda: smp(asked)}
+    turns = Turns(sides, scale.rounds, until, (WORKED, ROOF)).run()
+    rates, workers = turns.rates, f"--workers {scale.workers}"
+    where = (PART, f"unet on {encoder}, {scale.tuned_side} px, batch {scale.tuned_batch}, {asked.precision}")
+    return [
+        figure(where, f"loop with {workers}, images/s", rates[WORKED]),
+        figure(where, "loop by default (--workers 0), images/s", rates[LOOP], None, turns.errors.get(LOOP, "")),
+        figure(where, "forward and backward alone, images/s", rates[ROOF]),
+        figure(where, f"loop with {workers} / forward and backward", ratios(rates, WORKED, ROOF), Goal(0.9)),
+        figure(where, "loop by default / forward and backward", ratios(rates, LOOP, ROOF)),
+        figure(where, f"loop with {workers} / smp's example, {scale.workers} workers", ratios(rates, WORKED, SMP), None,
+               turns.errors.get(SMP, "")),
+    ]  # fmt: skip

@@ -1,0 +1,64 @@
+"""The device, its driver and the versions that the figures belong to, and why there is no GPU where there is none."""
+
+import os
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from dermssl.doctor.graphics import ask_driver
+from dermssl.runs.environment import LIBRARIES, commit, processor
+
+MORE = ("torchvision", "onnxruntime", "opencv-python-headless", "kornia", "pytest")
+
+
+def conditions() -> dict[str, object]:
+    """What a table must say of where it was measured."""
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "device": device_in_words(),
+        "driver": driver_in_words(),
+        "CUDA of torch": torch.version.cuda or "none",
+        "CPU": f"{processor() or platform.machine()}, {os.cpu_count()} cores",
+        "Python": platform.python_version(),
+        "versions": ", ".join(f"{name} {number}" for name in (*LIBRARIES, *MORE) if (number := version_of(name))),
+        "commit": commit()[:10] or "unknown",
+    }
+
+
+def version_of(library: str) -> str:
+    """The version of a library; nothing where it is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+def device_in_words() -> str:
+    """The GPU and its memory, or that there is none."""
+    if not torch.cuda.is_available():
+        return "none: torch finds no GPU here"
+    found = torch.cuda.get_device_properties(0)
+    return f"{found.name}, {found.total_memory / 2**30:.0f} GiB, compute capability {found.major}.{found.minor}"
+
+
+def driver_in_words() -> str:
+    """The driver's version as its own program tells it, or what it said instead."""
+    try:
+        return ask_driver("--query-gpu=driver_version", "--format=csv,noheader").strip().partition("\n")[0]
+    except Exception as error:  # a row of facts may lack one
+        return f"unknown ({str(error) or type(error).__name__})"
+
+
+def why_no_gpu() -> str:
+    """A sentence for a machine on which torch finds no GPU; empty where it finds one."""
+    if torch.cuda.is_available():
+        return ""
+    build = (
+        "this torch is a build for the CPU alone" if torch.version.cuda is None else "torch finds no NVIDIA GPU here"
+    )
+    return (
+        f"Nothing was measured: {build} (driver: {driver_in_words()}). `python -m dermssl doctor` says more; "
+        "--tiny runs every part at tiny sizes on the CPU"
+    )
