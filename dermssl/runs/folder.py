@@ -19,7 +19,6 @@ from dermssl import flags
 from dermssl.errors import UserError, in_one_line
 from dermssl.files import disk_errors_named, short_hash, whole_file, whole_folder, write_json, write_text
 from dermssl.log import say
-from dermssl.parallel import rank, world
 from dermssl.parts import part_prefix
 from dermssl.places import need_writable_folder
 from dermssl.runs.environment import environment
@@ -140,6 +139,8 @@ def open_run(
             another process is at it and nobody asked to wait.
     """
     folder = config.resume or config.out / f"{label}-{short_hash(content)}"
+    from dermssl.parallel import rank, world  # torch comes with it, which who looks at a study does not need
+
     if rank() > 0:
         yield Run(folder, first=False)
         return
