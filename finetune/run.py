@@ -201,6 +201,8 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
         f"of --init {config.init}; the decoder uses {percentage(net.share_used)} of the encoder's parameters"
         + (f" and starts from its pretraining, all {net.decoder_compared} tensors equal" * bool(net.decoder_compared))
     )
+    if net.decoder_left:
+        work.say(f"decoder: --init holds a {net.decoder_left} as well, which is not used; this one starts at random")
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
     # Weights and two moments in each, and the average and the best weights; for a moment there are three of them.
     copies = 10 + 4 * bool(config.ema) + 4 * bool(config.patience)

@@ -19,6 +19,7 @@ ASKED = {
     "init": "Does starting from {a} weights segment lesions better than starting from {b} weights?",
     "encoder": "Does the encoder {a} segment lesions better than {b}?",
     "decoder": "Does the decoder {a} segment lesions better than {b}?",
+    "decoder_init": "Does a decoder with {a} weights segment lesions better than one with {b} weights?",
     "loss": "Does training with the loss {a} segment lesions better than with {b}?",
     "lr": "Does the learning rate {a} segment lesions better than {b}?",
     "image_size": "Do images of {a} make the segmentation better than images of {b}?",

@@ -20,7 +20,8 @@ SLACK = 2.0  # seconds by which clocks of two machines may differ
 ROW_OPTIONS = {
     "pretrain": ("method", "encoder", "fold", "seed"),
     "finetune": (
-        "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction", "fold", "seed",
+        "encoder", "decoder", "decoder_init", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction",
+        "fold", "seed",
     ),
     "probe": ("encoder",),
 }  # fmt: skip

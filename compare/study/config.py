@@ -15,6 +15,7 @@ from dermssl.splits.config import OnLeak, refuse_folds
 from dermssl.wording import spelling_hint
 from finetune.options.augment import Padding
 from finetune.options.decoder import Decoder
+from finetune.options.transfer import DecoderInit
 
 MOST_COMBINATIONS = 100_000
 LONGEST_NAME = 200
@@ -35,6 +36,8 @@ class GridConfig:
     """Encoders, each with every init."""
     decoder: tuple[Decoder, ...] = ("unet", "fpn")
     """Decoders, each on every encoder."""
+    decoder_init: tuple[DecoderInit, ...] = ()
+    """Weights that decoders start from: pretrained (with the encoder, where its file holds one) or random; by default as --finetune says."""  # noqa: E501
     loss: tuple[str, ...] = ()
     """Losses, as `python -m finetune --loss` takes them; by default the one of --finetune."""
     lr: tuple[float, ...] = ()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 FACTORS = (
-    "init", "method", "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction",
-    "fold", "seed",
+    "init", "method", "encoder", "decoder", "decoder_init", "loss", "lr", "image_size", "padding", "augmentation",
+    "label_fraction", "fold", "seed",
 )  # fmt: skip
 NUMBERS = frozenset({"lr", "image_size", "label_fraction", "fold", "seed"})
-OPTIONAL = ("loss", "lr", "image_size", "padding", "augmentation", "fold")
+OPTIONAL = ("decoder_init", "loss", "lr", "image_size", "padding", "augmentation", "fold")
 """Factors only where a study lists levels of them; else they are as the file of fixed options says."""
-Arms = Literal["init", "encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation"]
+Arms = Literal["init", "encoder", "decoder", "decoder_init", "loss", "lr", "image_size", "padding", "augmentation"]
 """Factors whose levels can be compared. A method belongs to an init; over fractions, folds and seeds is averaged."""
 
 PLAN_COLUMNS = [
@@ -55,7 +55,7 @@ def phrase(factor: str, value: Level) -> str:
     """A level as a person says it among others: `on resnet18`, `lr 0.001`, `padding skin`, `10 % of labels`."""
     word = level(factor, value)
     forms = {
-        "init": "from {}", "encoder": "on {}", "lr": "lr {}", "padding": "padding {}",
+        "init": "from {}", "encoder": "on {}", "decoder_init": "{} decoder", "lr": "lr {}", "padding": "padding {}",
         "augmentation": "augmentation {}", "label_fraction": "{} of labels", "fold": "fold {}", "seed": "seed {}",
     }  # fmt: skip
     return forms.get(factor, "{}").format(word) if word else ""

@@ -12,7 +12,9 @@ from dermssl.flags import parse
 from finetune.options.config import FinetuneConfig
 
 Factors = dict[str, Level]
-SETTING = ("encoder", "decoder", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction")
+SETTING = (
+    "encoder", "decoder", "decoder_init", "loss", "lr", "image_size", "padding", "augmentation", "label_fraction",
+)  # fmt: skip
 
 
 def fixed_options(study: StudyConfig) -> FinetuneConfig:

@@ -31,6 +31,8 @@ class Network:
     """Share of the encoder's parameters that the decoder's output depends on, in (0, 1]."""
     decoder_compared: int = 0
     """Tensors of a decoder that was pretrained with the encoder; 0 where it starts from random weights."""
+    decoder_left: str | None = None
+    """Name of a pretrained decoder that came with the encoder and is not used."""
 
 
 def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None = None) -> nn.Module:
@@ -150,11 +152,13 @@ def build_network(start: Start, config: FinetuneConfig) -> Network:
     # A shallow decoder's encoder may end early: it must find every tensor of its own, and leaves the rest.
     encoder_tensors = {name: tensors[name] for name in encoder.state_dict() if name in tensors}
     load_strictly(encoder, encoder_tensors, f"--init under {config.decoder}")
-    pretrained = start.decoder if start.card.decoder == config.decoder else {}
+    wanted = config.decoder_init == "pretrained" and start.card.decoder == config.decoder
+    pretrained = start.decoder if wanted else {}
     if pretrained:
         load_decoder(cast(nn.Module, model.decoder), pretrained, config)
     share = share_used(model.eval(), start.encoder, config.image_size)
-    return Network(model.train(), prove_equal(encoder, tensors), share, len(pretrained))
+    left = start.card.decoder if start.decoder and not pretrained else None
+    return Network(model.train(), prove_equal(encoder, tensors), share, len(pretrained), left)
 
 
 def load_decoder(decoder: nn.Module, pretrained: State, config: DecoderConfig) -> None:

@@ -1,5 +1,6 @@
 """The options of fine-tuning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -49,6 +50,8 @@ class FinetuneConfig(LoggerConfig, ScoreConfig, LossConfig, TransferConfig, Augm
     ELSEWHERE: ClassVar[frozenset[str]] = SPLIT_OPTIONS | {
         "data", "init", "augmentation", "out", "checkpoints", "resume", "workers", "threads", "logger",
     }  # fmt: skip
+
+    ADDED: ClassVar[Mapping[str, object]] = {"decoder_init": "pretrained"}
 
     init: str = "ssl"
     """Weights to start from: ssl (the newest file in --checkpoints for the encoder), imagenet, random, or a file."""

@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 
 from dermssl.bounds import above_zero, at_least, share
 
+DecoderInit = Literal["pretrained", "random"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig:
@@ -28,6 +30,8 @@ class TransferConfig:
     """Share of the steps in which the learning rate rises from 0 before its cosine descent."""
     weight_decay: float = 1e-2
     """Weight decay of AdamW; not applied to biases and normalisation."""
+    decoder_init: DecoderInit = "pretrained"
+    """Weights of the decoder: pretrained takes those that were trained with the encoder, where its file holds such a decoder, and random takes none."""  # noqa: E501
     freeze: bool = False
     """Train the decoder alone: nothing of the encoder moves, nor BatchNorm's statistics; no Dropout, no DropPath."""
     thaw_after: int | None = None

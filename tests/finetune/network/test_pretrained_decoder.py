@@ -1,5 +1,6 @@
 """A decoder that was pretrained with its encoder is where fine-tuning under that decoder starts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,18 @@ def test_options_that_change_its_shape_are_refused(pretrained: Start, options: d
         f"{named}: --init holds a unet decoder that was pretrained in another shape; "
         "leave what changes the shape out, or take another --decoder or --init"
     )
+
+
+def test_it_is_left_on_wish_and_the_network_is_that_of_another_decoder_file(pretrained: Start) -> None:
+    """What the encoder alone brings: every tensor of the decoder as if the file held none."""
+    alone = replace(pretrained, decoder={}, card=replace(pretrained.card, decoder=""))
+    net = build_network(pretrained, FinetuneConfig(image_size=64, decoder_init="random"))
+    without = build_network(alone, FinetuneConfig(image_size=64))
+    assert (net.decoder_compared, net.decoder_left, without.decoder_left) == (0, "unet", None)
+    ours, theirs = net.model.state_dict(), without.model.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_a_decoder_of_another_architecture_is_said_to_be_left(pretrained: Start) -> None:
+    assert build_network(pretrained, FinetuneConfig(decoder="fpn", image_size=64)).decoder_left == "unet"
+    assert build_network(pretrained, FinetuneConfig(image_size=64)).decoder_left is None
