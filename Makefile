@@ -11,10 +11,11 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-short test test-slow test-faults gpu-check lint audit results docs format lock clean
+.PHONY: help setup demo demo-short test test-slow test-faults gpu-check lint audit results pictures notebooks notebooks-run \
+	docs format lock clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install the locked versions into .venv; CPU=1 without CUDA libraries
 
@@ -55,10 +56,23 @@ audit: setup  ## licences of what is installed, known vulnerabilities of what is
 results: setup  ## write docs/results, docs/results.md and the README's findings anew from the scores kept in docs/results
 	$(RUN) -m compare.publish
 
+pictures: setup  ## draw docs/pictures anew from the demo's study, with chromium; no test compares their bits
+	PYTHONPATH=.:tests $(RUN) -m pictures
+
+notebooks: setup  ## open the notebooks in JupyterLab, with this environment as their kernel; LAB=--no-browser or others
+	mkdir -p build && $(RUN) -m pip freeze --exclude-editable > build/installed.txt  # which the extra is not to move
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint build/installed.txt --editable '.[jupyterlab]'
+	$(RUN) -m ipykernel install --sys-prefix --name python3 --display-name 'Python 3' > build/kernel.txt
+	$(RUN) -m jupyterlab notebooks $(LAB)
+
+notebooks-run: setup  ## run the notebooks on drawn images and keep their outputs in them
+	$(RUN) -m pictures.notebooks
+
 docs: setup  ## the documents as a site in build/site; stops at a link that leads nowhere
 	mkdir -p build && $(RUN) -m pip freeze --exclude-editable > build/installed.txt  # which the extra is not to move
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint build/installed.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet --clean
+	@echo "open:    build/site/index.html"
 
 format: setup  ## write the formatting that lint checks
 	$(RUN) -m ruff format .

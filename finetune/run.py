@@ -149,7 +149,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
             work.say(trained.divergence)
         if not inner:
             work.say(f"report:  {work.folder / 'report.html'}")
-        work.say(closing(work.folder, command_after_training(work.folder, config)))
+        curves = work.folder / "metrics.csv" if inner else None  # a choice has no page
+        work.say(closing(work.folder, command_after_training(work.folder, config), curves))
     return work.folder
 
 

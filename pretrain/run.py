@@ -190,7 +190,8 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         here = f"ssl{flags.as_typed_flags(config, 'checkpoints')}"
         init = here if published != encoder_file else shlex.quote(str(encoder_file))
         decoder = f" --decoder {card.decoder}" if card.decoder else ""
-        work.say(closing(published, f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"))
+        following = f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"
+        work.say(closing(published, following, work.folder / "metrics.csv"))
     return encoder_file
 
 

@@ -144,8 +144,14 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             }
         )  # fmt: skip
         work.say(f"time: the probe took {seconds:.0f} s")
-        work.say(closing(work.folder, what_follows(config, work.folder)))
+        work.say(closing(work.folder, what_follows(config, work.folder), file_to_open(work.folder)))
     return work.folder
+
+
+def file_to_open(folder: Path) -> Path:
+    """What shows most of a probe: its explorer, else its map, else its numbers."""
+    files = [folder / name for name in ("explorer.html", "figures/umap.png", "result.json")]
+    return next(file for file in files if file.is_file())
 
 
 def what_follows(config: ProbeConfig, folder: Path) -> str:

@@ -23,7 +23,7 @@ from pages import (
 )
 from test_layers import PACKAGES
 
-FOLDERS = (*PACKAGES, "configs", "docs", "tests", "notebooks", "benchmarks")
+FOLDERS = (*PACKAGES, "configs", "docs", "tests", "notebooks", "benchmarks", "pictures")
 ROOMS = {str(path.parent.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")}
 TABLE = {row[0].strip("`"): row for row in rows(ARCHITECTURE) if len(row) == 3 and row[0].strip("`") in ROOMS}
 """Rows of the rooms, in the order of the page."""

@@ -1,7 +1,12 @@
-"""The README's commands run as they are printed, on a dozen drawn images and with so few steps that they end soon."""
+"""The README's commands run as they are printed, on a dozen drawn images and with so few steps that they end soon.
+
+Its pictures are there, and small.
+"""
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +16,11 @@ import timm
 import torch
 import yaml
 from pages import README, ROOT, blocks
+from PIL import Image
 
+from dermssl.errors import UserError
 from dermssl.synthetic.dataset import write_dataset
+from pictures.__main__ import main
 
 TINY: dict[str, dict[str, object]] = {
     "pretrain": {
@@ -30,6 +38,8 @@ TINY: dict[str, dict[str, object]] = {
 }  # fmt: skip
 MOCO = {"norm_groups": 2, "queue_size": 8}
 NO_NETWORK = "no weights for"
+PLACE = ROOT / "docs" / "pictures"
+MOST = 1_500_000  # bytes of all pictures
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +101,31 @@ def with_places(words: list[str], workshop: Path) -> list[str]:
     encoders = sorted(workshop.glob("checkpoints/*/encoder.safetensors"))
     known = {"RUN": runs[-1:], "FILE": [workshop / "timm.pth"] if "import" in words else encoders[:1]}
     return [next(places) if word == "DIR" else str(*known[word]) if word in known else word for word in words]
+
+
+def test_the_readme_shows_every_picture_on_light_and_on_dark() -> None:
+    shown = re.findall(r'(?:src|srcset)="(docs/pictures/[\w-]+\.png)"', README.read_text())
+    assert len(shown) >= 6
+    assert sorted(shown) == sorted(str(path.relative_to(ROOT)) for path in PLACE.iterdir())
+    names = {path.removesuffix("-light.png").removesuffix("-dark.png") for path in shown}
+    assert {f"{name}-{scheme}.png" for name in names for scheme in ("light", "dark")} == set(shown)
+
+
+def test_pictures_are_small_and_those_of_light_and_dark_alike_in_size() -> None:
+    assert sum(path.stat().st_size for path in PLACE.iterdir()) < MOST
+    sizes = {path.stem: size_of(path) for path in PLACE.glob("*.png")}
+    assert [name for name in sizes if sizes[name] != sizes[re.sub("light$", "dark", name)]] == []
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, pixels."""
+    with Image.open(path) as picture:
+        return picture.size
+
+
+@pytest.mark.parametrize("lacking", ["chromium", "chromedriver"])
+def test_a_machine_without_a_browser_is_told_in_one_sentence(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["pictures"])
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == lacking else name)
+    with pytest.raises(UserError, match=rf"drawn by a browser, and {lacking} cannot be found; .*apt-get install"):
+        main()

@@ -1,10 +1,12 @@
 """The report of a study: one page that opens without a network, the same in Markdown, and the tables behind both."""
 
+import os.path
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment
@@ -144,7 +146,7 @@ def _verdict(contrasts: pd.DataFrame) -> str:
 
 
 def _maps(study: Study) -> list[dict[str, object]]:
-    """The UMAP figure of every probe that drew one."""
+    """The UMAP figure of every probe that drew one, with a link to its explorer where there is one."""
     runs = study.runs("probe")
     maps = []
     for arm, encoder, folder in zip(runs["arm"], runs["encoder"], runs["folder"], strict=True):
@@ -152,8 +154,15 @@ def _maps(study: Study) -> list[dict[str, object]]:
         if folder and path.is_file():
             pixels = thumbnail(read_rgb(path), 700)
             size = {"width": pixels.shape[1], "height": pixels.shape[0]}
-            maps.append({"arm": arm, "encoder": encoder, "source": web_picture(pixels), **size})
+            explorer = _link_to(Path(folder) / "explorer.html", study.folder)
+            maps.append({"name": arm or encoder, "source": web_picture(pixels), "explorer": explorer, **size})
     return maps
+
+
+def _link_to(page: Path, folder: Path) -> str:
+    """How a page in `folder` links to another one; '' where that is not there."""
+    # As text: a browser takes `..` off the address, and knows of no links between folders.
+    return quote(os.path.relpath(page, folder)) if page.is_file() else ""
 
 
 def _markdown(context: dict[str, object]) -> str:

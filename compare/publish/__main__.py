@@ -14,6 +14,7 @@ def main() -> None:
     from compare.publish.documents import publish_results  # once --help is answered, which waits for no library
 
     publish_results(root)
+    print(f"results: {root / 'docs' / 'results.md'}\nnext:    git diff README.md docs")
 
 
 if __name__ == "__main__":

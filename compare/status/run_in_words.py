@@ -24,9 +24,9 @@ SAID_ELSEWHERE = frozenset(
     {"encoder", "decoder", "method", "init", "data", "out", "threads", "resume", "checkpoints", "protect"}
 )
 WORTH = (
-    "figures/predictions.png", "figures/learning_curves.png", "figures/iou_histogram.png", "figures/augmentation.png",
-    "scores.parquet", "model.safetensors", "encoder.safetensors", "explorer.html", "figures/umap.png", "leaks.csv",
-    "tables/threshold.csv", METRICS,
+    "report.html", "figures/predictions.png", "figures/learning_curves.png", "figures/iou_histogram.png",
+    "figures/augmentation.png", "scores.parquet", "model.safetensors", "encoder.safetensors", "explorer.html",
+    "figures/umap.png", "leaks.csv", "tables/threshold.csv", METRICS,
 )  # fmt: skip
 SCORES = {
     "jaccard": "mean IoU", "isic_jaccard": "ISIC threshold Jaccard", "dice": "Dice", "sensitivity": "sensitivity",

@@ -191,7 +191,8 @@ def what_is_left(folder: Path, rows: Sequence[Row], begun: Sequence[RunAtWork], 
     ahead = sum(row["state"] not in ENDED for row in rows)
     runs_left = f"{counted(ahead, 'run')} left"
     if not ahead:
-        return "every run has ended"
+        page = folder / "report.html"
+        return f"every run has ended; open {page}" if page.is_file() else "every run has ended"
     if any(run.state == "running" for run in begun):
         return time_left(rows, begun)
     if command.state == "at it":

@@ -264,6 +264,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(part, index=False, errors="backslashreplace")  # of names of files that are no UTF-8
 
 
-def closing(results: Path, next_command: str) -> str:
-    """The two lines that every command ends with."""
-    return f"results: {in_one_line(str(results))}\nnext:    {next_command}"
+def closing(results: Path, next_command: str, to_open: Path | None = None) -> str:
+    """The lines that every command ends with: of several files the one to open, where all lie, and what follows."""
+    opening = "" if to_open is None else f"open:    {in_one_line(str(to_open))}\n"
+    return f"{opening}results: {in_one_line(str(results))}\nnext:    {next_command}"

@@ -11,7 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from dermssl.data.listing import PassedOver
-from dermssl.errors import UserError, first_ten
+from dermssl.errors import UserError, first_ten, in_one_line
 from dermssl.files import write_json
 from dermssl.log import bar_is_off, say, warn
 from dermssl.parts import sweep_parts
@@ -250,6 +250,9 @@ def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: 
     if options.submission is not None:
         packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
         say(f"{options.submission}: {packed}")
+    shown = [*sorted(options.out.glob("*_overlay.jpg")), *sorted(options.out.glob("*_segmentation.png"))]
+    if shown:
+        say(f"open:    {in_one_line(str(shown[0]))}")
     say(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
 
 

@@ -178,6 +178,18 @@ window.explorer = (() => {
     event.preventDefault();
   });
 
+  // bokeh draws on a canvas, which no style sheet reaches: titles, frames and grids get the page's own colours.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dress = () => {
+    const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name).trim();
+    data.views.forEach((_, place) => {
+      const plot = Bokeh.documents[0].get_model_by_name(`map${place}`);
+      plot.title.text_color = colour("--ink");
+      plot.outline_line_color = colour("--line");
+      for (const grid of plot.center) grid.grid_line_color = colour("--line");
+    });
+  };
+
   // The maps are there a moment after the page; then everything is tied together.
   const begin = () => {
     const ready = window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].get_model_by_name("images");
@@ -189,6 +201,8 @@ window.explorer = (() => {
     at("search").addEventListener("keydown", (event) => { if (event.key === "Enter") search(event.target.value); });
     at("clear").onclick = () => select([]);
     if (data.columns.length) paint(data.columns[0].name);
+    dress();
+    dark.addEventListener("change", dress);
     document.body.dataset.ready = "yes";
   };
   begin();

@@ -102,7 +102,7 @@ def map_of(view: EncoderMap, place: int, source: ColumnDataSource) -> figure:
                           line_width=0, nonselection_alpha=0.15, selection_alpha=1.0)  # fmt: skip
     plot.add_tools(HoverTool(renderers=[points], tooltips=None))  # explorer.js hears of what is hovered
     plot.axis.visible = False
-    plot.grid.grid_line_alpha = 0.3
+    plot.grid.grid_line_alpha = 0.6
     plot.toolbar.logo = None
     return plot
 

@@ -22,7 +22,10 @@ from benchmarks.gpu.turns import Turns
 from benchmarks.gpu.watched import HostSyncs
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.filterwarnings("default")  # those of the peers, whose code is as their documents have it
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # those of the peers, whose code is as their documents have it
+    pytest.mark.timeout(1500),  # four methods and their peers, on a machine that does something else as well
+]
 
 
 def told(measure: Callable[..., None], place: Path, patch: pytest.MonkeyPatch) -> list[Row]:

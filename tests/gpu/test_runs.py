@@ -26,7 +26,7 @@ from pretrain.config import PretrainConfig
 from pretrain.known_methods import recipe_of
 from pretrain.run import run
 
-pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("checkpoints_stay")]
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("checkpoints_stay"), pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
 ON_A_GPU = 1e-3  # of a tensor's length, or of 1 where it is shorter: kernels of a GPU add in another order each time

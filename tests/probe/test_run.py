@@ -71,7 +71,7 @@ def test_a_probe_of_a_dozen_images_measures_classes_and_masks(
     assert (folder / "tables" / "knn_confusion.csv").exists()
     said = capsys.readouterr().out
     assert "--dense_images 50: only 8 images with a mask can be fitted on" in said
-    assert f"results: {folder}\nnext:    python -m finetune" in said
+    assert f"open:    {folder / 'result.json'}\nresults: {folder}\nnext:    python -m finetune" in said
 
 
 @pytest.fixture(scope="module")

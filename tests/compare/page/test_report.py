@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,23 @@ def test_the_page_opens_without_a_network(written: Report) -> None:
     assert not re.search(r"@import|url\((?!#)|<script src", page)
     assert len(tags.ids) == len(set(tags.ids))
     assert len(page) < 4_000_000
+
+
+def test_maps_link_the_explorers_that_are_there(whole_study: Path, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(whole_study, tmp_path / "a study"))
+    plan = pd.read_csv(study / "plan.csv", dtype=str)
+    probe = plan["stage"] == "probe"
+    plan.loc[probe, "folder"] = [str(study / "runs" / Path(folder).name) for folder in plan.loc[probe, "folder"]]
+    elsewhere = (study / "runs" / "probe-ssl").rename(tmp_path / "100 %: probe")
+    plan.loc[probe & (plan["init"] == "ssl"), "folder"] = str(elsewhere)
+    plan.to_csv(study / "plan.csv", index=False)
+    (elsewhere / "explorer.html").write_text("a page")
+    (study / "runs" / "probe-random" / "explorer.html").write_text("another")
+    written = write_report(study)
+    links = ["../100%20%25%3A%20probe/explorer.html", "runs/probe-random/explorer.html"]
+    assert re.findall(r'<a href="([^#][^"]*)">', written.page.read_text()) == links
+    assert [(study / unquote(link)).is_file() for link in links] == [True, True]
+    assert f"Maps to look around in: [ssl]({links[0]}), [random]({links[1]}).\n" in written.markdown.read_text()
 
 
 def test_only_the_script_that_the_page_brings_may_run(written: Report) -> None:

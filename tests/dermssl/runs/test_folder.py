@@ -372,6 +372,8 @@ def test_the_environment_outside_a_checkout_has_no_commit(monkeypatch: pytest.Mo
 
 def test_every_command_ends_with_where_and_what_next() -> None:
     assert closing(Path("runs/x"), "python -m probe") == "results: runs/x\nnext:    python -m probe"
+    named = closing(Path("x"), "python -m probe", Path("x/explorer.html"))
+    assert named == "open:    x/explorer.html\nresults: x\nnext:    python -m probe"
 
 
 def test_checkpoints_that_a_kill_right_after_the_result_left_are_removed(config: FinetuneConfig) -> None:

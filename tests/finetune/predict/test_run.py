@@ -191,6 +191,7 @@ def test_what_stands_is_left_alone_and_counted(
     assert (out / "a_segmentation.png").read_bytes() == b"mine"
     assert cv2.imread(str(out / "b_segmentation.png"), cv2.IMREAD_UNCHANGED).shape == (64, 48)
     said = capsys.readouterr().out.splitlines()
+    assert said[-3] == f"open:    {out / 'a_segmentation.png'}"
     assert said[-2] == f"results: {out} (masks of 1 images written, 2 had theirs already)"
     assert said[-1].startswith("next:    python -m finetune.predict --model ")
 

@@ -116,10 +116,11 @@ def test_its_last_lines_say_what_was_scored_and_how_to_score_what_was_chosen(
 ) -> None:
     config = options()
     folder = run(config)
-    score, results, following = capsys.readouterr().out.splitlines()[-3:]
+    score, opened, results, following = capsys.readouterr().out.splitlines()[-4:]
     assert score.startswith(f"inner images: mean IoU {result_of(folder)['jaccard']:.3f}, ISIC")
     assert "(n = 4 images at native size, seed 0" in score
     assert score.endswith("; no held-out image was looked at)")
+    assert opened == f"open:    {folder / 'metrics.csv'}"
     assert results == f"results: {folder}"
     command = following.removeprefix("next:    python -m finetune ").split()
     assert flags.parse(FinetuneConfig, "test", command) == options(score_on="held_out")

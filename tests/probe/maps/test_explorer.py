@@ -198,6 +198,24 @@ def test_colours_follow_any_column(opened: Any) -> None:
 
 
 @browser
+def test_titles_and_frames_of_maps_have_the_colours_of_light_and_of_dark(opened: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    read = """
+        const plot = Bokeh.documents[0].get_model_by_name("map1"), style = getComputedStyle(document.documentElement);
+        const page = ["--ink", "--line", "--line"].map((name) => style.getPropertyValue(name));
+        return [[plot.title.text_color, plot.outline_line_color, plot.center[0].grid_line_color], page];
+    """
+    seen = []
+    for scheme in ("light", "dark", "light"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        WebDriverWait(opened, 20).until(lambda page: len({*map(tuple, page.execute_script(read))}) == 1)
+        seen.append(opened.execute_script(read)[0])
+    assert seen[0] == seen[2] != seen[1]
+
+
+@browser
 def test_keys_do_what_the_mouse_does(opened: Any) -> None:
     body = opened.find_element("tag name", "body")
     spans = "const r = Bokeh.documents[0].get_model_by_name('map0').x_range; return r.end - r.start"
