@@ -2,12 +2,13 @@
 
 import os
 import platform
+import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from dermssl.doctor.graphics import ask_driver
+from dermssl.doctor.graphics import PROGRAM, ask_driver
 from dermssl.runs.environment import LIBRARIES, commit, processor
 
 MORE = ("torchvision", "onnxruntime", "opencv-python-headless", "kornia", "pytest")
@@ -45,6 +46,8 @@ def device_in_words() -> str:
 
 def driver_in_words() -> str:
     """The driver's version as its own program tells it, or what it said instead."""
+    if shutil.which(PROGRAM) is None:
+        return f"none: there is no {PROGRAM} here"
     try:
         return ask_driver("--query-gpu=driver_version", "--format=csv,noheader").strip().partition("\n")[0]
     except Exception as error:  # a row of facts may lack one
@@ -59,6 +62,6 @@ def why_no_gpu() -> str:
         "this torch is a build for the CPU alone" if torch.version.cuda is None else "torch finds no NVIDIA GPU here"
     )
     return (
-        f"Nothing was measured: {build} (driver: {driver_in_words()}). `python -m dermssl doctor` says more; "
-        "--tiny runs every part at tiny sizes on the CPU"
+        f"Nothing was measured: {build} (driver: {driver_in_words()}); `python -m dermssl doctor` says more, and "
+        "--tiny runs every part at tiny sizes on the CPU."
     )

@@ -25,7 +25,7 @@ def markdown(rows: Sequence[Row], conditions: Mapping[str, object]) -> str:
     pieces = [f"# What this GPU showed\n\n{facts}"]
     for part in dict.fromkeys(row.part for row in rows):
         lines = [cells(row) for row in rows if row.part == part]
-        pieces.append(f"## {part.capitalize()}\n\n{table(HEADER, lines)}")
+        pieces.append(f"## {part[0].upper()}{part[1:]}\n\n{table(HEADER, lines)}")
     return "\n\n".join(pieces) + "\n"
 
 

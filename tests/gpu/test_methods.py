@@ -59,18 +59,27 @@ def test_loss_and_gradients_on_the_gpu_are_those_of_the_cpu(
     draw_batch: Callable[..., Batch],
     device: torch.device,
     exact: None,
+    monkeypatch: pytest.MonkeyPatch,
     record_property: Record,
 ) -> None:
+    """Gradients that nearly cancel (decoder, decon, spark) are held against what rounding alone makes of them."""
     here, there = small_method(name), small_method(name).to(device)
     batch = draw_batch(here.recipe)
     expected, gradients = loss_and_gradients(here, batch)
     loss, brought = loss_and_gradients(there, on(device, batch))
-    off = abs(loss - expected) / max(1.0, abs(expected))
-    turned = float((brought - gradients).norm() / gradients.norm())
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    rounded = apart(loss_and_gradients(small_method(name), batch)[1], gradients)  # the CPU's own other kernels
+    off, turned = abs(loss - expected) / max(1.0, abs(expected)), apart(brought, gradients)
     record_property("difference of a loss (1e-4 is allowed)", off)
-    record_property("difference of all gradients, of their length (1e-4 is allowed)", turned)
+    record_property("difference of all gradients, of their length", turned)
+    record_property("what other kernels of the CPU make of them (1e-4, or 5 times this, is allowed)", rounded)
     assert off < MOST
-    assert turned < MOST
+    assert turned < max(MOST, 5 * rounded)
+
+
+def apart(some: Tensor, others: Tensor) -> float:
+    """The length of the difference, of the others' length."""
+    return float((some - others).norm() / others.norm())
 
 
 class Losses(Callback):
