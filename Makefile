@@ -10,6 +10,11 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 # Without kept bytecode every process that imports torch compiles it anew, which takes longer than most tests.
 unexport PYTHONDONTWRITEBYTECODE
 
+# `make lint test` begins the tests while the types are checked, which keep one core busy and leave the other idle.
+ifeq ($(MAKECMDGOALS),lint test)
+MAKEFLAGS += --jobs=2
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-short test test-slow test-faults gpu-check lint audit results pictures notebooks notebooks-run \
 	docs format lock clean

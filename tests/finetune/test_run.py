@@ -433,6 +433,7 @@ def asked_at(step: int, trainer: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_logger_has_rows_and_figures_and_changes_nothing(finished: Finished, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

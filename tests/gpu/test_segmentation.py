@@ -104,6 +104,7 @@ def test_probabilities_of_the_gpu_are_those_of_the_cpu(
     assert difference < PROMISED
 
 
+@pytest.mark.slow
 def test_probabilities_of_an_onnx_file_are_those_of_the_gpu(
     sure_model: Callable[..., Path], pictures: Path, tmp_path: Path, device: torch.device, record_property: Record
 ) -> None:

@@ -489,6 +489,7 @@ def test_ctrl_c_ends_the_command_with_one_sentence(photographs: Path, tmp_path: 
 CLOCK = {"seconds", "images_per_second", "data_wait_share"}
 
 
+@pytest.mark.slow
 def test_loggers_change_nothing_of_a_run(
     finish: Callable[[str], Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

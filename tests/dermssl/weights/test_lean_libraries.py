@@ -30,6 +30,7 @@ def test_no_command_loads_a_logger_that_nobody_asked_for(module: str) -> None:
     assert loaded_by(module) & {"wandb", "mlflow"} == set()
 
 
+@pytest.mark.slow
 def test_wandb_may_be_imported_afterwards() -> None:
     code = "import dermssl.weights.lean_libraries, sys; assert 'wandb' not in sys.modules; import wandb"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -72,6 +72,7 @@ def test_csv_and_npz_hold_the_same_numbers_to_the_last_bit(pictures: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir() if ".npz." in path.name] == []
 
 
+@pytest.mark.slow
 def test_the_map_stands_beside_the_features(pictures: Path, tmp_path: Path) -> None:
     table = pd.read_parquet(embedded(pictures, tmp_path / "features.parquet", umap=True))
     assert np.isfinite(table[["x", "y"]].to_numpy()).all()
