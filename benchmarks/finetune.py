@@ -169,9 +169,8 @@ def ours(asked: argparse.Namespace) -> float:
     with tempfile.TemporaryDirectory() as place:
         progress = Progress(Path(place) / "metrics.csv", config.batch_size, lambda _: None)
         pictures = given.augmented(ids)
-        loader = augmented_loader(
-            pictures, config.batch_size, asked.own_workers, 40 * steps
-        )  # no epoch ends in between
+        long = 40 * steps  # so that no epoch ends in between
+        loader = augmented_loader(pictures, config.batch_size, asked.own_workers, long)
         module = Segment(given.net.model, given.start.normalise, config, given.schedule)
         callbacks = [CountedRandomness(0), progress, clock]
         fit(module, loader, steps=steps, precision=config.precision, callbacks=callbacks, resume=None)

@@ -1,38 +1,28 @@
 """How fast fine-tuning is: its loop against forward and backward alone, and against smp's own example."""
 
 import argparse
-import gc
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
-
 from benchmarks.finetune import ours, roof, smp
+from benchmarks.gpu.measurements import Measurement, Tell, measure_in_turn
 from benchmarks.gpu.rows import Goal, Row, figure, ratios
 from benchmarks.gpu.scale import Scale
-from benchmarks.gpu.turns import Turns, sentence_of
+from benchmarks.gpu.turns import Turns
 from benchmarks.processes import draw_jpegs
 
 PART = "finetuning"
 LOOP, WORKED, ROOF, SMP = "loop", "loop with workers", "forward and backward", "smp's example"
 
 
-def measure(scale: Scale, seconds: float, tell: Callable[[list[Row]], None]) -> None:
-    """Measures a Unet on every encoder; see `benchmarks.gpu.pretraining.measure`."""
-    end = time.monotonic() + seconds
+def measure(scale: Scale, seconds: float, tell: Tell) -> None:
+    """Measures a Unet on every encoder; see `benchmarks.gpu.measurements.measure_in_turn`."""
     with tempfile.TemporaryDirectory() as place:
         data = draw_jpegs(Path(place) / "pictures", masks=True, count=scale.jpegs)
-        for number, encoder in enumerate(scale.tuned):
-            print(f"unet on {encoder}", flush=True)
-            until = time.monotonic() + (end - time.monotonic()) / (len(scale.tuned) - number)
-            try:
-                tell(rows_of(scale, encoder, data, until))
-            except Exception as error:  # the next encoder follows
-                tell([Row(part=PART, subject=f"unet on {encoder}", what=LOOP, text=sentence_of(error))])
-            gc.collect()
-            torch.cuda.empty_cache()
+        rows = {encoder: partial(rows_of, scale, encoder, data) for encoder in scale.tuned}
+        measurements = [Measurement(PART, f"unet on {encoder}", LOOP, rows[encoder]) for encoder in rows]
+        measure_in_turn(measurements, seconds, tell)
 
 
 def rows_of(scale: Scale, encoder: str, data: Path, until: float) -> list[Row]:

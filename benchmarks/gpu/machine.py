@@ -4,12 +4,11 @@ import os
 import platform
 import shutil
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from dermssl.doctor.graphics import PROGRAM, ask_driver
-from dermssl.runs.environment import LIBRARIES, commit, processor
+from dermssl.doctor.graphics import PROGRAM, DriverError, ask_driver
+from dermssl.runs.environment import LIBRARIES, commit, installed, processor
 
 MORE = ("torchvision", "onnxruntime", "opencv-python-headless", "kornia", "pytest")
 
@@ -23,17 +22,9 @@ def conditions() -> dict[str, object]:
         "CUDA of torch": torch.version.cuda or "none",
         "CPU": f"{processor() or platform.machine()}, {os.cpu_count()} cores",
         "Python": platform.python_version(),
-        "versions": ", ".join(f"{name} {number}" for name in (*LIBRARIES, *MORE) if (number := version_of(name))),
+        "versions": ", ".join(f"{name} {number}" for name in (*LIBRARIES, *MORE) if (number := installed(name))),
         "commit": commit()[:10] or "unknown",
     }
-
-
-def version_of(library: str) -> str:
-    """The version of a library; nothing where it is not installed."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""
 
 
 def device_in_words() -> str:
@@ -50,8 +41,8 @@ def driver_in_words() -> str:
         return f"none: there is no {PROGRAM} here"
     try:
         return ask_driver("--query-gpu=driver_version", "--format=csv,noheader").strip().partition("\n")[0]
-    except Exception as error:  # a row of facts may lack one
-        return f"unknown ({str(error) or type(error).__name__})"
+    except DriverError as error:
+        return f"unknown ({error})"
 
 
 def why_no_gpu() -> str:

@@ -1,11 +1,9 @@
 """How fast masks of new pictures come: `python -m finetune.predict` against its network alone."""
 
-import contextlib
-import io
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,9 +11,10 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.gpu.measurements import Measurement, Tell, measure_in_turn
 from benchmarks.gpu.rows import Goal, Row, figure, ratios
 from benchmarks.gpu.scale import Scale
-from benchmarks.gpu.turns import Turns, sentence_of
+from benchmarks.gpu.turns import Turns
 from dermssl.runs.control_group import usable_cores
 from dermssl.synthetic.dataset import draw_image
 from finetune.network.build import build_model
@@ -30,21 +29,24 @@ PREDICT, NETWORK, READING = "predict", "network alone", "reading alone"
 DRAWN = 16  # pictures that are drawn; the others repeat them under other names
 
 
-def measure(scale: Scale, seconds: float, tell: Callable[[list[Row]], None]) -> None:
-    """Measures every encoder's Unet on pictures of each size; see `benchmarks.gpu.pretraining.measure`."""
-    end = time.monotonic() + seconds
+def measure(scale: Scale, seconds: float, tell: Tell) -> None:
+    """Measures every encoder's Unet on pictures of each size; see `benchmarks.gpu.measurements.measure_in_turn`."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         folders = [(size, draw_pictures(place / f"{size[0]}", *size)) for size in scale.pictures]
-        settings = [(encoder, size, folder) for encoder in scale.tuned for size, folder in folders]
-        for number, (encoder, (width, height, _), folder) in enumerate(settings):
-            subject = f"unet on {encoder}, {scale.predicted_side} px, JPEGs of {width} x {height}"
-            print(subject, flush=True)
-            until = time.monotonic() + (end - time.monotonic()) / (len(settings) - number)
-            try:
-                tell(Pictures(scale, encoder, folder, place / f"{number}").rows(subject, until))
-            except Exception as error:  # the next size follows
-                tell([Row(part=PART, subject=subject, what=PREDICT, text=sentence_of(error))])
+        measurements = []
+        for encoder in scale.tuned:
+            for (width, height, _), folder in folders:
+                subject = f"unet on {encoder}, {scale.predicted_side} px, JPEGs of {width} x {height}"
+                rows = partial(rows_of, scale, encoder, folder, subject)
+                measurements.append(Measurement(PART, subject, PREDICT, rows))
+        measure_in_turn(measurements, seconds, tell)
+
+
+def rows_of(scale: Scale, encoder: str, images: Path, subject: str, until: float) -> list[Row]:
+    """The rows of one encoder's Unet on one folder of pictures; its masks are not kept."""
+    with tempfile.TemporaryDirectory() as place:
+        return Pictures(scale, encoder, images, Path(place)).rows(subject, until)
 
 
 def draw_pictures(folder: Path, width: int, height: int, number: int) -> Path:
@@ -63,7 +65,6 @@ class Pictures:
     """A network, the pictures to predict, and a folder for what comes of it."""
 
     def __init__(self, scale: Scale, encoder: str, images: Path, place: Path) -> None:
-        place.mkdir()
         self.scale, self.images, self.place, self.turns = scale, images, place, count()
         self.model = write_random_model(encoder, scale.predicted_side, place / "model.safetensors")
         self.device = device_of("auto", 0)
@@ -92,8 +93,7 @@ class Pictures:
     def predict(self) -> float:
         """A turn of the command, from pictures to files of masks; the network was opened before."""
         options, began = self.options(), time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            outcome = write_masks([self.member], options, "python -m finetune.predict")
+        outcome = write_masks([self.member], options, "python -m finetune.predict")
         seconds = time.perf_counter() - began
         if outcome.written != len(self.pictures):
             raise RuntimeError(f"{outcome.written} masks were written of {len(self.pictures)} pictures")

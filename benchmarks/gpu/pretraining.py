@@ -3,17 +3,18 @@
 import argparse
 import gc
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.gpu.measurements import Measurement, Tell, measure_in_turn
 from benchmarks.gpu.rows import Goal, Row, figure, ratios
 from benchmarks.gpu.scale import Scale
-from benchmarks.gpu.turns import Side, Turns, sentence_of
+from benchmarks.gpu.turns import Side, Turns
 from benchmarks.gpu.watched import Clock, HostSyncs
 from benchmarks.pretrain import lightly
 from benchmarks.processes import WARM, clocked, draw_jpegs
@@ -38,31 +39,19 @@ LOOP, ROOF, LIGHTLY, KORNIA = "loop", "forward and backward", "lightly's recipe"
 PROFILED = 4  # steps that are looked at for waiting
 SHARES = {"simclr": 3.0, "dino": 1.5}  # of the time; the others have 1
 LEAST = 16  # images of a batch, below which no smaller one is tried
-Tell = Callable[[list[Row]], None]
 
 
 def measure(scale: Scale, seconds: float, tell: Tell) -> None:
-    """Measures every method on every encoder; what goes wrong with one is its row, and the next one follows.
-
-    Args:
-        scale: Sizes and counts.
-        seconds: Time for it all; less time is fewer rounds.
-        tell: Gets rows as soon as they are known.
-    """
-    end = time.monotonic() + seconds
-    settings = [(encoder, method) for encoder in scale.pretrained for method in scale.methods]
+    """Measures every method on every encoder; see `benchmarks.gpu.measurements.measure_in_turn`."""
     with tempfile.TemporaryDirectory() as place:
         data = draw_jpegs(Path(place) / "jpegs", count=scale.jpegs)
-        for number, (encoder, method) in enumerate(settings):
-            left = sum(SHARES.get(later, 1.0) for _, later in settings[number:])
-            until = time.monotonic() + (end - time.monotonic()) * SHARES.get(method, 1.0) / left
-            print(f"{method} on {encoder}", flush=True)
-            if number and time.monotonic() > end:
-                tell([Row(part=PART, subject=f"{method} on {encoder}", what="", text="No time was left for it.")])
-                continue
-            tell(rows_of(scale, method, encoder, data, until))
-            gc.collect()
-            torch.cuda.empty_cache()
+        measurements = [
+            Measurement(PART, f"{method} on {encoder}", LOOP, partial(rows_of, scale, method, encoder, data),
+                        SHARES.get(method, 1.0))
+            for encoder in scale.pretrained
+            for method in scale.methods
+        ]  # fmt: skip
+        measure_in_turn(measurements, seconds, tell)
 
 
 def rows_of(scale: Scale, method: str, encoder: str, data: Path, until: float) -> list[Row]:
@@ -72,10 +61,9 @@ def rows_of(scale: Scale, method: str, encoder: str, data: Path, until: float) -
         try:
             return Setting(scale, method, encoder, data, batch).rows(until)
         except Exception as error:
-            if is_of_memory(error) and batch // 2 >= LEAST:
-                batch //= 2
-            else:
-                return [Row(part=PART, subject=f"{method} on {encoder}", what=LOOP, text=sentence_of(error))]
+            if not is_of_memory(error) or batch // 2 < LEAST:
+                raise
+        batch //= 2  # after the error, which holds what the device is to be freed of
         print(f"  too little memory, so batch {batch}", flush=True)
         gc.collect()
         torch.cuda.empty_cache()

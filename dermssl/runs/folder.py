@@ -138,9 +138,9 @@ def open_run(
         UserError: If the run stands already and nobody asked to continue, if `--resume` names another run, or if
             another process is at it and nobody asked to wait.
     """
-    folder = config.resume or config.out / f"{label}-{short_hash(content)}"
     from dermssl.parallel import rank, world  # torch comes with it, which who looks at a study does not need
 
+    folder = config.resume or config.out / f"{label}-{short_hash(content)}"
     if rank() > 0:
         yield Run(folder, first=False)
         return

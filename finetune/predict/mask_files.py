@@ -1,5 +1,6 @@
 """The files of a prediction: what is written of a picture, whole, and what stands of it already."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,12 @@ class MaskFiles:
         """The files of a picture."""
         endings = ["_segmentation.png"] + ["_overlay.jpg"] * self.overlay + ["_probability.png"] * self.probability
         return [self.folder / f"{picture.name}{ending}" for ending in endings]
+
+    def to_look_at(self, pictures: Iterable[InputPicture]) -> Path | None:
+        """The overlay, or without those the mask, of the first picture that has one."""
+        ending = "_overlay.jpg" if self.overlay else "_segmentation.png"
+        files = (self.folder / f"{picture.name}{ending}" for picture in pictures)
+        return next((file for file in files if file.is_file()), None)
 
     def stand(self, picture: InputPicture) -> bool:
         """Whether all files of a picture stand; each appears whole or not at all."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from dermssl.data.listing import PassedOver
-from dermssl.errors import UserError, first_ten, in_one_line
+from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
 from dermssl.log import bar_is_off, say, warn
 from dermssl.parts import sweep_parts
@@ -42,6 +42,8 @@ class PredictionOutcome:
     """Pictures whose files stood already."""
     damaged: Sequence[DamagedPicture]
     passed_over: PassedOver
+    to_open: Path | None
+    """The file to look at first; None where no picture has one."""
 
     @property
     def exit_code(self) -> int:
@@ -118,9 +120,9 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
         damaged = run_behind_bar(pipeline, pictures, remaining, options)
         if options.submission is not None and not damaged:
             write_submission(options.submission, options.out, [picture.name for picture in pictures])
-    outcome = PredictionOutcome(
-        options.out, len(remaining) - len(damaged), len(pictures) - len(remaining), damaged, inputs.passed_over
-    )
+    written, stood = len(remaining) - len(damaged), len(pictures) - len(remaining)
+    to_open = files.to_look_at(pictures)
+    outcome = PredictionOutcome(options.out, written, stood, damaged, inputs.passed_over, to_open)
     print_outcome(outcome, options, command)
     return outcome
 
@@ -250,10 +252,7 @@ def print_outcome(outcome: PredictionOutcome, options: PredictOptions, command: 
     if options.submission is not None:
         packed = "not written, as it would lack the damaged images" if outcome.damaged else "holds every mask"
         say(f"{options.submission}: {packed}")
-    shown = [*sorted(options.out.glob("*_overlay.jpg")), *sorted(options.out.glob("*_segmentation.png"))]
-    if shown:
-        say(f"open:    {in_one_line(str(shown[0]))}")
-    say(closing(options.out, following).replace("\n", f" ({counts})\n", 1))
+    say(closing(outcome.folder, following, outcome.to_open).replace("\nnext:", f" ({counts})\nnext:", 1))
 
 
 def flags_of(options: PredictOptions) -> str:

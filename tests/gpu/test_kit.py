@@ -14,6 +14,7 @@ import torch
 from benchmarks.gpu import finetuning, prediction, pretraining, right
 from benchmarks.gpu.config import PARTS, GpuKitConfig
 from benchmarks.gpu.machine import conditions, why_no_gpu
+from benchmarks.gpu.measurements import Measurement, measure_in_turn
 from benchmarks.gpu.rows import Goal, Row, figure, ratios, read_rows, write_rows
 from benchmarks.gpu.run import SHARES, rows_of_part, run
 from benchmarks.gpu.scale import TINY
@@ -173,6 +174,27 @@ def test_sides_take_turns_back_and_forth_and_a_broken_one_drops_out_unless_it_is
     assert Turns(sides, 5, time.monotonic() - 1, ("a",)).run().rates["a"] == [1.0]
     with pytest.raises(ModuleNotFoundError):
         Turns(sides, 1, math.inf, ("broken",)).run()
+
+
+def test_a_measurement_that_fails_or_has_no_time_left_is_a_sentence_and_the_next_one_follows() -> None:
+    shares: list[float] = []
+
+    def measured(until: float) -> list[Row]:
+        shares.append(until - time.monotonic())
+        return [figure(("part", "good"), "figure", [1.0])]
+
+    def broken(until: float) -> list[Row]:
+        raise ValueError(f"not before {until > time.monotonic()}")
+
+    subjects = {"good": measured, "broken": broken, "good too": measured}
+    measurements = [Measurement("part", name, "figure", rows, 1 + (name == "good")) for name, rows in subjects.items()]
+    rows: list[Row] = []
+    measure_in_turn(measurements, 100, rows.extend)
+    assert [(row.value, row.text) for row in rows] == [(1.0, ""), (None, "ValueError: not before True"), (1.0, "")]
+    assert shares == pytest.approx([50, 100], abs=5)  # two of four parts of the time, then all that is left
+    rows.clear()
+    measure_in_turn(measurements, -1, rows.extend)
+    assert [row.text for row in rows] == ["", "No time was left for it.", "No time was left for it."]
 
 
 def test_steps_that_are_looked_at_for_waiting_are_counted_from_one_end_to_another() -> None:
