@@ -52,6 +52,10 @@ CAPTIONS: dict[str, str] = {
         "runs won, how often a run of the first arm beats one of the second in the same cell; detectable, the smallest "
         "true difference that a study of this size finds with probability 0.8."
     ),
+    "fresh_contrasts": (
+        "The primary contrast on the images that had no part in choosing what is compared, in the columns of the table "
+        "above. A choice made on an image flatters what was chosen there; these are free of it."
+    ),
     "arms": (
         "Every arm by itself. Threshold Jaccard is the score of the ISIC 2018 challenge: an image below {failure} "
         "counts as 0. Failures are the images below that. Encoder used is the share of the pretrained parameters that "

@@ -16,6 +16,7 @@ from compare.figures.encoder_names import with_short_encoder_names
 from compare.figures.strip import strip
 from compare.page import prose, report_figures
 from compare.page.blocks import Row, Table, decimals, fraction_label, points
+from compare.page.fresh import fresh_in_words
 from compare.page.gallery import gallery
 from compare.page.methods_text import methods, software
 from compare.page.pooled import average_in_words, pooled_over
@@ -103,7 +104,7 @@ def _context(study: Study, tables: dict[str, pd.DataFrame], drawings: dict[str, 
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
     findings = Findings(study, tables, drawings, bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
-    tint = colours(study.levels("arm"))
+    tint, fresh = colours(study.levels("arm")), [] if lacking else fresh_in_words(study, tables["fresh_contrasts"])
     return {
         "study": study,
         "question": prose.question(study),
@@ -111,7 +112,8 @@ def _context(study: Study, tables: dict[str, pd.DataFrame], drawings: dict[str, 
         "verdict": _verdict(contrasts),
         "primary": None if lacking else contrasts.iloc[0].to_dict(),
         "strip": None if lacking else strip(contrasts.iloc[0], study.margin),
-        "meaning": _meaning(study, contrasts),
+        "meaning": [*_meaning(study, contrasts), *fresh],
+        "fresh": " ".join(fresh),
         "pooled_over": "" if lacking else pooled_over(study, contrasts.iloc[0]),
         "provenance": prose.provenance(study, tables["arms"], _date(study)),
         "warnings": prose.warnings(study),

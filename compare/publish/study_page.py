@@ -21,7 +21,7 @@ class PublishedStudy:
     what: str
     """Methods, data and commit, in words."""
     sentence: str
-    """The verdict."""
+    """The verdict, and where folds had a part in the choice what it is without them."""
     images: int
     """How many are scored."""
     figures: dict[str, SvgDrawing] = field(repr=False)
@@ -39,7 +39,8 @@ def published_study(study: Study, results: Path) -> PublishedStudy:
     for figure, drawing in figures.items():
         for theme, colours in (("light", LIGHT), ("dark", DARK)):
             write_text(results / "figures" / f"{name}-{figure}-{theme}.svg", svg_file(drawing, colours))
-    published = PublishedStudy(name, what_was_compared(study), report.sentence, len(study.lesions), figures)
+    sentence = " ".join(filter(None, [report.sentence, str(report.context["fresh"])]))
+    published = PublishedStudy(name, what_was_compared(study), sentence, len(study.lesions), figures)
     write_text(results / f"{name}.md", page(report, published))
     return published
 

@@ -31,7 +31,8 @@ from dermssl.runs.parquet import write_parquet
 from dermssl.wording import counted
 
 SCORED = frozenset({
-    "contrasts", "arms", "arm_ranks", "factors", "levels", "subgroups", "subgroup_arms", "claims_reloaded",
+    "contrasts", "fresh_contrasts", "arms", "arm_ranks", "factors", "levels", "subgroups", "subgroup_arms",
+    "claims_reloaded",
 })  # fmt: skip
 """The tables that are computed from scores, whenever they are asked for."""
 RUN_FILES = ("config.yaml", "result.json", "environment.json")

@@ -56,6 +56,11 @@ class Study:
         return float(cast(float, self.options.get("margin", 0.01)))
 
     @property
+    def chosen_on(self) -> list[int]:
+        """The folds whose images had a part in choosing what is compared."""
+        return list(cast("list[int]", self.options.get("chosen_on") or []))
+
+    @property
     def arms(self) -> str:
         """The factor whose levels are compared."""
         return str(self.options.get("arms") or "init")

@@ -238,6 +238,8 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
     """The primary question: is the first level of --arms better than the second? A method names its arm."""
     margin: float = 0.01
     """Differences of mean IoU within this count as equivalent."""
+    chosen_on: tuple[int, ...] = ()
+    """Folds whose images had a part in choosing what is compared; the report gives the contrasts without them too."""
     data: Path | None = None
     """Folder of images and masks. By default data/isic2018 where it exists, else the synthetic set."""
     unlabelled: Path | None = None
@@ -267,7 +269,17 @@ class StudyConfig(ExecutionConfig, SearchOptions, GridConfig, Reading):
         if self.search != "none" and self.lr:
             raise ValueError(f"--search {self.search} finds what --lr {list(self.lr)} gives; leave one of them out")
         above_zero(self, "margin")
+        self.refuse_no_fresh_fold()
         refuse_folder_name(self.name)
+
+    def refuse_no_fresh_fold(self) -> None:
+        """Refuses folds that there are not, and a choice by which no image is left to judge it."""
+        wrong = [fold for fold in self.chosen_on if not 0 <= fold < self.folds]
+        if wrong:
+            number = f"{self.folds} folds" if self.folds else "a study without --folds"
+            raise ValueError(f"--chosen_on is counted from 0 to --folds less one; got {wrong[0]} of {number}")
+        if self.folds and set(self.chosen_on) == set(range(self.folds)):
+            raise ValueError(f"--chosen_on names all {self.folds} folds, so no image is left to judge the choice by")
 
     @property
     def compared(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dermssl.files import write_text
 from dermssl.shipped import CONFIGS, shipped_file
 from dermssl.wording import spelling_hint
 
-GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question"})
+GROWS = frozenset({*FACTORS, "folds", "pretrainings", "exclude", "question", "chosen_on"})
 """Options that may change while the runs that are there keep their meaning."""
 
 

@@ -18,6 +18,7 @@ from compare.tables.data_card import data_card, leak_pair_table, leak_table
 from compare.tables.deviations import deviation_table
 from compare.tables.factor_tables import arm_rank_table, effect_tables
 from compare.tables.fairness import fairness_table
+from compare.tables.fresh_images import fresh_contrast_table
 from compare.tables.lineage import lineage_table
 from compare.tables.padding_study import padding_table
 from compare.tables.ranks import rank_table, weights_of
@@ -42,6 +43,7 @@ def all_tables(study: Study, draws: int = 10_000) -> dict[str, pd.DataFrame]:
     factors, levels = effect_tables(study, draws)
     scored = {
         "contrasts": contrast_table(study, draws),
+        "fresh_contrasts": fresh_contrast_table(study, draws),
         "arms": arm_table(study, draws),
         "arm_ranks": arm_rank_table(study),
         "factors": factors,

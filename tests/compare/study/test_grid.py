@@ -48,6 +48,25 @@ def test_all_folds_are_run_unless_some_are_named() -> None:
     assert finetuning_options(StudyConfig(folds=3), combinations(StudyConfig(folds=3))[-1]).folds == 3
 
 
+@pytest.mark.parametrize(
+    ("folds", "chosen_on", "reason"),
+    [
+        (5, (5,), "got 5 of 5 folds"),
+        (5, (-1,), "got -1 of 5 folds"),
+        (0, (0,), "got 0 of a study without --folds"),
+        (2, (0, 1), "no image is left to judge the choice by"),
+    ],
+)
+def test_folds_of_the_choice_are_folds_and_leave_some(folds: int, chosen_on: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        StudyConfig(folds=folds, chosen_on=chosen_on)
+
+
+def test_folds_of_the_choice_change_no_run() -> None:
+    grids = [combinations(StudyConfig(folds=3, chosen_on=chosen_on)) for chosen_on in ((), (0,))]
+    assert grids[0] == grids[1]
+
+
 def test_seeds_come_one_after_the_other_and_arms_side_by_side() -> None:
     grid = combinations(StudyConfig())
     assert [one["seed"] for one in grid] == sorted(one["seed"] for one in grid)
