@@ -144,7 +144,7 @@ def task_command(command: StudyCommand) -> None:
     from compare.study.plan import tasks_of
 
     study, threads = command.study, command.study.threads or available_cpus()
-    tasks = tasks_of(study, threads, study_images(study, threads).hash)
+    tasks = tasks_of(study, threads, study_images(study, threads))
     outcome = do_array_task(study.folder, tasks, command.run, trust=study.trust)
     if outcome.state == "failed":
         raise UserError(f"{command.run}: {outcome.error}")

@@ -109,7 +109,7 @@ def planned_study(study: StudyConfig) -> PlannedStudy:
     threads = study.threads or (1 if study.executor == "ray" else max(1, cores // slots))
     images = study_images(study, cores)
     try:
-        tasks = tasks_of(study, threads, images.hash)
+        tasks = tasks_of(study, threads, images)
     except ValueError as error:  # of levels that do not go together
         raise UserError(str(error)) from error
     return PlannedStudy(study, images, tasks, slots, threads)

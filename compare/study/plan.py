@@ -11,6 +11,7 @@ from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, Level, is_recipe_file
 from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
 from compare.study.identity import run_identity
+from compare.study.images import StudyImages
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.files import short_hash
@@ -63,13 +64,14 @@ class Outcome:
     """Whether it is no use to try again: a user's mistake."""
 
 
-def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
+def tasks_of(study: StudyConfig, threads: int, images: StudyImages | None = None) -> list[Task]:
     """Every run of the study, in the order in which they are begun.
 
     Args:
         study: What is asked.
         threads: CPU threads of each run.
-        images: What stands for the contents of the image folders, so that other images are other runs.
+        images: Other images are other runs; and where the ones to pretrain on are strangers to all labelled ones, one
+            pretraining serves all folds. Without them neither is known.
     """
     plan = Plan(study, threads, images)
     grid = combinations(study)
@@ -84,7 +86,7 @@ def tasks_of(study: StudyConfig, threads: int, images: str = "") -> list[Task]:
 
 def pretrainings_of(study: StudyConfig, grid: Sequence[Factors]) -> list[Task]:
     """The pretrainings alone, which a look at their options asks for: the rest of a plan takes ten times as long."""
-    plan = Plan(study, 1, "")
+    plan = Plan(study, 1, None)
     for factors in grid:
         plan.pretraining(factors)
     return list(plan.pretrainings.values())
@@ -93,8 +95,9 @@ def pretrainings_of(study: StudyConfig, grid: Sequence[Factors]) -> list[Task]:
 class Plan:
     """The tasks in the making: pretrainings and searches come up as fine-tunings need them, and are made once each."""
 
-    def __init__(self, study: StudyConfig, threads: int, images: str) -> None:
-        self.study, self.threads, self.images = study, threads, images
+    def __init__(self, study: StudyConfig, threads: int, images: StudyImages | None) -> None:
+        self.study, self.threads, self.images = study, threads, images.hash if images else ""
+        self.one_pool = len(study.folds_run) > 1 and images is not None and images.apart
         self.pretrainings: dict[str, Task] = {}
         self.searches: dict[str, Task] = {}
         self.recipes: dict[str, PretrainConfig] = {}
@@ -113,11 +116,12 @@ class Plan:
             return ()
         seed = study.seed[study.seed.index(int(factors["seed"] or 0)) % study.pretrainings]
         own = NO_LEVELS | {name: factors[name] for name in ("init", "method", "encoder", "fold")} | {"seed": seed}
+        own |= {"fold": study.folds_run[0]} if self.one_pool else {}
         levels = ("pretrain", *own.values())
         if levels not in self.ids:
             config = replace(self.recipe(str(own["method"])), encoder=str(own["encoder"]), seed=seed,
                              data=study.unlabelled, protect=study.data, out=study.runs / "pretrain", checkpoints=None,
-                             threads=self.threads, **split_options(study, factors))  # fmt: skip
+                             threads=self.threads, **split_options(study, own))  # fmt: skip
             task = self.task("pretrain", own | {"seed": seed if study.pretrainings > 1 else None}, config)
             self.ids[levels] = self.pretrainings.setdefault(task.id, task).id
         return (self.ids[levels],)

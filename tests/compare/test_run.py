@@ -228,6 +228,7 @@ def test_what_needs_a_failed_pretraining_fails_with_it_and_the_rest_goes_on(
     assert report.verdict == "undecided"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_this_process")
 def test_an_interrupted_study_goes_on_where_it_was(
     finished: Finished, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

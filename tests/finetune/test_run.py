@@ -412,7 +412,8 @@ def test_a_mistake_in_an_augmentation_is_told_before_anything_is_decoded(options
     assert not config.out.exists()
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 4, 5])
 def test_a_signal_in_the_middle_of_an_epoch_ends_in_the_same_network(
     step: int, finished: Finished, tmp_path: Path
 ) -> None:

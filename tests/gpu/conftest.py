@@ -14,6 +14,17 @@ from finetune.network.model_file import ModelCard, write_model
 __all__ = ["draw_batch", "draw_photographs", "keep", "small_method"]  # fixtures, which the tests of this folder name
 
 
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a GPU a test holds that it runs at all; that of one case is fast, and those of the others are slow."""
+    met: set[str] = set()
+    for item in items if not torch.cuda.is_available() else []:
+        test = item.nodeid.partition("[")[0]
+        if Path(__file__).parent in item.path.parents and test in met:
+            item.add_marker(pytest.mark.slow)
+        met.add(test)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _apart(apart: None) -> None:
     """Every module of this folder keeps what it decodes to itself."""

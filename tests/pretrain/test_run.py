@@ -49,6 +49,9 @@ KILLS = 2  # of each method
 # What a run does before and after the steps of its method hangs on no method; the decoder's file holds more tensors.
 TWO = ("simclr", "decoder")
 two_methods = pytest.mark.parametrize("finished", TWO, indirect=True)
+# Those with a queue, a slow copy, prototypes or a decoder are resumed by the fast tests; what the others keep is less.
+KEEPS_MOST = ("simclr", "moco", "densecl", "dino", "swav", "decoder")
+DEAR = {name: () if name in KEEPS_MOST else pytest.mark.slow for name in METHODS}
 ROOT = Path(__file__).parents[2]
 # Of those options that a method has of its own.
 OWN = {
@@ -244,7 +247,7 @@ def test_a_resumed_run_counts_the_seconds_of_every_attempt(photographs: Path, tm
     ("finished", "every", "left"),
     [
         *(pytest.param(name, 0, STEPS, id=f"{name}-of epochs") for name in TWO),
-        *(pytest.param(name, 2, STEPS + 1, id=f"{name}-inside an epoch") for name in METHODS),
+        *(pytest.param(name, 2, STEPS + 1, id=f"{name}-inside an epoch", marks=DEAR[name]) for name in METHODS),
     ],
     indirect=["finished"],
 )

@@ -3,6 +3,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -128,6 +129,7 @@ def test_writing_twice_gives_the_same_page(written: Report) -> None:
     assert re.sub(date, "", again) == re.sub(date, "", first)
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
 SIZES = Design(arms="image_size", contrast=("64", "96"), image_size=(64, 96), probes=False)
 PADDINGS = Design(padding=("skin", "reflect"), searched=True, seed=(0,))
 SEVERAL = [
@@ -140,16 +142,16 @@ STATES = pytest.mark.parametrize(
     ("design", "says"),
     [
         (Design(failed=frozenset({("ssl", "fpn", 0.1, 1)})), ["3 of 4 cells", "2 pairs of runs left out", "1 failed"]),
-        (Design(failed=IMAGENET), ["every run of imagenet has failed"]),
+        slow(Design(failed=IMAGENET), ["every run of imagenet has failed"]),
         (Design(failed=EVERYTHING), ["No fine-tuning run has scores yet", "every run of ssl and imagenet has failed"]),
         (Design(init=("ssl", "random")), ["undecided, this study has no run of imagenet"]),
         (Design(seed=(0,)), ["1 seed,", "undecided (one seed: run another", "not how another fine-tuning would fall"]),
-        (Design(label_fraction=(1.0,)), ["2 decoders, 1 label fraction)"]),
+        slow(Design(label_fraction=(1.0,)), ["2 decoders, 1 label fraction)"]),
         (Design(decoder=("unet",), label_fraction=(1.0,)), ["1 decoder, 1 label fraction)"]),
         (Design(images=1), ["no interval, 1 image", "undecided (one lesion: nothing to resample)"]),
-        (Design(probes=False, pretrained=False), ["2 decoders, 2 label fractions)"]),
+        slow(Design(probes=False, pretrained=False), ["2 decoders, 2 label fractions)"]),
         (Design(init=("ssl",), probes=False), ["this study has no run of imagenet"]),
-        *(pytest.param(*state, marks=pytest.mark.slow) for state in SEVERAL),
+        *(slow(*state) for state in SEVERAL),
     ],
     ids=[
         "failed", "no-imagenet", "nothing", "not-planned", "seed", "fraction", "cell", "image", "bare", "one arm",

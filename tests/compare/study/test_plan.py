@@ -2,17 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import compare.study.plan
 from compare.study.config import StudyConfig
+from compare.study.images import StudyImages
 from compare.study.plan import Task, completed_task, tasks_of
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.files import write_json
 from dermssl.flags import parse_choice
+
+
+def contents(text: str, *, apart: bool = False) -> StudyImages:
+    """What a plan asks of the images of a study."""
+    return cast(StudyImages, SimpleNamespace(hash=text, apart=apart))
 
 
 def written(path: Path, text: str) -> Path:
@@ -102,11 +109,28 @@ def test_every_arm_searches_with_the_same_rates_seeds_and_trials_on_the_training
 
 def test_ids_tell_runs_apart_and_stay_where_only_place_and_pace_change(tmp_path: Path) -> None:
     study = StudyConfig(search="grid", probe=written(tmp_path / "p.yaml", "k: 5\n"))
-    ids = [task.id for task in tasks_of(study, 1, "images")]
+    ids = [task.id for task in tasks_of(study, 1, contents("images"))]
     assert len(set(ids)) == len(ids)
     moved = replace(study, runs=tmp_path, out=tmp_path, jobs=3, budget=1.0, data=tmp_path)
-    assert [task.id for task in tasks_of(moved, 8, "images")] == ids
-    assert not set(ids) & {task.id for task in tasks_of(study, 1, "other images")}
+    assert [task.id for task in tasks_of(moved, 8, contents("images"))] == ids
+    assert not set(ids) & {task.id for task in tasks_of(study, 1, contents("other images"))}
+
+
+@pytest.mark.parametrize("fold", [(), (1, 2)])
+def test_one_pretraining_serves_all_folds_where_no_image_to_pretrain_on_is_held_out_in_any(
+    fold: tuple[int, ...],
+) -> None:
+    study = StudyConfig(folds=3, fold=fold, seed=(0, 1), pretrainings=2, probe=Path("configs/probe/demo.yaml"))
+    apart, mixed = (tasks_of(study, 1, contents("images", apart=apart)) for apart in (True, False))
+    for tasks, count in ((apart, 2), (mixed, 2 * len(study.folds_run))):
+        pretrained = {task.id: task for task in tasks if task.stage == "pretrain"}
+        assert len(pretrained) == count
+        tuned = [task for task in tasks if task.stage == "finetune" and task.factors["init"] == "ssl"]
+        assert {need for task in tuned for need in task.needs} == set(pretrained)
+        assert {pretrained[task.needs[0]].factors["seed"] == task.factors["seed"] for task in tuned} == {True}
+    assert {task.factors["fold"] for task in apart if task.stage == "pretrain"} == {study.folds_run[0]}
+    ids = [[task.id for task in tasks if task.stage == "probe"] for tasks in (apart, mixed)]
+    assert ids[0] == ids[1] != []
 
 
 def test_ids_of_what_stands_stay_when_a_study_grows() -> None:

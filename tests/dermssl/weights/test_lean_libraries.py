@@ -17,6 +17,7 @@ def loaded_by(module: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_a_prediction_loads_neither_what_trains_nor_what_draws() -> None:
     loaded = loaded_by("finetune.predict.run")
     assert {"torch", "timm", "segmentation_models_pytorch"} <= loaded
