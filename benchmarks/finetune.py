@@ -207,8 +207,8 @@ def prepared(asked: argparse.Namespace) -> tuple:  # type: ignore[type-arg]
     from dermssl.weights.encoder import start_from
     from finetune.network.build import build_network
     from finetune.options.config import FinetuneConfig
+    from finetune.options.training_length import Schedule
     from finetune.training.loop import TrainingMaterial
-    from finetune.training.training_schedule import Schedule
 
     config = FinetuneConfig(
         encoder=asked.encoder, init="random", image_size=asked.size, cache_size=2 * asked.size,

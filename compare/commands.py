@@ -22,12 +22,14 @@ def plan_command(command: StudyCommand) -> None:
     """Says what the study consists of, what it costs and what it could find; nothing is trained but a few steps."""
     began = time.monotonic()
     refuse_unreachable(command.study)
+    from compare.estimates.work import Workload
     from compare.forecast.forecast import forecast
     from compare.run import prepared_study
 
     planned = prepared_study(command.study)
     print(planned.images)
-    print(forecast(command.study, planned.tasks, planned.slots, before=time.monotonic() - began))
+    images = Workload(command.study, planned.images)
+    print(forecast(images, planned.tasks, planned.slots, before=time.monotonic() - began))
     print(f"\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
 
 
@@ -128,7 +130,7 @@ def slurm_command(command: StudyCommand) -> None:
     with locked_study(study.folder):
         ledger = opened_ledger(planned)
         tasks_left = unfinished_tasks(ledger)
-        expected = estimates(replace(study, timed=False), tasks_left, Workload(study))
+        expected = estimates(replace(study, timed=False), tasks_left, Workload(study, planned.images))
         waves = write_scripts(study, tasks_left, expected, gpu=bool(visible_gpus()))
     print(
         f"study {study.name}: {len(planned.tasks)} runs, {ledger.count('done')} of them done\n{waves_in_words(waves)}"

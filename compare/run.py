@@ -129,7 +129,7 @@ def opened_ledger(planned: PlannedStudy) -> Ledger:
 def executor_of(planned: PlannedStudy) -> Executor:
     """Where the runs are done; none is started where what finished runs of its kind held is not free."""
     study, folder = planned.study, planned.study.folder
-    expected = estimates(replace(study, timed=False), planned.tasks, Workload(study))
+    expected = estimates(replace(study, timed=False), planned.tasks, Workload(study, planned.images))
     memory = {task: (estimate.memory_mb or 0.0) / 1000 for task, estimate in expected.items()}
     if study.executor == "ray":
         from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need

@@ -19,7 +19,8 @@ from dermssl.shipped import shipped_file
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.guarded import guarded_split
 from dermssl.training.device import prepare
-from dermssl.training.loggers import loggers_of, need_loggers
+from dermssl.training.logger_config import need_loggers
+from dermssl.training.loggers import loggers_of
 from dermssl.weights.encoder import Start, start_from
 from dermssl.wording import counted, percentage
 from finetune.augmentation.recipe import augmentation_of
@@ -28,6 +29,7 @@ from finetune.network.model_file import ModelCard, write_model
 from finetune.options.augment import PRESETS
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import decoder_options_of
+from finetune.options.training_length import schedule_of
 from finetune.page.run_page import RunFindings, write_run_page
 from finetune.scoring.calibration import calibration_error
 from finetune.scoring.image_scores import mask_table, score
@@ -36,7 +38,6 @@ from finetune.scoring.run_figures import best_median_worst, draw_figures
 from finetune.scoring.threshold import best_on_curve, threshold_curve
 from finetune.training.inner_part import Parts, set_aside
 from finetune.training.loop import TrainedNetwork, TrainingMaterial, train
-from finetune.training.training_schedule import schedule_of
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:

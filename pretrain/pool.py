@@ -1,6 +1,7 @@
 """The pool: which images may be trained on without labels. None that is held out, nor a near-duplicate of one."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import numpy as np
 from dermssl.data.manifest import Manifest, read_manifest, refuse_masks_of_none
 from dermssl.data.sources import ImageSource, is_data_set, labelled_source
 from dermssl.errors import UserError
+from dermssl.parallel import world
 from dermssl.splits.drawn import Split
 from dermssl.splits.guarded import split_sentence
 from dermssl.splits.leaks import Verdict, guard, leaking_pairs
 from dermssl.splits.official import split_of
+from dermssl.wording import counted
 from pretrain.config import PretrainConfig
 
 MASKED = 400  # labelled images that the doctor looks at: more than it needs where each is a lesion of its own
@@ -108,3 +111,33 @@ def at_most_limit(manifest: Manifest, config: PretrainConfig) -> Manifest:
         return manifest.take(ids)
     chosen = np.random.default_rng([config.seed, 0x117]).choice(ids, config.limit, replace=False)
     return manifest.take(sorted(chosen.tolist()))
+
+
+def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None:
+    """Stops where the images do not fill a single batch, the processes do not share it, or a queue outgrows them."""
+    count, batch_size = len(manifest), config.batch_size
+    if count < batch_size:
+        smaller = largest_batch(config, count // 2)
+        fitting = f" or --batch_size {smaller}" if smaller else ""
+        more = "raise --limit" if config.limit == count else "give more"
+        raise UserError(
+            f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; {more}{fitting}"
+        )
+    if batch_size % world() or batch_size // world() < 2:
+        raise UserError(
+            f"--batch_size {batch_size}: cannot be shared equally by {world()} processes, each with 2 images or more; "
+            f"give a multiple of {world()} from {2 * world()} on"
+        )
+    if config.queue_size > count:
+        raise UserError(
+            f"--queue_size {config.queue_size}: {manifest.place} has only {counted(count, 'image')}, so an image would "
+            f"meet itself in the queue; give --queue_size {count // batch_size * batch_size}"
+        )
+
+
+def largest_batch(config: PretrainConfig, most: int) -> int:
+    """The largest batch of up to `most` images that the other options and the processes take; 0 where there is none."""
+    for size in range(most - most % world(), 2 * world() - 1, -world()):
+        with suppress(ValueError):
+            return replace(config, batch_size=size).batch_size
+    return 0

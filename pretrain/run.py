@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,7 +13,6 @@ from dermssl import flags
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.data.pixel_cache import PixelCache, cached_images
 from dermssl.data.sources import draw_if_absent, unlabelled_source
-from dermssl.errors import UserError
 from dermssl.files import need_room, whole_file
 from dermssl.parallel import first_alone, meet, of_the_first, rank, synced, world
 from dermssl.places import try_places
@@ -32,7 +30,8 @@ from dermssl.training.checkpoint import (
 )
 from dermssl.training.device import channels_last, depthwise_in_float32, prepare, quickest_precision
 from dermssl.training.divergence import loss_course, lower_rate
-from dermssl.training.loggers import loggers_of, need_loggers
+from dermssl.training.logger_config import need_loggers
+from dermssl.training.loggers import loggers_of
 from dermssl.training.randomness import CountedRandomness
 from dermssl.training.trainer import Progress, Spending, fit
 from dermssl.weights.encoder import Start, start_from
@@ -42,7 +41,7 @@ from pretrain.config import PretrainConfig
 from pretrain.doctor.callback import Doctor
 from pretrain.doctor.looks import Look
 from pretrain.methods.method import Method
-from pretrain.pool import Pool, pool_of
+from pretrain.pool import Pool, pool_of, refuse_what_does_not_fit
 from pretrain.pull import PullToStart
 from pretrain.shared.teacher import in_identity, teacher_from, teacher_in_words
 from pretrain.views.batches import Views, view_loader
@@ -193,36 +192,6 @@ def run(config: PretrainConfig, *, standing_is_fine: bool = False) -> Path:
         following = f"python -m finetune --init {init} --encoder {config.encoder}{decoder}"
         work.say(closing(published, following, work.folder / "metrics.csv"))
     return encoder_file
-
-
-def refuse_what_does_not_fit(manifest: Manifest, config: PretrainConfig) -> None:
-    """Stops where the images do not fill a single batch, the processes do not share it, or a queue outgrows them."""
-    count, batch_size = len(manifest), config.batch_size
-    if count < batch_size:
-        smaller = largest_batch(config, count // 2)
-        fitting = f" or --batch_size {smaller}" if smaller else ""
-        more = "raise --limit" if config.limit == count else "give more"
-        raise UserError(
-            f"{manifest.place}: images to train on: {count}, too few for a batch of {batch_size}; {more}{fitting}"
-        )
-    if batch_size % world() or batch_size // world() < 2:
-        raise UserError(
-            f"--batch_size {batch_size}: cannot be shared equally by {world()} processes, each with 2 images or more; "
-            f"give a multiple of {world()} from {2 * world()} on"
-        )
-    if config.queue_size > count:
-        raise UserError(
-            f"--queue_size {config.queue_size}: {manifest.place} has only {counted(count, 'image')}, so an image would "
-            f"meet itself in the queue; give --queue_size {count // batch_size * batch_size}"
-        )
-
-
-def largest_batch(config: PretrainConfig, most: int) -> int:
-    """The largest batch of up to `most` images that the other options and the processes take; 0 where there is none."""
-    for size in range(most - most % world(), 2 * world() - 1, -world()):
-        with suppress(ValueError):
-            return replace(config, batch_size=size).batch_size
-    return 0
 
 
 def precision_of(config: PretrainConfig, start: Start, device: torch.device, newest: Path | None) -> str:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from compare.estimates.kinds import Amount, training_options
 from compare.study.config import StudyConfig
+from compare.study.images import StudyImages
 from compare.study.plan import Task
 from dermssl.data.manifest import Manifest, read_manifest
 from dermssl.data.sources import labelled_source, unlabelled_source
@@ -13,26 +14,30 @@ from dermssl.splits.config import SPLIT_OPTIONS, SplitConfig
 from dermssl.splits.drawn import Split, limited_split
 from dermssl.splits.official import split_of
 from finetune.options.config import FinetuneConfig
-from finetune.training.training_schedule import optimiser_steps
+from finetune.options.training_length import optimiser_steps
 from pretrain.config import PretrainConfig
 from probe.config import ProbeConfig
 
 
 class Workload:
-    """The images of a study: how many train, and which are scored."""
+    """The images of a study: how many train, and which are scored; read here where nobody has read them."""
 
-    def __init__(self, study: StudyConfig) -> None:
-        self.study = study
+    def __init__(self, study: StudyConfig, images: StudyImages | None = None) -> None:
+        self.study, self.images = study, images
         self.splits: dict[str, Split] = {}
 
     @cached_property
     def labelled(self) -> Manifest:
         """Those with masks."""
+        if self.images:
+            return self.images.manifest
         return read_manifest(labelled_source(self.study.data).folder, self.study)
 
     @cached_property
     def unlabelled(self) -> Manifest:
         """Those that pretraining looks at."""
+        if self.images:
+            return self.images.unlabelled_manifest
         return read_manifest(unlabelled_source(self.study.unlabelled).folder, self.study)
 
     def split(self, config: SplitConfig, limit: int | None) -> Split:

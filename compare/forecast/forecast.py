@@ -25,16 +25,16 @@ Estimates = Mapping[str, Estimate]
 AROUND = 2.5  # times what a plan takes to load and check: `run` does that too, then its workers load, and it reports
 
 
-def forecast(study: StudyConfig, tasks: Sequence[Task], slots: int, before: float = 0.0) -> str:
+def forecast(images: Workload, tasks: Sequence[Task], slots: int, before: float = 0.0) -> str:
     """The whole text; runs that nothing tells of are timed first, where `study.timed` allows it.
 
     Args:
-        study: What is asked.
+        images: Of the study that is asked.
         tasks: All of its runs.
         slots: Runs side by side.
         before: Seconds that loading and checking took until now, which `run` will take as well.
     """
-    images = Workload(study)
+    study = images.study
     done = done_already(study, tasks)
     tasks_left = [task for task in tasks if task.id not in done]
     expected = estimates(study, tasks, images)

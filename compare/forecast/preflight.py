@@ -12,7 +12,7 @@ from compare.study.plan import Task
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.splits.official import split_of
-from dermssl.training.loggers import need_loggers
+from dermssl.training.logger_config import need_loggers
 from dermssl.weights.encoder import start_from
 from dermssl.weights.encoder_file import read_card
 from finetune.augmentation.recipe import augmentation_of
@@ -20,8 +20,7 @@ from finetune.network.build import build_model, refuse_size
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import decoder_options_of
 from pretrain.config import PretrainConfig
-from pretrain.pool import pool_of
-from pretrain.run import refuse_what_does_not_fit
+from pretrain.pool import pool_of, refuse_what_does_not_fit
 
 NOT_HAD = "no weights for"  # stands in what is said of weights that the hub has not given
 Check = Callable[[StudyConfig, StudyImages, Sequence[Task]], Iterator[str]]

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from compare.study.config import StudyConfig
 from compare.study.factors import FACTORS, Level, is_recipe_file
 from compare.study.grid import Factors, combination_in_words, combinations, finetuning_options, fixed_options, inits
 from compare.study.identity import run_identity
-from compare.study.images import StudyImages
 from compare.study.search_config import SearchConfig
 from dermssl.errors import UserError
 from dermssl.files import short_hash
@@ -22,6 +21,9 @@ from finetune.options.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from pretrain.known_methods import METHODS
 from probe.config import ProbeConfig
+
+if TYPE_CHECKING:  # they bring torch, and plans are made without pictures too
+    from compare.study.images import StudyImages
 
 Stage = Literal["pretrain", "search", "finetune", "probe"]
 RunConfig = PretrainConfig | FinetuneConfig | ProbeConfig | SearchConfig
@@ -64,7 +66,7 @@ class Outcome:
     """Whether it is no use to try again: a user's mistake."""
 
 
-def tasks_of(study: StudyConfig, threads: int, images: StudyImages | None = None) -> list[Task]:
+def tasks_of(study: StudyConfig, threads: int, images: "StudyImages | None" = None) -> list[Task]:
     """Every run of the study, in the order in which they are begun.
 
     Args:
@@ -95,7 +97,7 @@ def pretrainings_of(study: StudyConfig, grid: Sequence[Factors]) -> list[Task]:
 class Plan:
     """The tasks in the making: pretrainings and searches come up as fine-tunings need them, and are made once each."""
 
-    def __init__(self, study: StudyConfig, threads: int, images: StudyImages | None) -> None:
+    def __init__(self, study: StudyConfig, threads: int, images: "StudyImages | None") -> None:
         self.study, self.threads, self.images = study, threads, images.hash if images else ""
         self.one_pool = len(study.folds_run) > 1 and images is not None and images.apart
         self.pretrainings: dict[str, Task] = {}

@@ -1,10 +1,9 @@
 """Loggers follow a training and never end it: what one of them raises is said once, and the others go on."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 from warnings import catch_warnings, simplefilter
@@ -13,7 +12,7 @@ import pandas as pd
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from dermssl import flags
-from dermssl.errors import UserError, cut, in_one_line
+from dermssl.errors import cut, in_one_line
 from dermssl.files import write_json
 from dermssl.runs.folder import Run
 from dermssl.training.logged_runs import LoggedRun, Place, opened_run
@@ -48,21 +47,6 @@ class Sent:
         """Without what belongs to this epoch and later ones."""
         kept = {name: at for name, at in self.pictures.items() if at < epoch}
         return Sent(self.id, min(self.epoch, epoch - 1), kept)
-
-
-def need_loggers(names: Collection[LoggerName]) -> None:
-    """Stops before any work where the package of a logger is not installed.
-
-    Raises:
-        UserError: With what installs it, a line each.
-    """
-    faults = [
-        f"--logger {name}: the package {name} is not installed; type pip install 'dermssl[{name}]', or leave it out"
-        for name in dict.fromkeys(names)
-        if (spec := find_spec(name)) is None or spec.origin is None  # a folder that W&B left is a package of its name
-    ]
-    if faults:
-        raise UserError(*faults)
 
 
 class Loggers:

@@ -27,12 +27,12 @@ from finetune.augmentation.mirrored import InventedLesions, count_invented
 from finetune.augmentation.sheet import sheet
 from finetune.network.build import Network
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.scoring.inference import Cut, Predictor, TorchSegmenter
 from finetune.training.early_stopping import EarlyStopping
 from finetune.training.inner_part import Parts, mean_iou
 from finetune.training.range_test import learning_rate
 from finetune.training.segment import Segment
-from finetune.training.training_schedule import Schedule
 
 
 @dataclass(frozen=True)

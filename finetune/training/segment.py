@@ -11,8 +11,9 @@ from dermssl.training.optimise import optimiser, warmup_and_cosine
 from dermssl.weights.encoder import Normalise
 from finetune.losses.sum import loss_of
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.training.average import WeightAverage
-from finetune.training.training_schedule import Schedule, parameter_groups
+from finetune.training.training_schedule import parameter_groups
 
 
 class Segment(LightningModule):

@@ -15,11 +15,11 @@ from finetune.export.config import ModelExportConfig
 from finetune.export.run import export_onnx
 from finetune.network.build import build_model
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.predict.config import PredictConfig
 from finetune.predict.run import predict_masks
 from finetune.run import run
 from finetune.training.segment import Segment
-from finetune.training.training_schedule import Schedule
 
 pytestmark = pytest.mark.gpu
 

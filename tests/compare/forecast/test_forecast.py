@@ -12,6 +12,7 @@ import compare.run
 from compare import commands
 from compare.command_line import parsed_command
 from compare.estimates.timings import Rates
+from compare.estimates.work import Workload
 from compare.execution.ledger import plan_table
 from compare.forecast.forecast import done_already, forecast, share_in
 from compare.run import run
@@ -42,7 +43,7 @@ def study(workplace: Path, draw_isic: Callable[..., Path]) -> StudyConfig:
 
 
 def said(study: StudyConfig, slots: int = 2) -> str:
-    return forecast(study, tasks_of(study, 1), slots)
+    return forecast(Workload(study), tasks_of(study, 1), slots)
 
 
 def test_the_factors_their_levels_and_the_runs_are_told(study: StudyConfig) -> None:
@@ -83,8 +84,9 @@ def test_time_is_the_work_the_wall_and_the_longest_chain(study: StudyConfig) -> 
 
 def test_what_stands_around_the_runs_is_told_where_it_counts(study: StudyConfig) -> None:
     tasks = tasks_of(study, 1)  # six minutes with two side by side
-    assert "about 75 s more to load, check and report" in " ".join(forecast(study, tasks, 2, before=30.0).split())
-    assert "more to load" not in forecast(study, tasks, 2, before=5.0)
+    told = " ".join(forecast(Workload(study), tasks, 2, before=30.0).split())
+    assert "about 75 s more to load, check and report" in told
+    assert "more to load" not in forecast(Workload(study), tasks, 2, before=5.0)
 
 
 def test_runs_that_wait_for_none_are_not_said_to_wait(study: StudyConfig) -> None:
@@ -171,7 +173,7 @@ def test_run_counts_as_done_what_plan_does(
     monkeypatch.setattr(compare.run, "refuse_what_would_stop", lambda *_: None)
     monkeypatch.setattr(compare.run, "schedule", lambda *_: None)
     run(planned.study)
-    assert "study small: 13 runs, 2 of them done already" in forecast(study, planned.tasks, 2)
+    assert "study small: 13 runs, 2 of them done already" in forecast(Workload(study), planned.tasks, 2)
     assert "study small: 13 runs, 2 of them done already" in capsys.readouterr().out
 
 

@@ -16,9 +16,10 @@ import torch
 
 from dermssl.errors import UserError
 from dermssl.runs.folder import Run, append_row
-from dermssl.training import loggers as loggers_file
+from dermssl.training import logger_config
 from dermssl.training.logged_runs import KINDS, LoggedRun
-from dermssl.training.loggers import Loggers, loggers_of, need_loggers
+from dermssl.training.logger_config import need_loggers
+from dermssl.training.loggers import Loggers, loggers_of
 
 NAMES = ("tensorboard", "wandb", "mlflow")
 Rows = dict[int, float]
@@ -237,7 +238,7 @@ def test_of_several_processes_the_first_alone_logs(folder: Path) -> None:
 
 def test_a_missing_package_is_refused_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = {"tensorboard": ModuleSpec("tensorboard", None, origin="there"), "wandb": ModuleSpec("wandb", None)}
-    monkeypatch.setattr(loggers_file, "find_spec", specs.get)
+    monkeypatch.setattr(logger_config, "find_spec", specs.get)
     with pytest.raises(UserError) as caught:
         need_loggers(("mlflow", "tensorboard", "wandb", "mlflow"))
     assert str(caught.value).splitlines() == [

@@ -16,9 +16,9 @@ from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.training.early_stopping import EarlyStopping
 from finetune.training.segment import Segment
-from finetune.training.training_schedule import Schedule
 
 SIDE, PER_EPOCH = 32, 2
 TINY = "tu-test_efficientnet"

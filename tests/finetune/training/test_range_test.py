@@ -16,9 +16,9 @@ from dermssl.errors import UserError
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.training.range_test import DECADE, RATES, learning_rate, range_test, smoothed_losses, steepest, sweep
 from finetune.training.segment import Segment
-from finetune.training.training_schedule import Schedule
 
 CPU = torch.device("cpu")
 SIDE = 32

@@ -16,8 +16,8 @@ from dermssl.training.trainer import Progress, fit
 from dermssl.weights.encoder import Normalise
 from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
+from finetune.options.training_length import Schedule
 from finetune.training.segment import Segment
-from finetune.training.training_schedule import Schedule
 
 SIDE, BATCH, PER_EPOCH = 64, 2, 3
 TINY = "tu-test_efficientnet"

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from dermssl.errors import UserError
 from dermssl.training.optimise import groups, optimiser, warmup_and_cosine
 from dermssl.weights.encoder import build_encoder
 from finetune.network.build import assemble
 from finetune.options.config import FinetuneConfig
-from finetune.training.training_schedule import Schedule, optimiser_steps, parameter_groups, schedule_of, stages_of
+from finetune.options.training_length import Schedule
+from finetune.training.training_schedule import parameter_groups, stages_of
 
 SIDE = 64
 STAGES = {  # encoder -> where each stage begins, by the names of its parts in their order
@@ -159,21 +159,6 @@ def test_a_thawed_encoder_warms_up_again_below_the_schedule_of_the_decoder() -> 
     assert encoder[:10].tolist() == [0.0] * 10
     assert (encoder[10:14] / decoder[10:14]).tolist() == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert torch.equal(encoder[13:], decoder[13:])
-
-
-def test_epochs_are_passes_over_the_training_images_and_win_over_steps() -> None:
-    assert optimiser_steps(config(steps=7), images=100) == 7
-    assert optimiser_steps(config(steps=7, epochs=3, batch_size=16), images=100) == 19  # 18.75
-    assert optimiser_steps(config(epochs=1, batch_size=16), images=3) == 1
-    assert schedule_of(config(epochs=3, freeze=True, thaw_after=1, batch_size=16), images=100) == Schedule(19, 7)
-
-
-def test_a_thaw_behind_the_end_of_training_is_refused() -> None:
-    with pytest.raises(UserError, match=r"1 pass over 8 training images are 1 step, .* give --epochs 2 or more$"):
-        schedule_of(config(epochs=1, freeze=True, thaw_after=1, batch_size=8), images=8)
-    assert schedule_of(config(epochs=2, freeze=True, thaw_after=1, batch_size=8), images=8) == Schedule(2, 1)
-    with pytest.raises(UserError, match="--thaw_after 3: 3 passes over 100 training images are 19 steps, and training"):
-        schedule_of(config(steps=19, freeze=True, thaw_after=3), images=100)
 
 
 @pytest.mark.parametrize(
