@@ -35,6 +35,7 @@ def plan_command(command: StudyCommand) -> None:
 
 def run_command(command: StudyCommand) -> None:
     """Does every run that is not done yet, and writes the report."""
+    print(f"study {command.study.name}: looking at its images and at what its runs need", flush=True)
     refuse_unreachable(command.study)
     from compare.run import run as run_study
     from dermssl.runs.folder import closing

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from compare.estimates.estimate import estimates
+from compare.estimates.estimate import Estimate, estimates
 from compare.estimates.work import Workload
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger, locked_study
@@ -63,7 +63,9 @@ def run(study: StudyConfig) -> Report:
         say(str(planned.images))
 
         # The runs, each as soon as what it needs is there.
-        with executor_of(planned) as executor:
+        expected = expectations(planned)
+        ledger.expected = {task: estimate.seconds for task, estimate in expected.items()}
+        with executor_of(planned, expected) as executor:
             say(f"runs side by side: {executor.slots}, threads of each: {planned.threads}")
             schedule(ledger, executor, began + 3600 * study.budget if study.budget else math.inf)
 
@@ -126,10 +128,15 @@ def opened_ledger(planned: PlannedStudy) -> Ledger:
     return ledger
 
 
-def executor_of(planned: PlannedStudy) -> Executor:
+def expectations(planned: PlannedStudy) -> dict[str, Estimate]:
+    """What finished runs tell of the runs to come, by task id; none is made for it."""
+    images = Workload(planned.study, planned.images)
+    return estimates(replace(planned.study, timed=False), planned.tasks, images)
+
+
+def executor_of(planned: PlannedStudy, expected: Mapping[str, Estimate]) -> Executor:
     """Where the runs are done; none is started where what finished runs of its kind held is not free."""
     study, folder = planned.study, planned.study.folder
-    expected = estimates(replace(study, timed=False), planned.tasks, Workload(study, planned.images))
     memory = {task: (estimate.memory_mb or 0.0) / 1000 for task, estimate in expected.items()}
     if study.executor == "ray":
         from compare.execution.ray_cluster import RayExecutor  # a library that a single machine does not need

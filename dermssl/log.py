@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TextIO
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -20,8 +22,16 @@ class PrintedLines(logging.Handler):
     """Prints each message bare, at once; an output that takes nothing more raises, as `print` does."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints on the streams that Python has now, which may have been redirected since."""
-        print(record.getMessage(), file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
+        """Prints on the streams that Python has now, which may have been redirected since; a bar makes room."""
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        with beside_bars(stream):
+            print(record.getMessage(), file=stream, flush=True)
+
+
+def beside_bars(stream: TextIO) -> AbstractContextManager[object]:
+    """Takes bars off the terminal until a line is printed; there are none where nobody has loaded tqdm."""
+    loaded = sys.modules.get("tqdm")
+    return loaded.tqdm.external_write_mode(stream) if loaded else nullcontext()
 
 
 def print_log() -> None:

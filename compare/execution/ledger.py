@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -20,9 +21,11 @@ from dermssl.log import say
 from dermssl.runs.folder import LOCK, read_result, write_table
 from dermssl.runs.lock import signed_lock, take_lock
 from dermssl.runs.seal import broken
+from dermssl.wording import counted, duration
 
 PAUSE = 0.3  # seconds between two writings of plan.csv
 STAGES = {"pretrain": "pretraining", "search": "search", "finetune": "fine-tuning", "probe": "probe"}
+PLURALS = {"search": "searches"}
 Event = Literal["began", "extended", "changed", "retried", "trusted", "budget", "lost", "cleaned", "finished"]
 
 
@@ -46,7 +49,10 @@ class Ledger:
         """
         self.folder, self.tasks, self.slots = folder, list(tasks), 1
         self.host = platform.node()  # where runs are begun, until their outcome says where they were done
+        self.expected: Mapping[str, float] = {}
+        """Seconds that a task will take, by id, as far as anything tells; runs of this study tell better."""
         self._took: dict[str, list[float]] = {}
+        self._begun: dict[str, float] = {}  # when what runs was started, on a clock that nobody sets
         self._changed, self._written = True, -PAUSE
         before = read_outcomes(folder)
         self.outcomes = {task.id: outcome_today(before.get(task.id, Outcome())) for task in tasks}
@@ -65,6 +71,11 @@ class Ledger:
     def count(self, state: str) -> int:
         """How many tasks are in that state."""
         return sum(outcome.state == state for outcome in self.outcomes.values())
+
+    @property
+    def ended_count(self) -> int:
+        """How many tasks are done or have failed."""
+        return self.count("done") + self.count("failed")
 
     @property
     def folders(self) -> dict[str, Path]:
@@ -100,7 +111,7 @@ class Ledger:
         result = read_result(Path(outcome.folder)) if outcome.folder else None
         score = f", mean IoU {result['jaccard']:.3f}" if result and "jaccard" in result else ""
         error = f": {outcome.error}" if outcome.error else ""
-        self._say(f"{task.name}: {outcome.state}{error}{score} ({outcome.seconds or 0:.0f} s){self._time_left()}")
+        self._say(f"{task.name}: {outcome.state}{error}{score} ({outcome.seconds or 0:.0f} s){self.time_left()}")
         if outcome.state == "failed":
             for dependent in self.tasks:
                 if task.id in dependent.needs and self.state(dependent.id) == "planned":
@@ -127,20 +138,33 @@ class Ledger:
             self._changed, self._written = False, time.monotonic()
 
     def _keep(self, task: Task, outcome: Outcome) -> None:
+        self._begun.pop(task.id, None)
+        if outcome.state == "running":
+            self._begun[task.id] = time.monotonic()
         self.outcomes[task.id] = outcome
         self._changed = True
 
     def _say(self, text: str) -> None:
-        ended = self.count("done") + self.count("failed")
-        say(f"[{ended:>{len(str(len(self.tasks)))}}/{len(self.tasks)}] {text}")
+        say(f"[{self.ended_count:>{len(str(len(self.tasks)))}}/{len(self.tasks)}] {text}")
 
-    def _time_left(self) -> str:
-        """From the mean time of the stage's runs so far; nothing while a stage to come has none."""
-        left = [task.stage for task in self.tasks if self.state(task.id) in ("planned", "running")]
-        if not left or not all(stage in self._took for stage in left):
+    def time_left(self) -> str:
+        """About how long the rest takes, as the end of a sentence; '' while nothing tells, or where nothing is left."""
+        left = [task for task in self.tasks if self.state(task.id) in ("planned", "running")]
+        seconds = {task.id: known for task in left if (known := self._seconds_left(task)) is not None}
+        if not seconds:
             return ""
-        seconds = sum(sum(self._took[stage]) / len(self._took[stage]) for stage in left) / self.slots
-        return f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
+        unknown = Counter(STAGES[task.stage] for task in left if task.id not in seconds)
+        but = ", ".join(counted(count, stage, PLURALS.get(stage, "")) for stage, count in unknown.items())
+        about = duration(sum(seconds.values()) / self.slots)
+        return f", about {about} left{f' without {but}' if but else ''}"
+
+    def _seconds_left(self, task: Task) -> float | None:
+        """By the mean of the runs of its stage, before the first by what was expected; less what it has run already."""
+        took = self._took.get(task.stage)
+        whole = sum(took) / len(took) if took else self.expected.get(task.id)
+        if whole is None or task.id not in self._begun:
+            return whole
+        return max(0.0, whole - (time.monotonic() - self._begun[task.id]))
 
     def _refuse_changed_runs(self, trust: bool) -> None:
         changed = {folder: files for folder in self.folders.values() if (files := broken(folder))}

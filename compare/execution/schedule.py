@@ -11,6 +11,7 @@ import time
 
 from compare.execution.execute import Executor
 from compare.execution.ledger import Ledger
+from compare.execution.study_bar import StudyBar
 from compare.study.plan import Outcome, Task, completed_task
 from dermssl.errors import UserError
 from dermssl.log import say
@@ -34,22 +35,24 @@ def schedule(ledger: Ledger, executor: Executor, deadline: float = math.inf) -> 
     ledger.slots = executor.slots
     ledger.renew()
     try:
-        while True:
-            late = late or time.time() >= deadline
-            for task in [] if late else ledger.ready():
-                if not executor.has_room(task):
+        with StudyBar(ledger) as bar:
+            while True:
+                late = late or time.time() >= deadline
+                for task in [] if late else ledger.ready():
+                    if not executor.has_room(task):
+                        break
+                    if start_task(task, ledger, executor):
+                        running, started = running + 1, started + 1
+                if not running:
                     break
-                if start_task(task, ledger, executor):
-                    running, started = running + 1, started + 1
-            if not running:
-                break
-            for task, outcome in executor.ended(TURN):
-                running -= 1
-                if is_retried(outcome, ledger.attempts(task)):
-                    ledger.again(task, outcome)
-                else:
-                    ledger.ended(task, outcome)
-            ledger.save()
+                bar.show()
+                for task, outcome in executor.ended(TURN):
+                    running -= 1
+                    if is_retried(outcome, ledger.attempts(task)):
+                        ledger.again(task, outcome)
+                    else:
+                        ledger.ended(task, outcome)
+                ledger.save()
         note_ending(ledger, started)
     finally:
         ledger.stopped()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -257,6 +258,28 @@ def test_the_line_of_a_run_tells_how_far_the_study_is(
         f"[2/4] {tasks[1].name}: done, mean IoU 0.812 (12 s), about 12 s left",
         f"[3/4] {tasks[2].name}: failed: loss is nan (3 s), about 6 s left",
     ]
+
+
+def test_the_time_left_goes_by_what_is_expected_until_runs_tell_and_names_what_nothing_tells_of(
+    folder: Path, tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    probes = [counting(tmp_path, number, stage="probe") for number in (5, 6)]
+    ledger = Ledger(folder, [*tasks, *probes])
+    assert ledger.time_left() == ""
+    ledger.expected = {task.id: 100.0 for task in tasks}
+    assert ledger.time_left() == ", about 7 min left without 2 probes"
+    ledger.began(tasks[0])
+    now += 60
+    assert ledger.time_left() == ", about 6 min left without 2 probes"  # 340 s
+    now += 60  # longer than expected, but it cannot take less than nothing
+    assert ledger.time_left() == ", about 5 min left without 2 probes"
+    ledger.ended(tasks[0], done(tasks[0]))
+    ledger.began(tasks[1])
+    ledger.ended(tasks[1], done(tasks[1]))  # in 12 s, and so will the two others
+    ledger.slots = 2
+    assert ledger.time_left() == ", about 12 s left without 2 probes"
 
 
 @pytest.mark.slow
