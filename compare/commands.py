@@ -28,7 +28,9 @@ def plan_command(command: StudyCommand) -> None:
     planned = prepared_study(command.study)
     print(planned.images)
     print(forecast(command.study, planned.tasks, planned.slots, before=time.monotonic() - began))
-    print(f"\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
+    page = command.study.folder / "report.html"
+    opening = page if page.is_file() else f"nothing yet; {page} is what `run` writes"
+    print(f"\nopen:    {opening}\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
 
 
 def run_command(command: StudyCommand) -> None:
