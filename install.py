@@ -2,6 +2,7 @@
 
     python3 install.py          what `make setup` does
     python3 install.py --cpu    with torch's build for the CPU alone, without 3 GB of CUDA libraries
+    python3 install.py --lowest --venv build/lowest     not the lock, but the oldest versions that pyproject.toml allows
 
 pip alone can pair a torch with a torchvision that does not fit it; uv installs exactly what the lock file says, but it
 reads no pip.conf, and brings certificates of its own, which a hospital's network that signs TLS anew does not match.
@@ -61,6 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment")
     parser.add_argument("--cpu", action="store_true", help="torch for the CPU alone")
+    parser.add_argument("--lowest", action="store_true", help="the oldest versions that pyproject.toml allows")
     options = parser.parse_args(words)
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         here = ".".join(map(str, sys.version_info[:2]))
@@ -69,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not python.exists():
         venv.create(options.venv, with_pip=True)
     settings = pip_settings(str(python))
-    for command in commands(str(python), options.venv, cpu=options.cpu):
+    for command in commands(str(python), options.venv, cpu=options.cpu, lowest=options.lowest):
         # The first index has all that the lock file names; others may have other builds of the same versions.
         attempts = [run(command, uv_environment(settings, os.environ))]
         if attempts[0].returncode and OTHERS & settings.keys():
@@ -91,11 +93,23 @@ def failed(sentence: str) -> int:
     return 1
 
 
-def commands(python: str, folder: Path, *, cpu: bool) -> list[list[str]]:
+def commands(python: str, folder: Path, *, cpu: bool, lowest: bool = False) -> list[list[str]]:
     """What is run, one after the other."""
     uv = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     locked = [[*uv, "--require-hashes", "-r", LOCK]]
-    if cpu:
+    if lowest:
+        folder.mkdir(parents=True, exist_ok=True)
+        import tomllib  # of Python 3.11, which an older one is to be told of in a sentence
+
+        overrides = folder / "overrides.txt"
+        settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+        overrides.write_text("\n".join(settings["override-dependencies"]), encoding="utf-8")
+        free = [*uv, "--no-config", *(["--torch-backend", "cpu"] if cpu else [])]  # without its pins of torch
+        locked = [
+            [*free, "--resolution", "lowest-direct", "-r", "pyproject.toml"],
+            [*free, "--group", "dev", "--override", str(overrides)],  # what tests need moves what it must and no more
+        ]
+    elif cpu:
         folder.mkdir(parents=True, exist_ok=True)
         torch, others = without_cuda(Path(LOCK).read_text(encoding="utf-8"))
         file = folder / "cpu.lock"

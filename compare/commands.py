@@ -30,7 +30,11 @@ def plan_command(command: StudyCommand) -> None:
     print(planned.images)
     images = Workload(command.study, planned.images)
     print(forecast(images, planned.tasks, planned.slots, before=time.monotonic() - began))
-    print(f"\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
+    page = command.study.folder / "report.html"
+    opening = page if page.is_file() else f"nothing yet; {page} is what `run` writes"
+    print(f"
+open:    {opening}
+next:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
 
 
 def run_command(command: StudyCommand) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pages import DOCUMENTS, ROOT, typed
 
 from compare.command_line import parsed_command
+from compare.publish.config import PublishConfig
 from dermssl import flags
 from dermssl.__main__ import with_flag
 from dermssl.check.config import CheckConfig
@@ -79,6 +80,8 @@ def parse(module: str, *words: str) -> object:
         case "compare":
             named = ["demo" if word.endswith("STUDY") else word for word in words]
             return parsed_command([word for word in named if not word.startswith("--help")])
+        case "compare.publish":
+            return flags.parse(PublishConfig, module, words)
         case "dermssl":
             return parse_dermssl(*words) if words else None
     known = module.startswith("benchmarks.")  # which parse their own

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from compare.publish.config import PublishConfig
 from compare.study.config import StudyConfig
 from dermssl.check.config import CheckConfig
 from dermssl.download.config import Ham10000Config, Isic2018Config, IsicArchiveConfig
@@ -38,6 +39,7 @@ CONFIGS = {
     "probe": ProbeConfig,
     "probe.embed": EmbedConfig,
     "compare": StudyConfig,
+    "compare.publish": PublishConfig,
     "dermssl synthesize": SynthesizeConfig,
     "dermssl download isic2018": Isic2018Config,
     "dermssl download ham10000": Ham10000Config,

@@ -54,6 +54,17 @@ def test_the_lock_without_cuda_has_every_other_package_with_its_hashes() -> None
     assert others.count("--hash=") > 1000
 
 
+def test_the_oldest_versions_are_those_of_pyproject_and_no_pin_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    _, oldest, tools, editable = install.commands("python", tmp_path, cpu=False, lowest=True)
+    assert oldest[-5:] == ["--no-config", "--resolution", "lowest-direct", "-r", "pyproject.toml"]
+    assert tools[-4:] == ["--group", "dev", "--override", str(tmp_path / "overrides.txt")]
+    assert "zipfile-deflate64" in (tmp_path / "overrides.txt").read_text()
+    assert editable[-3:] == ["--no-deps", "--editable", "."]
+
+
 def test_without_cuda_torch_comes_first_and_nothing_of_it_is_asked_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

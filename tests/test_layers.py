@@ -14,7 +14,7 @@ PACKAGES = {  # what each stands on, beside itself; and its rooms and files, eac
         ["signals", "log", "system_errors", "errors", "bounds", "wording", "parallel", "parts", "files",
          "places", "web_page", "shipped", "yaml_words", "help", "flag_types", "flags", "runs", "weights",
          "synthetic", "download", "exchange", "training", "data", "scores", "appearance", "splits", "features",
-         "check", "doctor", "__main__", "console"],
+         "check", "doctor", "completion", "__main__", "console"],
     ),
     "pretrain": (
         ["dermssl"],

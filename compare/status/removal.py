@@ -1,6 +1,7 @@
 """Removing what failed: `python -m compare clean`. What another study stands on, or a process is at, is left alone."""
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -46,17 +47,26 @@ def remove_failed_runs(study: StudyConfig) -> None:
             print(f"left alone: {folder}: {why}")
         if not runs:
             changed = "" if study.changed else "; --changed looks for runs whose files were changed as well"
-            print(f"{study.folder}: there is nothing to remove{changed}")
+            print(
+                f"{study.folder}: there is nothing to remove{changed}\n{history_and_next(study, 'nothing was written')}"
+            )
             return
         print(text_table([[megabytes(run.megabytes), run.why, str(run.folder)] for run in runs],
                       ["size", "why", "folder"], right=[0]))  # fmt: skip
         if not (study.yes or is_confirmed(len(runs))):
-            print("nothing was removed")
+            print(f"nothing was removed\n{history_and_next(study, 'nothing was written')}")
             return
         removed = [run for run in runs if remove_if_free(run.folder)]
         summary = f"{counted(len(removed), 'run folder')}, {megabytes(sum(run.megabytes for run in removed))}"
         note_removal(study.folder, f"{summary}: {', '.join(run.folder.name for run in removed)}")
         print(f"removed {summary}; `python -m compare run` does these runs anew")
+        print(history_and_next(study, "what was removed is its last line"))
+
+
+def history_and_next(study: StudyConfig, note: str) -> str:
+    """The last lines of the command: the study's history, with a note beside it, and what does these runs anew."""
+    again = shlex.join(["python", "-m", "compare", "run", str(study.folder)])
+    return f"open:    {study.folder / 'history.jsonl'} ({note})\nnext:    {again}"
 
 
 def is_confirmed(count: int) -> bool:

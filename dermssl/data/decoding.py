@@ -61,7 +61,7 @@ Samples = NDArray[np.generic]  # (H, W) or (H, W, C), of whatever type is stored
 
 Image.MAX_IMAGE_PIXELS = None  # the limits are ours, of file_faults, which say what is too large in words of ours
 # What both print of files (a broken EXIF block, a palette with transparency) names none; what matters is seen below.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)  # silent; from 4.13 on it stands deeper
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 

@@ -49,8 +49,16 @@ def run(config: DownloadConfig) -> None:
     if not done:
         print("nothing was fetched, as you wished")
         return
+    to_open = file_to_look_at(config.out)
+    print(f"open:    {to_open or 'nothing: no table and no picture came'}")
     print(f"results: {config.out} ({count_files(config.out)} files)")
     print(f"next:    python -m dermssl check {shlex.quote(str(config.out))}")
+
+
+def file_to_look_at(out: Path) -> Path | None:
+    """The table of the images, or the first of them where the data set has none; None where neither is there."""
+    table = out / "metadata.csv"
+    return table if table.is_file() else min(out.glob("*/*.jpg"), default=None)
 
 
 def fetch_files(data_set: DataSet, parts: Sequence[str], out: Path, *, yes: bool) -> bool:

@@ -7,6 +7,13 @@ from dermssl.bounds import share, whole_seeds
 from dermssl.data.config import READING_OPTIONS, Reading
 
 MOST_FOLDS = 10_000
+OFFICIAL = {  # name -> the part that is held out; the training part trains
+    "isic2018": "test", "isic2018-validation": "validation", "isic2017": "test", "isic2017-validation": "validation",
+}  # fmt: skip
+DRAWN = "drawn"
+FOLDERS = "folders"  # train, val and test of one's own
+SPLITS = (DRAWN, FOLDERS, *OFFICIAL)
+"""The words that `--split` knows beside a file."""
 OnLeak = Literal["stop", "drop", "allow"]
 
 
@@ -16,7 +23,7 @@ class SplitConfig(Reading):
 
     GROUP: ClassVar[str] = "data"
 
-    split: str = "drawn"
+    split: str = DRAWN
     """drawn, folders (train, val, test), a split file, or an official one: isic2018 (held out: its test images), isic2018-validation, isic2017, isic2017-validation."""  # noqa: E501
     val_fraction: float = 0.2
     """Share of the images to hold out and score; patients, lesions and near-duplicates are never on both sides."""

@@ -8,16 +8,12 @@ from pathlib import Path
 from dermssl.data.manifest import Manifest
 from dermssl.data.tables import ImageNames, read_table
 from dermssl.errors import UserError, first_ten
-from dermssl.splits.config import SplitConfig
+from dermssl.splits.config import DRAWN, FOLDERS, OFFICIAL, SPLITS, SplitConfig
 from dermssl.splits.drawn import Split, draw_split
 from dermssl.splits.near_duplicates import near_pairs
 from dermssl.wording import spelling_hint
 
-OFFICIAL = {  # name -> the part that is held out; the training part trains
-    "isic2018": "test", "isic2018-validation": "validation", "isic2017": "test", "isic2017-validation": "validation",
-}  # fmt: skip
 ISIC2017 = Path(__file__).with_name("isic2017.csv")  # of the images of ISIC 2018's training set; ids, no pictures
-FOLDERS = "folders"  # train, val and test of one's own
 AS_GIVEN = "as given"  # what a split of somebody else says of how its images belong together
 SPLIT_FILE = "a split is JSON with lists of image ids under train and val, or a CSV with the columns image_id and split"
 SIDES = {"train": "train", "training": "train", "val": "val", "validation": "val", "test": "test"}
@@ -29,7 +25,7 @@ def split_of(manifest: Manifest, options: SplitConfig) -> Split:
     Raises:
         UserError: If it is no split, names images that are not there, or the set is too small for it.
     """
-    if options.split == "drawn":
+    if options.split == DRAWN:
         return draw_split(manifest, options, near_pairs(manifest))
     if options.split in OFFICIAL:
         return official_split(manifest, options.split)
@@ -132,9 +128,8 @@ def sides_in(path: Path) -> dict[str, list[str]]:
     if path.is_dir():
         raise UserError(f"--split {path}: a folder; {SPLIT_FILE}")
     if not path.is_file():
-        names = ["drawn", FOLDERS, *OFFICIAL]
-        hint = spelling_hint(str(path), names)
-        raise UserError(f"--split {path}: no such file; give a split file, or one of {', '.join(names)}{hint}")
+        hint = spelling_hint(str(path), SPLITS)
+        raise UserError(f"--split {path}: no such file; give a split file, or one of {', '.join(SPLITS)}{hint}")
     return sides_of_json(path) if path.suffix.lower() == ".json" else sides_of_table(path)
 
 

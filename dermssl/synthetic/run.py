@@ -7,7 +7,7 @@ from dermssl.errors import UserError
 from dermssl.files import need_room
 from dermssl.places import try_places
 from dermssl.synthetic.config import SynthesizeConfig
-from dermssl.synthetic.dataset import write_dataset
+from dermssl.synthetic.dataset import IMAGES, write_dataset
 
 
 def run(config: SynthesizeConfig) -> None:
@@ -23,6 +23,7 @@ def run(config: SynthesizeConfig) -> None:
     began = time.perf_counter()
     write_dataset(config.out, config.count, config.size, config.seed, masks=config.masks, workers=config.workers)
     seconds = time.perf_counter() - began
+    print(f"open:    {min((config.out / IMAGES).iterdir())}")
     print(f"results: {config.out} ({config.count} images in {seconds:.1f} s, {config.count / seconds:.0f} a second)")
     next_command = "finetune --init imagenet" if config.masks else "pretrain --method simclr"
     print(f"next:    python -m {next_command} --data {shlex.quote(str(config.out))}")

@@ -39,7 +39,7 @@ Make = Callable[..., StudyConfig]
 
 def do_it_here(patch: pytest.MonkeyPatch) -> None:
     """Lets studies go without processes, whose start takes longer than the runs of this module, and without figures."""
-    patch.setattr(compare.run, "executor_of", lambda _: Here())
+    patch.setattr(compare.run, "executor_of", lambda *_: Here())
     patch.setattr(finetune.run, "draw_figures", lambda *_: None)  # half of a run's time
     patch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
 

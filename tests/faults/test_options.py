@@ -14,6 +14,7 @@ import pytest
 from faults.tally import Tally, generator, tallied, trials
 
 from compare.command_line import parsed_command
+from compare.publish.config import PublishConfig
 from compare.study.config import StudyConfig
 from dermssl.check.config import CheckConfig
 from dermssl.download.config import DOWNLOADS
@@ -67,6 +68,7 @@ COMMANDS = [
     alone("probe", ProbeConfig),
     alone("probe.embed", EmbedConfig, "--out=o.csv"),
     Command("compare", tuple(option_names(StudyConfig)), lambda words: parsed_command(["plan", *words]).study),
+    alone("compare.publish", PublishConfig),
     alone("dermssl synthesize", SynthesizeConfig, "--out=o"),
     *(chosen("dermssl download", DOWNLOADS, "name", name, config, *["--limit=2"] * (name == "isic-archive"))
       for name, config in DOWNLOADS.items() if isinstance(config, type)),

@@ -72,6 +72,7 @@ READERS = {  # command -> the options that name what it reads
     "finetune.ensemble --images set --out masks": ("--models",),
     "finetune.export --out x.onnx": ("--model",),
     "finetune.preview": ("--data", "--augmentation"),
+    "compare.publish": ("--root",),
     "probe.embed --init imagenet --out features.csv": ("--data", "--checkpoints"),
     "probe.embed --data set --out features.csv": ("--init",),
 }

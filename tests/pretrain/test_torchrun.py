@@ -24,6 +24,16 @@ OWN = {
 }
 
 
+def train_in_two_processes(options: Path) -> None:
+    """Pretrains as the file says."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "pretrain"]
+    done = subprocess.run(
+        [sys.executable, *words, "--config", str(options)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", OWN)
 def test_two_processes_end_where_one_ends(method: str, draw_photographs: Callable[..., Path], tmp_path: Path) -> None:
@@ -36,12 +46,7 @@ def test_two_processes_end_where_one_ends(method: str, draw_photographs: Callabl
     config = METHODS[method](**(small | OWN[method]), out=tmp_path / "two")  # type: ignore[operator]
     written = tmp_path / "options.yaml"
     flags.write_options(config, written)
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "pretrain"]
-    done = subprocess.run(
-        [sys.executable, *words, "--config", str(written)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    train_in_two_processes(written)
     two = tmp_path / "two" / one.parent.name / "encoder.safetensors"
     _, ours = read_encoder_file(one)
     _, theirs = read_encoder_file(two)
@@ -54,3 +59,27 @@ def test_two_processes_end_where_one_ends(method: str, draw_photographs: Callabl
     log = (two.parent / "log.txt").read_text()
     assert log.count("images:") == 1
     assert "2 processes" in log
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run_of_a_logger_which_the_first_alone_writes(
+    draw_photographs: Callable[..., Path], tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    written = tmp_path / "options.yaml"
+    config = METHODS["simclr"](  # type: ignore[operator]
+        data=draw_photographs(tmp_path / "photographs", 16), encoder="tu-test_efficientnet", init="random",
+        image_size=32, cache_size=40, epochs=2, batch_size=8, precision="32-true", threads=1, checkpoints=None,
+        out=tmp_path / "runs", logger=("tensorboard",),
+    )  # fmt: skip
+    flags.write_options(config, written)
+    train_in_two_processes(written)
+    [folder] = (path.parent for path in (tmp_path / "runs").glob("*/result.json"))
+    [_] = folder.rglob("events.out.tfevents.*")  # of one writer
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    table = pd.read_csv(folder / "metrics.csv")
+    assert [event.step for event in events.Scalars("loss")] == table["epoch"].tolist() == [0, 1]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(table["loss"].tolist(), rel=1e-6)
+    assert events.Tags()["images"] == ["figures/views"]
+    assert "logger:" not in (folder / "log.txt").read_text()  # where one that fails is told of

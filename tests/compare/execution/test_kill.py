@@ -95,7 +95,7 @@ def test_a_study_that_is_killed_twenty_times_ends_as_one_that_never_was(
     draw, photographs = random.Random(seed), draw_photographs(tmp_path / "photographs")
     whole = study_in(tmp_path / "whole", photographs)
     with monkeypatch.context() as patch:
-        patch.setattr(compare.run, "executor_of", lambda _: Here())
+        patch.setattr(compare.run, "executor_of", lambda *_: Here())
         began = time.monotonic()
         run(whole)
         latest = 0.7 * (time.monotonic() - began)  # after a command's first sign of life, on a machine as busy as now

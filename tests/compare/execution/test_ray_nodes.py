@@ -113,7 +113,7 @@ def test_a_study_that_loses_a_node_says_what_a_study_of_one_machine_says(
     photographs = draw_photographs(tmp_path / "photographs")
     here = small_study(tmp_path / "here", photographs, threads=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare.run, "executor_of", lambda _: Here())
+        patch.setattr(compare.run, "executor_of", lambda *_: Here())
         run(here)
     there = replace(
         small_study(tmp_path / "there", photographs, threads=1), executor="ray", address=nodes.address, jobs=2

@@ -364,7 +364,7 @@ def test_a_study_done_by_jobs_finds_what_one_done_here_finds(
     monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
     photographs = draw_photographs(tmp_path / "drawn")
     here = small_study(tmp_path / "here", photographs, threads=1)
-    monkeypatch.setattr(compare.run, "executor_of", lambda _: Here())
+    monkeypatch.setattr(compare.run, "executor_of", lambda *_: Here())
     run(here)
     jobs = written(small_study(tmp_path / "jobs", photographs, threads=1), tmp_path)
     assert f"next:    bash {jobs.folder}/slurm/submit.sh" in capsys.readouterr().out

@@ -61,7 +61,10 @@ def test_a_plan_ends_with_the_command_that_runs_what_was_planned(
                                  "contrast: [imagenet, random]\nfinetune: f.yaml\n")  # fmt: skip
     words = ["mine.yaml", "--data", str(study.data), "--unlabelled", str(study.unlabelled), "--jobs", "1"]
     commands.plan_command(parsed_command(["plan", *words]))
-    assert capsys.readouterr().out.splitlines()[-1] == f"next:    python -m compare run {' '.join(words)}"
+    page = Path("runs/compare/other/report.html")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"open:    nothing yet; {page} is what `run` writes", f"next:    python -m compare run {' '.join(words)}"
+    ]  # fmt: skip
 
 
 def test_what_a_rule_leaves_out_is_told_with_the_rule(study: StudyConfig) -> None:

@@ -120,7 +120,12 @@ def test_a_study_that_is_being_run_is_left_alone(study: StudyConfig) -> None:
 def test_a_study_without_failures_has_nothing_to_remove(study: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     write_plan(study, {})
     remove_failed_runs(study)
-    assert "there is nothing to remove" in capsys.readouterr().out
+    first, *last = capsys.readouterr().out.splitlines()
+    assert "there is nothing to remove" in first
+    history = study.folder / "history.jsonl"
+    assert last == [
+        f"open:    {history} (nothing was written)", f"next:    python -m compare run {study.folder}"
+    ]  # fmt: skip
 
 
 def test_a_folder_without_a_study_is_refused_and_not_made(study: StudyConfig) -> None:

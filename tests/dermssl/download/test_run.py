@@ -100,7 +100,8 @@ def test_isic2018_comes_in_its_own_folders_and_is_read(isic: Server, tmp_path: P
     manifest = read_manifest(out, keep_in=tmp_path / "kept")
     assert tree(out) == WHOLE
     assert (len(manifest), manifest.has_masks) == (6, True)
-    assert said.endswith(f"results: {out} (13 files)\nnext:    python -m dermssl check {out}\n")
+    first = min((out / IMAGES).glob("*.jpg"))
+    assert said.endswith(f"open:    {first}\nresults: {out} (13 files)\nnext:    python -m dermssl check {out}\n")
     assert "licence: CC BY-NC 4.0 or CC-0" in said
     assert f"{out / IMAGES / 'LICENSE.txt'} begins:\n    CC-0 1.0 Universal\n    No copyright.\n" in said
     assert f"{MASKS} came without a text of its licence; by its publisher it is: CC BY-NC 4.0 or CC-0" in said

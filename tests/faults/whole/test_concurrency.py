@@ -194,7 +194,7 @@ def test_each_command_started_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(finetune.run, "draw_figures", lambda *_: None)
     monkeypatch.setattr(finetune.training.loop, "show_pictures", lambda *_: {})
-    monkeypatch.setattr(compare.run, "executor_of", lambda _: Here())
+    monkeypatch.setattr(compare.run, "executor_of", lambda *_: Here())
     monkeypatch.setattr(compare.page.report, "DRAWS", 50)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(1)))
     data, encoder = draw_set(tmp_path / "set"), encoder_files(tmp_path)

@@ -1,0 +1,1 @@
+"""Completion of the command `dermssl` in a shell: a script made of the same options that `--help` shows."""
