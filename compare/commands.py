@@ -32,9 +32,7 @@ def plan_command(command: StudyCommand) -> None:
     print(forecast(images, planned.tasks, planned.slots, before=time.monotonic() - began))
     page = command.study.folder / "report.html"
     opening = page if page.is_file() else f"nothing yet; {page} is what `run` writes"
-    print(f"
-open:    {opening}
-next:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
+    print(f"\nopen:    {opening}\nnext:    {' '.join(['python -m compare run', command.typed]).strip()}", flush=True)
 
 
 def run_command(command: StudyCommand) -> None:
