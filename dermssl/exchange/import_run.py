@@ -13,6 +13,8 @@ from dermssl.errors import UserError
 from dermssl.exchange.candidates import choose_encoder, origin_of, pretraining_told_by
 from dermssl.exchange.foreign import ForeignCheckpoint, read_foreign_checkpoint
 from dermssl.exchange.import_config import ImportConfig
+from dermssl.exchange.peer_network import peer_source
+from dermssl.exchange.peer_tensors import translated
 from dermssl.exchange.pixel_statistics import PixelStatistics, pixel_statistics
 from dermssl.exchange.proof import largest_difference, side_for
 from dermssl.exchange.recognise import (
@@ -49,12 +51,16 @@ def run(config: ImportConfig) -> Path:
     try_places({"--file": config.file}, files={"--out": config.place} if config.file.is_file() else {})
     # What the encoder needs, and where it lies in the file.
     layout = layout_of(config.encoder)
-    checkpoint = read_foreign_checkpoint(config.file)
+    as_read = read_foreign_checkpoint(config.file)
+    checkpoint, peers = translated(as_read, layout)
     matches = encoders_in(checkpoint, layout, config.prefix)
     if not matches:
-        raise incomplete_encoder(checkpoint, layout, config.prefix)
+        raise incomplete_encoder(as_read, layout, config.prefix)
     match, others = choose_encoder(matches)
     refuse_encoder_file(config, match)
+    peer = peers.get(match.prefix)
+    if peer:
+        match = replace(match, dialect=replace(match.dialect, origin=peer.format.title))
     print(f"recognised: {origin_of(match.prefix).words} at {match.where}, {match.dialect}, "
           f"{len(match.places)} of {len(layout.tensors)} tensors")  # fmt: skip
     for other, why in others:
@@ -65,10 +71,13 @@ def run(config: ImportConfig) -> Path:
     # Its tensors under our names, proved to be loaded and to give what they give in their own model.
     tensors = encoder_tensors(checkpoint, layout, match)
     refuse_other_weights(config.place, tensors)
-    for change in tensor_changes(checkpoint, layout, match):
+    for change in [*(peer.changes if peer else ()), *tensor_changes(checkpoint, layout, match)]:
         print(f"changed: {change}")
     encoder = load_strictly(build_encoder(config.encoder), tensors, str(config.file))
-    source = source_model(config.encoder, match.dialect, tensors, checkpoint.architecture)
+    if peer and peer.format.plain:
+        source = peer_source(encoder, peer, checkpoint)
+    else:
+        source = source_model(config.encoder, match.dialect, tensors, checkpoint.architecture)
     print(f"features: {comparison(encoder, match, source, config.encoder)}")
 
     # The file, with a card that says where it is from.
@@ -147,7 +156,7 @@ def comparison(encoder: nn.Module, match: EncoderMatch, source: SourceModel, nam
         UserError: If they differ.
     """
     try:
-        difference = largest_difference(encoder, source.model, side_for(name))
+        difference = largest_difference(encoder, source.model, source.side or side_for(name))
     except (RuntimeError, NotImplementedError, ValueError, TypeError, AssertionError) as error:
         return f"not compared with {source.title}, which does not run as it is ({type(error).__name__})"
     if difference == float("inf"):

@@ -22,7 +22,7 @@ COUNTER = "num_batches_tracked"  # of BatchNorm; no feature depends on it, and s
 BESIDE = frozenset({
     "fc", "head", "heads", "classifier", "linear", "logits", "projector", "projection", "predictor", "prediction",
     "decoder", "mask", "queue", "prototypes", "center", "centre", "criterion", "loss", "temperature", "optimizer",
-    "scheduler", "scaler", "averaged", "mean", "std",
+    "scheduler", "scaler", "averaged", "mean", "std", "pooler",
 })  # fmt: skip
 LIBRARIES = ("torchvision", "timm", "smp")  # where several call the tensors alike, the first is named
 
@@ -38,10 +38,13 @@ class Dialect:
     """All names in the library's model, its classifier's too."""
     form: Literal["whole", "features", "numbered"] = "whole"
     """Whose names they are: the classifier's, timm's network of features', or those of layers in `nn.Sequential`."""
+    origin: str = ""
+    """Whose names were brought to these, where the file has others."""
 
     def __str__(self) -> str:
         forms = {"whole": "names", "features": "names of a feature network", "numbered": "layers by number"}
-        return f"{self.library}'s {forms[self.form]}"
+        own = f"{self.library}'s {forms[self.form]}"
+        return f"names of {self.origin}, brought to {own}" if self.origin else own
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import difflib
 import re
+from collections.abc import Sequence
+from math import isqrt
 
 import timm
 from segmentation_models_pytorch import encoders as smp_encoders
@@ -9,6 +11,8 @@ from torch import Tensor
 
 from dermssl.errors import UserError, first_ten
 from dermssl.exchange.foreign import ForeignCheckpoint, Place
+from dermssl.exchange.peer_names import unread_format
+from dermssl.exchange.peer_tensors import translated
 from dermssl.exchange.recognise import EncoderLayout, EncoderMatch, at_prefix, encoders_in, layout_of, matches
 from dermssl.wording import counted
 
@@ -18,8 +22,15 @@ COLOURS = 3  # channels of the pictures that every encoder here takes
 TRIED = 8  # encoders of a similar name whose shapes are compared; each is built without its values
 
 
-def incomplete_encoder(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None) -> UserError:
-    """The error for a checkpoint that does not hold the whole encoder: a sentence, then the table."""
+def incomplete_encoder(as_read: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None) -> UserError:
+    """The error for a checkpoint that does not hold the whole encoder: a sentence, then the table.
+
+    Args:
+        as_read: The checkpoint under its own names.
+        layout: What the encoder needs.
+        prefix: Where the user says that it lies, if he does.
+    """
+    checkpoint, _ = translated(as_read, layout)
     best = next(iter(at_prefix(matches(checkpoint, layout), prefix)), None)
     total = f"of its {len(layout.tensors)} tensors"
     table: list[str] = []
@@ -33,30 +44,68 @@ def incomplete_encoder(checkpoint: ForeignCheckpoint, layout: EncoderLayout, pre
         lacks = f"{len(best.missing)} {total} are missing or of another shape at {best.where}"
         table = table_of_missing(checkpoint, layout, best)
     at = "" if prefix is None else f" at --prefix {prefix}"
-    help_in_words = remedy(checkpoint, layout, prefix, best)
+    help_in_words = remedy(as_read, layout, prefix, best)
     return UserError(f"{checkpoint.file}: not '{layout.encoder}' whole{at}: {lacks}; {help_in_words}", *table)
 
 
-def remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None, best: EncoderMatch | None) -> str:
+def remedy(as_read: ForeignCheckpoint, layout: EncoderLayout, prefix: str | None, best: EncoderMatch | None) -> str:
     """Where the encoder does lie, which other one the file holds, or what else would help."""
+    checkpoint, peers = translated(as_read, layout)
     elsewhere = [] if prefix is None else encoders_in(checkpoint, layout)
     if elsewhere:
         return f"whole it lies at {first_ten([match.where for match in elsewhere])}"
-    other = other_encoder(checkpoint, layout.encoder)
+    formats = [peer.format for peer in peers.values()]
+    other = other_encoder(as_read, layout.encoder, [name for peer in peers.values() for name in peer.likely])
     if other:
-        return f"its tensors are those of --as {other}"
+        return f"its tensors are those of --as {other}" + (
+            f", under the names of {formats[0].title}" if formats else ""
+        )
+    differing = [] if best is None else [name for name in best.missing if name not in layout.spare]
+    few = best is not None and len(differing) <= FEW * len(layout.tensors)
+    special = special_remedy(checkpoint, layout, best, differing[0]) if best and few and len(differing) == 1 else ""
+    if special:
+        return special
+    if formats:
+        return (
+            f"its tensors are named as those of {formats[0].title}, of which import takes "
+            f"{', '.join(formats[0].encoders)}; its width, depth, patches or registers are those of none of these"
+        )
     if best is not None and best.surplus:
         return (
             "name the network that it is with --as; no encoder of a similar name has these, and without them its "
             "features would be others"
         )
-    differing = [] if best is None else [name for name in best.missing if name not in layout.spare]
-    if best is None or len(differing) > FEW * len(layout.tensors):
-        return "name the encoder that it is with --as"
-    stem = stem_remedy(checkpoint, layout, best, differing[0]) if len(differing) == 1 else ""
-    return stem or (
-        "its other tensors fit, and no encoder of a similar name fits better; "
-        f"take a checkpoint of '{layout.encoder}' that was saved whole and unchanged"
+    if few:
+        return (
+            "its other tensors fit, and no encoder of a similar name fits better; "
+            f"take a checkpoint of '{layout.encoder}' that was saved whole and unchanged"
+        )
+    unread = unread_format(as_read)
+    if unread:
+        return (
+            f"its tensors are named as those of {unread}, which import does not read; take these weights as timm or "
+            "torchvision publishes them, or save them under the names of one of these where they were made"
+        )
+    return "name the encoder that it is with --as"
+
+
+def special_remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch, name: str) -> str:
+    """What to do where the one tensor that differs is a first convolution or positions; else nothing."""
+    if name.endswith("pos_embed"):
+        return positions_remedy(checkpoint, layout, match, name)
+    return stem_remedy(checkpoint, layout, match, name)
+
+
+def positions_remedy(checkpoint: ForeignCheckpoint, layout: EncoderLayout, match: EncoderMatch, name: str) -> str:
+    """What to do where positions are for larger pictures than the encoder's; nothing where they are not."""
+    ours, theirs = layout.tensors[name], checkpoint.tensors.get(expected_place(match, name))
+    if theirs is None or theirs.ndim != 3 or theirs.shape[1] <= ours.shape[1]:
+        return ""
+    sides = [isqrt(positions.shape[1]) for positions in (theirs, ours)]
+    return (
+        f"its positions are for {sides[0]} x {sides[0]} patches and those of '{layout.encoder}' for {sides[1]} x "
+        f"{sides[1]}; a smaller grid is brought to this one without a change of features, a larger one cannot be; "
+        "name with --as an encoder for larger pictures, if there is one"
     )
 
 
@@ -116,15 +165,22 @@ def shape_at(checkpoint: ForeignCheckpoint, place: Place) -> str:
     return f"{tuple(tensor.shape)}{kind}"
 
 
-def other_encoder(checkpoint: ForeignCheckpoint, encoder: str) -> str:
-    """What the file calls its network, or an encoder of a similar name, if all its tensors are there; else nothing."""
+def other_encoder(checkpoint: ForeignCheckpoint, encoder: str, likely: Sequence[str] = ()) -> str:
+    """What the file calls its network, or an encoder of a similar name, if all its tensors are there; else nothing.
+
+    Args:
+        checkpoint: Under its own names.
+        encoder: What is not in it.
+        likely: What else may be, such as what is made of its format.
+    """
     pool = [*smp_encoders.encoders, *(f"tu-{name}" for name in timm.list_models())]
     bare_name = encoder.removeprefix("tu-")
     own_names = [checkpoint.architecture, f"tu-{checkpoint.architecture}", bare_name, f"tu-{bare_name}"]
     sizes = [name for name in pool if without_numbers(name) in (without_numbers(encoder), without_numbers(bare_name))]
     similar = difflib.get_close_matches(encoder, pool, n=TRIED)
     names = [name for name in dict.fromkeys([*own_names, *sizes, *similar]) if name in pool and name != encoder]
-    return next((name for name in names[:TRIED] if holds_encoder(checkpoint, name)), "")
+    tried = dict.fromkeys([*likely, *names[:TRIED]])
+    return next((name for name in tried if name != encoder and holds_encoder(checkpoint, name)), "")
 
 
 def without_numbers(name: str) -> str:
@@ -135,6 +191,7 @@ def without_numbers(name: str) -> str:
 def holds_encoder(checkpoint: ForeignCheckpoint, encoder: str) -> bool:
     """Whether all of an encoder's tensors are in the checkpoint; False for names that give no feature maps."""
     try:
-        return bool(encoders_in(checkpoint, layout_of(encoder)))
+        layout = layout_of(encoder)
+        return bool(encoders_in(translated(checkpoint, layout)[0], layout))
     except UserError:
         return False

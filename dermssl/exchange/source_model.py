@@ -22,6 +22,8 @@ class SourceModel(NamedTuple):
     title: str
     remark: str = ""
     """What the file calls its network, where it is not this one."""
+    side: int = 0
+    """Of the pictures that it takes as it is, pixels; 0 where any will do."""
 
 
 def source_model(encoder: str, dialect: Dialect, tensors: Mapping[str, Tensor], architecture: str) -> SourceModel:

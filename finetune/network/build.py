@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from dermssl.weights.encoder import Start, any_size, build_encoder, refuse_unkno
 from dermssl.weights.lean_libraries import smp
 from dermssl.weights.loading import State, load_strictly, prove_equal
 from finetune.network.compatibility import REFUSALS, neighbours, objection, one_line, share_used, takes
+from finetune.network.linear import LinearNetwork
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import ARGUMENTS, DECODERS, WIDTH_PER_STAGE, DecoderConfig, as_typed, decoder_options_of
 
@@ -56,11 +57,13 @@ def build_model(encoder: str, decoder: str, options: Mapping[str, object] | None
 
 
 def assemble(encoder: str, decoder: str, options: Mapping[str, object]) -> nn.Module:
-    """What smp makes of a decoder with these options, in its own words where it does not."""
+    """What smp, or for linear our own network, makes of a decoder with these options, in its own words where not."""
     arguments = {ARGUMENTS[name][decoder]: argument(decoder, name, value) for name, value in options.items()}
     arguments = {**arguments_of_depth(encoder, decoder, options), **arguments, **any_size(encoder)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+        if decoder == "linear":
+            return LinearNetwork(encoder, **cast("dict[str, Any]", arguments))
         # encoder_weights None and not False, which would download
         return cast(nn.Module, smp.create_model(decoder, encoder, encoder_weights=None, **arguments))
 

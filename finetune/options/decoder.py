@@ -8,7 +8,7 @@ from dermssl.bounds import at_most, share
 
 Decoder = Literal[
     "unet", "fpn", "pspnet", "linknet", "unetplusplus", "manet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
-    "segformer", "dpt",
+    "segformer", "dpt", "linear",
 ]  # fmt: skip
 DECODERS: tuple[str, ...] = get_args(Decoder)
 
@@ -38,7 +38,7 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "atrous_rates": dict.fromkeys(["deeplabv3", "deeplabv3plus"], "decoder_atrous_rates"),
     "atrous_separable": dict.fromkeys(["deeplabv3", "deeplabv3plus"], "decoder_aspp_separable"),
     "output_stride": dict.fromkeys(["deeplabv3", "deeplabv3plus", "pan"], "encoder_output_stride"),
-    "encoder_blocks": {"dpt": "encoder_output_indices"},
+    "encoder_blocks": dict.fromkeys(["dpt", "linear"], "encoder_output_indices"),
 }
 WIDEST = 65_536
 WIDTH_PER_STAGE = ("unet", "unetplusplus", "manet", "dpt")
@@ -53,9 +53,9 @@ class DecoderConfig:
     GROUP: ClassVar[str] = "network"
 
     decoder: Decoder = "unet"
-    """Architecture of segmentation-models-pytorch."""
+    """Architecture of segmentation-models-pytorch; linear is one 1 x 1 convolution on the encoder's normalised maps."""
     encoder_depth: int | None = None
-    """Stages of the encoder that the decoder uses: 3 to 5 (by default 5; pspnet 3), and for dpt 1 to 4 (by default 4)."""  # noqa: E501
+    """Stages of the encoder that the decoder uses: 3 to 5 (by default 5; pspnet 3), for dpt 1 to 4 (4), for linear 1 to 5 (5); of a plain transformer so many blocks, evenly spread, 1 being the last."""  # noqa: E501
     decoder_channels: tuple[int, ...] = ()
     """Widths of the decoder's maps; one for each stage, coarsest first, for unet, unetplusplus, manet and dpt, else one (linknet has none). The architecture's own by default."""  # noqa: E501
     decoder_fusion_channels: int | None = None
@@ -81,7 +81,7 @@ class DecoderConfig:
     output_stride: int | None = None
     """Pixels of the image to one of the encoder's coarsest map, which is dilated for it: deeplabv3 (8) and deeplabv3plus (16) take 8 or 16, pan (16) takes 16 or 32."""  # noqa: E501
     encoder_blocks: tuple[int, ...] = ()
-    """Blocks of the transformer, from 0, whose output the decoder takes, one for each stage: dpt (evenly spread)."""
+    """Blocks of a plain transformer, from 0, whose output dpt (one a stage) or linear takes (evenly spread)."""
 
     def __post_init__(self) -> None:
         options = decoder_options_of(self)
@@ -91,7 +91,7 @@ class DecoderConfig:
                     f"--{name} {as_typed(options[name])}: {self.decoder} has no such option; "
                     f"take --decoder {' or '.join(ARGUMENTS[name])}, or leave --{name} out"
                 )
-        least, most = (1, 4) if self.decoder == "dpt" else (3, 5)
+        least, most = {"dpt": (1, 4), "linear": (1, 5)}.get(self.decoder, (3, 5))
         if not least <= self.depth <= most:
             raise ValueError(
                 f"--encoder_depth {self.encoder_depth}: {self.decoder} takes {least} to {most} stages of the encoder"
@@ -108,6 +108,8 @@ class DecoderConfig:
     def depth(self) -> int:
         """Stages of the encoder that the decoder uses, given or its own."""
         own = {"pspnet": 3, "dpt": 4}.get(self.decoder, 5)
+        if self.decoder == "linear" and self.encoder_blocks:
+            own = len(self.encoder_blocks)
         return own if self.encoder_depth is None else self.encoder_depth
 
     @property
@@ -136,9 +138,10 @@ class DecoderConfig:
             raise ValueError(
                 f"--output_stride {self.output_stride}: {self.decoder} takes {' or '.join(map(str, strides))}"
             )
-        if self.encoder_blocks and len(self.encoder_blocks) != self.depth:
+        blocks = self.encoder_blocks
+        if blocks and len(blocks) != self.depth:
             raise ValueError(
-                f"--encoder_blocks {as_typed(self.encoder_blocks)}: dpt of {self.depth} stages takes {self.depth}"
+                f"--encoder_blocks {as_typed(blocks)}: {self.decoder} of {self.depth} stages takes {self.depth}"
             )
         if self.decoder == "upernet" and self.decoder_norm == "instancenorm":
             raise ValueError(

@@ -146,7 +146,15 @@ def takes_really(model: nn.Module, size: int) -> bool:
 
 @pytest.mark.parametrize(
     ("encoder", "decoder"),
-    [(TINY, "pan"), (TINY, "unet"), (TINY, "fpn"), ("mit_b0", "unet"), ("tu-test_vit", "dpt"), (WINDOWED, "fpn")],
+    [
+        (TINY, "pan"),
+        (TINY, "unet"),
+        (TINY, "fpn"),
+        ("mit_b0", "unet"),
+        ("tu-test_vit", "dpt"),
+        ("tu-test_vit", "linear"),
+        (WINDOWED, "fpn"),
+    ],
 )
 def test_what_shapes_say_of_a_size_is_what_happens_to_images(encoder: str, decoder: str) -> None:
     model = build_model(encoder, decoder).eval()
@@ -213,13 +221,14 @@ def test_an_encoder_that_a_decoder_cannot_take_is_told_with_the_decoders_that_ca
 
 
 @slow
-def test_an_encoder_that_no_decoder_takes_at_any_size_is_told() -> None:
+def test_patches_of_14_pixels_go_under_linear_alone() -> None:
     # Patches of 14 pixels: DPT enlarges by whole factors, and its maps do not meet.
     encoder = "tu-eva02_tiny_patch14_224"
     start = start_from("random", encoder, seed=0)
     said = refusal(lambda: build_network(start, configured("dpt", 224)))
     assert said.startswith(f"--decoder dpt does not go with --encoder {encoder} (")
-    assert said.endswith("; no decoder does; take another --encoder")
+    assert said.endswith("; these decoders do: linear")
+    assert build_network(start, configured("linear", 56)).tensors_compared == len(start.encoder.state_dict())
 
 
 def test_options_that_an_encoder_does_not_take_are_told_apart_from_the_decoder() -> None:

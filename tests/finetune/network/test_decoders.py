@@ -15,10 +15,12 @@ from torch import nn
 from dermssl.errors import UserError
 from dermssl.flags import parse
 from finetune.network.build import build_model
+from finetune.network.linear import LinearNetwork
 from finetune.options.config import FinetuneConfig
 from finetune.options.decoder import ARGUMENTS, DECODERS, STRIDES, DecoderConfig, decoder_options_of
 
 RESNET, TRANSFORMER = "tu-test_resnet", "tu-test_vit"
+NETWORKS = {**smp.MODEL_ARCHITECTURES_MAPPING, "linear": LinearNetwork}
 OURS = {  # what the toolkit decides by itself
     "self", "encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params", "upsampling",
     "kwargs",
@@ -43,11 +45,11 @@ HAD = [(option, decoder) for option in ARGUMENTS for decoder in ARGUMENTS[option
 
 
 def signature(decoder: str) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[decoder].__init__).parameters)
+    return dict(inspect.signature(NETWORKS[decoder].__init__).parameters)
 
 
 def encoder_for(decoder: str) -> str:
-    return TRANSFORMER if decoder == "dpt" else RESNET
+    return TRANSFORMER if decoder in ("dpt", "linear") else RESNET
 
 
 def configured(decoder: str, **options: Any) -> DecoderConfig:
@@ -95,7 +97,7 @@ def test_every_option_of_a_decoder_stands_in_the_table() -> None:
 
 
 def test_the_library_has_no_decoder_that_is_not_offered() -> None:
-    assert set(DECODERS) == set(smp.MODEL_ARCHITECTURES_MAPPING)
+    assert set(DECODERS) == set(smp.MODEL_ARCHITECTURES_MAPPING) | {"linear"}
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -151,6 +153,8 @@ def refusal(decoder: str, option: str, value: Any) -> str:
         ("deeplabv3", {"output_stride": 32}, "--output_stride 32: deeplabv3 takes 8 or 16"),
         ("pan", {"output_stride": 8}, "--output_stride 8: pan takes 16 or 32"),
         ("dpt", {"encoder_blocks": (1, 2)}, "--encoder_blocks 1 2: dpt of 4 stages takes 4"),
+        ("linear", {"encoder_blocks": (1, 2), "encoder_depth": 1}, "--encoder_blocks 1 2: linear of 1 stages takes 1"),
+        ("linear", {"encoder_depth": 6}, "--encoder_depth 6: linear takes 1 to 5 stages"),
         ("upernet", {"decoder_norm": "instancenorm"}, "--decoder_norm instancenorm: upernet normalises a map of one"),
     ],
 )
@@ -194,7 +198,7 @@ def test_options_come_from_flags(words: list[str]) -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_every_decoder_gives_a_mask_of_the_input_size_at_every_depth(decoder: str) -> None:
-    for depth in (1, 2, 3, 4) if decoder == "dpt" else (3, 4, 5):
+    for depth in {"dpt": (1, 2, 3, 4), "linear": (1, 2, 3, 4, 5)}.get(decoder, (3, 4, 5)):
         picture_of(built(configured(decoder, encoder_depth=depth)))
 
 
