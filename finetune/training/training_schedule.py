@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from dermssl.errors import UserError
+from dermssl.parallel import world
 from dermssl.training.optimise import Group, decaying
 from dermssl.weights.encoder import feature_maps
 from dermssl.wording import counted
@@ -51,6 +52,17 @@ def schedule_of(config: TransferConfig, images: int) -> Schedule:
             f"give {longer} or more{', or lower it' if config.thaw_after > 1 else ''}"
         )
     return Schedule(steps, thaw)
+
+
+def refuse_unequal_parts(batch_size: int) -> None:
+    """Stops where the processes that train together cannot have equal parts of a batch."""
+    if batch_size % world():
+        smaller, larger = batch_size - batch_size % world(), batch_size - batch_size % world() + world()
+        fitting = f"{smaller} or {larger}" if smaller else f"{larger}"
+        raise UserError(
+            f"--batch_size {batch_size}: cannot be shared equally by {world()} processes; give {fitting}, or start "
+            "another number of processes"
+        )
 
 
 def optimiser_steps(config: TransferConfig, images: int) -> int:
