@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
-from dermssl.log import print_log
+from dermssl.log import another_told, print_log
 from dermssl.signals import Listener, Stopped, listening
 from dermssl.system_errors import OUTPUT, in_one_sentence, room_to_load
 
@@ -76,6 +76,8 @@ def one_sentence(prog: str, smaller: str = "") -> Iterator[None]:
                 yield
         except BaseException as error:
             number = signal_behind(error, listener)  # first: a reader that is interrupted calls its file damaged
+            if (number is not None or not isinstance(error, SystemExit)) and another_told():
+                raise SystemExit(2 if number is None else 128 + number) from None
             if number is not None:
                 end(prog, stop_in_words(prog, number, listener), 128 + number, before="\n")
             if isinstance(error, UserError):

@@ -1,11 +1,17 @@
-"""What commands say as they go: a logger's lines, which commands print and a Python program hears where it listens."""
+"""What commands say as they go: a logger's lines, which commands print and a Python program hears where it listens.
+
+Of processes that torchrun has started together one speaks: the first, and of errors the one that meets one first.
+"""
 
 import logging
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import TextIO
 
 LOGGER = logging.getLogger("dermssl")
+STORE = timedelta(seconds=5)  # to reach what torchrun keeps for its processes; it answers at once, or is gone
 
 
 def say(text: str) -> None:
@@ -35,9 +41,9 @@ def beside_bars(stream: TextIO) -> AbstractContextManager[object]:
 
 
 def print_log() -> None:
-    """Has this process print what is said, as commands do; nobody else hears it then."""
+    """Has this process print what is said, as commands do; nobody else hears it then. Of several the first prints."""
     if not is_printed():
-        LOGGER.addHandler(PrintedLines())
+        LOGGER.addHandler(PrintedLines() if os.environ.get("RANK", "0") == "0" else logging.NullHandler())
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
 
@@ -50,3 +56,22 @@ def is_printed() -> bool:
 def bar_is_off() -> bool | None:
     """What tqdm takes as `disable`: bars are for terminals, and for commands."""
     return None if is_printed() else True
+
+
+def another_told() -> bool:
+    """Whether another of the processes that torchrun started has told why they all end; else it is this one's to tell.
+
+    One that ends takes the others along: what they die of, a connection that broke or a signal of torchrun's, is no
+    news. Who cannot ask tells.
+    """
+    given = os.environ
+    if int(given.get("WORLD_SIZE", "1")) == 1:
+        return False
+    import torch.distributed as dist  # slow to load, and no command of one process comes here
+
+    try:
+        place = given["MASTER_ADDR"], int(given["MASTER_PORT"])
+        store = dist.TCPStore(*place, is_master=False, timeout=STORE)  # type: ignore[attr-defined]
+        return int(store.add(f"dermssl/told/{given.get('TORCHELASTIC_RESTART_COUNT', '0')}", 1)) > 1
+    except (KeyError, ValueError, RuntimeError):
+        return False

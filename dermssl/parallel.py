@@ -6,15 +6,17 @@ whole batch: Lightning's DDP averages gradients over processes, so a loss is the
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 T = TypeVar("T")
 
@@ -66,6 +68,21 @@ def of_the_first(answer: T) -> T:
     box = [answer]
     dist.broadcast_object_list(box)
     return box[0]
+
+
+def own_part(items: Sequence[T], process: int | None = None) -> Sequence[T]:
+    """This process's part, or another's, of items that need not divide evenly, in their order; perhaps none."""
+    count, number = len(items), rank() if process is None else process
+    return items[count * number // world() : count * (number + 1) // world()]
+
+
+def of_all(part: Sequence[T]) -> list[T]:
+    """The parts of all processes in the order of ranks, which is that of the items that `own_part` has shared out."""
+    if world() == 1:
+        return list(part)
+    parts: list[list[T]] = [[] for _ in range(world())]
+    dist.all_gather_object(parts, list(part))
+    return [item for each in parts for item in each]
 
 
 def gathered(rows: Tensor) -> Tensor:
@@ -176,3 +193,41 @@ def synced(module: nn.Module) -> nn.Module:
         if isinstance(child, _BatchNorm):
             child.__class__ = SyncedBatchNorm
     return module
+
+
+class WholeBatchDraws(TorchFunctionMode):
+    """Lets dropout and paths that are dropped draw for the images of all processes, of which each takes its own rows.
+
+    All processes draw from one seed. So a step drops what one process with the whole batch drops, and two images never
+    share a draw. What is drawn has the images in its first place, or windows of images in their order.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Draws for a whole batch; whatever else is called is called as it is."""
+        options = dict(kwargs or {})
+        if func in DROPOUTS and options.get("training", True):
+            images, inplace = args[0], options.pop("inplace", False)
+            kept = own_rows(func(whole_batch_of_ones(images), *args[1:], **options))
+            return images.mul_(kept) if inplace else images * kept
+        if func is Tensor.bernoulli_:  # timm's DropPath
+            return args[0].copy_(own_rows(whole_batch_of_ones(args[0]).bernoulli_(*args[1:], **options)))
+        if func is torch.rand and isinstance(args[0], list | tuple):  # smp's drop_connect
+            return own_rows(torch.rand([args[0][0] * world(), *args[0][1:]], **options))
+        return func(*args, **options)
+
+
+DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
+
+
+def whole_batch_of_ones(images: Tensor) -> Tensor:
+    """Ones of the shape that `images`, (B, ...), has with those of all processes, in their layout, which draws obey."""
+    ones = torch.ones(len(images) * world(), *images.shape[1:], dtype=images.dtype, device=images.device)
+    last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
+    return ones.contiguous(memory_format=torch.channels_last) if last else ones
+
+
+def whole_batch_draws() -> AbstractContextManager[object]:
+    """`WholeBatchDraws` where several processes train together."""
+    return WholeBatchDraws() if world() > 1 else nullcontext()

@@ -3,13 +3,13 @@
 import shlex
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dermssl.data.manifest import Manifest, read_manifest, refuse_problems
 from dermssl.data.pixel_cache import cached_images, cached_masks
 from dermssl.data.sources import draw_if_absent, labelled_source
 from dermssl.files import need_room, short_hash, write_text
+from dermssl.parallel import first_alone, meet, world
 from dermssl.places import try_places
 from dermssl.runs.costs import forget_peak, peak_memory
 from dermssl.runs.environment import commit
@@ -35,9 +35,10 @@ from finetune.scoring.calibration import calibration_error
 from finetune.scoring.image_scores import mask_table, score
 from finetune.scoring.inference import Cut
 from finetune.scoring.run_figures import best_median_worst, draw_figures
-from finetune.scoring.threshold import best_on_curve, threshold_curve
+from finetune.training.chosen_threshold import threshold_of
 from finetune.training.inner_part import Parts, set_aside
-from finetune.training.loop import TrainedNetwork, TrainingMaterial, train
+from finetune.training.loop import TrainingMaterial, train
+from finetune.training.training_schedule import refuse_unequal_parts
 
 
 def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
@@ -65,13 +66,16 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
     source = labelled_source(config.data)
     device = prepare(config.threads)
     forget_peak()
-    draw_if_absent(source, workers=torch.get_num_threads())
-    manifest = read_manifest(source.folder, config)
-    refuse_problems(manifest, masks=True)
+    refuse_unequal_parts(config.batch_size)
+    meet()
+    with first_alone():
+        draw_if_absent(source, workers=torch.get_num_threads())
+        manifest = read_manifest(source.folder, config)
+        refuse_problems(manifest, masks=True)
 
-    # Weights to start from, and images that neither they nor the training have seen.
-    start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
-    guarded = guarded_split(manifest, config, start)
+        # Weights to start from, and images that neither they nor the training have seen.
+        start = start_from(config.init, config.encoder, config.seed, config.checkpoints)
+        guarded = guarded_split(manifest, config, start)
     split = limited_split(guarded.split, config.limit)
     parts = training_parts(manifest, split.labelled(config.label_fraction), config)
     schedule = schedule_of(config, len(parts.train))
@@ -92,14 +96,19 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         for sentence in manifest.sentences():
             work.say(sentence)
         work.say(str(guarded))
-        split.write(work.folder / "split.json")
-        keep_augmentation(work, config)
-        if len(guarded.leaks):
+        if world() > 1:
+            each = counted(config.batch_size // world(), "image")
+            work.say(f"processes: {world()} train as one, with {each} of every batch in each")
+        if work.first:
+            split.write(work.folder / "split.json")
+            keep_augmentation(work, config)
+        if work.first and len(guarded.leaks):
             write_table(work.folder / "leaks.csv", guarded.leaks)
 
         # Training, a tenth at a time kept.
         decoded = images_to_decode(manifest, split, config)
-        images, masks = cached_images(decoded, config.cache_size), cached_masks(decoded, config.cache_size)
+        with first_alone():
+            images, masks = cached_images(decoded, config.cache_size), cached_masks(decoded, config.cache_size)
         material = TrainingMaterial(config, start, net, schedule, decoded, images, masks, device)
         trained = train(loggers, material, parts)
         cut = Cut(threshold_of(work, material, trained, parts), config.largest, config.fill_holes)
@@ -109,6 +118,8 @@ def run(config: FinetuneConfig, *, standing_is_fine: bool = False) -> Path:
         inner = config.score_on == "inner"
         scored_images, pixels = material.subset(parts.inner if inner else split.val)
         scores = score(material.predictor(trained.model), cut, scored_images, pixels, torch.get_num_threads())
+        if not work.first:
+            return work.folder
         write_table(work.folder / "scores.parquet", scores.table)
         write_table(work.folder / "tables" / "calibration.csv", scores.calibration)
         if not inner:
@@ -205,28 +216,12 @@ def report_start(work: Run, config: FinetuneConfig, net: Network, images: str) -
     )
     if net.decoder_left:
         work.say(f"decoder: --init holds a {net.decoder_left} as well, which is not used; this one starts at random")
+    if not work.first:
+        return
     size = sum(parameter.numel() for parameter in net.model.parameters()) * 4
     # Weights and two moments in each, and the average and the best weights; for a moment there are three of them.
     copies = 10 + 4 * bool(config.ema) + 4 * bool(config.patience)
     need_room(work.folder, copies * size, "training, for three checkpoints and the network,")
-
-
-def threshold_of(work: Run, material: TrainingMaterial, trained: TrainedNetwork, parts: Parts) -> float:
-    """The threshold that is asked for; with `threshold_search` the one that suits the inner images best."""
-    config = material.config
-    if not config.threshold_search:
-        return config.threshold
-    images, pixels = material.subset(parts.inner)
-    sizes = list(zip(images.table["height"].tolist(), images.table["width"].tolist(), strict=True))
-    probabilities = material.predictor(trained.model).probabilities(lambda i: np.asarray(pixels[i]), sizes)
-    curve = threshold_curve((probability for _, probability in probabilities), map(images.lesion, range(len(images))))
-    write_table(work.folder / "tables" / "threshold.csv", curve)
-    best = best_on_curve(curve)
-    work.say(
-        f"threshold: {best:.2f} gives the highest mean IoU of all from 0.01 to 0.99 on {len(images)} inner images, "
-        "which are set aside and do not train"
-    )
-    return best
 
 
 def card_of_network(config: FinetuneConfig, start: Start, manifest: Manifest, cut: Cut) -> ModelCard:

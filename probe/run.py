@@ -13,6 +13,7 @@ from dermssl.features.dense import masked_pictures
 from dermssl.features.frozen import FrozenEncoder
 from dermssl.files import short_hash
 from dermssl.flags import as_typed_flags
+from dermssl.parallel import first_alone, meet
 from dermssl.places import try_places
 from dermssl.runs.costs import Spent, costs, forget_peak
 from dermssl.runs.folder import closing, identity, need_run_folder, open_run, write_table
@@ -58,20 +59,22 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
     device = prepare(config.threads)
     forget_peak()
     spent = Spent()
-    draw_if_absent(source, workers=torch.get_num_threads())
-    everything = read_manifest(source.folder, config)
-    refuse_problems(everything, masks=False)
-    refuse_masks_of_none(config.masks, everything)
-    labels = labels_of(everything, config.labels)
+    meet()
+    with first_alone():
+        draw_if_absent(source, workers=torch.get_num_threads())
+        everything = read_manifest(source.folder, config)
+        refuse_problems(everything, masks=False)
+        refuse_masks_of_none(config.masks, everything)
+        labels = labels_of(everything, config.labels)
 
-    # Weights, images that they have not seen, and the folder that this very run has and no other.
-    starts = {
-        init: start_of_features(Path(init)) if is_feature_file(init)
-        else start_from(init, config.encoder, config.seed, config.checkpoints)
-        for init in config.inits
-    }  # fmt: skip
-    given = {init: given_features(Path(init), everything) for init in config.inits if is_feature_file(init)}
-    guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
+        # Weights, images that they have not seen, and the folder that this very run has and no other.
+        starts = {
+            init: start_of_features(Path(init)) if is_feature_file(init)
+            else start_from(init, config.encoder, config.seed, config.checkpoints)
+            for init in config.inits
+        }  # fmt: skip
+        given = {init: given_features(Path(init), everything) for init in config.inits if is_feature_file(init)}
+        guards = {init: guarded_split(everything, config, start) for init, start in starts.items()}
     split = limited_split(covered_split(guards[config.init].split, given), config.limit)
     manifest = everything.take(sorted(split.train + split.val))
     label_hash = short_hash([labels.get(image, "") for image in manifest.table["image_id"]])
@@ -106,7 +109,15 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
         # Every encoder: features of all pictures, computed once for these weights, and what they are good for.
         whole = manifest if config.limit else everything
         rows = whole.rows(manifest.table["image_id"].tolist())
-        images = cached_images(whole, config.image_size).take(rows)
+        with first_alone():
+            images = cached_images(whole, config.image_size).take(rows)
+        frozen = {
+            init: FrozenEncoder(start, config.image_size, config.batch_size, device)
+            for init, start in starts.items() if init not in given
+        }  # fmt: skip
+        seen = {init: kept_features(frozen[init], starts[init].sha256, whole)[rows] for init in frozen}
+        if not work.first:  # the first process measures, and needs no others for it
+            return work.folder
         task = ProbeTask(config, images, classes, pictures, pairs, lesions, skipped)
         encoders: list[ProbedEncoder] = []
         for init, start in starts.items():
@@ -115,9 +126,7 @@ def run(config: ProbeConfig, *, standing_is_fine: bool = False) -> Path:
             else:
                 tensors = len(start.encoder.state_dict())
                 work.say(f"encoder: {config.encoder} with the weights of {init}; all {tensors} tensors fit")
-                frozen_encoder = FrozenEncoder(start, config.image_size, config.batch_size, device)
-                features = kept_features(frozen_encoder, start.sha256, whole)[rows]
-                probed = ProbedEncoder(init, start, frozen_encoder, features, first=not encoders)
+                probed = ProbedEncoder(init, start, frozen[init], seen[init], first=not encoders)
             measure_encoder(probed, task)
             work.say(as_table(probed.rows) if probed.rows else "no probe gave a score, for the reasons above")
             for name, table in probed.tables.items():

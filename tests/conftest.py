@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -62,6 +63,20 @@ def draw_isic() -> Callable[..., Path]:
         return folder
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Starts a command's two processes, and waits for what they say."""
+
+    def start(*words: object) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+        return subprocess.run(
+            [*command, *map(str, words)], env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[1],
+            capture_output=True, text=True, timeout=280,
+        )  # fmt: skip
+
+    return start
 
 
 @pytest.fixture

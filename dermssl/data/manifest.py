@@ -82,6 +82,11 @@ class Manifest:
         """Whether any image has one."""
         return bool((self.table["mask_path"] != "").any())
 
+    @property
+    def native_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each image, pixels."""
+        return list(zip(self.table["height"].tolist(), self.table["width"].tolist(), strict=True))
+
     def paths(self, column: str = "path") -> list[Path]:
         """The files of that column, absolute where `root` is."""
         return [file_at(self.root, path) for path in self.table[column]]

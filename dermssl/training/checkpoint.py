@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dermssl.errors import UserError
 from dermssl.files import sha256_of, whole_folder, write_json
-from dermssl.parallel import rank, world
+from dermssl.parallel import of_the_first, rank, world
 from dermssl.training.device import Precision
 from dermssl.weights.tensor_file import in_a_short_line, is_finite
 
@@ -93,10 +93,10 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, epochs: int) -> None:
         """Writes `step-N`, then removes all but the two newest; every process must call it."""
         step = self.folder / f"step-{trainer.global_step}"
+        if of_the_first(rank() == 0 and is_whole_checkpoint(step)):  # it is the one that this training resumed from
+            return
         if rank() > 0:
             trainer.save_checkpoint(step, weights_only=False)  # writes nothing here, but the first process waits for it
-            return
-        if is_whole_checkpoint(step):  # it is the one that this training resumed from
             return
         if step.exists():  # a damaged one: training went on from an older checkpoint
             shutil.rmtree(step)

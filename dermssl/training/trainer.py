@@ -12,6 +12,7 @@ from typing import Any, Never
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -34,6 +35,7 @@ EXPECTED_WARNINGS = [  # what Lightning warns of and is here on purpose
     ".*`LightningModule` to be in eval.*",
     ".*in eval mode at the start of training.*",  # a frozen encoder is, and an average of weights
     ".*isinstance.treespec, LeafSpec.*",  # torch's own deprecation inside Lightning
+    ".*Grad strides do not match bucket view strides.*",  # those of a kernel of 1 x 1 or one channel have no order
     ".*your dataloader is not resumable.*",  # it is: it begins behind the steps that were done
 ]
 
@@ -71,7 +73,8 @@ class Progress(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume in the middle of an epoch needs."""
-        return {"sums": dict(self.sums), "steps": self.steps, "first_loss": self.first_loss}
+        means = {name: summed(value) / world() for name, value in self.sums.items()}  # any number of processes goes on
+        return {"sums": means, "steps": self.steps, "first_loss": self.first_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the sums of an epoch that was interrupted."""
@@ -99,7 +102,7 @@ class Progress(Callback):
             value = value.detach().double()
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         if self.first_loss is None:
-            self.first_loss = outputs["loss"].detach()
+            self.first_loss = summed(outputs["loss"].detach()) / world()
         self.steps += 1  # the last epoch may be cut short
         self.last = time.perf_counter()
         if self.bar is not None:
@@ -214,10 +217,12 @@ def fit(
     resume: Path | None,
     smaller: str = "--batch_size or --image_size",
     slower: str = "a lower --lr",
+    idle: bool = False,
 ) -> Trainer:
     """Trains `module` for `steps`, from `resume` on where it is given; returns the trainer it was done with.
 
-    A signal that asks the command to end is obeyed between two steps, and a checkpoint is written there.
+    A signal that asks the command to end is obeyed between two steps, and a checkpoint is written there. `idle` says
+    that some parameters have no part in the loss, for which several processes would wait.
 
     Raises:
         UserError: If memory does not hold it; `smaller` are the options that make it need less. If it comes to what is
@@ -235,7 +240,7 @@ def fit(
             accelerator="auto",
             devices=local_world(),
             num_nodes=world() // local_world(),
-            strategy="ddp" if world() > 1 else "auto",
+            strategy=DDPStrategy(find_unused_parameters=idle) if world() > 1 else "auto",
             plugins=[StateFile(), *surroundings()],
             use_distributed_sampler=False,  # ours give each process its share of the same steps
             precision=precision,  # type: ignore[arg-type]
@@ -266,6 +271,14 @@ def fit(
 def surroundings() -> list[LightningEnvironment]:
     """Where Lightning is to look for other processes; a cluster's shell is not a call to train on it."""
     return [] if world() > 1 else [LightningEnvironment()]
+
+
+def share_gradients_anew(trainer: Trainer, *, idle: bool) -> None:
+    """Lets processes that train together share the gradients of what has begun to be trained; all must call it."""
+    if isinstance(trainer.strategy, DDPStrategy):  # it knows the parameters that took gradients when it began
+        trainer.strategy._ddp_kwargs["find_unused_parameters"] = idle  # Lightning has no other way to it
+        trainer.strategy.model = trainer.lightning_module
+        trainer.strategy.configure_ddp()
 
 
 LOOK = 60.0  # seconds between two looks at the counters of energy

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import albumentations as A
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from dermssl.data.images import Pixels, skin_colour
 from dermssl.data.pixel_cache import PixelCache
+from dermssl.parallel import own_part
 from dermssl.signals import leave_signals_to_parent
 from dermssl.training.randomness import Draw, Order, let_draw
 from finetune.augmentation.borders import bordered
@@ -74,6 +75,14 @@ class AugmentedImages(Dataset[tuple[Pixels, Pixels]]):
         return self.fit.square(image), self.fit.square_mask(mask)
 
 
+class OwnPartOfBatches(BatchSampler):
+    """Full batches, of each of which this process takes its part: together all have what one process would have."""
+
+    def __iter__(self) -> Iterator[list[Draw]]:  # type: ignore[override]
+        for batch in super().__iter__():
+            yield list(own_part(batch))  # type: ignore[arg-type]
+
+
 def collate(pairs: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
     """Images (B, 3, H, W) in memory channels last and masks (B, 1, H, W), both uint8."""
     images: NDArray[np.uint8] = np.stack([image for image, _ in pairs])
@@ -86,6 +95,8 @@ def augmented_loader(
 ) -> DataLoader[object]:
     """Full batches in each pass's order; a batch may span passes, so that fewer images than a batch train as well.
 
+    `batch_size` is that of all processes that train together, as steps are.
+
     An epoch is as many passes as make a tenth of the training: a handful of images is not saved at every step. The
     first one begins behind the steps of it that were `done` before a resume.
     """
@@ -94,7 +105,7 @@ def augmented_loader(
     order = Order(len(pictures), pictures.seed, passes, skipped=done % steps_an_epoch * batch_size)
     return DataLoader(
         pictures,
-        batch_sampler=BatchSampler(order, batch_size, drop_last=True),  # type: ignore[arg-type]
+        batch_sampler=OwnPartOfBatches(order, batch_size, drop_last=True),  # type: ignore[arg-type]
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -6,6 +6,7 @@ Berman, Rannen Triki and Blaschko 2018, The Lovasz-Softmax loss, https://arxiv.o
 import torch
 from torch import Tensor
 
+from dermssl.parallel import gathered
 from finetune.losses.float32 import loss_in_float32
 from finetune.losses.region import flat_pixels
 from finetune.options.loss import Over
@@ -25,6 +26,8 @@ def lovasz_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
     Returns:
         A scalar in [0, 1].
     """
+    if over == "batch":
+        logits, truth = gathered(logits), gathered(truth)  # the order of all processes' errors is no sum of theirs
     logits, truth = flat_pixels(logits, over), flat_pixels(truth, over)
     errors = torch.where(truth > 0, -logits, logits).sigmoid()  # |truth - probability|, without its rounding
     errors, order = errors.sort(dim=1, descending=True)

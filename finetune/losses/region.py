@@ -6,10 +6,13 @@ segmentation-models-pytorch's Dice pools the batch, has no gradient where all ma
 precision from 256 px on.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from dermssl.parallel import summed
 from finetune.losses.float32 import loss_in_float32
 from finetune.options.loss import Over
 
@@ -29,12 +32,14 @@ def soft_counts(logits: Tensor, truth: Tensor, over: Over) -> SoftCounts:
     """Counts (B, 1, H, W), (B, 1, H, W) over each image or over the batch; none is a difference of large numbers."""
     logits, truth = flat_pixels(logits, over), flat_pixels(truth, over)
     lesion, skin = logits.sigmoid(), (-logits).sigmoid()
-    return SoftCounts(
-        tp=(lesion * truth).sum(dim=1),
-        fp=(lesion * (1 - truth)).sum(dim=1),
-        fn=(skin * truth).sum(dim=1),
-        tn=(skin * (1 - truth)).sum(dim=1),
-    )
+    products = lesion * truth, lesion * (1 - truth), skin * truth, skin * (1 - truth)
+    return SoftCounts(*of_pictures(products, over))
+
+
+def of_pictures(pixels: Sequence[Tensor], over: Over) -> tuple[Tensor, ...]:
+    """The sum of each (G, N) over a picture, (G,); where the batch is one picture, over all processes' images."""
+    sums = torch.stack([each.sum(dim=1) for each in pixels])
+    return (sums if over == "image" else summed(sums)).unbind()
 
 
 def flat_pixels(picture: Tensor, over: Over) -> Tensor:
@@ -58,8 +63,8 @@ def dice_loss(logits: Tensor, truth: Tensor, over: Over = "image") -> Tensor:
         A scalar in [0, 1); near 0 for an empty prediction of an empty mask, with a gradient towards it.
     """
     probabilities, truth = flat_pixels(logits.sigmoid(), over), flat_pixels(truth, over)
-    overlap = (probabilities * truth).sum(dim=1)
-    total = probabilities.sum(dim=1) + truth.sum(dim=1)
+    overlap, found, true = of_pictures((probabilities * truth, probabilities, truth), over)
+    total = found + true
     return (1 - (2 * overlap + SMOOTH) / (total + SMOOTH)).mean()
 
 

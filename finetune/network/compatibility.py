@@ -59,6 +59,18 @@ def share_used(model: nn.Module, whole: nn.Module, size: int) -> float:
     return used / sum(p.numel() for p in whole.parameters())
 
 
+def all_learn(model: nn.Module, size: int) -> bool:
+    """Whether a gradient from the output reaches every parameter of the network that takes one.
+
+    The network is in eval mode.
+    """
+    parameters = weightless(model)
+    taking = [parameters[name] for name, parameter in model.named_parameters() if parameter.requires_grad]
+    output = run_on_shapes(model, parameters, size)
+    gradients = torch.autograd.grad(output.sum(), taking, allow_unused=True)
+    return all(gradient is not None for gradient in gradients)
+
+
 def stride_of(model: nn.Module) -> int:
     """Pixels of the image to one of the encoder's coarsest map."""
     return int(model.encoder.output_stride)  # type: ignore[arg-type, union-attr]

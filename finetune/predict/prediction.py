@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dermssl.parallel import local_world
 from dermssl.runs.control_group import usable_cores
 from finetune.predict.inputs import DamagedPicture, InputPicture, InputSquares, Preprocessing, read_squares
 from finetune.predict.mask_files import MaskFiles
@@ -43,7 +44,7 @@ class PredictionPipeline:
         """Writes the files of these pictures, a batch at a time; yields what is damaged in each."""
         batches = [pictures[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
         ahead = AHEAD if any(predictor.network.beside_cpu for predictor in self.predictors) else 0
-        with ThreadPoolExecutor(threads or usable_cores()) as pool:
+        with ThreadPoolExecutor(threads or max(1, usable_cores() // local_world())) as pool:
 
             def reading(batch: Sequence[InputPicture]) -> list[InputSquares | DamagedPicture]:
                 return list(pool.map(lambda picture: read_squares(picture, self.preprocessings), batch))

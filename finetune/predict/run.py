@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -14,6 +15,7 @@ from dermssl.data.listing import PassedOver
 from dermssl.errors import UserError, first_ten
 from dermssl.files import write_json
 from dermssl.log import bar_is_off, say, warn
+from dermssl.parallel import meet, of_all, of_the_first, own_part, rank
 from dermssl.parts import sweep_parts
 from dermssl.places import need_readable, try_places
 from dermssl.runs.folder import closing
@@ -98,6 +100,8 @@ def refuse_twice(members: Sequence[Member]) -> None:
 def write_masks(members: Sequence[Member], options: PredictOptions, command: str) -> PredictionOutcome:
     """Writes the mask of every picture, of its own size, that the mean of the networks' probabilities gives.
 
+    Processes that torchrun started together share the pictures; the first does all that is not a picture's.
+
     Args:
         members: The networks, one or more, in the order in which they are summed.
         options: What is asked for.
@@ -109,16 +113,18 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
     files = MaskFiles(options.out, options.overlay, options.probability)
     if options.submission is not None:
         refuse_names(pictures, options.submission)
-    with locked_folder(options.out, "prediction"):
-        sweep_parts(options.out)  # also where every file stands and none is written
-        record_identity(
-            members, options, cut, any(path.exists() for picture in pictures for path in files.paths_of(picture))
-        )
-        remaining = [picture for picture in pictures if not files.stand(picture)]
+    meet()
+    with locked_folder(options.out, "prediction") if rank() == 0 else nullcontext():
+        if rank() == 0:
+            sweep_parts(options.out)  # also where every file stands and none is written
+            record_identity(
+                members, options, cut, any(path.exists() for picture in pictures for path in files.paths_of(picture))
+            )
+        remaining = of_the_first([picture for picture in pictures if not files.stand(picture)])
         predictors = [member.predictor(options.batch_size, options.symmetries) for member in members]
         pipeline = PredictionPipeline(predictors, [member.preprocessing for member in members], cut, files)
-        damaged = run_behind_bar(pipeline, pictures, remaining, options)
-        if options.submission is not None and not damaged:
+        damaged = of_all(run_behind_bar(pipeline, own_part(remaining), options))
+        if options.submission is not None and not damaged and rank() == 0:
             write_submission(options.submission, options.out, [picture.name for picture in pictures])
     written, stood = len(remaining) - len(damaged), len(pictures) - len(remaining)
     to_open = files.to_look_at(pictures)
@@ -128,15 +134,11 @@ def write_masks(members: Sequence[Member], options: PredictOptions, command: str
 
 
 def run_behind_bar(
-    pipeline: PredictionPipeline,
-    pictures: Sequence[InputPicture],
-    remaining: Sequence[InputPicture],
-    options: PredictOptions,
+    pipeline: PredictionPipeline, remaining: Sequence[InputPicture], options: PredictOptions
 ) -> list[DamagedPicture]:
-    """Does the work behind a bar with rate and time left, on a terminal; returns what is damaged."""
+    """Does this process's work behind a bar with rate and time left, on a terminal; returns what is damaged."""
     damaged: list[DamagedPicture] = []
-    done = len(pictures) - len(remaining)
-    with tqdm(total=len(pictures), initial=done, unit=" images", disable=bar_is_off(), leave=False) as bar:
+    with tqdm(total=len(remaining), unit=" images", disable=bar_is_off(), leave=False) as bar:
         for number, unreadable in enumerate(pipeline.write_masks_of(remaining, options.batch_size, options.threads)):
             damaged += unreadable
             bar.update(min(options.batch_size, len(remaining) - number * options.batch_size))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import PixelCache
+from dermssl.parallel import of_all, own_part
 from dermssl.scores.counts import measures
 from dermssl.scores.thumbnails import png_bytes, thumbnail
 from finetune.scoring.calibration import BinShares, bin_shares, calibration_table
@@ -37,7 +38,7 @@ class ImageScores(NamedTuple):
 
 
 def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, threads: int = 1) -> ImageScores:
-    """Scores every held-out image.
+    """Scores every held-out image; processes that train together share them, and all get all scores.
 
     Args:
         predictor: Gives probabilities at native size.
@@ -46,27 +47,30 @@ def score(predictor: Predictor, cut: Cut, val: Manifest, pixels: PixelCache, thr
         pixels: Pictures of these images, in the same order.
         threads: Images that are measured side by side, while the network waits; so many are in memory at native size.
     """
-    table = val.table
-    sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
+    own, pictures = own_images(val, pixels)
 
     def scores_of(prediction: tuple[int, Probability]) -> tuple[dict[str, float], BinShares, MaskThumbnails]:
         index, probability = prediction
-        truth, mask = val.lesion(index), cut(probability)
+        truth, mask = own.lesion(index), cut(probability)
         return (
             measures(truth, mask),
             bin_shares(probability, truth),
             MaskThumbnails(*(png_bytes(thumbnail(pixels)) for pixels in (truth, mask))),
         )
 
-    rows, masks, total = [], [], np.zeros(())
     with ThreadPoolExecutor(threads) as pool:
-        for batch in batched(predictor.probabilities(lambda i: np.asarray(pixels[i]), sizes), threads):
-            for row, shares, thumbnails in pool.map(scores_of, batch):
-                rows.append(row)
-                masks.append(thumbnails)
-                total = total + shares
-    ids = table[["image_id", "lesion_id", "width", "height"]].reset_index(drop=True)
-    return ImageScores(pd.concat([ids, pd.DataFrame(rows)], axis=1), calibration_table(total / len(rows)), masks)
+        probabilities = predictor.probabilities(lambda i: np.asarray(pictures[i]), own.native_sizes)
+        scored = [each for batch in batched(probabilities, threads) for each in pool.map(scores_of, batch)]
+    rows, shares, masks = zip(*of_all(scored), strict=True)
+    total = sum(shares, start=np.zeros(()))
+    ids = val.table[["image_id", "lesion_id", "width", "height"]].reset_index(drop=True)
+    return ImageScores(pd.concat([ids, pd.DataFrame(rows)], axis=1), calibration_table(total / len(rows)), list(masks))
+
+
+def own_images(images: Manifest, pixels: PixelCache) -> tuple[Manifest, PixelCache]:
+    """The part of these images that this process works on, with their pixels; all of them where it is alone."""
+    rows = own_part(range(len(images)))
+    return images.take(images.table["image_id"].iloc[list(rows)].tolist()), pixels.take(rows)
 
 
 def batched(items: Iterable[Element], size: int) -> Iterator[list[Element]]:

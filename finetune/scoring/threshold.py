@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermssl.parallel import of_all
+
 Mask = NDArray[np.bool_]
 Probability = NDArray[np.float32]
 
@@ -38,7 +40,8 @@ def best_on_curve(curve: pd.DataFrame) -> float:
 def threshold_curve(probabilities: Iterable[Probability], truths: Iterable[Mask]) -> pd.DataFrame:
     """The mean Jaccard over images at every threshold: `threshold`, `jaccard`, `images`, a row a threshold, rising.
 
-    A pixel is lesion where its probability is above the threshold, compared in float32 as masks are cut.
+    A pixel is lesion where its probability is above the threshold, compared in float32 as masks are cut. Processes that
+    train together give the images of `own_part` each, and all get the curve of all images.
 
     Args:
         probabilities: See `best_threshold`.
@@ -47,13 +50,11 @@ def threshold_curve(probabilities: Iterable[Probability], truths: Iterable[Mask]
     Raises:
         ValueError: See `best_threshold`.
     """
-    total, images = np.zeros(len(THRESHOLDS)), 0
-    for probability, truth in zip(probabilities, truths, strict=True):
-        total += jaccards(probability, truth)
-        images += 1
-    if not images:
+    scores = of_all([jaccards(probability, truth) for probability, truth in zip(probabilities, truths, strict=True)])
+    if not scores:
         raise ValueError("no image to find a threshold on; a search needs at least one")
-    return pd.DataFrame({"threshold": THRESHOLDS, "jaccard": total / images, "images": images})
+    total = sum(scores, start=np.zeros(len(THRESHOLDS)))
+    return pd.DataFrame({"threshold": THRESHOLDS, "jaccard": total / len(scores), "images": len(scores)})
 
 
 def jaccards(probability: Probability, truth: Mask) -> NDArray[np.float64]:

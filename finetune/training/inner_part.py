@@ -9,12 +9,14 @@ import numpy as np
 from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.errors import UserError
+from dermssl.parallel import of_all, of_the_first
 from dermssl.scores.counts import count, jaccard
 from dermssl.splits.config import SplitConfig
 from dermssl.splits.drawn import draw_split
 from dermssl.splits.near_duplicates import near_pairs
 from dermssl.training.randomness import counter_seed
 from dermssl.wording import counted
+from finetune.scoring.image_scores import own_images
 from finetune.scoring.inference import Cut, Predictor
 
 TAG = 0x1AAE  # makes the draw another one than that of the held-out images
@@ -66,7 +68,7 @@ def set_aside(manifest: Manifest, train: Sequence[str], fraction: float, split_s
 
 
 def mean_iou(predictor: Predictor, cut: Cut, images: Manifest, pixels: PixelCache) -> float:
-    """The mean over images of the Jaccard at native size, in [0, 1].
+    """The mean over images of the Jaccard at native size, in [0, 1]; processes that train together share them.
 
     Args:
         predictor: The network to score.
@@ -74,9 +76,7 @@ def mean_iou(predictor: Predictor, cut: Cut, images: Manifest, pixels: PixelCach
         images: With masks, at least one.
         pixels: The same images in the same order.
     """
-    table = images.table
-    sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
-    probabilities = predictor.probabilities(lambda index: np.asarray(pixels[index]), sizes)
-    return float(
-        np.mean([jaccard(count(images.lesion(index), cut(probability))) for index, probability in probabilities])
-    )
+    own, pictures = own_images(images, pixels)
+    probabilities = predictor.probabilities(lambda index: np.asarray(pictures[index]), own.native_sizes)
+    scores = [jaccard(count(own.lesion(index), cut(probability))) for index, probability in probabilities]
+    return of_the_first(float(np.mean(of_all(scores))))  # for all of them end training by it, or none

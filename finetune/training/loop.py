@@ -11,6 +11,7 @@ from torch import nn
 from dermssl.data.manifest import Manifest
 from dermssl.data.pixel_cache import PixelCache
 from dermssl.files import write_json
+from dermssl.parallel import of_the_first, synced, world
 from dermssl.runs.costs import costs, usual_rate
 from dermssl.runs.folder import Run
 from dermssl.scores.plots import save_figure
@@ -76,7 +77,7 @@ class TrainedNetwork:
 
     model: nn.Module
     facts: dict[str, object]
-    """For result.json."""
+    """For result.json; the first process alone has them."""
     divergence: str = ""
     """What to say of a training that diverged; mostly nothing."""
 
@@ -93,12 +94,14 @@ def train(loggers: Loggers, material: TrainingMaterial, parts: Parts) -> Trained
     config, net = material.config, material.net
     seed_everything(config.seed, verbose=False)
     pictures = material.augmented(train_ids)
-    held_out = config.score_on == "held_out"  # a trial of a search is looked at by its number
-    invented = show_pictures(work, pictures, train_ids, config) if held_out else None
+    shown = config.score_on == "held_out" and work.first  # a trial of a search is looked at by its number
+    invented = show_pictures(work, pictures, train_ids, config) if shown else None
     channels_last(net.model)
+    if world() > 1:
+        synced(net.model)
     if material.device.type == "cpu" and config.precision == "bf16-mixed":
         depthwise_in_float32(net.model)
-    newest = newest_whole(work.folder / "checkpoints")
+    newest = of_the_first(newest_whole(work.folder / "checkpoints"))
     loader = augmented_loader(pictures, config.batch_size, config.workers, material.schedule.steps, position(newest))
     final_config = config
     if config.lr == "auto":
@@ -125,10 +128,13 @@ def train(loggers: Loggers, material: TrainingMaterial, parts: Parts) -> Trained
         resume=newest,
         smaller="--batch_size or --image_size",
         slower=slower_options(final_config),
+        idle=world() > 1 and module.idles,
     )
-    spent = costs(spending.spent, usual_rate(progress.metrics))
+    spent = costs(spending.spent, usual_rate(progress.metrics)) if work.first else {}
     if early is not None:
         early.restore(module)
+    if not work.first:
+        return TrainedNetwork(module.trained, {})
     course = loss_course(progress.first_loss, progress.metrics)
     facts = {"lr": final_config.lr, "steps": material.schedule.steps, "invented_lesions": invented,
              "diverged": course.diverged, **spent}  # fmt: skip

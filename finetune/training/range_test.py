@@ -7,6 +7,7 @@ https://arxiv.org/abs/2002.04688).
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,15 +17,18 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from dermssl.errors import UserError
+from dermssl.parallel import of_the_first, rank, summed, world
 from dermssl.runs.folder import write_table
 from dermssl.scores.plots import save_figure
 from dermssl.training.optimise import optimiser
 from dermssl.training.randomness import counter_seed
+from dermssl.training.trainer import EXPECTED_WARNINGS
 from finetune.training.segment import Segment
 from finetune.training.training_schedule import parameter_groups
 
@@ -57,12 +61,13 @@ def learning_rate(
         UserError: If the loss falls at no rate.
     """
     table = folder / "tables" / "lr_range.csv"
-    if not table.exists():
+    if not of_the_first(table.exists()):
         curve = range_test(module, loader, device)
         curve["chosen"] = curve.index == steepest(curve)
-        save_figure(range_figure(curve), folder / "figures" / "lr_range.png")
-        write_table(table, curve)
-    curve = pd.read_csv(table)
+        if rank() == 0:
+            save_figure(range_figure(curve), folder / "figures" / "lr_range.png")
+            write_table(table, curve)
+    curve = of_the_first(pd.read_csv(table) if rank() == 0 else pd.DataFrame())
     rate = float(RATES[int(curve["chosen"].argmax())])  # and not what is left of it after a CSV
     say(
         f"--lr auto: the learning rate is {rate:.2g}, where the loss fell fastest in {len(curve)} steps at rates from "
@@ -74,6 +79,8 @@ def learning_rate(
 def range_test(module: Segment, loader: DataLoader[object], device: torch.device) -> pd.DataFrame:
     """`rate`, `loss` and `smoothed` of every step on a copy of `module`, until a loss is no number.
 
+    Processes that train together take these steps together as well.
+
     Weights, BatchNorm and torch's random state are afterwards as they were. A loader that ends begins anew.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -82,14 +89,37 @@ def range_test(module: Segment, loader: DataLoader[object], device: torch.device
         groups = parameter_groups(trial.model, config, trial.schedule, config.image_size)
         adamw = optimiser("adamw", groups, 1.0)
         batches = endless(loader)
+        stepping = TrialSteps(trial)
+        together = sharing_gradients(stepping) if world() > 1 else stepping
 
         def loss_of_next() -> Tensor:
             images, masks = (part.to(device) for part in next(batches))
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-                return trial.training_step((images, masks), 0)["loss"]
+                loss: Tensor = together(images, masks)
+                return loss
 
-        losses = sweep(adamw, loss_of_next, RATES.tolist(), config.seed)
+        with warnings.catch_warnings():
+            for message in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            losses = sweep(adamw, loss_of_next, RATES.tolist(), config.seed)
     return pd.DataFrame({"rate": RATES[: len(losses)], "loss": losses, "smoothed": smoothed_losses(losses)})
+
+
+class TrialSteps(nn.Module):
+    """A training whose forward pass is the loss of a step, for DDP looks at what is called alone."""
+
+    def __init__(self, trial: Segment) -> None:
+        super().__init__()
+        self.trial = trial
+
+    def forward(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Images (B, 3, S, S) and masks (B, 1, S, S) -> ()."""
+        return self.trial.training_step((images, masks), 0)["loss"]
+
+
+def sharing_gradients(stepping: TrialSteps) -> nn.Module:
+    """The steps of this process, whose gradients are the mean over all that train together."""
+    return DistributedDataParallel(stepping, find_unused_parameters=stepping.trial.idles)
 
 
 def endless(loader: DataLoader[object]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -114,9 +144,10 @@ def sweep(optimizer: Optimizer, loss_of_next: Callable[[], Tensor], rates: Seque
             group["lr"] = share * float(rate) if group.get("swept", True) else share
         torch.manual_seed(counter_seed(seed, TAG, step))
         loss = loss_of_next()
-        if not math.isfinite(float(loss.detach())):
+        of_all_images = float(summed(loss.detach())) / world()
+        if not math.isfinite(of_all_images):
             break
-        losses.append(float(loss.detach()))
+        losses.append(of_all_images)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

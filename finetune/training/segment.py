@@ -7,9 +7,12 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from dermssl.parallel import whole_batch_draws, world
 from dermssl.training.optimise import optimiser, warmup_and_cosine
+from dermssl.training.trainer import share_gradients_anew
 from dermssl.weights.encoder import Normalise
 from finetune.losses.sum import loss_of
+from finetune.network.compatibility import all_learn
 from finetune.options.config import FinetuneConfig
 from finetune.options.training_length import Schedule
 from finetune.training.average import WeightAverage
@@ -45,6 +48,14 @@ class Segment(LightningModule):
         """The network to score and to publish: the average of the weights where one is kept, else the weights."""
         return self.model if self.average is None else self.average.model
 
+    @property
+    def idles(self) -> bool:
+        """Whether weights that take gradients now have no part in the output, which several processes must be told."""
+        self.eval()
+        learns = all_learn(self.model, self.config.image_size)
+        self.train()
+        return not learns
+
     def freeze_encoder(self) -> None:
         """Holds every tensor of the encoder: no gradient, BatchNorm by its statistics, no Dropout, no DropPath.
 
@@ -69,12 +80,16 @@ class Segment(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Mapping[str, Tensor]:
         """Images (B, 3, H, W) and masks (B, 1, H, W), both uint8."""
         images, masks = batch
-        return self.loss(self.model(self.normalise(images)), masks)
+        with whole_batch_draws():
+            logits = self.model(self.normalise(images))
+        return self.loss(logits, masks)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Thaws the encoder when its step has come, in a resumed training as well."""
         if self.frozen and self.schedule.thaw is not None and self.global_step >= self.schedule.thaw:
             self.thaw_encoder()
+            if world() > 1:
+                share_gradients_anew(self.trainer, idle=self.idles)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Takes the step's weights into the average."""

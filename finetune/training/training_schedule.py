@@ -13,12 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from dermssl.errors import UserError
+from dermssl.parallel import world
 from dermssl.training.optimise import Group, decaying
 from dermssl.weights.encoder import feature_maps
 from finetune.options.training_length import Schedule
 from finetune.options.transfer import TransferConfig
 
 Stages = list[list[nn.Parameter]]  # of an encoder, finest first
+
+
+def refuse_unequal_parts(batch_size: int) -> None:
+    """Stops where the processes that train together cannot have equal parts of a batch."""
+    if batch_size % world():
+        smaller, larger = batch_size - batch_size % world(), batch_size - batch_size % world() + world()
+        fitting = f"{smaller} or {larger}" if smaller else f"{larger}"
+        raise UserError(
+            f"--batch_size {batch_size}: cannot be shared equally by {world()} processes; give {fitting}, or start "
+            "another number of processes"
+        )
 
 
 def parameter_groups(model: nn.Module, config: TransferConfig, schedule: Schedule, image_size: int) -> list[Group]:

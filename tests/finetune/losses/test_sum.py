@@ -17,6 +17,7 @@ Pixel = tuple[float, int]  # probability and truth
 Picture = list[list[Pixel]]
 
 OF_REGIONS = ("dice", "jaccard", "tversky", "mcc", "lovasz")
+EXCHANGES = ("finetune.losses.region.summed", "finetune.losses.lovasz.gathered")  # between processes
 POOLED = functions(LossConfig(loss_over="batch"))
 LOSS: dict[str, Loss] = {
     **functions(LossConfig()),
@@ -353,3 +354,31 @@ def test_autocast_is_off_within_a_loss() -> None:
     products = loss_in_float32(lambda logits, truth: logits.flatten(1) @ truth.flatten(1).T)
     with torch.autocast("cpu", torch.bfloat16):
         assert products(*draw(images=2, height=4, width=4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", OF_REGIONS)
+def test_over_the_batch_parts_that_add_up_what_they_see_give_the_loss_of_the_whole(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What several processes do, one after the other: each sees its part, and of the others what they sum or gather."""
+    logits, truth = draw(6, 5, 7)
+    truth[:2] = 0  # parts that differ: a mean of their losses would be another number
+    whole = logits.clone().requires_grad_()
+    expected = POOLED[name](whole, truth)
+    expected.backward()
+    seen: list[list[Tensor]] = [[], []]
+    for part in range(2):
+        for exchange in EXCHANGES:
+            monkeypatch.setattr(exchange, lambda own, part=part: seen[part].append(own.detach()) or own)
+        POOLED[name](logits.chunk(2)[part], truth.chunk(2)[part])
+    for part in range(2):
+        others = iter(seen[1 - part])
+        summed, gathered = EXCHANGES
+        monkeypatch.setattr(summed, lambda own, others=others: own + next(others))
+        in_order = slice(None, None, 1 - 2 * part)
+        monkeypatch.setattr(gathered, lambda own, others=others, way=in_order: torch.cat([own, next(others)][way]))
+        own = logits.chunk(2)[part].clone().requires_grad_()
+        loss = POOLED[name](own, truth.chunk(2)[part])
+        loss.backward()
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(own.grad, whole.grad.chunk(2)[part])
