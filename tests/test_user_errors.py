@@ -266,6 +266,7 @@ def test_no_network_for_weights_is_told_with_the_encoder_that_needs_none(
         assert said.endswith("or take --encoder tu-tf_efficientnet_lite0, whose weights are installed")
 
 
+@pytest.mark.slow
 def test_a_decoder_that_does_not_go_with_the_encoder_is_told(refused: Refused, isic: Path) -> None:
     said = refused.tuning(data=isic, encoder="mit_b0", decoder="unetplusplus")
     assert said.startswith("--decoder unetplusplus does not go with --encoder mit_b0 (")

@@ -140,35 +140,42 @@ def test_one_process_gathers_and_sums_itself(nobody: pytest.MonkeyPatch) -> None
         pass
 
 
+@pytest.mark.slow
 def test_processes_that_have_met_know_who_they_are(found: list[dict[str, Any]]) -> None:
     assert [(each["world"], each["rank"]) for each in found] == [(2, 0), (2, 1)]
 
 
+@pytest.mark.slow
 def test_all_processes_hear_the_answer_of_the_first(found: list[dict[str, Any]]) -> None:
     assert [each["answer"] for each in found] == ["of 0", "of 0"]
 
 
+@pytest.mark.slow
 def test_what_the_first_process_does_alone_is_done_when_the_others_come(found: list[dict[str, Any]]) -> None:
     assert [each["there already"] for each in found] == [False, True]
 
 
+@pytest.mark.slow
 def test_gathered_rows_stand_in_the_order_of_the_ranks(found: list[dict[str, Any]]) -> None:
     for number, each in enumerate(found):
         assert torch.equal(each["everyone"], draw(6, 2, seed=0))
         assert torch.equal(each["own"], draw(6, 2, seed=0).chunk(2)[number])
 
 
+@pytest.mark.slow
 def test_a_gathered_row_has_the_gradients_of_all_that_was_done_with_it(found: list[dict[str, Any]]) -> None:
     slope = draw(6, 2, seed=1) + draw(6, 2, seed=2)
     assert torch.equal(torch.cat([each["slope of rows"] for each in found]), slope)
 
 
+@pytest.mark.slow
 def test_a_sum_and_its_gradient_are_those_of_all_processes(found: list[dict[str, Any]]) -> None:
     for each in found:
         assert torch.equal(each["total"], draw(3, seed=5) + draw(3, seed=6))
         assert torch.equal(each["slope of term"], draw(3, seed=7) + draw(3, seed=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMS)
 def test_batch_norm_over_processes_is_that_of_the_whole_batch(name: str, found: list[dict[str, Any]]) -> None:
     whole = normalise_twice(name, NORMS[name]().double())
@@ -183,6 +190,7 @@ def test_batch_norm_over_processes_is_that_of_the_whole_batch(name: str, found: 
                 torch.testing.assert_close(part, expected)
 
 
+@pytest.mark.slow
 def test_batch_norm_over_processes_computes_in_float32_and_gives_what_it_got(found: list[dict[str, Any]]) -> None:
     images = draw_images("of maps", 10).bfloat16()
     half = torch.cat([each["half"] for each in found])

@@ -167,6 +167,7 @@ def judge(driver: Any, page: Path, kind: str, tally: Tally) -> None:
         tally.wrong.append(f"{kind}: {planted} {legible} {forms} {said[:2]} {asked[1:3]} {title}"[:400])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_no_name_runs_or_asks(driver: Any, tmp_path: Path) -> None:
     draw = generator("pages")

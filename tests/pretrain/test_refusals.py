@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import pretrain.pool
 import pretrain.run
 from dermssl.errors import UserError
 from pretrain.config import PretrainConfig
@@ -53,9 +54,9 @@ def test_fewer_images_than_a_batch_are_answered_with_one_that_the_method_takes(
 def test_a_batch_that_processes_share_is_the_remedy_where_they_train(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrain.run, "world", lambda: 4)
-    assert pretrain.run.largest_batch(configure(batch_size=16), 11) == 8
-    assert pretrain.run.largest_batch(configure(batch_size=16), 7) == 0
+    monkeypatch.setattr(pretrain.pool, "world", lambda: 4)
+    assert pretrain.pool.largest_batch(configure(batch_size=16), 11) == 8
+    assert pretrain.pool.largest_batch(configure(batch_size=16), 7) == 0
 
 
 def test_the_next_command_looks_where_the_encoder_was_copied_to(configure: Configure, tmp_path: Path) -> None:
@@ -71,7 +72,8 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
     processes: int, batch_size: int, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = configure(batch_size=batch_size)
-    monkeypatch.setattr(pretrain.run, "world", lambda: processes)
+    for module in (pretrain.run, pretrain.pool):
+        monkeypatch.setattr(module, "world", lambda: processes)
     monkeypatch.setattr(pretrain.run, "meet", lambda: None)
     with pytest.raises(UserError, match=f"--batch_size 4: cannot be shared equally by {processes} processes"):
         run(config)

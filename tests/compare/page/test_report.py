@@ -123,6 +123,7 @@ def test_the_primary_contrast_stands_alone_and_holm_runs_over_the_other_pooled_o
         assert family["adjusted_p"].to_numpy() == pytest.approx(holm(family["p"].to_numpy(float)))
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_page(written: Report) -> None:
     first, again = written.page.read_text(), write_report(written.page.parent).page.read_text()
     date = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
@@ -144,7 +145,7 @@ STATES = pytest.mark.parametrize(
         (Design(failed=frozenset({("ssl", "fpn", 0.1, 1)})), ["3 of 4 cells", "2 pairs of runs left out", "1 failed"]),
         slow(Design(failed=IMAGENET), ["every run of imagenet has failed"]),
         (Design(failed=EVERYTHING), ["No fine-tuning run has scores yet", "every run of ssl and imagenet has failed"]),
-        (Design(init=("ssl", "random")), ["undecided, this study has no run of imagenet"]),
+        slow(Design(init=("ssl", "random")), ["undecided, this study has no run of imagenet"]),
         (Design(seed=(0,)), ["1 seed,", "undecided (one seed: run another", "not how another fine-tuning would fall"]),
         slow(Design(label_fraction=(1.0,)), ["2 decoders, 1 label fraction)"]),
         (Design(decoder=("unet",), label_fraction=(1.0,)), ["1 decoder, 1 label fraction)"]),

@@ -43,7 +43,7 @@ def test_a_version_out_of_bounds_is_a_fault(version: str, ahead: Path, monkeypat
     plant_package(ahead, "pytorch-lightning", version)
     seen = only(packages.examine_packages)
     assert (seen.state, version in seen.text) == ("fault", True)
-    assert "'pytorch-lightning>=2.5,!=2.6.2,!=2.6.3'" in seen.remedy
+    assert "'pytorch-lightning>=2.6,!=2.6.2,!=2.6.3'" in seen.remedy
 
 
 def test_packages_that_are_missing_are_one_fault(monkeypatch: pytest.MonkeyPatch) -> None:

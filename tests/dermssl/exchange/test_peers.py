@@ -244,6 +244,7 @@ def test_a_larger_grid_is_refused() -> None:
     assert f"its positions are for 40 x 40 patches and those of 'tu-{V2}' for 37 x 37" in said
 
 
+@pytest.mark.slow
 def test_a_width_that_no_encoder_has_is_refused_with_the_format() -> None:
     state = {name: torch.zeros(16 if tensor.ndim == 1 else tensor.shape) for name, tensor in
              dinov3_of_transformers(dict(source(V3).state_dict())).items()}  # fmt: skip

@@ -123,7 +123,7 @@ def wandb_rows(folder: Path) -> Iterator[dict[str, str]]:
             yield {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", pytest.param("wandb", marks=pytest.mark.slow)])
 def test_a_logger_has_the_rows_of_metrics_csv(name: str, folder: Path) -> None:
     attempt(folder, range(3), names=(name,))
     metrics = pd.read_csv(folder / "metrics.csv")

@@ -376,7 +376,7 @@ def test_a_network_without_feature_maps_is_no_encoder() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["tu-cspresnet50d", "resnext101_32x16d"])
+@pytest.mark.parametrize("name", ["tu-cspresnet50d", pytest.param("resnext101_32x16d", marks=pytest.mark.slow)])
 def test_weights_that_nobody_publishes_are_not_answered_with_a_network(name: str) -> None:
     assert refusal("imagenet", name, 0) == (
         f"--init imagenet: nobody publishes ImageNet weights of '{name}'; take --init random, or another --encoder, "

@@ -189,6 +189,7 @@ def test_running_statistics_are_of_visible_places(small_method: Builds, draw_bat
     assert all(map(torch.equal, method.encoder.state_dict().values(), plain.state_dict().values()))
 
 
+@pytest.mark.slow
 def test_it_learns_to_paint_what_is_hidden(small_method: Builds, draw_batch: Draws) -> None:
     """Far better than grey, whose loss is 1, of pictures that it sees again and again."""
     method = small_method("spark")
