@@ -36,7 +36,7 @@ def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outc
         trust: Whether a finished run whose files were changed by hand is taken as it stands.
 
     Returns:
-        A done or failed outcome; `seconds` are those of this call, or of the run's result where it was found done.
+        A done or failed outcome; `seconds` are those of this call, or of all attempts where the run's result has more.
     """
     print_log()
     began, clock = time.time(), time.perf_counter()
@@ -52,7 +52,7 @@ def do_task(task: Task, log: Path | None = None, *, trust: bool = False) -> Outc
         except Exception as error:  # recorded, and the study goes on
             traceback.print_exc(file=stream)
             return replace(failed, error=error_in_a_line(error), seconds=time.perf_counter() - clock)
-    seconds, memory = seconds_and_memory(folder, began, time.perf_counter() - clock)
+    seconds, memory = seconds_and_memory(folder, time.perf_counter() - clock)
     return replace(failed, state="done", folder=str(folder), seconds=seconds, memory_mb=memory)
 
 
@@ -97,11 +97,10 @@ def error_in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 
 
-def seconds_and_memory(folder: Path, began: float, seconds: float) -> tuple[float, float | None]:
-    """Seconds and megabytes of a finished run; the seconds are its result's where it stood there before `began`."""
-    result, path = read_result(folder) or {}, folder / "result.json"
-    was_done = path.is_file() and path.stat().st_mtime < began
-    return (was_done and number_or_none(result.get("seconds"))) or seconds, number_or_none(result.get("memory_mb"))
+def seconds_and_memory(folder: Path, seconds: float) -> tuple[float, float | None]:
+    """Seconds and megabytes of a finished run; its result counts the seconds of earlier attempts as well."""
+    result = read_result(folder) or {}
+    return max(seconds, number_or_none(result.get("seconds")) or 0.0), number_or_none(result.get("memory_mb"))
 
 
 def number_or_none(value: object) -> float | None:

@@ -16,6 +16,7 @@ COSTS = [
 ASKED = {
     "images_per_second": "images_per_second",
     "peak_mb": "memory_mb",
+    "all_attempts": "seconds",
     "gpu_memory_mb": "gpu_memory_mb",
     "energy_wh": "energy_wh",
 }
@@ -24,8 +25,9 @@ ASKED = {
 def cost_table(study: Study) -> pd.DataFrame:
     """A row per stage and arm, and a last one of everything; trials of a search are in the rows of the search.
 
-    Seconds are those of the process, from its start to its end, last attempt only; runs that were found done, in this
-    study or another, count with the time that they took then. A run whose time is not known counts as none in totals.
+    Seconds are those of the process, from its start to its end, or of all attempts together where the run's result has
+    them and they are more; runs that were found done, in this study or another, count with the time that they took
+    then. A run whose time is not known counts as none in totals.
 
     Returns:
         `median_seconds` over runs, `images_per_second` the median of what trainings said, memory the most that a run
@@ -34,6 +36,7 @@ def cost_table(study: Study) -> pd.DataFrame:
     """
     plan = with_numbers(study.plan[study.plan["state"].isin(["done", "failed"])], ASKED)
     plan = plan.assign(memory_mb=plan[["memory_mb", "peak_mb"]].max(axis=1))
+    plan = plan.assign(seconds=plan[["seconds", "all_attempts"]].max(axis=1))
     tuned = plan["stage"].isin(["finetune", "search"])
     plan["arm"] = plan["arm"].where(tuned, weights_of(study, plan))
     rows = [

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,14 @@ def test_runs_that_are_planned_cost_nothing_yet(whole_study: Path) -> None:
     study = read_study(whole_study)
     planned = Study(study.folder, study.options, study.plan.assign(state="planned"), study.scores, {})
     assert cost_table(planned).empty
+
+
+def test_a_run_that_was_resumed_costs_all_of_its_attempts(tmp_path: Path) -> None:
+    study = read_study(draw_study(tmp_path / "study", Design(decoder=("unet",), label_fraction=(1.0,), images=20)))
+    before = cost_table(study).set_index("stage").loc["all", "total_seconds"]
+    [folder] = study.runs("pretrain")["folder"]
+    result = json.loads((Path(folder) / "result.json").read_text())
+    (Path(folder) / "result.json").write_text(json.dumps(result | {"seconds": 4000.0}))
+    table = cost_table(study).set_index("stage")
+    assert table.loc["pretrain", "median_seconds"] == 4000
+    assert table.loc["all", "total_seconds"] == pytest.approx(before - 21.5 + 4000)
