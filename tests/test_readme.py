@@ -24,8 +24,7 @@ from pictures.__main__ import main
 
 TINY: dict[str, dict[str, object]] = {
     "pretrain": {
-        "epochs": 1, "batch_size": 4, "image_size": 64, "cache_size": 64, "hidden_dim": 32, "precision": "32-true",
-        "threads": 1,
+        "epochs": 1, "batch_size": 4, "image_size": 64, "cache_size": 64, "precision": "32-true", "threads": 1,
     },
     "finetune": {"steps": 2, "batch_size": 4, "image_size": 64, "cache_size": 64, "threads": 1},
     "probe": {"image_size": 64, "dense_images": [2, 4], "umap": False, "threads": 1},
@@ -36,7 +35,10 @@ TINY: dict[str, dict[str, object]] = {
         "jobs": 1,
     },
 }  # fmt: skip
-MOCO = {"norm_groups": 2, "queue_size": 8}
+METHODS: dict[str, dict[str, object]] = {
+    "simclr": {"hidden_dim": 32},
+    "moco": {"hidden_dim": 32, "norm_groups": 2, "queue_size": 8},
+}
 NO_NETWORK = "no weights for"
 PLACE = ROOT / "docs" / "pictures"
 MOST = 1_500_000  # bytes of all pictures
@@ -86,7 +88,9 @@ def test_the_commands_of_the_readme_run_as_they_are_printed(workshop: Path) -> N
 
 def tiny(words: list[str]) -> list[str]:
     """Options that make the command end at once, each an option that it has."""
-    options = TINY.get(words[0], {}) | (MOCO if "moco" in words else {})
+    options = dict(TINY.get(words[0], {}))
+    for method in METHODS.keys() & set(words):
+        options |= METHODS[method]
     return [
         word
         for name, value in options.items()
