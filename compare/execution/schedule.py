@@ -38,24 +38,36 @@ def schedule(ledger: Ledger, executor: Executor, deadline: float = math.inf) -> 
         with StudyBar(ledger) as bar:
             while True:
                 late = late or time.time() >= deadline
-                for task in [] if late else ledger.ready():
-                    if not executor.has_room(task):
-                        break
-                    if start_task(task, ledger, executor):
-                        running, started = running + 1, started + 1
+                begun = 0 if late else start_ready(ledger, executor)
+                running, started = running + begun, started + begun
                 if not running:
                     break
                 bar.show()
                 for task, outcome in executor.ended(TURN):
                     running -= 1
-                    if is_retried(outcome, ledger.attempts(task)):
-                        ledger.again(task, outcome)
-                    else:
-                        ledger.ended(task, outcome)
+                    settle(ledger, task, outcome)
                 ledger.save()
         note_ending(ledger, started)
     finally:
         ledger.stopped()
+
+
+def start_ready(ledger: Ledger, executor: Executor) -> int:
+    """Starts the tasks that have all that they need, as long as there is room; returns how many."""
+    begun = 0
+    for task in ledger.ready():
+        if not executor.has_room(task):
+            break
+        begun += start_task(task, ledger, executor)
+    return begun
+
+
+def settle(ledger: Ledger, task: Task, outcome: Outcome) -> None:
+    """Plans a task that has ended once more, or keeps what became of it."""
+    if is_retried(outcome, ledger.attempts(task)):
+        ledger.again(task, outcome)
+    else:
+        ledger.ended(task, outcome)
 
 
 def start_task(task: Task, ledger: Ledger, executor: Executor) -> bool:

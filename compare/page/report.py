@@ -104,7 +104,8 @@ def _context(study: Study, tables: dict[str, pd.DataFrame], drawings: dict[str, 
     contrasts, sheets, maps = tables["contrasts"], gallery(study), _maps(study)
     findings = Findings(study, tables, drawings, bool(sheets), bool(maps))
     lacking = prose.why_nothing(study, contrasts)
-    tint, fresh = colours(study.levels("arm")), [] if lacking else fresh_in_words(study, tables["fresh_contrasts"])
+    tint = colours(study.levels("arm"))
+    fresh = [] if lacking else fresh_in_words(study, tables["fresh_contrasts"])
     return {
         "study": study,
         "question": prose.question(study),

@@ -61,11 +61,11 @@ def _contrast_section(findings: Findings) -> Section:
     lacking = left_out(findings.study, frame)
     blocks = [*findings.picture("forest", _forest_caption(findings)), *contrast_tables(findings.study, frame)]
     more = [lacking, without_borrowing(frame)]
-    fresh = readable_fresh(findings)
+    fresh = _fresh_contrasts(findings)
     return Section("contrasts", "Contrasts", [*blocks, *filter(None, more), *fresh])
 
 
-def readable_fresh(findings: Findings) -> list[Block]:
+def _fresh_contrasts(findings: Findings) -> list[Block]:
     """The primary contrast without the images that it was chosen on, once fresh ones are scored."""
     frame = findings.tables["fresh_contrasts"]
     return findings.table("fresh_contrasts") if frame["difference"].notna().any() else []

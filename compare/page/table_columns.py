@@ -187,6 +187,7 @@ COLUMNS: dict[str, list[Column]] = {
     ],
 }  # fmt: skip
 COLUMNS["fresh_contrasts"] = COLUMNS["contrasts"]
+CONTRAST_TABLES = ("contrasts", "fresh_contrasts")
 
 
 SHARED: dict[str, tuple[str, Callable[[Any], str]]] = {  # title of the column, and how a sentence says it
@@ -223,9 +224,7 @@ def report_table(study: Study, name: str, frame: pd.DataFrame, among: pd.DataFra
         among: Rows that several tables share out, for what all of them have in common.
     """
     caption = CAPTIONS[name].format(margin=unsigned(study.margin), failure=FAILURE)
-    shared, titles = (
-        _shared(frame if among is None else among) if name in ("contrasts", "fresh_contrasts", "arms") else ("", [])
-    )
+    shared, titles = _shared(frame if among is None else among) if name in (*CONTRAST_TABLES, "arms") else ("", [])
     columns = [column for column in _columns(study, name) if column.title not in titles]
     ungrouped = single_group_table(name, " ".join(filter(None, [caption, shared])), frame, columns)
     folded = FOLDED[name](len(frame)) if name in FOLDED else ""
@@ -252,7 +251,7 @@ def _shared(frame: pd.DataFrame) -> tuple[str, list[str]]:
 
 def _row_groups(study: Study, name: str, frame: pd.DataFrame) -> dict[str, list[Row]]:
     """Rows that belong together: pooled contrasts and those by cell, the rows of an arm."""
-    if name in ("contrasts", "fresh_contrasts") and len(study.cells) > 1:
+    if name in CONTRAST_TABLES and len(study.cells) > 1:
         keys = frame["pooled"].map({True: "Pooled over cells", False: "By cell"})
     elif name in ("arms", "more", "probes") and len(frame):
         keys = frame["probe" if name == "probes" else "arm"].map(lambda value: f"\0{value}")

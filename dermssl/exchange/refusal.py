@@ -28,7 +28,7 @@ def incomplete_encoder(as_read: ForeignCheckpoint, layout: EncoderLayout, prefix
     Args:
         as_read: The checkpoint under its own names.
         layout: What the encoder needs.
-        prefix: Where the user says that it lies, if he does.
+        prefix: Where it lies, if the user says so.
     """
     checkpoint, _ = translated(as_read, layout)
     best = next(iter(at_prefix(matches(checkpoint, layout), prefix)), None)

@@ -136,6 +136,20 @@ def any_size(name: str) -> Mapping[str, bool]:
     return {"dynamic_img_size": True} if "dynamic_img_size" in inspect.signature(type(model)).parameters else {}
 
 
+@cache
+def is_plain_transformer(name: str) -> bool:
+    """Whether an encoder gives maps of blocks, all of one size, and not of stages; found without its values."""
+    if not name.startswith("tu-"):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                encoder = build_encoder(name)
+        except UserError:  # it reads a value while it is built
+            encoder = build_encoder(name)
+    return isinstance(encoder, smp.encoders.TimmViTEncoder)
+
+
 def feature_maps(encoder: nn.Module, images: Tensor) -> list[Tensor]:
     """The maps of every stage, (B, C, H, W) each and finest first, from images (B, 3, H, W).
 

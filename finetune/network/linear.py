@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermssl.weights.encoder import build_encoder, feature_maps
+from dermssl.weights.encoder import feature_maps, is_plain_transformer
 from dermssl.weights.lean_libraries import smp
 
 GRID = 4  # pixels of the image to one of the finest map that is read, as in the dense probe
@@ -53,7 +53,7 @@ class LinearNetwork(nn.Module):
     ) -> None:
         super().__init__()
         assert encoder_weights is None
-        if isinstance(build_encoder(encoder_name), smp.encoders.TimmViTEncoder):
+        if is_plain_transformer(encoder_name):
             blocks = None if encoder_output_indices is None else list(encoder_output_indices)
             self.encoder = smp.encoders.TimmViTEncoder(
                 encoder_name.removeprefix("tu-"), pretrained=False, depth=len(blocks or range(encoder_depth)),

@@ -5,11 +5,7 @@ are scored, and leaves what came of it in a folder; the tests read from there. D
 the table in docs/.
 """
 
-import multiprocessing
 import os
-import runpy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from processes.together import apart, in_doubles, start_together
 from torch import Tensor
 
 from dermssl.data.manifest import read_manifest
@@ -43,6 +40,7 @@ from finetune.training.training_schedule import parameter_groups
 
 WORLDS = (2, 4) if "DERMSSL_FINETUNE_TABLE" in os.environ else (2,)
 BATCH, SIDE = 8, 32
+SHARE = 1e-4  # of the norm of all tensors, below which one of them is next to nothing
 PATIENCE = timedelta(seconds=900)  # with a process that never comes
 TINY = "tu-test_efficientnet"
 OVER_BATCH = ("dice", "jaccard", "tversky", "lovasz", "mcc")
@@ -64,21 +62,6 @@ RATES = "--lr auto"
 
 Outcome = dict[str, dict[str, Tensor]]
 Scored = dict[str, Any]
-
-
-def single_at_least(tensor: Tensor) -> Tensor:
-    """Stands in for `Tensor.float`, which guards losses against half precision and would round doubles as well."""
-    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
-
-
-@contextmanager
-def in_doubles() -> Iterator[None]:
-    """Computes in float64, so that what differs is no rounding."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "float", single_at_least)
-        torch.set_default_dtype(torch.float64)
-        yield
-    torch.set_default_dtype(torch.float32)
 
 
 def draw_batch(step: int) -> tuple[Tensor, Tensor]:
@@ -167,31 +150,6 @@ def take_part(folder: Path, photographs: Path, rank: int, processes: int) -> Non
     dist.destroy_process_group()
 
 
-def start_processes(folder: Path, photographs: Path) -> None:
-    """Has as many processes as the largest world run this file, and waits for them."""
-    context = multiprocessing.get_context("forkserver")  # a fork of this process would inherit what torch has running
-    context.set_forkserver_preload(["pytest", "torch.nn.parallel", "finetune.training.loop"])
-    given = [{"folder": folder, "photographs": photographs, "rank": rank} for rank in range(max(WORLDS))]
-    processes = [context.Process(target=runpy.run_path, args=(__file__, names, "process")) for names in given]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * len(processes)
-
-
-def apart(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """The largest distance of two tensors of one name, relative to their norm.
-
-    Where that is next to nothing, as for a bias before BatchNorm, relative to a 10000th of all tensors' norm.
-    """
-    assert ours.keys() == theirs.keys()
-    norms = {name: tensor.double().norm() for name, tensor in theirs.items()}
-    least = 1e-4 * torch.stack(list(norms.values())).norm()
-    gaps = [(ours[name].double() - theirs[name].double()).norm() / norm.maximum(least) for name, norm in norms.items()]
-    return torch.stack(gaps).max().item()
-
-
 def differences(alone: Outcome, together: list[Outcome]) -> dict[str, float]:
     """By step, and at the end: between the processes and one, of their mean loss, and of what each has."""
     gaps = {}
@@ -199,7 +157,7 @@ def differences(alone: Outcome, together: list[Outcome]) -> dict[str, float]:
         ours = [process[part] for process in together]
         if part.startswith("loss"):
             ours = [{"": torch.stack([each[""] for each in ours]).mean(dim=0)}]
-        gaps[part] = max(apart(each, expected) for each in ours)
+        gaps[part] = max(apart(each, expected, SHARE) for each in ours)
     return gaps
 
 
@@ -207,7 +165,8 @@ def differences(alone: Outcome, together: list[Outcome]) -> dict[str, float]:
 def came(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[int, list[dict[str, Any]]]:
     """What each process left, by number of processes; with one it is this one."""
     folder = tmp_path_factory.mktemp("processes")
-    start_processes(folder, photographs)
+    given = [{"folder": folder, "photographs": photographs, "rank": rank} for rank in range(max(WORLDS))]
+    assert set(start_together(__file__, given, ["finetune.training.loop"])) == {0}
     alone: dict[str, Any] = {"scores": scored(photographs)}
     with in_doubles():
         alone |= {name: outcome(name) for name in TRAININGS} | {RATES: curve_of_rates()}
@@ -257,7 +216,7 @@ def test_scores_of_shared_images_are_those_of_one_process_to_the_bit(
         assert each["scores"]["iou"] == alone["iou"]
 
 
-if __name__ == "process":  # `folder`, `photographs` and `rank` are given by start_processes
+if __name__ == "process":  # `folder`, `photographs` and `rank` are given by the fixture
     torch.set_num_threads(1)
     for processes in WORLDS:
         if rank < processes:  # type: ignore[name-defined]  # noqa: F821

@@ -5,11 +5,8 @@ in a folder; the tests read from there. DERMSSL_PARALLEL_TABLE names a file for 
 """
 
 import copy
-import multiprocessing
 import os
-import runpy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.distributed as dist
+from processes.together import apart, in_doubles, start_together
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,6 +25,7 @@ from pretrain.methods.method import Method
 from pretrain.views.batch import Batch
 
 WORLDS = (2, 4)
+SHARE = 1e-6  # of the norm of all tensors, below which one of them is next to nothing
 STEPS = 3  # the later ones see the queues and the centre that the earlier ones left
 PATIENCE = timedelta(seconds=60)  # with a process that never comes
 MODULES = [recipe_of(name).MODULE.split(":")[0] for name in METHODS]
@@ -63,21 +62,6 @@ class Steps(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.method.training_step(batch, 0)["loss"]
-
-
-def single_at_least(tensor: Tensor) -> Tensor:
-    """Stands in for `Tensor.float`, which guards losses against half precision and would round doubles as well."""
-    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
-
-
-@contextmanager
-def in_doubles() -> Iterator[None]:
-    """Computes in float64, so that what differs is no rounding."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "float", single_at_least)
-        torch.set_default_dtype(torch.float64)
-        yield
-    torch.set_default_dtype(torch.float32)
 
 
 def outcome(method: Method, stepping: nn.Module, batch: Batch) -> Outcome:
@@ -118,37 +102,13 @@ def train_together(folder: Path, rank: int, world: int) -> None:
     dist.destroy_process_group()
 
 
-def start_processes(folder: Path, worlds: tuple[int, ...]) -> None:
-    """Has as many processes as the largest world run this file, and waits for them."""
-    context = multiprocessing.get_context("forkserver")  # a fork of this process would inherit what torch has running
-    context.set_forkserver_preload(["pytest", "torch.nn.parallel", *MODULES])
-    given = [{"folder": folder, "rank": rank, "worlds": worlds} for rank in range(max(worlds))]
-    processes = [context.Process(target=runpy.run_path, args=(__file__, names, "process")) for names in given]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-
-
-def apart(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """The largest distance of two tensors of one name, relative to their norm.
-
-    Where that is next to nothing, as for a bias before BatchNorm, relative to a millionth of all tensors' norm.
-    """
-    assert ours.keys() == theirs.keys()
-    norms = {name: tensor.double().norm() for name, tensor in theirs.items()}
-    least = 1e-6 * torch.stack(list(norms.values())).norm()
-    gaps = [(ours[name].double() - theirs[name].double()).norm() / norm.maximum(least) for name, norm in norms.items()]
-    return torch.stack(gaps).max().item()
-
-
 def differences(alone: Outcome, together: list[Outcome]) -> Differences:
     """Of the processes' mean loss, and of the gradients and the state of each."""
     losses = torch.stack([process.losses for process in together]).mean(dim=0)
     return Differences(
         loss=((losses - alone.losses) / alone.losses).abs().max().item(),
-        gradient=max(apart(process.gradients, alone.gradients) for process in together),
-        state=max(apart(process.state, alone.state) for process in together),
+        gradient=max(apart(process.gradients, alone.gradients, SHARE) for process in together),
+        state=max(apart(process.state, alone.state, SHARE) for process in together),
     )
 
 
@@ -193,7 +153,8 @@ def distances(
         torch.save((method, batch), folder / f"{name}.method")
         with in_doubles():
             alone[name] = outcome(method, Steps(method), batch)
-    start_processes(folder, worlds)
+    given = [{"folder": folder, "rank": rank, "worlds": worlds} for rank in range(max(worlds))]
+    start_together(__file__, given, MODULES)  # one that failed has left nothing, and is told so
     return {
         (name, world): compare(folder, method, name, world, alone[name])
         for name, method in methods.items()
@@ -225,7 +186,7 @@ def test_processes_that_do_not_look_at_each_other_are_noticed(
     assert min(differences(outcome(whole, Steps(whole), batch), apart)) > 1e-3
 
 
-if __name__ == "process":  # `folder`, `rank` and `worlds` are given by start_processes
+if __name__ == "process":  # `folder`, `rank` and `worlds` are given by `distances`
     torch.set_num_threads(1)
     for world in worlds:  # type: ignore[name-defined]  # noqa: F821
         if rank < world:  # type: ignore[name-defined]  # noqa: F821
